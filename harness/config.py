@@ -1,0 +1,269 @@
+"""Suites: one YAML file, read into frozen models, every key checked.
+
+The resolved suite is what runs, what is hashed and what is copied beside each result; nothing reads the YAML again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from xlift.harness.languages import find
+from xlift.harness.rows import UserError, name_nearest
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of a suite: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class BaseSettings(Section):
+    model: str = "smollm2-135m-instruct"
+    """The embedded model, a local folder, or a hub repository."""
+    revision: str | None = None
+    """Commit of the hub repository."""
+    chat_template: Path | None = None
+    """A Jinja file, for a base model that brings no template."""
+
+
+class DataSettings(Section):
+    samples: Literal["never", "missing", "always"] = "never"
+    """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
+    strict: bool = False
+    """Refuse training rows that overlap evaluation items, instead of dropping and counting them."""
+
+
+class EngineSettings(Section):
+    backend: Literal["auto", "vllm", "hf", "api"] = "auto"
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    max_length: int = Field(2048, ge=64)
+    """Tokens of prompt and answer together."""
+    adapter_form: Literal["auto", "merged", "lora"] = "auto"
+    """Adapters merged into the weights in place, or kept as LoRA; auto is merged."""
+    batch_tokens: int = Field(8192, ge=256)
+    """hf: tokens (rows x width) that one forward pass may hold."""
+    kv_cache_gib: float = Field(2.0, gt=0)
+    """vllm on CPU: memory for the key-value cache."""
+    gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
+    """vllm on GPU: share of the memory it may take."""
+    url: str | None = None
+    """api: address of an OpenAI-compatible server, up to /v1."""
+    key_variable: str = "OPENAI_API_KEY"
+    """api: environment variable that holds the key."""
+    concurrency: int = Field(16, ge=1)
+    """api: requests under way at once."""
+
+
+class TrainSettings(Section):
+    tokens: int | None = Field(None, ge=1)
+    """Training budget in tokens without padding; rows are gone through again until it is spent."""
+    epochs: float = Field(1.0, gt=0)
+    """Training budget where ``tokens`` is not given."""
+    batch_tokens: int = Field(4096, ge=64)
+    """Tokens of one optimiser step, padding included."""
+    micro_batch_tokens: int = Field(4096, ge=64)
+    """Tokens of one forward pass: the memory knob; changes no result beyond rounding."""
+    max_length: int = Field(1024, ge=16)
+    """Longer rows are cut at the end and counted."""
+    learning_rate: float = Field(2.0e-4, gt=0)
+    schedule: str = "cosine"
+    """A learning-rate schedule of transformers."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps over which the rate rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    lora: dict[str, Any] = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
+    """Passed to peft.LoraConfig as it stands."""
+    quantise: Literal["4bit", "8bit"] | None = None
+    """Load the base in fewer bits (bitsandbytes, CUDA only)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    gradient_checkpointing: bool = False
+    checkpoint_steps: int = Field(50, ge=1)
+    """Steps between checkpoints; a killed run goes on from the last one."""
+    report_to: tuple[str, ...] = ()
+    """Trackers of transformers: wandb, trackio, tensorboard."""
+
+
+class MethodSettings(Section):
+    method: str
+    languages: tuple[str, ...] = ()
+    """Languages to train; the suite's where empty."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The method's own options."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Keys of ``train`` that differ for this method."""
+
+
+class EvaluateSettings(Section):
+    tasks: tuple[str, ...] = Field(min_length=1)
+    """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
+    limit: int | None = Field(None, ge=1)
+    """Items of each task, the first ones; a smoke test where it is set."""
+    limits: dict[str, int] = Field(default_factory=dict)
+    """Items for tasks whose name begins with the key, in place of ``limit``."""
+    system: str | None = None
+    """System prompt for every task; the chat template's own where not given."""
+    adapters: dict[str, str] = Field(default_factory=dict)
+    """Further adapters to measure, name to folder or ``hub:ORG/NAME``."""
+
+
+class LanguageSettings(Section):
+    pivot: str = "en"
+    train: tuple[str, ...] = ()
+    evaluate: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("pivot", "train", "evaluate")
+    @classmethod
+    def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for code in (value,) if isinstance(value, str) else value:
+            find(code)
+        return value
+
+
+class Suite(Section):
+    """One comparison: a base model, methods that train adapters on it, and the tasks that measure them all."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    base: BaseSettings = BaseSettings()
+    data: DataSettings = DataSettings()
+    languages: LanguageSettings
+    rows: int | None = Field(None, ge=1)
+    """Most rows a method may train on, the same for all; no bound where not given."""
+    methods: dict[str, MethodSettings] = Field(default_factory=dict)
+    """By label, which names the row in every table."""
+    seeds: tuple[int, ...] = (0,)
+    train: TrainSettings = TrainSettings()
+    engine: EngineSettings = EngineSettings()
+    evaluate: EvaluateSettings
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        for label, chosen in self.methods.items():
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
+                raise UserError(f"methods.{label}: a label is made of letters, digits, '.', '_' and '-', and is not 'base'")
+            for code in chosen.languages or self.languages.train:
+                find(code)
+                if code == self.languages.pivot:
+                    raise UserError(f"methods.{label}: {code!r} is the pivot and cannot be a trained language too")
+            if not (chosen.languages or self.languages.train):
+                raise UserError(f"methods.{label}: no languages to train; set languages.train or methods.{label}.languages")
+            self.training(label)
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
+        return self
+
+    def training(self, label: str) -> TrainSettings:
+        """The trainer's settings for one method, its own keys over the suite's."""
+        own = self.methods[label].train
+        return build(TrainSettings, {**self.train.model_dump(), **own}, f"methods.{label}.train")
+
+    def trained(self, label: str) -> tuple[str, ...]:
+        """The languages one method trains."""
+        return self.methods[label].languages or self.languages.train
+
+
+def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
+    """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise UserError(_explain(error, model, where)) from None
+
+
+def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
+    """Read a suite from a YAML file, or by the name of one that ships, with ``a.b=value`` overrides.
+
+    Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
+    """
+    values = _parse(_locate(source))
+    for override in overrides:
+        values = _override(values, override)
+    return build(Suite, values, Path(source).name)
+
+
+def shipped() -> list[str]:
+    """Names of the suites that come with xlift."""
+    found = files("xlift.harness").joinpath("suites").iterdir()
+    return sorted(path.name.removesuffix(".yaml") for path in found if path.name.endswith(".yaml"))
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """A short hash of plain data: equal data, equal hash, whatever the order of the keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def _locate(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    if str(source) in shipped():
+        return Path(str(files("xlift.harness").joinpath("suites", f"{source}.yaml")))
+    raise UserError(f"no suite {str(source)!r}: neither a file nor a suite that ships{name_nearest(str(source), shipped())}")
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: a suite is a mapping of keys, got {type(values).__name__}")
+    return values
+
+
+def _override(values: dict[str, Any], text: str) -> dict[str, Any]:
+    key, equals, raw = text.partition("=")
+    parts = key.split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {text!r}: write key.subkey=value")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text!r}: the value is not valid YAML") from None
+    return _put(values, parts, value, text)
+
+
+def _put(values: Mapping[str, Any], parts: Sequence[str], value: Any, text: str) -> dict[str, Any]:
+    head, *rest = parts
+    if not rest:
+        return {**values, head: value}
+    inner = values.get(head) or {}
+    if not isinstance(inner, Mapping):
+        raise UserError(f"--set {text!r}: {head!r} holds a value, not keys")
+    return {**values, head: _put(inner, rest, value, text)}
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    at = ".".join(place) or "suite"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+    return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    for part in place:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return list(MethodSettings.model_fields) if place[0] == "methods" else []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,58 @@
+"""The languages xlift can name: the 204 of FLORES-200, under their short codes.
+
+English and own names come from CLDR (through langcodes 3.5), shortened where CLDR and the field differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from xlift.harness.rows import UserError, name_nearest
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language in one script."""
+
+    code: str
+    """Short BCP 47 code, ISO 639-1 where there is one; the default script is left out (``zh``, ``zh-Hant``)."""
+    flores: str
+    """FLORES-200 code (``zho_Hans``)."""
+    name: str
+    """English name."""
+    own_name: str
+    """Name in the language itself, as far as CLDR knows it."""
+
+    @property
+    def script(self) -> str:
+        """ISO 15924 code of the script (``Latn``)."""
+        return self.flores.split("_")[1]
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """All languages by short code, in the order of their FLORES codes."""
+    table = files("xlift.harness").joinpath("languages.tsv").read_text(encoding="utf-8")
+    rows = (Language(*line.split("\t")) for line in table.splitlines()[1:])
+    return {row.code: row for row in rows}
+
+
+@cache
+def _by_flores() -> dict[str, Language]:
+    return {language.flores: language for language in languages().values()}
+
+
+def find(code: str) -> Language:
+    """The language of a short code or a FLORES code.
+
+    Raises UserError with the nearest known code or English name.
+    """
+    found = languages().get(code) or _by_flores().get(code)
+    if found:
+        return found
+    by_name = {language.name.lower(): language.code for language in languages().values()}
+    if code.lower() in by_name:
+        raise UserError(f"unknown language {code!r}: write its code, {by_name[code.lower()]!r}")
+    raise UserError(f"unknown language {code!r}{name_nearest(code, [*languages(), *_by_flores()])}")

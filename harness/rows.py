@@ -1,0 +1,102 @@
+"""The plain data that every part shares: training rows and the errors that users see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any, TypedDict
+
+
+class UserError(Exception):
+    """A mistake the user can put right: shown as one line, exit code 2, never as a traceback."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive the trip from a stage's process with the same text."""
+        return type(self), (str(self),)
+
+
+class LeakError(UserError):
+    """Evaluation data were asked for, or found, in training."""
+
+
+class Message(TypedDict):
+    """One turn of a chat; ``role`` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+Chat = tuple[Message, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One supervised row: loss falls on ``response`` alone."""
+
+    messages: Chat
+    """The turns before the response; the last one is the user's."""
+    response: str
+    lang: str
+    """Language of the response, an xlift code (``es``)."""
+    id: str
+    """Unique in a plan, stable between runs."""
+    kind: str
+    """The part of the recipe the row belongs to, for shares and drop counts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "messages": list(self.messages)}
+
+
+@dataclass(frozen=True)
+class Preference:
+    """One preference row: ``chosen`` should become likelier than ``rejected``."""
+
+    messages: Chat
+    chosen: str
+    rejected: str
+    lang: str
+    id: str
+    kind: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "messages": list(self.messages)}
+
+
+def ask(prompt: str, system: str | None = None) -> Chat:
+    """A chat of one user turn, after a system turn where one is given."""
+    head: Chat = ({"role": "system", "content": system},) if system else ()
+    return (*head, {"role": "user", "content": prompt})
+
+
+def name_nearest(wrong: str, known: Iterable[str], shown: int = 12) -> str:
+    """The tail of an error message: the nearest known name, and the known names where they are few."""
+    names = sorted(known)
+    near = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
+    return f"{hint} known: {listed}" if hint else f"; known: {listed}"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are decoded. The default is greedy, the only setting whose answers can be compared."""
+
+    max_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer; they are not part of it."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to one chat."""
+
+    text: str
+    tokens: int
+    """Tokens generated, the end token included."""
+    finished: bool
+    """False where ``max_tokens`` cut the answer off."""

@@ -1,0 +1,1 @@
+"""One file for each training method; a file's name is the method's name."""

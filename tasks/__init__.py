@@ -1,0 +1,1 @@
+"""What is asked, in which language, and how the answers are scored."""
