@@ -185,10 +185,14 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
     """
-    values = _parse(_locate(source))
+    return read(_parse(_locate(source)), Path(source).name, overrides)
+
+
+def read(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:
+    """A suite from plain values, ``where`` naming them in errors."""
     for override in overrides:
         values = _override(values, override)
-    return build(Suite, values, Path(source).name)
+    return build(Suite, values, where)
 
 
 def shipped() -> list[str]:
@@ -226,7 +230,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
-def _override(values: dict[str, Any], text: str) -> dict[str, Any]:
+def _override(values: Mapping[str, Any], text: str) -> dict[str, Any]:
     key, equals, raw = text.partition("=")
     parts = key.split(".")
     if not equals or not all(parts):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import getdoc
 from pkgutil import iter_modules
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Sampli
 
 __all__ = [
     "Answer", "Chat", "Context", "Example", "Language", "LeakError", "Message", "Method", "Options", "Plan", "Sampling", "Sft", "UserError",
-    "ask", "find", "load", "names",
+    "ask", "describe", "find", "find_method", "load", "names",
 ]  # fmt: skip
 
 
@@ -103,8 +104,15 @@ def load(name: str, options: Mapping[str, Any]) -> Method[Any]:
 
     Raises UserError for an unknown name or option, and for a plugin that cannot be imported.
     """
-    method = _find(name)
+    method = find_method(name)
     return method(build(method.Options, options, f"method {name}"))
+
+
+def describe(name: str) -> str:
+    """The first line of what a method's file, or else its class, says about itself."""
+    method = find_method(name)
+    text = getdoc(import_module(method.__module__)) or getdoc(method) or ""
+    return text.splitlines()[0] if text else ""
 
 
 def _built_in() -> list[str]:
@@ -115,7 +123,8 @@ def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="xlift.methods")}
 
 
-def _find(name: str) -> type[Method[Any]]:
+def find_method(name: str) -> type[Method[Any]]:
+    """The class of a method; raises UserError for an unknown name and for a plugin that cannot be imported."""
     if name in _built_in():
         if name in _installed():
             raise UserError(f"method {name!r}: an installed plugin ({_installed()[name].value}) has the name of a built-in method")

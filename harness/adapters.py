@@ -1,0 +1,207 @@
+"""PEFT adapters: found in a folder or on the hub, checked against a base model, and merged into its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.base_model import Base, download, load_tokenizer, one_line
+from xlift.harness.rows import UserError
+
+logger = logging.getLogger(__name__)
+
+CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "xlift.json"
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it."""
+
+    name: str
+    """As it was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
+    folder: Path
+    revision: str | None
+    """Commit of a hub repository, None for a folder."""
+    sha256: str
+    """Of its weights and its configuration together."""
+    peft_type: str
+    base_name: str | None
+    """``base_model_name_or_path``, which may be a path on another machine."""
+    base_sha256: str | None
+    """The base's weights, where ``xlift.json`` records them."""
+
+
+def resolve(ref: str | Path) -> Adapter:
+    """Find an adapter: a folder, or ``hub:ORG/NAME[@revision]``.
+
+    Raises UserError for a missing folder or file, pickled weights, and files that cannot be read whole.
+    """
+    folder, revision = _locate(str(ref))
+    config = _read_json(folder / CONFIG)
+    if not config.get("peft_type"):
+        raise UserError(f"adapter {folder}: {CONFIG} names no peft_type, so not a PEFT adapter")
+    tensor_shapes(_weights(folder))
+    card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    recorded = card.get("base")
+    return Adapter(
+        name=str(ref),
+        folder=folder,
+        revision=revision,
+        sha256=hashlib.sha256(b"".join((folder / name).read_bytes() for name in (WEIGHTS, CONFIG))).hexdigest(),
+        peft_type=str(config["peft_type"]),
+        base_name=config.get("base_model_name_or_path") or None,
+        base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
+    )
+
+
+def check(adapter: Adapter, base: Base) -> None:
+    """Refuse an adapter that was made for another base, or that is no change of weights.
+
+    The weights' hash in ``xlift.json`` decides where it is recorded; then the shape of every tensor, against what PEFT would build on this
+    base. A different base name alone is only warned about: mirrors and local paths carry other names for the same model.
+    Raises UserError.
+    """
+    if adapter.base_sha256 and adapter.base_sha256 != base.sha256:
+        raise UserError(
+            f"adapter {adapter.name}: trained on another base ({adapter.base_name or 'unnamed'}, sha256 {adapter.base_sha256[:12]}), "
+            f"not on {base.name} (sha256 {base.sha256[:12]}); set base.model to that base"
+        )
+    wrong = _first_difference(tensor_shapes(adapter.folder / WEIGHTS), _expected_shapes(adapter, base))
+    if wrong:
+        named = f"; it names {adapter.base_name!r} as its base" if adapter.base_name else ""
+        raise UserError(f"adapter {adapter.name}: does not fit base {base.name}: {wrong}{named}")
+    if not adapter.base_sha256 and adapter.base_name and Path(adapter.base_name).name.lower() != Path(base.name).name.lower():
+        logger.warning("adapter %s names %s as its base, not %s; its shapes fit, so it is used", adapter.name, adapter.base_name, base.name)
+
+
+def merge(adapter: Adapter, base: Base, out: Path, dtype: str) -> int:
+    """Write the base with the adapter merged in: in fp32 through PEFT, then cast to ``dtype`` (bfloat16, ...).
+
+    ``out`` becomes a model folder with a tokenizer. Returns the number of tensors that differ from the base after the cast; memory is one
+    fp32 copy of the model and one in ``dtype``. Raises UserError for an adapter that cannot be merged, holds values that are not finite, or
+    changes nothing.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    target = getattr(torch, dtype)
+    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    before = {name: tensor.detach().to(target, copy=True) for name, tensor in model.named_parameters()}
+    merged = _merged(adapter, model)
+    after = {name: tensor.detach() for name, tensor in merged.named_parameters()}
+    if not all(bool(tensor.isfinite().all()) for tensor in after.values()):
+        raise UserError(f"adapter {adapter.name}: its weights hold values that are not finite (NaN or infinity)")
+    merged.to(target)
+    changed = sum(name not in before or not torch.equal(before[name], tensor) for name, tensor in merged.named_parameters())
+    if not changed:
+        raise UserError(f"adapter {adapter.name}: leaves the weights of {base.name} (so the logits) unchanged in {dtype}; it was not trained")
+    try:
+        merged.save_pretrained(out)
+        load_tokenizer(base).save_pretrained(out)
+    except OSError as error:
+        raise UserError(f"adapter {adapter.name}: the merged model cannot be written to {out}: {one_line(error)}") from error
+    return changed
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of each tensor of a safetensors file, from its header. Raises UserError for a file that is not whole."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({one_line(error)}); fetch or train it again") from None
+    if not shapes:
+        raise UserError(f"{path}: holds no tensors")
+    return shapes
+
+
+def _locate(ref: str) -> tuple[Path, str | None]:
+    if ref.startswith("hub:"):
+        repository, _, revision = ref.removeprefix("hub:").partition("@")
+        folder = download(repository, revision or None, "adapter")
+        return folder, folder.name
+    folder = Path(ref).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"adapter {ref}: no such folder; for a hub repository write hub:{ref if ref.count('/') == 1 else 'ORG/NAME'}")
+    return folder, None
+
+
+def _weights(folder: Path) -> Path:
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    if any(folder.glob("adapter_model.*bin")):
+        raise UserError(f"adapter {folder}: pickled weights (adapter_model.bin) are not loaded; save it again with safetensors")
+    raise UserError(f"adapter {folder}: no {WEIGHTS}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"adapter {path.parent}: no {path.name}, so not a PEFT adapter") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {one_line(error)}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no mapping")
+    return values
+
+
+def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]:
+    import torch
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with _peft_errors(adapter, f"does not fit base {base.name}"):
+        config = PeftConfig.from_pretrained(str(adapter.folder))
+        if config.is_prompt_learning or config.is_adaption_prompt:
+            raise UserError(f"adapter {adapter.name}: {adapter.peft_type} adds prompts, not weights, and cannot be merged or swapped")
+        if hasattr(config, "init_lora_weights"):
+            config.init_lora_weights = True  # the initial values are not looked at, and some need the base's values
+        with torch.device("meta"):
+            model = get_peft_model(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder)), config, low_cpu_mem_usage=True)
+        shapes = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()}
+        # An adapter may bring the embeddings along, which PEFT then loads into the base.
+        embeddings = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name.startswith(PREFIX)}
+    optional = {name: shape for name, shape in embeddings.items() if name not in shapes and "embed" in name or name.endswith("lm_head.weight")}
+    found = tensor_shapes(adapter.folder / WEIGHTS)
+    return {**shapes, **{name: shape for name, shape in optional.items() if name in found}}
+
+
+def _first_difference(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+    for name, shape in expected.items():
+        if name not in found:
+            return f"{name.removeprefix(PREFIX)} is missing"
+        if found[name] != shape:
+            return f"{name.removeprefix(PREFIX)} has shape {found[name]}, the base needs {shape}"
+    return next((f"{name.removeprefix(PREFIX)} has no place in it" for name in found if name not in expected), None)
+
+
+def _merged(adapter: Adapter, model: Any) -> Any:
+    from peft import PeftModel
+
+    with _peft_errors(adapter, "cannot be merged"):
+        tuned = PeftModel.from_pretrained(model, str(adapter.folder))
+        if not callable(getattr(tuned, "merge_and_unload", None)):
+            raise UserError(f"adapter {adapter.name}: {adapter.peft_type} cannot be merged into the weights")
+        merged = tuned.merge_and_unload()
+    output, embeddings = merged.get_output_embeddings(), merged.get_input_embeddings()
+    if merged.config.tie_word_embeddings and output is not None and not output.weight.equal(embeddings.weight):
+        raise UserError(f"adapter {adapter.name}: changes the output layer alone, which shares its weights with the embeddings in this base")
+    return merged
+
+
+@contextmanager
+def _peft_errors(adapter: Adapter, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
+        raise UserError(f"adapter {adapter.name}: {what}: {one_line(error)}") from error

@@ -1,0 +1,234 @@
+"""The ``xlift`` command: thin wrappers around functions that a notebook can call. Results go to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xlift.harness.rows import UserError, name_nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xlift.harness.config import Suite
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key: --set train.learning_rate=1.0e-4")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+RUNS = Path("runs")
+
+
+@app.command()
+def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+        strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
+        as_json: AsJson = False) -> None:  # fmt: skip
+    """Prepare, train and measure every method of a suite, then print the table. Run it again to resume."""
+    from xlift.harness import dry
+    from xlift.harness import run as pipeline
+
+    loaded = _load(suite, overrides, strict)
+    if dry_run:
+        _show_dry(dry.plan_run(loaded, runs), as_json)
+        return
+    folder = pipeline.run_suite(loaded, runs, _say)
+    _report([folder], as_json)
+    _say(f"results: {folder}")
+
+
+@app.command()
+def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
+          strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
+          as_json: AsJson = False) -> None:  # fmt: skip
+    """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
+    from xlift.harness import run as pipeline
+
+    trained = pipeline.fit_all(pipeline.open_run(_load(suite, overrides, strict), runs), _say)
+    rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def evaluate(
+    tasks: Annotated[str, typer.Option("--tasks", help="Tasks or groups, split by commas; {lang} and {flores} stand for --languages.")],
+    adapters: Annotated[
+        list[str] | None, typer.Option("--adapter", metavar="NAME=PATH", help="A PEFT adapter, a folder or hub:ORG/NAME.")
+    ] = None,
+    base: Annotated[str, typer.Option("--base", help="The base model.")] = "smollm2-135m-instruct",
+    languages: Annotated[str, typer.Option("--languages", help="Codes separated by commas.")] = "en",
+    limit: Annotated[int | None, typer.Option("--limit", help="Items of each task: a smoke test.")] = None,
+    backend: Annotated[str, typer.Option("--backend", help="auto, vllm, hf or api.")] = "auto",
+    name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
+    overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Measure a base model and any adapters of it on one loaded engine."""
+    from xlift.harness import config
+    from xlift.harness import run as pipeline
+
+    named = dict(_split_adapter(text) for text in adapters or [])
+    values = {
+        "name": name,
+        "base": {"model": base},
+        "languages": {"evaluate": languages.split(",")},
+        "engine": {"backend": backend},
+        "evaluate": {"tasks": tasks.split(","), "limit": limit, "adapters": named},
+    }
+    folder = pipeline.run_suite(config.read(values, "command line", overrides or []), runs, _say)
+    _report([folder], as_json)
+    _say(f"results: {folder}")
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, such as runs/demo.")], as_json: AsJson = False
+) -> None:
+    """Print the scores, lifts and costs of finished runs."""
+    _report(folders, as_json)
+
+
+@app.command(name="ls")
+def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|languages|suites")], as_json: AsJson = False) -> None:
+    """List what xlift knows."""
+    from xlift.harness import inventory
+
+    if what not in inventory.LISTS:
+        raise UserError(f"cannot list {what!r}{name_nearest(what, inventory.LISTS)}")
+    _print_rows(inventory.LISTS[what](), as_json)
+
+
+@app.command()
+def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder for lm_eval --include_path.")] = False,
+          pair: Annotated[str | None, typer.Option("--pair", metavar="SRC-TGT", help="Write one more FLORES pair.")] = None,
+          out: Annotated[Path, typer.Option("--out", help="Where --pair writes its YAML.")] = Path()) -> None:  # fmt: skip
+    """Where the lm-eval tasks lie, and FLORES pairs beyond English."""
+    from xlift.tasks import index
+
+    if pair:
+        typer.echo(index.write_pair_file(pair, out))
+    elif path:
+        typer.echo(index.folder())
+    else:
+        raise UserError("say --path for the task folder, or --pair SRC-TGT for one more FLORES pair")
+
+
+@app.command()
+def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
+    """Check suites without running them: keys, methods, options, tasks and languages."""
+    from xlift.harness import dry
+
+    for name in suites:
+        dry.check(_load(name, overrides, strict=False))
+        typer.echo(f"{name}: valid")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what works on this machine: devices, engines, data and hub."""
+    from xlift.harness import inventory
+
+    _print_rows(inventory.examine_machine(), as_json)
+
+
+@app.command(name="lm-eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def lm_eval(context: typer.Context) -> None:
+    """Run lm_eval with xlift's model registered (--model xlift); all arguments are lm_eval's."""
+    from lm_eval.__main__ import cli_evaluate
+
+    import xlift.harness.lm  # noqa: F401  registers the model
+
+    sys.argv = ["lm_eval", *context.args]
+    cli_evaluate()
+
+
+def main() -> None:
+    """Entry point: a UserError is one line on stderr and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        typer.echo(f"xlift: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
+    from xlift.harness import config
+
+    return config.load(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
+
+
+def _say(line: str) -> None:
+    typer.echo(f"[{time.strftime('%H:%M:%S')}] {line}", err=True)
+
+
+def _split_adapter(text: str) -> tuple[str, str]:
+    name, equals, place = text.partition("=")
+    return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
+
+
+def _report(folders: list[Path], as_json: bool) -> None:
+    from xlift.harness import results
+    from xlift.leaderboard import table
+
+    records = results.read(folders)
+    scores, costs = table.tabulate_scores(records), table.tabulate_costs(records)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"scores": json.loads(scores.to_json(orient="records")), "costs": json.loads(costs.to_json(orient="records"))}, indent=1
+            )
+        )
+        return
+    _print_table(table.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
+    _print_table(costs, "Cost")
+    if (scores["items"] < scores["items_of"]).any():
+        typer.echo("Smoke test: not all items of every task were used.")
+
+
+def _show_dry(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(plan, indent=1))
+        return
+    _print_rows(plan["stages"], as_json=False)
+    for key, value in plan["totals"].items():
+        typer.echo(f"{key}: {value}")
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    import pandas as pd
+
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        _print_table(pd.DataFrame(rows))
+
+
+def _print_table(frame: pd.DataFrame, title: str | None = None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Without a terminal a table must not be squeezed into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 400)
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in frame.columns:
+        shown.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
+    for row in frame.itertuples(index=False):
+        shown.add_row(
+            *("" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value) for value in row)
+        )
+    console.print(shown)
+
+
+if __name__ == "__main__":
+    main()

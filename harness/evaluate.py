@@ -1,0 +1,169 @@
+"""One loaded engine through lm-eval: the current weights on a list of tasks, results left beside a record of all that moves them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness.config import Suite, digest
+from xlift.harness.languages import find
+from xlift.harness.results import Score, TaskResult, comparability
+from xlift.harness.rows import UserError
+from xlift.tasks import index
+
+if TYPE_CHECKING:
+    from xlift.harness.engine import Engine
+
+
+def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The suite's tasks by name, and ``benchmark: language`` for each language that a benchmark lacks.
+
+    ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out.
+    Raises UserError for a task that does not exist.
+    """
+    names: dict[str, None] = {}
+    lacking: list[str] = []
+    for pattern in suite.evaluate.tasks:
+        if "{" not in pattern:
+            names.update(dict.fromkeys(index.expand(pattern)))
+            continue
+        for code in suite.languages.evaluate:
+            try:
+                name = pattern.format(lang=code, flores=find(code).flores)
+            except (KeyError, IndexError, ValueError):
+                raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something") from None
+            if index.exists(name):
+                names[name] = None
+            elif not index.pairs_with_itself(name):
+                lacking.append(f"{pattern}: {code}")
+    if not names:
+        raise UserError(f"evaluate.tasks: no task of {', '.join(suite.evaluate.tasks)} exists for {', '.join(suite.languages.evaluate)}")
+    return tuple(names), tuple(lacking)
+
+
+def evaluate(engine: Engine, suite: Suite, tasks: Sequence[str], out: Path) -> dict[str, Any]:
+    """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
+
+    Returns ``tasks`` (TaskResult by name), ``engine`` and ``cost``, as plain data. Raises UserError where lm-eval saved nothing.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("lm_eval").setLevel(logging.WARNING)
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+
+    started, used = time.monotonic(), dict(engine.usage)
+    with tempfile.TemporaryDirectory() as extra:
+        manager = _task_manager(tasks, suite.data.samples, Path(extra))
+        tracker = EvaluationTracker(output_path=str(out / "results.json"))
+        results = simple_evaluate(
+            model=engine.lm(),
+            tasks=list(tasks),
+            task_manager=manager,
+            samples=_choose_items(manager, suite, tasks),
+            apply_chat_template=True,
+            system_instruction=suite.evaluate.system,
+            evaluation_tracker=tracker,
+        )
+    if results is None:
+        raise UserError("lm-eval returned no results (it runs on several processes and this is not the first)")
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task in tasks:
+        tracker.save_results_samples(task_name=task, samples=samples[task])
+    described = engine.describe()
+    measured = {task: _read_task(task, results, samples[task], suite, described, out) for task in tasks}
+    return {
+        "tasks": {task: result.model_dump() for task, result in measured.items()},
+        "engine": described,
+        "cost": {"seconds": round(time.monotonic() - started, 2), **{key: engine.usage[key] - used.get(key, 0) for key in engine.usage}},
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that can move a number."""
+    wanted = ("xlift", "lm_eval", "torch", "transformers", "peft", "trl", "accelerate", "vllm", "sacrebleu", "py3langid", "datasets")
+    versions = {}
+    for name in wanted:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _task_manager(tasks: Sequence[str], samples: str, extra: Path) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    index.write_pairs(tasks, extra)
+    foreign = [task for task in tasks if not index.is_ours(task)]
+    # Indexing lm-eval's own 13,000 tasks takes 5 seconds: only where one of them is asked for.
+    manager = TaskManager(include_path=[str(index.folder()), str(extra)], include_defaults=bool(foreign), metadata={"samples": samples})
+    if missing := [task for task in foreign if task not in manager.all_tasks]:
+        raise UserError(f"unknown task {missing[0]!r}: neither xlift nor lm-eval has it; `xlift ls tasks` lists ours")
+    return manager
+
+
+def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str, list[int]] | None:
+    limits = {task: limit for task in tasks if (limit := limit_of(suite, task)) is not None}
+    if not limits:
+        return None
+    loaded = manager.load(list(limits))["tasks"]
+    return {task: list(range(min(limit, len(loaded[task].eval_docs)))) for task, limit in limits.items()}
+
+
+def limit_of(suite: Suite, task: str) -> int | None:
+    """How many items of a task the suite asks for: the longest matching key of ``limits``, else ``limit``."""
+    fitting = [start for start in suite.evaluate.limits if task.startswith(start)]
+    return suite.evaluate.limits[max(fitting, key=len)] if fitting else suite.evaluate.limit
+
+
+def _read_task(
+    task: str, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], suite: Suite, described: Mapping[str, Any], out: Path
+) -> TaskResult:
+    saved = sorted(out.glob(f"samples_{task}_2*.jsonl"))
+    if not saved or not list(out.glob("results_*.json")):
+        raise UserError(f"{out}: lm-eval could not save the results of {task}; is the disk full?")
+    counts = results["n-samples"][task]
+    data = index.data_of(task, suite.data.samples)
+    version = str(results["versions"].get(task))
+    generation = results["configs"][task].get("generation_kwargs")
+    key = comparability(
+        task,
+        {
+            "version": version,
+            "data": data.sha256 if data else None,
+            "items": counts["effective"],
+            "generation": generation,
+            "system": suite.evaluate.system,
+            "prompts": digest([sample["doc_hash"] for sample in samples]),
+            "engine": {name: described[name] for name in ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")},
+        },
+    )
+    return TaskResult(
+        items=counts["effective"],
+        items_of=counts["original"],
+        version=version,
+        data_sha256=data.sha256 if data else None,
+        data_origin=data.origin if data else None,
+        metrics=_read_metrics(results["results"][task]),
+        comparability=key,
+        samples=saved[-1].name,
+    )
+
+
+def _read_metrics(found: Mapping[str, Any]) -> dict[str, Score]:
+    metrics = {}
+    for key, value in found.items():
+        name, comma, chosen = key.partition(",")
+        if not comma or name.endswith("_stderr") or not isinstance(value, int | float):
+            continue
+        stderr = found.get(f"{name}_stderr,{chosen}")
+        label = name if chosen == "none" else f"{name}/{chosen}"
+        metrics[label] = Score(value=float(value), stderr=float(stderr) if isinstance(stderr, int | float) else None)
+    return metrics

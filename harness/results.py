@@ -1,0 +1,110 @@
+"""Result records: one for each measured model, read from the manifests of finished evaluate stages. Schema version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from xlift.harness.config import Section, digest
+from xlift.harness.rows import UserError
+from xlift.harness.store import read_manifest
+
+HEADLINE = {
+    "xlift_mgsm": "accuracy",
+    "xlift_xquad": "f1",
+    "xlift_mlqa": "f1",
+    "xlift_flores": "corpus_chrf",
+    "xlift_x_alpaca_eval": "off_target",
+}
+"""The metric that stands for a benchmark in tables, by the beginning of the task's name."""
+
+LOWER_IS_BETTER = {"off_target", "extraction_failure", "chatter", "empty"}
+
+
+class Score(Section):
+    """One metric of one task."""
+
+    value: float
+    stderr: float | None
+    """Standard error of the mean over items; None for corpus-level metrics."""
+
+
+class TaskResult(Section):
+    """One task as one model did it."""
+
+    items: int
+    items_of: int
+    """Items the task has; more than ``items`` makes it a smoke test."""
+    version: str
+    data_sha256: str | None
+    """None for tasks that are not xlift's."""
+    data_origin: str | None
+    """folder, hub or samples."""
+    metrics: dict[str, Score]
+    comparability: str
+    """Two results may be compared only where this is equal."""
+    samples: str | None
+    """File of lm-eval's samples, beside the manifest."""
+
+
+class Record(Section):
+    """All that is known of one measured model."""
+
+    schema_version: Literal[1] = 1
+    suite: str
+    label: str
+    """The method's label in the suite, ``base``, or the name given to a further adapter."""
+    method: str | None
+    seed: int | None
+    trained: tuple[str, ...]
+    """Languages trained, without the pivot."""
+    pivot: str
+    base: dict[str, Any]
+    adapter: dict[str, Any] | None
+    engine: dict[str, Any]
+    system: str | None
+    tasks: dict[str, TaskResult]
+    cost: dict[str, dict[str, Any]]
+    """Measured seconds, tokens and memory by stage."""
+    left_out: tuple[str, ...] = ()
+    """Languages a benchmark lacks."""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.label if self.seed is None else f"{self.label} (seed {self.seed})"
+
+
+def comparability(task: str, parts: dict[str, Any]) -> str:
+    """The key of a task result: a hash of everything but the model that can move its numbers."""
+    return digest({"task": task, **parts}, length=16)
+
+
+def headline(task: str) -> str | None:
+    """The metric a table shows for a task; None for tasks xlift does not know."""
+    return next((metric for start, metric in HEADLINE.items() if task.startswith(start)), None)
+
+
+def read(folders: Iterable[Path]) -> list[Record]:
+    """The records of all finished evaluations in run folders, ``base`` first, then by label and seed.
+
+    Raises UserError for a folder without results and for a record that does not follow the schema.
+    """
+    records = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such run folder")
+        stages = sorted(path for path in folder.glob("evaluate-*") if path.suffix != ".part")
+        found = [(path, read_manifest(path)) for path in stages]
+        if not any(manifest for _, manifest in found):
+            raise UserError(f"{folder}: no finished evaluation in it; run the suite again to finish it")
+        for path, manifest in found:
+            if manifest:
+                try:
+                    records.append(Record(**manifest["record"]))
+                except (KeyError, ValidationError) as error:
+                    raise UserError(f"{path}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None
+    return sorted(records, key=lambda record: (record.suite, record.label != "base", record.label, record.seed or 0))

@@ -1,0 +1,122 @@
+"""Stages on disk: each is a folder named by the hash of all that determines it, and done once its manifest is there.
+
+    runs/SUITE/prepare-LABEL-HASH/             rows.jsonl
+    runs/SUITE/fit-LABEL-seed0-HASH/           adapter/
+    runs/SUITE/evaluate-LABEL-seed0-HASH/      lm-eval's results_*.json and samples_*.jsonl
+                                  each with    manifest.json
+
+A stage grows in a folder that ends in ``.part`` and is renamed when its manifest is written, so a folder without the ending is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.config import digest
+from xlift.harness.rows import UserError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work and all that determines its outcome."""
+
+    kind: str
+    """prepare, fit or evaluate."""
+    label: str
+    inputs: Mapping[str, Any]
+    """Plain data; two stages with equal inputs are the same stage."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.label}-{digest({'kind': self.kind, **self.inputs})}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of one suite's stages."""
+
+    root: Path
+
+    def folder(self, stage: Stage) -> Path:
+        """Where the finished stage lies, or will lie."""
+        return self.root / stage.name
+
+    def manifest(self, stage: Stage) -> dict[str, Any] | None:
+        """What a finished stage wrote about itself; None where it is not finished."""
+        return read_manifest(self.folder(stage))
+
+    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, Any]], *, keep_partial: bool = False) -> dict[str, Any]:
+        """Run ``work`` in a partial folder and make the stage whole with the manifest it returns.
+
+        A finished stage is not run again. With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away.
+        Raises UserError where the folder cannot be written.
+        """
+        done = self.manifest(stage)
+        if done is not None:
+            return done
+        final, partial = self.folder(stage), self.root / f"{stage.name}.part"
+        with explain_disk(self.root):
+            if not keep_partial:
+                discard(partial)
+            partial.mkdir(parents=True, exist_ok=True)
+            manifest = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), **work(partial)}
+            write_json(partial / MANIFEST, manifest)
+            partial.rename(final)
+        return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a finished stage; None where there is none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise UserError(f"{folder.parent}: not a folder; choose another place with --runs") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again") from None
+    if not isinstance(manifest, dict):
+        raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again")
+    return manifest
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder, where there is one."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=False, default=str)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
+
+
+@contextmanager
+def explain_disk(place: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only folder or a file in the way into one line; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        what = f"{error.filename or place}: cannot write the run ({error.strerror})"
+        raise UserError(f"{what}; free space or choose another folder with --runs, then run again") from None

@@ -1,0 +1,72 @@
+"""Records as tables: scores by task, lift over the base, and what each adapter cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from xlift.harness.results import LOWER_IS_BETTER, Record, headline
+
+COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
+
+
+def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """One row for each record, task and metric: the benchmark's headline metric and ``off_target``, or those named.
+
+    ``lift`` is the value minus the base's of the same suite, turned so that more is better; it is missing for the base itself and
+    where the two results may not be compared.
+    """
+    bases = {record.suite: record for record in records if record.label == "base"}
+    rows = []
+    for record in records:
+        base = bases.get(record.suite)
+        for task, result in record.tasks.items():
+            wanted = metrics or [name for name in dict.fromkeys((headline(task), "off_target")) if name]
+            for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
+                score, lift = result.metrics[metric], None
+                other = base.tasks.get(task) if base and base is not record else None
+                if other and other.comparability == result.comparability and metric in other.metrics:
+                    lift = (score.value - other.metrics[metric].value) * (-1 if metric in LOWER_IS_BETTER else 1)
+                rows.append(
+                    {
+                        "suite": record.suite,
+                        "model": record.name,
+                        "task": task,
+                        "metric": metric,
+                        "value": score.value,
+                        "stderr": score.stderr,
+                        "lift": lift,
+                        "items": result.items,
+                        "items_of": result.items_of,
+                        "data": result.data_origin,
+                        "comparability": result.comparability,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def spread_models(scores: pd.DataFrame) -> pd.DataFrame:
+    """The table people read: a row for each task and metric, a column for each model, ``value ± stderr`` and the lift."""
+
+    def write(row: pd.Series) -> str:
+        digits = 1 if abs(row["value"]) >= 1.5 else 3
+        text = f"{row['value']:.{digits}f}"
+        if pd.notna(row["stderr"]):
+            text += f" ±{row['stderr']:.{digits}f}"
+        return text + (f" ({row['lift']:+.{digits}f})" if pd.notna(row["lift"]) else "")
+
+    shown = scores.assign(text=scores.apply(write, axis=1))
+    order = shown.drop_duplicates(["task", "metric", "items"])[["task", "metric", "items"]]
+    wide = shown.pivot_table(index=["task", "metric", "items"], columns="model", values="text", aggfunc="first", sort=False)
+    return wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()[["task", "metric", "items", *scores["model"].unique()]]
+
+
+def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
+    """What training and measuring each model took, as measured by the stages."""
+    rows = []
+    for record in records:
+        fit, evaluation = record.cost.get("fit", {}), record.cost.get("evaluate", {})
+        row = {"model": record.name, **{key: fit.get(key) for key in COST if key in fit}}
+        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), "generated_tokens": evaluation.get("generated_tokens")})
+    return pd.DataFrame(rows)

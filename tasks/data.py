@@ -1,0 +1,270 @@
+"""Reading corpora: the folder of XLIFT_DATA first, then the hub at a pinned revision, then the bundled samples where asked for.
+
+Rows are kept as Arrow files under XLIFT_CACHE, named by their source files' sha256, and memory-mapped.
+docs/data.md lists corpora and columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from xlift.harness.languages import find
+from xlift.harness.rows import LeakError, UserError, name_nearest
+from xlift.tasks.corpora import CORPORA, Choice, File, Row, sentence
+from xlift.tasks.leaks import Guard
+from xlift.tasks.sources import Absent, Found, cache_folder, checksum, data_folder, fetch, find_in_folder, records, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+Samples = Literal["never", "missing", "always"]
+"""Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
+
+_SAMPLES = Path(str(files("xlift.tasks").joinpath("samples")))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of one reading come from: what a results manifest keeps."""
+
+    origin: str
+    """``folder``, ``hub`` or ``samples``; joined by ``+`` where files come from both the folder and the hub."""
+    sha256: str
+    """Of the source file; of the files' sha256 in hex, one a line, where there are several."""
+
+
+def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Dataset:
+    """Rows of a corpus (or of ``corpus/part``) in one language, memory-mapped; the corpus's first split where none is named.
+
+    ``lang`` is a short or a FLORES code; ``mlqa`` takes pairs (context-question: ``en-es``), and so does ``flores`` (source-target).
+    Raises UserError for a wrong name, a faulty data folder, or a corpus that is not to be had.
+    """
+    from datasets import Dataset
+
+    name, choice = _choose(corpus, lang, split)
+    found = _locate(name, choice, samples)
+    title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
+    key = _join([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
+    path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
+    if not path.is_file():
+        write_whole(path, _to_arrow(_build(name, choice, found)))
+    return Dataset.from_file(str(path))
+
+
+def read_training(corpus: str, lang: str, *, samples: Samples = "never") -> Dataset:
+    """Rows to train on. Raises LeakError for every evaluation corpus, whatever the split: dev sets and exemplars are for measuring."""
+    name = corpus.partition("/")[0]
+    if name in CORPORA and CORPORA[name].texts:
+        allowed = ", ".join(other for other, table in CORPORA.items() if not table.texts)
+        raise LeakError(f"{name} is an evaluation corpus and may not be read for training; training corpora: {allowed}")
+    return read(corpus, lang, samples=samples)
+
+
+def locate(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Origin:
+    """Origin and sha256 of the source data that ``read`` uses with the same arguments. Raises as ``read`` does."""
+    found = _locate(*_choose(corpus, lang, split), samples)
+    return Origin("+".join(dict.fromkeys(item.origin for item in found)), _join([item.sha256 for item in found]))
+
+
+def identify_root(samples: Samples) -> str:
+    """A hash that changes with the data folder's manifest, with the samples where they may be read, and with the code that makes rows."""
+    folder = data_folder() if samples != "always" else None
+    bundled = sorted(_SAMPLES.glob("*.jsonl")) if samples != "never" else []
+    return _join([_code_digest(), *(checksum(path) for path in [*([folder / "manifest.json"] if folder else []), *bundled])])
+
+
+def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Iterator[str]:
+    """The texts of an evaluation corpus that training may not contain: questions, contexts, sources, targets, instructions."""
+    rows = read(corpus, lang, split, samples=samples)
+    for column in _table(corpus)[1].texts:
+        if column in rows.column_names:
+            yield from rows[column]
+
+
+def guard_of(sources: Iterable[tuple[str, str, str]], *, samples: Samples = "never") -> Guard:
+    """A leak guard over the evaluation data of (corpus, language, split) triples."""
+    return Guard(text for source in sources for text in evaluation_texts(*source, samples=samples))
+
+
+def dataset(corpus: str, lang: str, split: str | None = None, samples: str | None = None, **_ignored: Any) -> dict[str, Dataset]:
+    """What lm-eval's ``custom_dataset`` names: the split asked for, under its name.
+
+    lm-eval passes dataset_kwargs (corpus, lang, split) and all metadata; of the latter only ``samples`` counts,
+    and the environment variable XLIFT_SAMPLES stands in for it.
+    """
+    policy = _policy(samples or os.environ.get("XLIFT_SAMPLES") or "never")
+    return {split or _table(corpus)[1].splits[0]: read(corpus, lang, split, samples=policy)}
+
+
+def _policy(samples: str) -> Samples:
+    for known in get_args(Samples):
+        if samples == known:
+            return known  # type: ignore[no-any-return]
+    raise UserError(f"samples (XLIFT_SAMPLES): unknown value {samples!r}{name_nearest(samples, get_args(Samples))}")
+
+
+def _table(corpus: str) -> tuple[str, Any]:
+    name = corpus.partition("/")[0]
+    if name not in CORPORA:
+        raise UserError(f"unknown corpus {name!r}{name_nearest(name, CORPORA)}")
+    return name, CORPORA[name]
+
+
+def _choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
+    name, table = _table(corpus)
+    part = corpus.partition("/")[2] or None
+    if part and part not in table.parts:
+        has = f" has no part {part!r}{name_nearest(part, table.parts)}" if table.parts else f" has no parts: ask for {name!r}"
+        raise UserError(f"corpus {name}{has}")
+    split = split or table.splits[0]
+    if split not in table.splits:
+        raise UserError(f"corpus {name} has no split {split!r}{name_nearest(split, table.splits)}")
+    langs = _languages(lang, table.pairs, open_ended=not table.languages)
+    for code in langs:
+        if table.languages and code not in table.languages:
+            raise UserError(f"corpus {name} has no {code!r}{name_nearest(code, table.languages)}")
+    return name, Choice(langs, split, part)
+
+
+def _languages(lang: str, pairs: bool, open_ended: bool) -> tuple[str, ...]:
+    if open_ended:
+        return (_known(lang) or lang,)
+    if pairs and not _known(lang) and "-" in lang:
+        pieces = lang.split("-")
+        cuts = [("-".join(pieces[:cut]), "-".join(pieces[cut:])) for cut in range(1, len(pieces))]
+        first, second = next((cut for cut in cuts if all(map(_known, cut))), cuts[0])
+        return find(first).code, find(second).code
+    return (find(lang).code,)
+
+
+def _known(code: str) -> str | None:
+    try:
+        return find(code).code
+    except UserError:
+        return None
+
+
+def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
+    """The source files of a choice, from the first source that has them."""
+    wanted = CORPORA[name].files(choice)
+    found, reasons = ([], []) if samples == "always" else _outside(wanted, choice, partial=bool(CORPORA[name].parts))
+    if found:
+        return found
+    sample = _sample(name, choice)
+    if sample and samples != "never":
+        return [sample]
+    if samples != "never":
+        reasons.append(f"no bundled samples for {'-'.join(choice.langs)!r} in split {choice.split}")
+    asked = f"{name}{'/' + choice.part if choice.part else ''} in {'-'.join(choice.langs)!r}, split {choice.split}"
+    remedies = _remedies(wanted, samples, sampled=sample is not None)
+    raise UserError(f"{asked}, is not to be had ({'; '.join(reasons)}): {', or '.join(remedies)}")
+
+
+def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[list[Found], list[str]]:
+    """The files in the folder or on the hub, and why those that are missing are; no file where one is missing and not ``partial``."""
+    if not wanted:
+        return [], [f"no file for {choice.langs[0]!r} is known"]
+    folder = data_folder()
+    found: list[Found] = []
+    missing: list[str] = []
+    reasons: list[str] = []
+    for file in wanted:
+        try:
+            found.append(find_in_folder(file) or fetch(file))
+        except Absent as absent:
+            missing += [file.folder] if file.folder else []
+            reasons.append(str(absent))
+    if found and (partial or not reasons):
+        return found, []
+    looked = f"not in {folder}, XLIFT_DATA: {', '.join(missing)}" if folder else "XLIFT_DATA is not set"
+    return [], list(dict.fromkeys([looked, *reasons]))
+
+
+def _remedies(wanted: Sequence[File], samples: Samples, sampled: bool) -> list[str]:
+    if samples == "always":
+        return ["choose what the samples have", "set data.samples to missing, so that the data folder and the hub are asked first"]
+    remotes = [file.remote for file in wanted if file.remote]
+    on_hub = next((remote for remote in remotes if remote.host == "hub"), None)
+    remedies = ["set XLIFT_DATA to a folder that has it"]
+    if on_hub:
+        remedies.append(f"run 'hf download {on_hub.repo} {on_hub.path} --repo-type dataset --revision {on_hub.revision}'")
+    elif remotes:
+        remedies.append("connect to the network")
+    if sampled:
+        remedies.append("allow the bundled samples (data.samples: missing in a suite, XLIFT_SAMPLES=missing for lm_eval)")
+    return remedies
+
+
+def _sample(name: str, choice: Choice) -> Found | None:
+    path = _SAMPLES / f"{name}.jsonl"
+    if choice.split not in CORPORA[name].sampled or not path.is_file():
+        return None
+    spoken = set(records(path, ())[0]) - ({"id", "answer", "en"} if name == "parallel" else {"id", "answer"})
+    return Found(File(None), path, checksum(path), "samples") if spoken.issuperset(choice.langs) else None
+
+
+def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
+    paths = ", ".join(str(item.path) for item in found)
+    try:
+        if found[0].origin == "samples":
+            rows = list(_sampled_rows(name, records(found[0].path, ()), choice))
+        else:
+            rows = list(CORPORA[name].rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
+    except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
+        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {error})") from error
+    if not rows:
+        raise UserError(f"{paths}: no rows of {name} in {'-'.join(choice.langs)!r}")
+    return rows
+
+
+def _sampled_rows(name: str, items: Sequence[Row], choice: Choice) -> Iterator[Row]:
+    first, last = choice.langs[0], choice.langs[-1]
+    for item in items:
+        own, identity = item[first], str(item["id"])
+        if name == "mgsm":
+            yield {"id": identity, "question": own, "answer": str(item["answer"]), "lang": first}
+        elif name in ("xquad", "mlqa"):
+            answers = {"text": [own["answer"]], "answer_start": [own["context"].index(own["answer"])]}
+            row = {"id": identity, "context": own["context"], "answers": answers, "question": item[last]["question"]}
+            yield {**row, "lang": first, "question_lang": last}
+        elif name == "flores":
+            yield sentence(identity, [item[lang] for lang in choice.langs], choice)
+        elif name == "x_alpaca_eval":
+            yield {"id": identity, "dataset": "samples", "instruction": own, "lang": first}
+        elif name == "alpaca":
+            yield {"id": identity, "instruction": own["instruction"], "output": own["output"]}
+        else:
+            yield {"id": identity, "en": item["en"], "text": own, "part": "samples"}
+
+
+def _join(digests: Sequence[str]) -> str:
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _to_arrow(rows: Sequence[Row]) -> memoryview:
+    import pyarrow as pa
+
+    def type_of(column: str) -> pa.DataType:
+        answers = pa.struct({"text": pa.list_(pa.string()), "answer_start": pa.list_(pa.int32())})
+        return answers if column == "answers" else pa.string()
+
+    schema = pa.schema({column: type_of(column) for column in rows[0]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), max_chunksize=1000)
+    return memoryview(sink.getvalue())
+
+
+@cache
+def _code_digest() -> str:
+    """Changes with the code that makes rows, so that no row outlives the code that made it."""
+    texts = (Path(str(files("xlift.tasks").joinpath(name))).read_bytes() for name in ("corpora.py", "data.py", "sources.py"))
+    return hashlib.sha256(b"".join(texts)).hexdigest()

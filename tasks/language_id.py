@@ -1,0 +1,217 @@
+"""Off-target answers: which language a text is in, by script and by py3langid (naive Bayes on bytes, github.com/adbar/py3langid).
+
+Thresholds were set on FLORES-200 dev, 22 languages, with py3langid 0.4.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import regex
+
+from xlift.harness.languages import find, languages
+
+MIN_LETTERS = 20
+"""Letters a text needs before the identifier is asked; a Chinese character counts as three, kana and hangul as two."""
+MIN_PLAIN_LETTERS = 8
+"""Of those, letters in words without a capital: a list of names says nothing about the language around it."""
+CLEAR_MARGIN = 2.0
+"""How far another language must lead, in nats of py3langid's score over the square root of the bytes (its own calibration)."""
+_SYMBOL = 3
+"""Letters below which a foreign script is a symbol (π, μ) and not an answer."""
+_WEIGHT = {"Hani": 3, "Hira": 2, "Kana": 2, "Hang": 2}
+# FLORES dev has 102 letters a sentence in English, 35 in Chinese, 50 in Japanese, 46 in Korean.
+
+_NOT_PROSE = regex.compile(
+    r"""```.*?(?:```|\Z) | `[^`\n]*`                                    # code, also a block that was cut off
+      | \$\$.*?\$\$ | \$(?=\S)[^$\n]*?(?<=\S)\$(?!\d)                   # LaTeX; "$5 or $10" is money
+      | \\\(.*?\\\) | \\\[.*?\\\] | \\begin\{(\w+\*?)\}.*?\\end\{\1\} | \\[A-Za-z]+(?:\{[^{}]*\})*
+      | (?:https?://|www\.)\S+ | \S+@\S+\.\w+ | </?[A-Za-z][^<>]*> | \d+""",
+    regex.VERBOSE | regex.DOTALL,
+)
+_CAPITALISED = regex.compile(r"(?<![\p{Lu}\p{Ll}])\p{Ll}*\p{Lu}[\p{Lu}\p{Ll}]*")
+_BORROWED = regex.compile(
+    r"(?<!\p{Script=Latn})(?:[\p{Script=Latn}--\p{Lu}]*[\p{Script=Latn}&&\p{Lu}]\p{Script=Latn}*|\p{Script=Latn}{1,3}(?!\p{Script=Latn}))",
+    regex.V1,
+)
+"""Latin words that every script borrows: with a capital (names, NASA, iPhone) or of one to three letters (km, de, of)."""
+
+_CJK = frozenset({"Hani", "Bopo", "Hira", "Kana"})
+
+_CODES = {"no": "nb", "kik": "ki", "gug": "gn", "fuv": "ff", "qu": "quy"}
+"""py3langid's labels that xlift writes otherwise."""
+_RELATED = tuple(
+    frozenset(group.split())
+    for group in (
+        "ar acm acq aeb ajp apc ars ary arz",
+        "fa prs",
+        "zh zh-Hant yue",
+        "bs hr sr",
+        "da nb nn",
+        "cs sk",
+        "id ms",
+        "es gl ast",
+        "pt gl",
+        "ca oc",
+        "it lij vec",
+        "bg mk",
+        "crh tr",
+        "ba tt",
+        "lv ltg",
+        "xh zu",
+        "nso st tn",
+    )
+)
+"""Languages that the identifier mixes up, or whose written forms differ too little to call one off-target for the other."""
+
+
+def identify(texts: Sequence[str]) -> list[str]:
+    """The language of each text as an xlift code, ``und`` where there are fewer than ``MIN_LETTERS`` letters to go by.
+
+    A script that one language alone uses settles it without that minimum. A language that py3langid does not know comes out as
+    its nearest known one in the same script.
+    """
+    return [_identify(text) for text in texts]
+
+
+def is_off_target(text: str, lang: str) -> float:
+    """1.0 where ``text`` is clearly not in ``lang`` (an xlift code), else 0.0, also where it cannot be told.
+
+    Code, formulas, URLs and digits do not count. In order:
+
+    - where ``lang`` is not written in Latin letters, Latin words with a capital or of at most three letters count for nothing:
+      names and units are borrowed by every script;
+    - no letters left, or a lone symbol: 0.0;
+    - most letters are in a script that ``lang`` is not written in: 1.0, however short;
+    - fewer than ``MIN_LETTERS`` letters in the right script, or ``MIN_PLAIN_LETTERS`` outside names: 0.0;
+    - another language of that script leads ``lang`` and its close relatives (Bosnian for Croatian, Simplified for Traditional
+      Chinese) by ``CLEAR_MARGIN``: 1.0.
+
+    A language that py3langid does not know, and that has no close relative it knows, is judged by its script alone.
+    Raises UserError for an unknown ``lang``.
+    """
+    own, relatives, rivals = _compare(lang)
+    prose = _keep_prose(text)
+    if "Latn" not in own:
+        prose = _BORROWED.sub(" ", prose)
+    letters = _count_letters(prose)
+    inside, total = sum(letters[script] for script in own), letters.total()
+    if total < _SYMBOL or 2 * inside < total:
+        return float(total >= _SYMBOL)
+    plain = _count_letters(_CAPITALISED.sub(" ", prose)).total()
+    if inside < MIN_LETTERS or plain < MIN_PLAIN_LETTERS or not relatives or not rivals:
+        return 0.0
+    scores = _score(_keep_scripts(prose, own))
+    return float(max(scores[code] for code in rivals) - max(scores[code] for code in relatives) > CLEAR_MARGIN)
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """lm-eval's hook for X-AlpacaEval without a judge; ``doc`` holds ``lang``. ``characters`` is the length of the answer.
+
+    Whether the answer was cut off is left out: lm-eval does not hand the reason for stopping on.
+    """
+    answer = results[0].strip()
+    return {"off_target": is_off_target(answer, doc["lang"]), "characters": float(len(answer)), "empty": float(not answer)}
+
+
+def _identify(text: str) -> str:
+    prose = _keep_prose(text)
+    letters: Counter[str] = Counter()
+    for script, count in _count_letters(prose).items():
+        letters["Hani" if script in _CJK else script] += count  # Japanese mixes kana and characters
+    if letters.total() < _SYMBOL:
+        return "und"
+    script, count = letters.most_common(1)[0]
+    writers = [code for code in languages() if script in _scripts(code)]
+    if len(writers) == 1:
+        return writers[0]
+    known = _known_in(frozenset({script}))
+    if not known or count < MIN_LETTERS:
+        return "und"
+    scores = _score(_keep_scripts(prose, frozenset({script})))
+    best = max(known, key=scores.__getitem__)
+    return _name_han_variant(prose) if best == "zh" else best
+
+
+def _name_han_variant(text: str) -> str:
+    # GB 2312 holds the simplified forms and Big5 the traditional ones: the text loses less in its own
+    simplified, traditional = (len(text.encode(codec, "ignore")) for codec in ("gb2312", "big5"))
+    return "zh" if simplified >= traditional else "zh-Hant"
+
+
+def _keep_prose(text: str) -> str:
+    prose: str = _NOT_PROSE.sub(" ", unicodedata.normalize("NFC", text))
+    return prose
+
+
+def _count_letters(text: str) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for char, times in Counter(text).items():
+        if script := _script(char):
+            counts[script] += times * _WEIGHT.get(script, 1)
+    return counts
+
+
+def _keep_scripts(text: str, own: frozenset[str]) -> str:
+    # kana stay in Chinese: they are what tells Japanese from it
+    kept = own | {""} | (_CJK if "Hani" in own else frozenset())
+    return "".join(char if _script(char) in kept else " " for char in text)
+
+
+@cache
+def _script(char: str) -> str:
+    """ISO 15924 code of the script of a letter or vowel sign; empty for anything else and for scripts no language here uses."""
+    if unicodedata.category(char)[0] not in "LM":
+        return ""
+    return next((script for script, pattern in _script_patterns().items() if pattern.match(char)), "")
+
+
+@cache
+def _script_patterns() -> dict[str, regex.Pattern[str]]:
+    scripts = sorted({script for code in languages() for script in _scripts(code)})
+    return {script: regex.compile(rf"\p{{Script={script}}}") for script in scripts}
+
+
+@cache
+def _scripts(code: str) -> frozenset[str]:
+    script = find(code).script
+    several = {"Hans": {"Hani", "Bopo"}, "Hant": {"Hani", "Bopo"}, "Jpan": _CJK - {"Bopo"}}
+    also_latin = {"Latn"} if code == "sr" else set()  # Serbian is written in both
+    return frozenset(several.get(script, {script}) | also_latin)
+
+
+@cache
+def _identifier() -> Any:
+    # an own instance: set_languages on the module's shared one, by other code in the process, would change our answers
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE)
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_CODES.get(label, label) for label in _identifier().labels) & frozenset(languages())
+
+
+@cache
+def _known_in(scripts: frozenset[str]) -> frozenset[str]:
+    return frozenset(code for code in _known() if scripts & _scripts(code))
+
+
+@cache
+def _compare(lang: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The scripts of a language, the codes that count as it, and the codes that stand against it; both known to py3langid."""
+    code = find(lang).code
+    own = _scripts(code)
+    relatives = frozenset({code}.union(*(group for group in _RELATED if code in group)))
+    return own, relatives & _known(), _known_in(own) - relatives
+
+
+def _score(text: str) -> dict[str, float]:
+    scale = math.sqrt(len(text.encode()) or 1)
+    return {_CODES.get(label, label): score / scale for label, score in _identifier().rank(text)}

@@ -1,0 +1,70 @@
+"""The leak guard: does a training text repeat an evaluation item?
+
+Two texts count as overlapping where they are equal after normalisation, or share 13 consecutive words (the n-gram length of GPT-3's
+contamination study, Brown et al. 2020, arXiv:2005.14165, appendix C). Scripts without spaces between words are compared by characters.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+WORDS = 13
+CHARACTERS = 26
+"""Consecutive characters for unspaced scripts: two a word, about what Chinese and Japanese have; stricter than 13 words for Thai."""
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
+"""Thai and Lao, Tibetan, Burmese, Khmer, kana, Han."""
+
+
+class _Folding(dict[int, str]):
+    """For ``str.translate``: letters, marks and digits as they are, invisible characters gone, everything else a space."""
+
+    def __missing__(self, code: int) -> str:
+        category = unicodedata.category(chr(code))
+        self[code] = chr(code) if category[0] in "LMN" else "" if category == "Cf" else " "
+        return self[code]
+
+
+_FOLDING = _Folding()
+
+
+def normalise(text: str) -> str:
+    """Lower case without compatibility forms, punctuation and symbols; one space between words. The same when applied again.
+
+    Case and compatibility are folded as in Unicode's compatibility caseless matching (The Unicode Standard, definition D146).
+    """
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold()).casefold()
+    kept = unicodedata.normalize("NFKD", folded).translate(_FOLDING)
+    return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+class Guard:
+    """Knows a set of evaluation texts, and finds training texts that overlap them."""
+
+    def __init__(self, items: Iterable[str]) -> None:
+        whole = {normalise(item) for item in dict.fromkeys(items)} - {""}
+        self._whole = frozenset(map(hash, whole))
+        self._pieces = frozenset(piece for item in whole for piece in _pieces(item))
+
+    def find_leaks(self, rows: Iterable[str | Sequence[str]]) -> list[bool]:
+        """Whether each row overlaps an evaluation text; a row is one text, or several of which one is enough."""
+        return [any(map(self._overlaps, [row] if isinstance(row, str) else row)) for row in rows]
+
+    def _overlaps(self, text: str) -> bool:
+        if not text:
+            return False
+        plain = normalise(text)
+        return hash(plain) in self._whole or not self._pieces.isdisjoint(_pieces(plain))
+
+
+def _pieces(plain: str) -> Iterator[int]:
+    """Hashes of all n-grams: of the words of spaced scripts, and of the unspaced characters in one row."""
+    unspaced = _UNSPACED.findall(plain)
+    words = _UNSPACED.sub(" ", plain).split() if unspaced else plain.split()
+    for start in range(len(words) - WORDS + 1):
+        yield hash(tuple(words[start : start + WORDS]))
+    letters = "".join(unspaced)
+    for start in range(len(letters) - CHARACTERS + 1):
+        yield hash(letters[start : start + CHARACTERS])

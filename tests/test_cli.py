@@ -1,0 +1,140 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xlift.harness import cli
+
+SUITE = {
+    "name": "small",
+    "languages": {"train": ["es"], "evaluate": ["en", "es"]},
+    "data": {"samples": "always"},
+    "methods": {"m": {"method": "cross_lingual"}},
+    "evaluate": {"tasks": ["xlift_mgsm_direct_{lang}"], "limit": 2},
+}
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xlift", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def write_suite(folder: Path, **changes: object) -> str:
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump({**SUITE, **changes}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"methods": {"m": {"method": "cross_lingaul"}}}, "did you mean 'cross_lingual'?"),
+        ({"methods": {"m": {"method": "cross_lingual", "options": {"rowz": 3}}}}, "did you mean 'rows'?"),
+        ({"evaluate": {"tasks": ["xlift_mgsm_dirct_es"]}}, "did you mean 'xlift_mgsm_direct_es'?"),
+        ({"evaluate": {"tasks": ["xlift_mgsm_direct_{language}"]}}, "only {lang} and {flores} stand for something"),
+        ({"languages": {"evaluate": ["xx"], "train": ["es"]}}, "unknown language 'xx'"),
+        ({"engine": {"backend": "vllm2"}}, "got 'vllm2'"),
+        ({"methodz": {}}, "unknown key 'methodz'; did you mean 'methods'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    code, out, err = call("validate", write_suite(tmp_path, **changes))
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "dmeo"), "did you mean 'demo'?"),
+        (("ls", "langs"), "cannot list 'langs'"),
+        (("tasks",), "--path"),
+        (("tasks", "--pair", "de"), "write two languages"),
+        (("tasks", "--pair", "de-german"), "unknown language 'german': write its code, 'de'"),
+        (("report", "no-such-folder"), "no such run folder"),
+        (("evaluate", "--tasks", "xlift_mgsm_direct_es", "--adapter", "a=nowhere", "--set", "data.samples=always"), "nowhere"),
+        (
+            ("evaluate", "--tasks", "xlift_mgsm_direct_es", "--base", "no/such-folder/at-all", "--set", "data.samples=always"),
+            "no/such-folder",
+        ),
+    ],
+)
+def test_wrong_arguments_are_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_data_folder_that_does_not_exist_is_named(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XLIFT_DATA", str(tmp_path / "gone"))
+    code, _, err = call("run", write_suite(tmp_path, data={"samples": "missing"}), "--runs", str(tmp_path / "runs"))
+    assert code == 2
+    assert "gone" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_data_and_no_network_is_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XLIFT_DATA", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "cache"))
+    code, _, err = call("run", write_suite(tmp_path, data={"samples": "never"}), "--runs", str(tmp_path / "runs"))
+    assert code == 2
+    assert "mgsm" in err
+    assert "XLIFT_DATA" in err
+
+
+def test_valid_suites_are_called_valid(call, tmp_path: Path) -> None:
+    code, out, _ = call("validate", "demo", "reference-small", write_suite(tmp_path))
+    assert code == 0
+    assert out.count(": valid") == 3
+
+
+@pytest.mark.parametrize(
+    ("what", "key", "some"),
+    [("methods", "method", "cross_lingual"), ("languages", "code", "sw"), ("suites", "suite", "demo"), ("tasks", "name", "xlift_mgsm_cot")],
+)
+def test_lists_as_json(call, what: str, key: str, some: str) -> None:
+    code, out, _ = call("ls", what, "--json")
+    assert code == 0
+    assert some in {row[key] for row in json.loads(out)}
+
+
+def test_a_pair_is_written_where_asked(call, tmp_path: Path) -> None:
+    code, out, _ = call("tasks", "--pair", "de-fr", "--out", str(tmp_path))
+    assert code == 0
+    assert Path(out.strip()) == tmp_path / "xlift_flores_deu_Latn_fra_Latn.yaml"
+    assert "deu_Latn-fra_Latn" in Path(out.strip()).read_text()
+
+
+def test_task_folder_is_printed(call) -> None:
+    code, out, _ = call("tasks", "--path")
+    assert code == 0
+    assert (Path(out.strip()) / "mgsm" / "xlift_mgsm_cot.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_doctor_says_what_works(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code, out, _ = call("doctor", "--json")
+    found = {row["what"]: row for row in json.loads(out)}
+    assert code == 0
+    assert found["hub"]["state"] == "switched off (HF_HUB_OFFLINE=1)"
+    assert found["vllm"]["to do"] == ""
+    assert found["smollm2-135m-instruct"]["state"] == "there"

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from xlift.harness import config
+from xlift.harness.rows import UserError
+
+SUITE = {"name": "s", "languages": {"evaluate": ["en", "es"], "train": ["es"]}, "evaluate": {"tasks": ["xlift_mgsm_cot_{lang}"]}}
+
+
+def read(**changes: object) -> config.Suite:
+    return config.read({**SUITE, **changes}, "s.yaml")
+
+
+@pytest.mark.parametrize("name", config.shipped())
+def test_every_shipped_suite_loads(name: str) -> None:
+    assert config.load(name).name == name
+
+
+def test_override_reaches_a_nested_key() -> None:
+    assert config.read(SUITE, "s.yaml", ["train.learning_rate=1e-3", "train.lora={r: 4}"]).train.lora == {"r": 4}
+    assert config.read(SUITE, "s.yaml", ["train.learning_rate=1e-3"]).train.learning_rate == 0.001
+
+
+def test_a_methods_own_training_keys_win() -> None:
+    suite = read(methods={"m": {"method": "cross_lingual", "train": {"epochs": 3}}}, train={"epochs": 1, "warmup": 0.2})
+    assert (suite.training("m").epochs, suite.training("m").warmup) == (3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
+        ({"train": {"lerning_rate": 1}}, "did you mean 'learning_rate'?"),
+        ({"engine": {"backend": "vlm"}}, "'vllm', 'hf' or 'api', got 'vlm'"),
+        ({"languages": {"evaluate": ["spanish"]}}, "unknown language 'spanish': write its code, 'es'"),
+        ({"methods": {"m": {"method": "cross_lingual", "languages": ["en"]}}}, "'en' is the pivot"),
+        ({"methods": {"base": {"method": "cross_lingual"}}}, "is not 'base'"),
+        (
+            {"methods": {"m": {"method": "cross_lingual", "train": {"epoch": 1}}}},
+            "methods.m.train: unknown key 'epoch'; did you mean 'epochs'?",
+        ),
+        ({"seeds": [1, 1]}, "each seed once"),
+        ({"train": {"learning_rate": "fast"}}, "learning_rate"),
+        ({"evaluate": {"tasks": []}}, "evaluate.tasks"),
+    ],
+)
+def test_mistakes_are_named(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(**changes)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("name: [", "line 1: not valid YAML"), ("- a", "a suite is a mapping"), ("", "a suite is a mapping")],
+)
+def test_bad_yaml_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        config.load(path)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_suite_names_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'demo'"):
+        config.load("dmeo")
+
+
+@pytest.mark.parametrize("text", ["train", "=3", "train.=3", "name.x=1", "train.epochs=["])
+def test_bad_overrides_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--set"):
+        config.read(SUITE, "s.yaml", [text])
+
+
+def test_digest_ignores_the_order_of_keys() -> None:
+    assert config.digest({"a": 1, "b": [2]}) == config.digest({"b": [2], "a": 1}) != config.digest({"a": 1, "b": [3]})

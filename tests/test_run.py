@@ -1,0 +1,179 @@
+"""The whole pipeline on a tiny random model: undisturbed, resumed, killed at every stage, and given wrong adapters."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xlift.harness import config, results
+from xlift.harness import run as pipeline
+from xlift.harness.rows import LeakError, UserError
+
+XLIFT = Path(sys.executable).parent / "xlift"
+
+
+def suite_of(base: Path, **changes: object) -> dict[str, object]:
+    return {
+        "name": "small",
+        "base": {"model": str(base)},
+        "data": {"samples": "always"},
+        "languages": {"train": ["es"], "evaluate": ["en", "es"]},
+        "rows": 30,
+        "methods": {"m": {"method": "cross_lingual"}},
+        "train": {"tokens": 6000, "batch_tokens": 256, "micro_batch_tokens": 256, "max_length": 128, "learning_rate": 1.0e-2,
+                  "dtype": "float32", "checkpoint_steps": 3, "lora": {"r": 4, "target_modules": "all-linear"}},
+        "engine": {"backend": "hf", "dtype": "float32", "max_length": 1024},
+        "evaluate": {"tasks": ["xlift_mgsm_direct_{lang}", "xlift_flores_eng_Latn_{flores}"], "limit": 3},
+        **changes,
+    }  # fmt: skip
+
+
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def run(base: Path, runs: Path, **changes: object) -> Path:
+    return pipeline.run_suite(config.read(suite_of(base, **changes), "test"), runs, say)
+
+
+def manifests(folder: Path, kind: str) -> dict[str, dict]:
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(folder.glob(f"{kind}-*/manifest.json"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tiny_base, tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:
+    (prepared,) = manifests(finished, "prepare").values()
+    (fitted,) = manifests(finished, "fit").values()
+    assert prepared["kinds"] == {"en/pivot_instructions": 10, "es/target_instructions": 10, "es/translation": 10}
+    assert fitted["report"]["tokens_trained"] >= 6000
+    base, adapted = results.read([finished])
+    assert (base.label, adapted.name, adapted.trained) == ("base", "m (seed 0)", ("es",))
+    assert set(base.tasks) == {"xlift_mgsm_direct_en", "xlift_mgsm_direct_es", "xlift_flores_eng_Latn_spa_Latn"}
+    for task, result in base.tasks.items():
+        assert (result.items, result.items_of, result.data_origin) == (3, 24, "samples")
+        assert result.comparability == adapted.tasks[task].comparability
+        assert (finished / next(iter(finished.glob("evaluate-base-*"))).name / str(result.samples)).is_file()
+    assert adapted.adapter is not None
+    assert adapted.adapter["sha256"] == fitted["adapter_sha256"]
+
+
+def test_the_same_command_again_does_nothing(finished: Path, tiny_base: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "suite.resolved.json"}
+    run(tiny_base, finished.parent)
+    assert before == {
+        path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "suite.resolved.json"
+    }
+
+
+def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "small")
+    method = {"method": "cross_lingual", "options": {"direction": "both"}}
+    run(tiny_base, tmp_path, methods={"m": method})
+    assert len(manifests(tmp_path / "small", "prepare")) == 2
+    assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["prepare", "fit", "evaluate"])
+def test_killed_and_resumed_equals_undisturbed(stage: str, finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite_of(tiny_base)))
+    command = [str(XLIFT), "run", str(path), "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    sign = {"prepare": "prepare-*.part", "fit": "fit-*.part/checkpoints/*", "evaluate": "evaluate-*.part"}[stage]
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs").glob(f"small/{sign}")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = tmp_path / "runs" / "small"
+    assert list(left.glob(f"{stage}-*.part"))
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert not list(left.glob("*.part"))
+    for kind in ("prepare", "fit", "evaluate"):
+        assert set(manifests(left, kind)) == set(manifests(finished, kind))
+    (ours,), (theirs,) = (manifests(folder, "fit").values() for folder in (left, finished))
+    assert ours["adapter_sha256"] == theirs["adapter_sha256"]
+    assert ours["report"]["tokens_trained"] == theirs["report"]["tokens_trained"]
+    assert [record.tasks for record in _without_dates(left)] == [record.tasks for record in _without_dates(finished)]
+
+
+def _without_dates(folder: Path) -> list[results.Record]:
+    found = results.read([folder])
+    return [
+        record.model_copy(update={"tasks": {name: task.model_copy(update={"samples": None}) for name, task in record.tasks.items()}})
+        for record in found
+    ]
+
+
+def test_a_dead_stage_is_one_line(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xlift.harness.executors import run_apart
+
+    with pytest.raises(UserError, match="prepare: its process died"):
+        run_apart("prepare", os._exit, 9)
+
+
+def test_the_resolved_suite_lies_beside_the_stages(finished: Path) -> None:
+    resolved = json.loads((finished / "suite.resolved.json").read_text())
+    assert resolved["train"]["warmup"] == 0.05
+    assert config.read(resolved, "resolved").methods["m"].method == "cross_lingual"
+
+
+def test_an_unchanged_adapter_is_refused(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    adapter = tmp_path / "idle"
+    shutil.copytree(next(finished.glob("fit-*")) / "adapter", adapter)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({name: weight * ("lora_B" not in name) for name, weight in weights.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="unchanged"):
+        run(tiny_base, tmp_path, methods={}, evaluate={**suite_of(tiny_base)["evaluate"], "adapters": {"idle": str(adapter)}})
+
+
+def test_rows_that_overlap_evaluation_items_are_dropped_or_refused(tiny_base: Path, tmp_path: Path) -> None:
+    # Ask for the training sentences as if they were evaluation items: everything leaks.
+    from xlift.harness.context import RunContext
+    from xlift.tasks.data import read_training
+    from xlift.tasks.leaks import Guard
+
+    sentences = read_training("parallel", "es", samples="always")["en"]
+    for strict in (False, True):
+        suite = config.read(suite_of(tiny_base, data={"samples": "always", "strict": strict}), "test")
+        context = RunContext(suite, "m", Guard(sentences[:50]), lambda: pytest.fail("no engine is needed"))
+        if strict:
+            with pytest.raises(LeakError, match="50 training rows overlap evaluation items"):
+                context.read("parallel", "es")
+        else:
+            assert len(context.read("parallel", "es")) == len(sentences) - 50
+
+
+def test_dry_run_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
+    from xlift.harness.dry import plan_run
+
+    plan = plan_run(config.read(suite_of(tiny_base), "test"), tmp_path / "runs")
+    assert [(row["stage"], row["label"], row["state"]) for row in plan["stages"]] == [
+        ("prepare", "m", "to do"), ("fit", "m-seed0", "to do"), ("evaluate", "base", "to do"), ("evaluate", "m-seed0", "to do"),
+    ]  # fmt: skip
+    assert plan["stages"][-1]["items"] == 9
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_knows_what_is_done(finished: Path, tiny_base: Path) -> None:
+    from xlift.harness.dry import plan_run
+
+    plan = plan_run(config.read(suite_of(tiny_base), "test"), finished.parent)
+    assert {row["state"] for row in plan["stages"]} == {"done"}

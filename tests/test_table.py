@@ -1,0 +1,62 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlift.harness.results import Record, read
+from xlift.harness.rows import UserError
+from xlift.harness.store import Stage, Store
+from xlift.leaderboard.table import spread_models, tabulate_costs, tabulate_scores
+
+
+def record(label: str, accuracy: float, off_target: float, key: str = "k", seed: int | None = None) -> Record:
+    task: dict[str, Any] = {
+        "items": 10, "items_of": 250, "version": "1", "data_sha256": "0", "data_origin": "samples", "comparability": key, "samples": None,
+        "metrics": {"accuracy": {"value": accuracy, "stderr": 0.05}, "off_target": {"value": off_target, "stderr": 0.1}},
+    }  # fmt: skip
+    return Record(
+        suite="s", label=label, method=None, seed=seed, trained=(), pivot="en", base={}, adapter=None, engine={}, system=None,
+        tasks={"xlift_mgsm_cot_es": task}, cost={"fit": {"seconds": 5.0}, "evaluate": {"seconds": 2.0, "generated_tokens": 7}},
+    )  # fmt: skip
+
+
+def test_lift_is_turned_so_that_more_is_better() -> None:
+    scores = tabulate_scores([record("base", 0.2, 0.5), record("m", 0.5, 0.1, seed=0)])
+    lifts = {row["metric"]: row["lift"] for _, row in scores[scores["model"] == "m (seed 0)"].iterrows()}
+    assert lifts == {"accuracy": pytest.approx(0.3), "off_target": pytest.approx(0.4)}
+    assert scores[scores["model"] == "base"]["lift"].isna().all()
+
+
+def test_no_lift_between_results_that_may_not_be_compared() -> None:
+    scores = tabulate_scores([record("base", 0.2, 0.5), record("m", 0.5, 0.1, key="other")])
+    assert scores["lift"].isna().all()
+
+
+def test_people_read_value_error_and_lift() -> None:
+    wide = spread_models(tabulate_scores([record("base", 0.2, 0.5), record("m", 0.5, 0.1)]))
+    assert wide.to_dict("records")[0] == {
+        "task": "xlift_mgsm_cot_es", "metric": "accuracy", "items": 10, "base": "0.200 ±0.050", "m": "0.500 ±0.050 (+0.300)",
+    }  # fmt: skip
+
+
+def test_costs_stand_beside_each_model() -> None:
+    row = tabulate_costs([record("m", 0.5, 0.1)]).to_dict("records")[0]
+    assert (row["model"], row["seconds"], row["evaluation_seconds"], row["generated_tokens"]) == ("m", 5.0, 2.0, 7)
+
+
+def test_records_come_back_from_disk_base_first(tmp_path: Path) -> None:
+    for label in ("zz", "aa", "base"):
+        Store(tmp_path).write(
+            Stage("evaluate", label, {}), lambda folder, label=label: {"record": record(label, 0.1, 0.2).model_dump(mode="json")}
+        )
+    assert [found.label for found in read([tmp_path])] == ["base", "aa", "zz"]
+
+
+def test_folders_without_results_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished evaluation"):
+        read([tmp_path])
+    with pytest.raises(UserError, match="no such run folder"):
+        read([tmp_path / "gone"])
+    Store(tmp_path).write(Stage("evaluate", "m", {}), lambda folder: {"record": {"schema_version": 2}})
+    with pytest.raises(UserError, match="does not follow schema version 1"):
+        read([tmp_path])

@@ -1,0 +1,222 @@
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
+from lm_eval.utils import apply_template
+
+from xlift.harness.languages import languages
+from xlift.harness.rows import UserError
+from xlift.tasks import make_yaml, numbers
+
+TASKS = Path(make_yaml.__file__).parent
+PROMPTS = yaml.safe_load((TASKS / "prompts.yaml").read_text(encoding="utf-8"))
+GROUPS = {
+    "mgsm_direct": 11,
+    "mgsm_cot": 11,
+    "xquad": 12,
+    "mlqa": 7,
+    "mlqa_cross": 7 * 6,
+    "flores_from_eng": 203,
+    "flores_to_eng": 203,
+    "x_alpaca_eval": 13,
+}
+LANGUAGES = make_yaml.LANGUAGES
+
+
+def expected_tasks() -> set[str]:
+    flores = [language.flores for language in languages().values() if language.code != "en"]
+    return {
+        *(f"xlift_mgsm_{kind}_{lang}" for kind in ("direct", "cot") for lang in LANGUAGES["mgsm"]),
+        *(f"xlift_xquad_{lang}" for lang in LANGUAGES["xquad"]),
+        *(f"xlift_mlqa_{lang}" for lang in LANGUAGES["mlqa"]),
+        *(f"xlift_mlqa_{context}_{question}" for context, question in permutations(LANGUAGES["mlqa"], 2)),
+        *(f"xlift_flores_eng_Latn_{code}" for code in flores),
+        *(f"xlift_flores_{code}_eng_Latn" for code in flores),
+        *(f"xlift_x_alpaca_eval_{lang}" for lang in LANGUAGES["x_alpaca_eval"]),
+    }
+
+
+def folder_of(name: str) -> str:
+    return next(folder for folder in make_yaml.BENCHMARKS if name.startswith(f"xlift_{folder}"))
+
+
+@pytest.fixture(scope="module")
+def manager() -> TaskManager:
+    return TaskManager(include_path=str(TASKS), include_defaults=False)
+
+
+@pytest.fixture(scope="module")
+def configs() -> dict[str, dict[str, Any]]:
+    """Every task as lm-eval reads it, templates merged and functions found: its index would drop a broken one in silence."""
+    return {path.stem: load_yaml(path) for path in sorted(TASKS.glob("*/xlift_*.yaml"))}
+
+
+def test_the_files_are_as_generated() -> None:
+    assert make_yaml.check() == []
+    assert make_yaml.main(["--check"]) == 0
+
+
+def test_check_names_missing_stale_and_extra_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_yaml.write(tmp_path)
+    assert make_yaml.check(tmp_path) == []
+    (tmp_path / "mgsm/template").unlink()
+    (tmp_path / "xquad/xlift_xquad_de.yaml").write_text(make_yaml.HEADER + "task: other\n")
+    (tmp_path / "flores/old.yaml").write_text(make_yaml.HEADER)
+    (tmp_path / "flores/mine.yaml").write_text("task: mine\n")
+    wrong = ["missing: mgsm/template", "stale: xquad/xlift_xquad_de.yaml", "extra: flores/mine.yaml", "extra: flores/old.yaml"]
+    assert make_yaml.check(tmp_path) == wrong
+    monkeypatch.setattr(make_yaml, "check", lambda: wrong)
+    assert make_yaml.main(["--check"]) == 1
+    assert caplog.messages[:4] == wrong
+    monkeypatch.undo()
+    make_yaml.write(tmp_path)
+    assert make_yaml.check(tmp_path) == ["extra: flores/mine.yaml"], "a file that is not generated is the user's to delete"
+
+
+def test_the_benchmarks_languages() -> None:
+    assert {folder: " ".join(codes) for folder, codes in LANGUAGES.items()} == {
+        "mgsm": "bn de en es fr ja ru sw te th zh",
+        "xquad": "ar de el en es hi ro ru th tr vi zh",
+        "mlqa": "ar de en es hi vi zh",
+        "x_alpaca_eval": "ar bn de en es fr it ja ko ru sw th zh",
+    }
+
+
+def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
+    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13
+    assert set(manager.all_subtasks) == expected_tasks()
+    assert set(manager.all_groups) == {f"xlift_{name}" for name in GROUPS}
+    assert not manager.all_tags
+
+
+def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
+    assert len(configs) == 502 + 8
+    for stem, config in configs.items():
+        assert stem == config.get("group", config["task"])
+
+
+def test_functions_are_xlifts_by_full_name() -> None:
+    named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
+    scorers = {f"xlift.tasks.{module}.process_results" for module in ("numbers", "spans", "translation", "language_id")}
+    corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
+    assert named == {"xlift.tasks.data.dataset"} | scorers | corpus
+
+
+def test_groups_average_over_languages(configs: dict[str, dict[str, Any]]) -> None:
+    for name, size in GROUPS.items():
+        group = configs[f"xlift_{name}"]
+        assert len(group["task"]) == size
+        assert set(group["task"]) <= expected_tasks()
+        scored = [entry["metric"] for entry in configs[group["task"][0]]["metric_list"]]
+        assert [entry["metric"] for entry in group["aggregate_metric_list"]] == scored
+        assert all(entry["weight_by_size"] is False and entry["aggregation"] == "mean" for entry in group["aggregate_metric_list"])
+
+
+@pytest.mark.parametrize("name", sorted(expected_tasks() - {name for name in expected_tasks() if "flores" in name and "fra" not in name}))
+def test_a_merged_task_is_whole(name: str, configs: dict[str, dict[str, Any]]) -> None:
+    config = configs[name]
+    assert config["generation_kwargs"].keys() == {"until", "do_sample", "max_gen_toks"}
+    assert config["generation_kwargs"]["until"] == [] and config["generation_kwargs"]["do_sample"] is False
+    assert config["num_fewshot"] == 0 and config["output_type"] == "generate_until"
+    assert config["test_split"] == config["dataset_kwargs"]["split"]
+    # lm-eval calls dataset(**metadata, **dataset_kwargs): a key in both is a TypeError
+    assert not config["metadata"].keys() & config["dataset_kwargs"].keys()
+    assert config["metadata"]["version"] == make_yaml.VERSION
+    for metric in config["metric_list"]:
+        assert metric.keys() == {"metric", "aggregation", "higher_is_better"}
+
+
+def test_budgets_follow_the_script_of_the_answer(configs: dict[str, dict[str, Any]]) -> None:
+    def budget(name: str) -> int:
+        return int(configs[name]["generation_kwargs"]["max_gen_toks"])
+
+    assert [budget(f"xlift_mgsm_{kind}_{lang}") for kind in ("direct", "cot") for lang in ("es", "te")] == [32, 32, 512, 1024]
+    assert [budget(f"xlift_mlqa_{pair}") for pair in ("de_hi", "hi_de", "zh")] == [64, 256, 64]
+    assert [budget(f"xlift_flores_{pair}") for pair in ("eng_Latn_tha_Thai", "tha_Thai_eng_Latn")] == [1024, 256]
+
+
+DOCS: dict[str, dict[str, Any]] = {
+    "mgsm": {"question": "QUESTION?", "answer": "18"},
+    "xquad": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
+    "mlqa": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
+    "flores": {"source": "SOURCE.", "target": "TARGET."},
+    "x_alpaca_eval": {"instruction": "INSTRUCTION {{not a template}}"},
+}
+
+
+@pytest.mark.parametrize("folder", DOCS)
+def test_prompts_hold_the_item_and_no_loose_ends(folder: str, configs: dict[str, dict[str, Any]]) -> None:
+    tasks = [name for name in expected_tasks() if folder_of(name) == folder]
+    assert tasks
+    for name in tasks:
+        prompt = apply_template(configs[name]["doc_to_text"], DOCS[folder])
+        assert prompt == prompt.strip()
+        for key in {"question", "context", "source", "instruction"} & DOCS[folder].keys():
+            assert prompt.count(DOCS[folder][key]) == 1
+        if folder != "x_alpaca_eval":
+            assert not re.search(r"[{}]|\n{3}| \n", prompt), prompt
+
+
+@pytest.mark.parametrize("lang", LANGUAGES["mgsm"])
+def test_the_sentence_asked_for_is_the_one_extracted(lang: str, configs: dict[str, dict[str, Any]]) -> None:
+    sentence = PROMPTS["mgsm"][lang]["answer"]
+    assert sentence.count("N") == 1 and sentence in configs[f"xlift_mgsm_cot_{lang}"]["doc_to_text"]
+    for reply in (f"3 + 4 = 7\n\n{sentence}", f"{sentence}\n\n(3 + 4 = 7, 2 x 7 = 14)"):
+        scored = numbers.process_results({"answer": "1234", "lang": lang, "question": ""}, [reply.replace("N", "1234")])
+        assert scored["accuracy"] == 1.0 and scored["extraction_failure"] == 0.0, reply
+
+
+def test_the_translation_wording_names_every_other_language_that_has_some() -> None:
+    wording = PROMPTS["flores"]
+    assert set(wording) <= set(languages())
+    for lang in set(wording) - {"en"}:
+        assert set(wording[lang]["names"]) == set(wording) - {lang}
+        assert wording[lang]["instruction"].count("{target}") == 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "asked_in", "instruction"),
+    [
+        (("es", "de"), "es", "Traduce el siguiente texto al alemán. Responde solo con la traducción."),
+        (
+            ("spa_Latn", "quy_Latn"),
+            "en",
+            "Translate the following text from Spanish into Ayacucho Quechua. Reply with the translation only.",
+        ),
+        (("ca", "eng_Latn"), "en", "Translate the following text from Catalan into English. Reply with the translation only."),
+    ],
+)
+def test_pairs_on_demand(pair: tuple[str, str], asked_in: str, instruction: str, tmp_path: Path) -> None:
+    config = make_yaml.pair_config(*pair)
+    assert config["doc_to_text"] == instruction + "\n\n{{source}}"
+    assert config["metadata"]["instruction_language"] == asked_in
+    path = make_yaml.write_pair(*pair, tmp_path / "new")
+    assert load_yaml(path) == config
+    assert TaskManager(include_path=str(path.parent), include_defaults=False).all_subtasks == [path.stem] == [config["task"]]
+
+
+def test_a_pair_on_demand_equals_the_file_that_ships(configs: dict[str, dict[str, Any]]) -> None:
+    assert make_yaml.pair_config("sw", "en") == configs["xlift_flores_swh_Latn_eng_Latn"]
+
+
+def test_pairs_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs two languages, not 'es' twice"):
+        make_yaml.pair_config("spa_Latn", "es")
+    with pytest.raises(UserError, match="unknown language 'spa_Latin'; did you mean 'spa_Latn'"):
+        make_yaml.pair_config("en", "spa_Latin")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="name a folder that can be written to"):
+        make_yaml.write_pair("en", "es", tmp_path / "file")
