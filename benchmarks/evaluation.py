@@ -39,12 +39,11 @@ def make_adapters(base: base_model.Base, out: Path) -> dict[str, Path]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
+    options = LoraConfig(r=16, target_modules="all-linear")
     made = {}
     for seed in (1, 2, 3):
         torch.manual_seed(seed)
-        model = get_peft_model(
-            AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32), LoraConfig(r=16, target_modules="all-linear")
-        )
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32), options)
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weight, std=0.003)
@@ -54,8 +53,8 @@ def make_adapters(base: base_model.Base, out: Path) -> dict[str, Path]:
 
 
 def lm_eval(arguments: list[str], out: Path) -> dict[str, float]:
-    command = [BIN / "lm_eval", "run", "--include_path", index.folder(), "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--apply_chat_template",
-               "--output_path", out / "results.json", "--log_samples", *arguments]  # fmt: skip
+    chosen = ["--include_path", index.folder(), "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--apply_chat_template"]
+    command = [BIN / "lm_eval", "run", *chosen, "--output_path", out / "results.json", "--log_samples", *arguments]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if done.returncode:
         raise SystemExit(f"lm_eval failed:\n{done.stderr[-3000:]}")
@@ -64,8 +63,8 @@ def lm_eval(arguments: list[str], out: Path) -> dict[str, float]:
 
 
 def run_xlift(made: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
-    command = [BIN / "xlift", "evaluate", "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--languages", "es", "--runs", out, "--backend", "vllm",
-               "--set", "data.samples=missing"]  # fmt: skip
+    chosen = ["--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--languages", "es", "--set", "data.samples=missing"]
+    command = [BIN / "xlift", "evaluate", *chosen, "--runs", out, "--backend", "vllm"]
     for name, folder in made.items():
         command += ["--adapter", f"{name}={folder}"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
@@ -110,7 +109,7 @@ def main(chosen: list[str]) -> None:
             taken, theirs = time_peer(lambda name, peer=peer: arguments_of(peer, name), names, work / peer)
             equal = sum(abs(theirs[name][task] - ours[name][task]) < 1e-9 for name in names for task in TASKS)
             print(
-                f"lm_eval {peer:7} {taken:7.1f} s   xlift is {taken / seconds:5.2f} times as fast   {equal} of {len(names) * len(TASKS)} scores equal",
+                f"lm_eval {peer:7} {taken:7.1f} s   xlift: {taken / seconds:.2f} times as fast   {equal} of {len(names) * len(TASKS)} scores equal",
                 flush=True,
             )
 

@@ -69,13 +69,13 @@ def ask(prompt: str, system: str | None = None) -> Chat:
     return (*head, {"role": "user", "content": prompt})
 
 
-def name_nearest(wrong: str, known: Iterable[str], shown: int = 12) -> str:
-    """The tail of an error message: the nearest known name, and the known names where they are few."""
+def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
+    """The tail of an error message: the nearest known name, and all known names where they are few."""
     names = sorted(known)
     near = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(names[:shown]) + (f", ... ({len(names)} in all)" if len(names) > shown else "")
-    return f"{hint} known: {listed}" if hint else f"; known: {listed}"
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    listed = f" known: {', '.join(names)}" if len(names) <= shown else f" {len(names)} are known"
+    return hint + listed
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,9 @@ def source_of(name: str) -> Source | None:
     """What a task reads; None for tasks that are not xlift's."""
     if not is_ours(name):
         return None
-    config = _read(name) if name in _files() else make_yaml.pair_config(*_pair_or_raise(name))
-    wanted = config["dataset_kwargs"]
+    if name not in _files():
+        return "flores", "-".join(_pair_or_raise(name)), "devtest"
+    wanted = _read(name)["dataset_kwargs"]
     return wanted["corpus"], wanted["lang"], wanted["split"]
 
 

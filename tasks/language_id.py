@@ -31,7 +31,7 @@ _NOT_PROSE = regex.compile(
     r"""```.*?(?:```|\Z) | `[^`\n]*`                                    # code, also a block that was cut off
       | \$\$.*?\$\$ | \$(?=\S)[^$\n]*?(?<=\S)\$(?!\d)                   # LaTeX; "$5 or $10" is money
       | \\\(.*?\\\) | \\\[.*?\\\] | \\begin\{(\w+\*?)\}.*?\\end\{\1\} | \\[A-Za-z]+(?:\{[^{}]*\})*
-      | (?:https?://|www\.)\S+ | \S+@\S+\.\w+ | </?[A-Za-z][^<>]*> | \d+""",
+      | (?:https?://|www\.)[^\s\u2e80-\uffff]+ | [\w.+-]{1,64}@[\w.-]+ | </?[A-Za-z][^<>]*> | \d+""",
     regex.VERBOSE | regex.DOTALL,
 )
 _CAPITALISED = regex.compile(r"(?<![\p{Lu}\p{Ll}])\p{Ll}*\p{Lu}[\p{Lu}\p{Ll}]*")

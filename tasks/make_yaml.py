@@ -91,6 +91,7 @@ _Dumper.add_representer(
 )
 
 
+@cache
 def render() -> dict[str, str]:
     """The text of every generated file, by its path below ``tasks/``.
 
@@ -177,7 +178,7 @@ def _leaves() -> Iterator[tuple[str, dict[str, Any]]]:
         words = _prompts()["mgsm"][lang]
         cot = words["cot"].format(answer=words["answer"])
         for kind, instruction in {"direct": words["direct"], "cot": cot}.items():
-            text = f"{{{{question}}}}\n\n{instruction}"
+            text = f"{_field('question')}\n\n{instruction}"
             yield "mgsm", _leaf("mgsm", f"mgsm_{kind}", f"xlift_mgsm_{kind}_{lang}", lang, text, lang, lang)
     for corpus in ("xquad", "mlqa"):
         for lang in LANGUAGES[corpus]:
@@ -186,7 +187,8 @@ def _leaves() -> Iterator[tuple[str, dict[str, Any]]]:
         name, pair = f"xlift_mlqa_{context}_{question}", f"{context}-{question}"
         yield "mlqa", _leaf("mlqa", "qa", name, pair, _question(question), question, context)
     for lang in LANGUAGES["x_alpaca_eval"]:
-        yield "x_alpaca_eval", _leaf("x_alpaca_eval", "x_alpaca_eval", f"xlift_x_alpaca_eval_{lang}", lang, "{{instruction}}", lang, lang)
+        name = f"xlift_x_alpaca_eval_{lang}"
+        yield "x_alpaca_eval", _leaf("x_alpaca_eval", "x_alpaca_eval", name, lang, _field("instruction"), lang, lang)
     for foreign in _foreign():
         yield "flores", _flores_leaf("en", foreign)
         yield "flores", _flores_leaf(foreign, "en")
@@ -205,9 +207,14 @@ def _leaf(corpus: str, kind: str, task: str, data: str, text: str, asked_in: str
     }
 
 
+def _field(column: str) -> str:
+    # FLORES and others have lines that end in a space, after which a model without a chat template goes on oddly
+    return f"{{{{{column} | trim}}}}"
+
+
 def _question(lang: str) -> str:
     words = _prompts()["qa"][lang]
-    return f"{words['instruction']}\n\n{words['text']}{{{{context}}}}\n\n{words['question']}{{{{question}}}}"
+    return f"{words['instruction']}\n\n{words['text']}{_field('context')}\n\n{words['question']}{_field('question')}"
 
 
 def _foreign() -> list[str]:
@@ -224,14 +231,14 @@ def _flores_leaf(source: str, target: str) -> dict[str, Any]:
     name = find(target).name if asked_in == "en" else wording[asked_in]["names"][target]
     instruction = wording[asked_in]["instruction"].format(source=find(source).name, target=name)
     pair = f"{find(source).flores}-{find(target).flores}"
-    text = f"{instruction}\n\n{{{{source}}}}"
+    text = f"{instruction}\n\n{_field('source')}"
     return _leaf("flores", "flores", _flores_name(source, target), pair, text, asked_in, target)
 
 
 def _pair(source: str, target: str) -> dict[str, Any]:
     codes = find(source).code, find(target).code
     if codes[0] == codes[1]:
-        raise UserError(f"a translation task needs two languages, not {source!r} twice")
+        raise UserError(f"a translation task needs two languages, not {codes[0]!r} twice")
     leaf = _flores_leaf(*codes)
     return {"task": leaf.pop("task"), **_template("flores"), **leaf}
 

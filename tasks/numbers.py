@@ -4,14 +4,16 @@ The first rule that finds a number wins; within a rule, the last place in the te
 
 1. ``\boxed{...}`` with one number or one equation in it.
 2. ``#### 18``: a number and at most a few words, which a numbered heading is not.
-3. A stated answer, in whichever language, since models answer in English too. After "the answer is" the number that follows directly counts, whatever
-   comes behind it ("18 dollars, i.e. 3 boxes of 6" is 18), else the last number of the sentence. A bare label ("Answer:") must have the number right
-   behind it and no working later in its line.
+3. A stated answer, in whichever language, since models answer in English too. After "the answer is" the number that follows directly
+   counts, whatever comes behind it ("18 dollars, i.e. 3 boxes of 6" is 18), else the last number of the sentence. A bare label ("Answer:")
+   must have the number right behind it and no working later in its line.
 4. A bold number in the last line.
-5. A text of one line that opens with a number, with no other number in that clause and no working.
+5. A first line that holds nothing but a number; or a text of one line that opens with a number, with no other number in that clause and
+   no working.
 6. The last number outside asides in parentheses: "540 (3*3*60)" is 540.
 
-Sources: lm-eval's filters miss or misread a dozen usual forms; MathOctopus and QAlign take the last unsigned ASCII number. Their tolerance is kept.
+Sources: MathOctopus and QAlign take the last unsigned ASCII number, lm-eval 0.4.13 a like one with punctuation stripped, which misses many
+right answers (১৮, "18,00 EUR", "**18** eggs...") and takes wrong ones ("-5" for 5). The tolerance of the former two is kept.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def extract_answer(text: str, lang: str) -> Decimal | None:
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """lm-eval's scores of one item: accuracy, extraction_failure and off_target, each 0 or 1.
 
-    ``doc`` has ``answer``, which MGSM writes the English way in every language ("114,200"), and ``lang``. No number found is wrong and a failure.
+    ``doc`` has ``answer``, which MGSM writes the English way in every language ("114,200"), and ``lang``. An answer in which no number is
+    found is wrong, and counts as a failure as well.
     """
     gold = parse_number(str(doc["answer"]), "en")
     if gold is None:
@@ -63,7 +66,7 @@ _ANSWER_WORDS = {
     "de": (r"antwort|endergebnis", r"lautet|ist|beträgt|wäre"),
     "es": (r"respuesta|resultado final", r"es|sería|son|está"),
     "fr": (r"réponse|résultat final", r"est|serait|sont"),
-    "ru": (r"ответ(?:ом)?", r"является|равен|будет|это|[-—]"),
+    "ru": (r"ответ(?:ом)?", r"является|равен|будет|это|-(?=\s)|—"),
     "sw": (r"jibu", r"ni"),
     "it": (r"risposta|risultato finale", r"è|sarebbe"),
     "pt": (r"resposta|resultado final", r"é|seria|são"),
@@ -74,7 +77,7 @@ _ANSWER_WORDS = {
     "id": (r"jawaban(?:nya)?", r"adalah|ialah"),
     "el": (r"απάντηση", r"είναι"),
     "ro": (r"răspuns(?:ul)?", r"este|e"),
-    "uk": (r"відповідь", r"[-—]|це"),
+    "uk": (r"відповідь", r"-(?=\s)|—|це"),
     "bn": (r"উত্তর(?:টি)?", r"হলো|হল|হচ্ছে|হবে"),
     "te": (r"సమాధానం|జవాబు", r"అవుతుంది"),
     "th": (r"คำตอบ", r"คือ|เท่ากับ|เป็น"),
@@ -84,7 +87,8 @@ _ANSWER_WORDS = {
     "ar": (r"الجواب|الإجابة|الاجابة", r"هو|هي"),
     "hi": (r"उत्तर|जवाब", r"है|होगा"),
 }
-_BOUNDLESS = {"bn", "te", "th", "zh", "ja", "ko", "ar", "hi"}  # words are not spaced, take suffixes, or hold marks that \b takes for an edge
+_BOUNDLESS = {"bn", "te", "th", "zh", "ja", "ko", "ar", "hi"}
+"""Languages whose words are not spaced, take suffixes, or end in vowel signs, which re does not count as letters."""
 
 
 def _bounded(lang: str, words: str) -> str:
@@ -95,9 +99,9 @@ def _bounded(lang: str, words: str) -> str:
 _WINDOW = 600  # characters behind the word in which its number must stand
 _ANSWER = re.compile("|".join(f"(?P<{lang}>{_bounded(lang, words)})" for lang, (words, _) in _ANSWER_WORDS.items()), re.IGNORECASE)
 _LINK = {
-    lang: re.compile(r"[^.!?。।\n\d:=]{0,40}?" + _bounded(lang, links), re.IGNORECASE) for lang, (_, links) in _ANSWER_WORDS.items()
+    lang: re.compile(r"[^.!?。।\n:=]{0,40}?" + _bounded(lang, links), re.IGNORECASE) for lang, (_, links) in _ANSWER_WORDS.items()
 }
-_LABEL = re.compile(r"(?:\s?\([^()\n]{0,40}\))?[\s*_]{0,9}(?P<mark>[:=—\n-]?)")
+_LABEL = re.compile(r"""(?:\s?\([^()\n]{0,40}\))?[\s*_"']{0,9}(?P<mark>[:=—\n]?)""")
 _OPENING = re.compile(r"[^\w.!?。।]*")
 _SENTENCE_END = re.compile(r"(?<!\b[^\W\d])[.!?](?=\s|$)|[。।\n]")  # not behind a single letter: i.e., z. B.
 _CLAUSE_END = re.compile(r"[,;(.—]")
@@ -132,11 +136,13 @@ def _find_bold(text: str, lang: str) -> Decimal | None:
 
 
 def _find_bare(text: str, lang: str) -> Decimal | None:
-    text = text.strip()
-    first = None if "\n" in text else _read_first(text, lang)
-    if first is None or not _shows_no_working(text[first.end :]):
+    line, _, more = text.strip().partition("\n")
+    first = _read_first(line, lang)
+    if first is None or "=" in line or not _shows_no_working(line[first.end :]):
         return None
-    clause = _CLAUSE_END.split(text[first.end :], maxsplit=1)[0]
+    if more:
+        return None if re.search(r"[^\W\d]", line) else first.value
+    clause = _CLAUSE_END.split(line[first.end :], maxsplit=1)[0]
     return None if re.search(r"\d", clause) else first.value  # 16 minus 3 is 13
 
 
@@ -147,20 +153,23 @@ def _find_last(text: str, lang: str) -> Decimal | None:
 
 def _read_behind(word: re.Match[str], rest: str, lang: str) -> Decimal | None:
     language = str(word.lastgroup)
+    label = _LABEL.match(rest)
+    mark, behind = (label["mark"], rest[label.end() :]) if label else ("", rest)
+    first = _read_first(behind, lang)
+    if first and not mark and language != "en":  # "answer" is a verb too: answer 3 questions
+        return first.value
     link = _LINK[language].match(rest)
     if link:
-        rest = rest[link.end() :]
-        first = _read_first(rest, lang)
-        if first and first.value is not None:
-            return first.value
-        sentence_end = _SENTENCE_END.search(rest)
-        return _find_last(rest[: sentence_end.start() if sentence_end else None], lang)
-    label = _LABEL.match(rest)
-    if label is None or (language == "en" and not label["mark"]):  # "answer" is a verb too: answer 3 questions
-        return None
-    rest = rest[label.end() :]
+        return _read_linked(rest[link.end() :], lang)
+    return first.value if first and mark and _shows_no_working(behind[first.end :]) else None
+
+
+def _read_linked(rest: str, lang: str) -> Decimal | None:
     first = _read_first(rest, lang)
-    return first.value if first and _shows_no_working(rest[first.end :]) else None
+    if first and first.value is not None:
+        return first.value
+    sentence_end = _SENTENCE_END.search(rest)
+    return _find_last(rest[: sentence_end.start() if sentence_end else None], lang)
 
 
 def _read_first(text: str, lang: str) -> Chain | None:

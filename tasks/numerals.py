@@ -1,13 +1,13 @@
 """Reads numbers as people write them: digits of any script, marks by locale, signs, currency, fractions, scale words, equations.
 
-How marks are read. Two different marks, a mark used twice, or a mark that is not before exactly three digits leave one reading only: ``1.234,5``,
-``1,234,567``, ``1,00,000``, ``18,00``. A space, an apostrophe or the Arabic thousands mark before three digits groups. What is left is one point or comma
-before three digits, and there the language decides (CLDR 47): ``1.234`` is 1234 in German and 1.234 in English. One exception: in a language with
-decimal commas, ``5,600`` and ``$2,125`` are thousands, since nobody writes a nought in the third place or money to three places, and English number
-format is common in such answers. The percent sign is dropped: 18% is 18.
+Marks. Two different marks, a mark used twice, or a mark that is not before exactly three digits leave one reading only: ``1.234,5``,
+``1,234,567``, ``1,00,000``, ``18,00``. A space, an apostrophe or the Arabic thousands mark before three digits groups. What is left is one
+point or comma before three digits, and there the language decides (CLDR): ``1.234`` is 1234 in German and 1.234 in English. One exception:
+in a language with decimal commas, ``5,600`` and ``$2,125`` are thousands, since nobody writes a nought in the third place or money to three
+places, and English number format is common in model answers. The percent sign is dropped: 18% is 18.
 
-Equations. ``9 * 2 = 18`` is 18 and ``540 = 3*3*60`` is 540: what stands alone on the last side that is a single number. Expressions without an equals
-sign, ranges, dates, times and versions have no value, so that no part of them is taken for a number.
+Equations. ``9 * 2 = 18`` is 18 and ``540 = 3*3*60`` is 540: what stands alone on the last side that is a single number. Expressions without
+an equals sign, ranges, dates, times and versions have no value, so that no part of them is taken for a number.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
-# Decimal comma in CLDR 47 (read through Babel 2.18); every other language writes a decimal point.
-_DECIMAL_COMMA = frozenset(
-    "af sq ast az be bs bg ca cs da de el eo et eu fo fi fr ff gl ht hr hu hy id is it jv kab ka kk kea rw ky ku lo lij ln lt lb lv mk nl nn nb "
-    "ps pl pt ro rn ru sg sk sl es sc sr ss su sv tt tg ts tk tr tzm uk uz vec vi wo".split()
-)
+_DECIMAL_COMMA = """
+    af sq ast az be bs bg ca cs da de el eo et eu fo fi fr ff gl ht hr hu hy id is it jv kab ka kk kea rw ky ku lo lij ln lt lb lv mk nl nn
+    nb ps pl pt ro rn ru sg sk sl es sc sr ss su sv tt tg ts tk tr tzm uk uz vec vi wo
+"""
+_COMMA_LANGUAGES = frozenset(_DECIMAL_COMMA.split())  # CLDR, read through Babel 2.18.0; every other language writes a decimal point
 
 _MAX_DIGITS = 28  # what Decimal keeps exactly; longer runs of digits are loops, not numbers
 
@@ -57,7 +57,15 @@ def parse_number(text: str, lang: str) -> Decimal | None:
 
 # --- one way to write each character ---------------------------------------------------------------------------------
 
-_SAME = dict.fromkeys("−‒–﹣－➖⁻", "-") | dict.fromkeys("’＇ʼ", "'") | dict.fromkeys("⁄∕", "/") | {"∗": "*", "≈": "=", "٪": "%", "\r": "\n"}
+_SAME = {
+    **dict.fromkeys("−‒–﹣－➖⁻", "-"),
+    **dict.fromkeys("’＇ʼ", "'"),
+    **dict.fromkeys("⁄∕", "/"),
+    "∗": "*",
+    "≈": "=",
+    "٪": "%",
+    "\r": "\n",
+}
 _LATEX = [
     (re.compile(pattern), plain)
     for pattern, plain in [
@@ -121,12 +129,13 @@ _SCALE_WORDS = "|".join(f"(?P<x{scale}>{words})" for scale, words in _SCALES.ite
 _SCALES_AHEAD = {"elfu": 1_000, "laki": 100_000, "milioni": 1_000_000}  # Swahili: elfu 5 is 5000
 _COIN = r"\$|d[oó]l+ar(?:e?s)?\b|euros?\b|eur\b|usd\b|долл|руб"
 _CODE = r"usd|eur|gbp|inr|bdt|thb|kes|tzs|jpy|cny|rmb|rub|chf|k?sh|tsh|rs\.?|kr"
-_SIGN = r"(?<![\d)%]\s)(?:(?<![\w)%])[-+](?=[\d.$])|(?:\b(?:minus|negative|menos|moins|минус)\s|负|負|マイナス|ลบ)\s?)|(?<==\s)-\s(?=[\d.$])"
+_MINUS = r"(?:\b(?:minus|negative|menos|moins|минус)\s|负|負|マイナス|ลบ)\s?"
+_SIGN = rf"(?<![\d)%]\s)(?:(?<![\w)%])[-+](?=[\d.$])|{_MINUS})|(?<==\s)-\s(?=[\d.$])"  # not an operator, a range or a hyphen
 _NUMBER = re.compile(
     rf"""
     (?: (?<![a-z]) (?P<code>{_CODE})\s? | (?<![a-z0-9_]) (?<![a-z]-) (?<!\d[.,:/]) )
     (?: (?P<ahead>{"|".join(_SCALES_AHEAD)})\s )?
-    (?P<money>\$\s?)? (?P<sign>{_SIGN})? (?:\$\s?)?
+    (?:\$\s?)? (?P<sign>{_SIGN})? (?:\$\s?)?
     (?: (?:(?P<whole>\d{{1,3}})\s)? (?P<top>[1-9]\d{{0,5}})/(?P<bottom>[1-9]\d{{0,5}}) (?![.,/]?\d)
       | (?P<body> (?> \d{{1,3}}(?:[ ]\d{{3}}(?!\d))+(?:[.,]\d+)? | \d+(?:[.,'٫٬]\d+)* | \.\d+ ) ) )
     (?! \d | :\d | (?:st|nd|rd|th)\b )
@@ -150,7 +159,7 @@ def _read_body(body: str, lang: str, money: bool) -> Decimal | None:
     head, mark, tail = marked.groups()
     decimal = mark not in head and (not head or head.isdigit() or _GROUPED.fullmatch(head) is not None)
     if grouped and decimal:
-        comma_decimal = lang in _DECIMAL_COMMA
+        comma_decimal = lang in _COMMA_LANGUAGES
         grouped = mark == "." if comma_decimal else mark == ","
         grouped = grouped or (comma_decimal and (tail.endswith("0") or money))
     if grouped:
@@ -165,7 +174,9 @@ def _read_terms(text: str, lang: str) -> list[_Term]:
         if group["top"]:
             value: Decimal | None = Decimal(group["whole"] or 0) + Decimal(group["top"]) / Decimal(group["bottom"])
         else:
-            value = _read_body(group["body"], lang, money=bool(group["money"] or group["code"] or group["coin"]))
+            body = found.start("body")
+            money = group["code"] or group["coin"] or "$" in text[max(0, body - 2) : body]
+            value = _read_body(group["body"], lang, money=bool(money))
         scale = next((scale for scale in _SCALES if group[f"x{scale}"]), 1)
         if value is not None:
             value *= scale * _SCALES_AHEAD.get((group["ahead"] or "").lower(), 1)

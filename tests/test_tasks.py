@@ -1,7 +1,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -149,10 +148,10 @@ def test_budgets_follow_the_script_of_the_answer(configs: dict[str, dict[str, An
 
 
 DOCS: dict[str, dict[str, Any]] = {
-    "mgsm": {"question": "QUESTION?", "answer": "18"},
+    "mgsm": {"question": "QUESTION? ", "answer": "18"},
     "xquad": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
     "mlqa": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
-    "flores": {"source": "SOURCE.", "target": "TARGET."},
+    "flores": {"source": " SOURCE. ", "target": "TARGET."},
     "x_alpaca_eval": {"instruction": "INSTRUCTION {{not a template}}"},
 }
 
@@ -165,7 +164,7 @@ def test_prompts_hold_the_item_and_no_loose_ends(folder: str, configs: dict[str,
         prompt = apply_template(configs[name]["doc_to_text"], DOCS[folder])
         assert prompt == prompt.strip()
         for key in {"question", "context", "source", "instruction"} & DOCS[folder].keys():
-            assert prompt.count(DOCS[folder][key]) == 1
+            assert prompt.count(DOCS[folder][key].strip()) == 1
         if folder != "x_alpaca_eval":
             assert not re.search(r"[{}]|\n{3}| \n", prompt), prompt
 
@@ -201,7 +200,7 @@ def test_the_translation_wording_names_every_other_language_that_has_some() -> N
 )
 def test_pairs_on_demand(pair: tuple[str, str], asked_in: str, instruction: str, tmp_path: Path) -> None:
     config = make_yaml.pair_config(*pair)
-    assert config["doc_to_text"] == instruction + "\n\n{{source}}"
+    assert config["doc_to_text"] == instruction + "\n\n{{source | trim}}"
     assert config["metadata"]["instruction_language"] == asked_in
     path = make_yaml.write_pair(*pair, tmp_path / "new")
     assert load_yaml(path) == config
@@ -220,3 +219,107 @@ def test_pairs_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="name a folder that can be written to"):
         make_yaml.write_pair("en", "es", tmp_path / "file")
+
+
+class GoldenModel(LM):
+    """Answers each item with its gold answer, in the languages it knows, else with nothing; keeps what it was asked."""
+
+    def __init__(self, knows: tuple[str, ...]) -> None:
+        super().__init__()
+        self.knows = knows
+        self.requests: list[Instance] = []
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        self.requests += requests
+        return [self.answer(request.doc) if request.doc["lang"] in self.knows else "" for request in requests]
+
+    def answer(self, doc: dict[str, Any]) -> str:
+        if "answers" in doc:
+            return "\n" + str(doc["answers"]["text"][0])
+        return str(doc.get("answer") or doc.get("target") or doc["instruction"])
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        raise AssertionError("all tasks generate")
+
+    loglikelihood_rolling = loglikelihood
+
+
+@pytest.fixture
+def samples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XLIFT_SAMPLES", "always")
+    monkeypatch.setenv("XLIFT_CACHE", str(tmp_path))
+
+
+def evaluate(model: LM, tasks: list[Any], manager: TaskManager, **more: Any) -> dict[str, Any]:
+    found = simple_evaluate(
+        model=model, tasks=tasks, task_manager=manager, bootstrap_iters=10, random_seed=None, torch_random_seed=None, **more
+    )
+    assert found is not None
+    return dict(found)
+
+
+PERFECT = {
+    "xlift_mgsm_direct_es": {"accuracy": 1.0, "extraction_failure": 0.0},
+    "xlift_mgsm_cot_de": {"accuracy": 1.0},
+    "xlift_xquad_en": {"exact_match": 1.0, "f1": 1.0, "containment": 1.0, "off_target": 0.0},
+    "xlift_mlqa_de": {"exact_match": 1.0},
+    "xlift_mlqa_de_es": {"exact_match": 1.0, "off_target": 0.0},
+    "xlift_flores_eng_Latn_spa_Latn": {
+        "chrf": 100.0,
+        "spbleu": 100.0,
+        "corpus_chrf": 100.0,
+        "corpus_spbleu": 100.0,
+        "chatter": 0.0,
+        "empty": 0.0,
+    },
+    "xlift_flores_swh_Latn_eng_Latn": {"corpus_chrf": 100.0, "off_target": 0.0},
+    "xlift_x_alpaca_eval_fr": {"off_target": 0.0, "empty": 0.0},
+}
+
+
+@pytest.mark.usefixtures("samples")
+def test_gold_answers_get_full_marks(manager: TaskManager) -> None:
+    model = GoldenModel(("de", "en", "es", "fr", "sw"))
+    scores = evaluate(model, list(PERFECT), manager)["results"]
+    for name, wanted in PERFECT.items():
+        assert {metric: scores[name][f"{metric},none"] for metric in wanted} == pytest.approx(wanted), name
+        means = [entry for entry in make_yaml.BENCHMARKS[folder_of(name)].metrics if not entry.startswith("corpus_")]
+        assert all(isinstance(scores[name][f"{metric}_stderr,none"], float) for metric in means), "per-item floats have standard errors"
+    assert all(request.args[1]["until"] == [] for request in model.requests)
+
+
+@pytest.mark.usefixtures("samples")
+def test_no_answers_get_none(manager: TaskManager) -> None:
+    scores = evaluate(GoldenModel(()), list(PERFECT), manager)["results"]
+    assert scores["xlift_mgsm_direct_es"]["extraction_failure,none"] == 1.0
+    assert scores["xlift_xquad_en"]["f1,none"] == scores["xlift_flores_eng_Latn_spa_Latn"]["corpus_chrf,none"] == 0.0
+    assert scores["xlift_x_alpaca_eval_fr"]["empty,none"] == 1.0
+
+
+@pytest.mark.usefixtures("samples")
+def test_a_group_is_the_mean_of_its_languages(configs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    parts = {"xlift_mgsm_cot": ["xlift_mgsm_cot_de", "xlift_mgsm_cot_es"]}
+    parts["xlift_flores_from_eng"] = ["xlift_flores_eng_Latn_deu_Latn", "xlift_flores_eng_Latn_spa_Latn"]
+    for name, tasks in parts.items():
+        assert set(tasks) < set(configs[name]["task"])
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**configs[name], "group": f"part_of_{name}", "task": tasks}))
+    both = TaskManager(include_path=[str(TASKS), str(tmp_path)], include_defaults=False)
+    groups = evaluate(GoldenModel(("es",)), ["part_of_xlift_mgsm_cot", "part_of_xlift_flores_from_eng"], both)["groups"]
+    assert groups["part_of_xlift_mgsm_cot"]["accuracy,none"] == pytest.approx(0.5)
+    assert groups["part_of_xlift_flores_from_eng"]["corpus_chrf,none"] == pytest.approx(50.0)
+
+
+@pytest.mark.usefixtures("samples")
+def test_a_pair_on_demand_runs_inline(manager: TaskManager) -> None:
+    found = evaluate(GoldenModel(("es",)), [make_yaml.pair_config("de", "es")], manager)
+    assert found["results"]["xlift_flores_deu_Latn_spa_Latn"]["corpus_chrf,none"] == pytest.approx(100.0)
+
+
+@pytest.mark.slow
+def test_lm_eval_validates_all_of_them() -> None:
+    names = sorted(expected_tasks() | {f"xlift_{name}" for name in GROUPS})
+    command = [sys.executable, "-m", "lm_eval", "validate", "--include_path", str(TASKS), "--tasks"]
+    done = subprocess.run([*command, ",".join(names)], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (0, "All tasks found and valid")
+    missing = subprocess.run([*command, "xlift_mgsm_cot_es,xlift_mgsm_cot_xx"], capture_output=True, text=True, timeout=300)
+    assert (missing.returncode, missing.stdout.strip().splitlines()[-1]) == (1, "Tasks not found: xlift_mgsm_cot_xx")

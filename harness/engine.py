@@ -1,0 +1,228 @@
+"""Engines: one loaded base model that answers chats, takes adapters in place, and gives lm-eval a model of its current weights."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+from xlift.harness.adapters import Adapter, check, merge
+from xlift.harness.base_model import Base, load_tokenizer, one_line
+from xlift.harness.config import EngineSettings
+from xlift.harness.rows import Answer, Chat, Sampling, UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    """One loaded base and its current weights; a context manager."""
+
+    base: Base
+    backend: str
+    usage: dict[str, float]
+    """Sums since the load: requests, prompt_tokens, generated_tokens, truncated_prompts, generate_seconds."""
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        """The answers of the current weights, in the order of the chats."""
+
+    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+        """Answers to prompts that hold their chat template already, each with its own sampling, in order."""
+
+    def swap(self, adapter: Adapter | None) -> None:
+        """Make an adapter, or with None the base, the current weights. Raises UserError for an adapter that does not fit or changes nothing."""
+
+    def lm(self) -> Any:
+        """An ``lm_eval.api.model.LM`` of the current weights; it follows later swaps."""
+
+    def describe(self) -> dict[str, Any]:
+        """All that can move an answer besides weights and prompts; the same for base and adapters."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def load(base: Base, settings: EngineSettings) -> Engine:
+    """Load a base on the backend asked for; ``auto`` is vLLM where it loads, else hf, and logs why.
+
+    Raises UserError where the backend cannot serve.
+    """
+    if settings.backend == "api":
+        from xlift.harness.engine_api import ApiEngine
+
+        return ApiEngine(base, settings)
+    if settings.backend in ("vllm", "auto"):
+        try:
+            return _load_vllm(base, settings)
+        except UserError as error:
+            if settings.backend == "vllm":
+                raise
+            logger.warning("engine: hf in place of vllm: %s", error)
+    from xlift.harness.engine_hf import HfEngine
+
+    return HfEngine(base, settings)
+
+
+def _load_vllm(base: Base, settings: EngineSettings) -> Engine:
+    try:
+        version("vllm")
+    except PackageNotFoundError:
+        raise UserError("vllm is not installed; `pip install xlift[vllm]` on a GPU, `make install` on a CPU, or engine.backend: hf") from None
+    try:
+        from xlift.harness.engine_vllm import VllmEngine
+
+        return VllmEngine(base, settings)
+    except (ImportError, OSError, RuntimeError, ValueError, AssertionError) as error:
+        raise UserError(f"vllm does not load {base.name}: {type(error).__name__}: {one_line(error)}") from error
+
+
+class LocalEngine(ABC):
+    """What the backends that hold the weights share: templates, tokens, truncation, swaps and counts."""
+
+    backend: str
+
+    def __init__(self, base: Base, settings: EngineSettings) -> None:
+        self.base = base
+        self.settings = settings
+        self.tokenizer = load_tokenizer(base)
+        self.max_length = min(settings.max_length, base.max_length)
+        self.form: Literal["merged", "lora"] = "merged" if settings.adapter_form == "auto" else settings.adapter_form
+        self.adapter: Adapter | None = None
+        self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
+
+    @abstractmethod
+    def lm(self) -> Any: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]: ...
+
+    @abstractmethod
+    def _load_weights(self, folder: Path) -> None: ...
+
+    @abstractmethod
+    def _attach(self, adapter: Adapter | None) -> None: ...
+
+    @abstractmethod
+    def _device(self) -> str: ...
+
+    @abstractmethod
+    def _batch_policy(self) -> str: ...
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        """The answers of the current weights, in the order of the chats; a chat that ends with the assistant's turn is continued."""
+        return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
+
+    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+        """Answers to rendered prompts, in order; a prompt that leaves too little room for its answer loses its beginning, and is counted."""
+        tokens = [self._fit(ids, sampling) for ids, sampling in zip(self._tokenize(prompts), samplings, strict=True)]
+        started = time.monotonic()
+        answers = self._answer(tokens, samplings) if tokens else []
+        count(self.usage, map(len, tokens), answers, started)
+        return answers
+
+    def render(self, chat: Sequence[Mapping[str, str]], add_generation_prompt: bool | None = None) -> str:
+        """The chat in the base's template. Raises UserError where the template refuses it, as some do a system turn."""
+        from jinja2 import TemplateError
+
+        ask = chat[-1]["role"] != "assistant" if add_generation_prompt is None else add_generation_prompt
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                [dict(message) for message in chat], tokenize=False, add_generation_prompt=ask, continue_final_message=not ask
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in chat)
+            raise UserError(f"the chat template of {self.base.name} refuses the turns {roles}: {one_line(error)}") from error
+        return text
+
+    def swap(self, adapter: Adapter | None) -> None:
+        """Make an adapter, or with None the base, the current weights; nothing is loaded where they are that already."""
+        if adapter == self.adapter:
+            return
+        if adapter is not None:
+            check(adapter, self.base)
+        if self.form == "lora":
+            self._attach(adapter)
+        elif adapter is None:
+            self._load_weights(self.base.folder)
+        else:
+            with tempfile.TemporaryDirectory(prefix="xlift-merged-") as folder:
+                merge(adapter, self.base, Path(folder), self.settings.dtype)
+                self._load_weights(Path(folder))
+        self.adapter = adapter
+
+    def describe(self) -> dict[str, Any]:
+        """Backend, numerics, batching, template and versions; the same for base and adapters."""
+        return {
+            "backend": self.backend,
+            "dtype": self.settings.dtype,
+            "adapter_form": self.form,
+            "batch_policy": self._batch_policy(),
+            "device": self._device(),
+            "max_length": self.max_length,
+            "chat_template_sha256": self.base.chat_template_sha,
+            "versions": library_versions("torch", "transformers", "peft", "lm_eval", *([self.backend] if self.backend == "vllm" else [])),
+        }
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
+        bos = self.tokenizer.bos_token
+        whole = [bool(bos) and prompt.startswith(bos) for prompt in prompts]
+        # A template writes the first token itself; the tokenizer must not add it again.
+        return [self.tokenizer(prompt, add_special_tokens=not skip).input_ids for prompt, skip in zip(prompts, whole, strict=True)]
+
+    def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
+        room = self.max_length - sampling.max_tokens
+        if room < 1:
+            raise UserError(f"{sampling.max_tokens} tokens of answer leave no room for a prompt in engine.max_length {self.max_length}; raise it")
+        if len(ids) > room:
+            self.usage["truncated_prompts"] += 1
+            return ids[-room:]
+        return ids
+
+
+USAGE = ("requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds")
+
+
+def count(usage: dict[str, float], prompt_tokens: Any, answers: Sequence[Answer], started: float) -> None:
+    """Add finished requests to an engine's sums."""
+    usage["requests"] += len(answers)
+    usage["prompt_tokens"] += sum(prompt_tokens)
+    usage["generated_tokens"] += sum(answer.tokens for answer in answers)
+    usage["generate_seconds"] += time.monotonic() - started
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """The text before the first of any stop strings."""
+    return text[: min((at for word in stop if word and (at := text.find(word)) >= 0), default=len(text))]
+
+
+def seeds(sampling: Sequence[Sampling]) -> list[int]:
+    """A seed for each request, so that equal prompts sampled together get different answers, and the same ones in the next run."""
+    return [(each.seed * 1_000_003 + index) % 2**31 for index, each in enumerate(sampling)]
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of installed distributions."""
+    return {name: version(name) for name in names}
+
+
+def cpu_threads() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

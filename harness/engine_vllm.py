@@ -1,0 +1,122 @@
+"""The vLLM backend: continuous batching with prefix caching, weights or LoRA swapped in the one loaded model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+# vLLM reads these when it is imported; its default is to log to standard output.
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+
+from lm_eval.models.vllm_causallms import VLLM  # noqa: E402
+from vllm import SamplingParams, TokensPrompt  # noqa: E402
+from vllm.lora.request import LoRARequest  # noqa: E402
+from vllm.platforms import current_platform  # noqa: E402
+
+from xlift.harness.adapters import Adapter  # noqa: E402
+from xlift.harness.base_model import Base  # noqa: E402
+from xlift.harness.config import EngineSettings  # noqa: E402
+from xlift.harness.engine import LocalEngine, cut, seeds  # noqa: E402
+from xlift.harness.lm import answer_requests  # noqa: E402
+from xlift.harness.rows import Answer, Sampling, UserError  # noqa: E402
+
+LARGEST_RANK = 256
+
+
+class VllmEngine(LocalEngine):
+    """vLLM behind lm-eval's own VLLM, so that log-likelihoods are lm-eval's. Not run on a GPU so far."""
+
+    backend = "vllm"
+
+    def __init__(self, base: Base, settings: EngineSettings) -> None:
+        super().__init__(base, settings)
+        self._lm = _Lm(self)
+        self._lora_ids = count(1)
+
+    def lm(self) -> Any:
+        """lm-eval's VLLM on the loaded model; ``generate_until`` goes through ``complete``."""
+        return self._lm
+
+    def close(self) -> None:
+        """End vLLM's processes and give their memory back."""
+        if self._lm.model is not None:
+            self._lm.model.llm_engine.engine_core.shutdown()
+            self._lm.model = None
+
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
+        outputs = self._lm.model.generate(
+            [TokensPrompt(prompt_token_ids=ids) for ids in prompts],
+            [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)],
+            use_tqdm=False,
+            lora_request=self._lm.lora_request,
+        )
+        return [_to_answer(output.outputs[0], sampling) for output, sampling in zip(outputs, samplings, strict=True)]
+
+    def _load_weights(self, folder: Path) -> None:
+        self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
+        self._lm.model.reset_prefix_cache()
+
+    def _attach(self, adapter: Adapter | None) -> None:
+        # An id that was used before serves the adapter it was first used with, whatever the path.
+        self._lm.lora_request = None if adapter is None else _request(adapter, next(self._lora_ids))
+
+    def _device(self) -> str:
+        return "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
+
+    def _batch_policy(self) -> str:
+        return "continuous"
+
+
+class _Lm(VLLM):  # type: ignore[misc]
+    def __init__(self, engine: VllmEngine) -> None:
+        self.engine = engine
+        settings = engine.settings
+        lora = {"enable_lora": True, "max_lora_rank": LARGEST_RANK} if engine.form == "lora" else {}
+        super().__init__(
+            pretrained=str(engine.base.folder),
+            dtype=settings.dtype,
+            max_model_len=engine.max_length,
+            batch_size="auto",
+            seed=0,
+            use_tqdm_on_load=False,
+            **lora,
+            **(_on_cpu(settings) if current_platform.is_cpu() else {"gpu_memory_utilization": settings.gpu_memory_utilization}),
+        )
+        self.tokenizer = engine.tokenizer
+        self.hf_chat_template = engine.base.chat_template
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        return answer_requests(self.engine, requests, self.cache_hook)
+
+    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+        return self.engine.render(chat_history, add_generation_prompt)
+
+
+def _on_cpu(settings: EngineSettings) -> dict[str, Any]:
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
+    return {"enforce_eager": True}  # compiling costs minutes here and gains little
+
+
+def _request(adapter: Adapter, number: int) -> LoRARequest:
+    if adapter.peft_type != "LORA":
+        raise UserError(f"adapter {adapter.name}: vllm keeps only LoRA beside the weights, not {adapter.peft_type}; set engine.adapter_form: merged")
+    return LoRARequest(f"xlift-{number}", number, str(adapter.folder))
+
+
+def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        repetition_penalty=sampling.repetition_penalty,
+        stop=list(sampling.stop),
+        seed=seed if sampling.temperature > 0 else None,
+    )
+
+
+def _to_answer(output: Any, sampling: Sampling) -> Answer:
+    return Answer(text=cut(output.text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")

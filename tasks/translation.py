@@ -1,0 +1,221 @@
+"""Scores for translation: chrF++ and spBLEU through sacrebleu (Post 2018, arXiv:1804.08771), COMET over saved samples.
+
+spBLEU is BLEU over FLORES-200 sentence pieces (NLLB Team 2022, arXiv:2207.04672). Its tokeniser is a file that sacrebleu looks
+for in ``$SACREBLEU/models`` (``~/.sacrebleu/models``), where ``sacrebleu --tokenize flores200`` puts it. Nothing here downloads it:
+without it another tokeniser is used, and ``signatures`` says which.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import regex
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.tokenizers import tokenizer_spm
+
+from xlift.harness.languages import find, languages
+from xlift.harness.rows import UserError
+from xlift.tasks.language_id import is_off_target
+
+_LOG = logging.getLogger(__name__)
+
+_SCRIPT_TOKENIZERS = {"Hans": "zh", "Hant": "zh"} | dict.fromkeys(("Jpan", "Thai", "Khmr", "Laoo", "Mymr", "Tibt"), "char")
+"""Stand-ins for the sentence pieces where words are not spaced; mteval's international rules elsewhere."""
+
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "”": "”", "„": "“”", "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›", "›": "‹"}
+_QUOTES |= {"「": "」", "『": "』", "《": "》", "＂": "＂"}
+_TRANSLATION = regex.compile(
+    r"translat|traduc|traduz|tradução|überset|vertal|oversett|oversæt|översätt|перевод|переклад|překlad|preklad|prijevod|prevod|превод"
+    r"|tłumaczen|fordítás|käännö|çeviri|tərcümə|tarjima|tafsiri|terjemah|bản dịch|μετάφρασ|ترجم|תרגום|अनुवाद|অনুবাদ|అనువాద|மொழிபெயர்ப்பு"
+    r"|ಅನುವಾದ|വിവർത്തന|અનુવાદ|ਅਨੁਵਾਦ|แปล(?!ว่า)|翻译|翻譯|译文|譯文|訳|번역",
+    regex.IGNORECASE,
+)
+_GREETING = regex.compile(
+    r"(?:(?:sure|certainly|of course|absolutely|okay|ok)(?: thing)?[!,. ]*)?(?:here(?:['’]s| is| you go)(?: (?:the|your|an?)\b[^:：]*)?)?",
+    regex.IGNORECASE,
+)
+_LABEL = regex.compile(r"((?:\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|[^:：\"“„«])+)[:：]")
+"""What stands before a colon, quotations (of the source, as a rule) passed over."""
+_MAX_LABEL = 100
+
+
+def first_line(answer: str, source: str = "") -> tuple[str, bool]:
+    """The translation in a model's answer, and whether anything else stood around it.
+
+    It is the first line that is neither empty nor a label ("Spanish:", "Here is the translation:", "Sure!"), without labels, bold marks
+    and quotes around the whole of it. Quotes stay where ``source`` is in quotes as well. Later lines are dropped and count as chatter.
+    """
+    lines = [line.replace("**", "").strip() for line in answer.splitlines()]
+    lines = [line for line in lines if line and not regex.fullmatch(r"```\w*", line)]
+    found = ""
+    for position, line in enumerate(lines):
+        found = _strip(line, source)
+        if found and (position == len(lines) - 1 or not _is_heading(found)):
+            break
+    return found, found != answer.strip()
+
+
+def chrf_per_line(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+    """chrF++ of each line, 0 to 100."""
+    return [_chrf().sentence_score(hypothesis, [reference]).score for hypothesis, reference in zip(hypotheses, references, strict=True)]
+
+
+def spbleu_per_line(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> list[float]:
+    """spBLEU of each line, 0 to 100, over the n-gram orders that the line has (sacrebleu's setting for single sentences)."""
+    bleu = _bleu(_tokenizer(lang), sentence=True)
+    return [bleu.sentence_score(hypothesis, [reference]).score for hypothesis, reference in zip(hypotheses, references, strict=True)]
+
+
+def corpus_chrf(items: Sequence[tuple[str, str]]) -> float:
+    """chrF++ of a corpus, 0 to 100, from (reference, hypothesis) pairs: an lm-eval aggregation."""
+    references, hypotheses = zip(*items, strict=True)
+    return float(_chrf().corpus_score(hypotheses, [references]).score)
+
+
+def corpus_spbleu(items: Sequence[tuple[str, str, str]]) -> float:
+    """spBLEU of a corpus, 0 to 100, from (reference, hypothesis, target language) triples of one language: an lm-eval aggregation."""
+    references, hypotheses, langs = zip(*items, strict=True)
+    if len(set(langs)) > 1:
+        raise ValueError(f"spBLEU is of one target language at a time, got {', '.join(sorted(set(langs)))}")
+    return float(_bleu(_tokenizer(langs[0]), sentence=False).corpus_score(hypotheses, [references]).score)
+
+
+def signatures(lang: str) -> dict[str, str]:
+    """sacrebleu's signature of each metric of ``process_results`` into ``lang``, with the tokeniser that this machine really uses."""
+    chrf = _sign(_chrf())
+    sentence, corpus = (_sign(_bleu(_tokenizer(lang), sentence=flag)) for flag in (True, False))
+    return {"chrf": chrf, "corpus_chrf": chrf, "spbleu": sentence, "corpus_spbleu": corpus}
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """lm-eval's hook; ``doc`` holds ``source``, ``target`` and ``target_lang``, an xlift code.
+
+    ``chrf`` and ``spbleu`` are of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name.
+    """
+    reference, lang = doc["target"], doc["target_lang"]
+    hypothesis, chatter = first_line(results[0], doc["source"])
+    return {
+        "chrf": chrf_per_line([hypothesis], [reference])[0],
+        "spbleu": spbleu_per_line([hypothesis], [reference], lang)[0],
+        "corpus_chrf": (reference, hypothesis),
+        "corpus_spbleu": (reference, hypothesis, lang),
+        "off_target": is_off_target(hypothesis, lang),
+        "chatter": float(chatter),
+        "empty": float(not hypothesis),
+    }
+
+
+def comet_scores(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    model: str | Path,
+    *,
+    batch_size: int = 16,
+    gpus: int = 0,
+) -> list[float]:
+    """COMET of each line (Rei et al. 2022), about 0 to 1 for ``Unbabel/wmt22-comet-da``; to be run over saved samples.
+
+    ``model`` is a checkpoint file, a model folder as the hub has it, or a name on the hub, which is downloaded.
+    Raises UserError where the package or the model is missing.
+    """
+    try:
+        from comet import download_model, load_from_checkpoint
+    except ImportError as error:
+        raise UserError("COMET is not installed: pip install xlift[comet]") from error
+    path = Path(model)
+    if path.is_dir():
+        path = path / "checkpoints" / "model.ckpt"
+    if not path.is_file():
+        try:
+            path = Path(download_model(str(model)))
+        except KeyError as error:
+            raise UserError(f"COMET model {str(model)!r} is neither here nor on the hub: check the name, or give a checkpoint") from error
+    rows = [
+        {"src": source, "mt": hypothesis, "ref": reference}
+        for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
+    ]
+    return [float(score) for score in load_from_checkpoint(str(path)).predict(rows, batch_size=batch_size, gpus=gpus).scores]
+
+
+def _strip(line: str, source: str) -> str:
+    shorter = _strip_label(line, source)
+    if _unquote(source) == source:
+        shorter = _unquote(shorter)
+    return line if shorter == line else _strip(shorter, source)
+
+
+def _strip_label(line: str, source: str) -> str:
+    while (match := _LABEL.match(line)) and _is_label(match[1], source):
+        line = line[match.end() :].strip()
+    # The Spanish translation is "Hola."
+    match = regex.match(r"([^\"“„«「]+)(?=[\"“„«「])", line)
+    if match and _is_label(match[1], source) and _unquote(line[match.end() :]) != line[match.end() :]:
+        return line[match.end() :]
+    return line
+
+
+def _is_label(text: str, source: str) -> bool:
+    bare = regex.sub(r"[\"“„«].*[\"”“»]", "", text).strip()
+    if not 0 < len(bare) <= _MAX_LABEL or bare.count("(") != bare.count(")"):
+        return False
+    # a source about translation may well have the word before a colon of its own
+    about_translation = _TRANSLATION.search(bare) and (bare.casefold() == "translation" or not _TRANSLATION.search(source))
+    return _names_language(bare) or bool(about_translation or _GREETING.fullmatch(bare))
+
+
+def _is_heading(line: str) -> bool:
+    # without a colon, the word for translation proves nothing in a longer line
+    return _names_language(line) or bool(_GREETING.fullmatch(line) or (_TRANSLATION.search(line) and len(line.split()) <= 3))
+
+
+def _names_language(text: str) -> bool:
+    words = regex.sub(r"[(\[（].*?[)\]）]", "", text).casefold().split()
+    return any(" ".join(words[skipped:]) in _language_names() for skipped in (0, 1))  # Spanish; in Spanish
+
+
+@cache
+def _language_names() -> frozenset[str]:
+    listed = [name for language in languages().values() for name in (language.name, language.own_name)]
+    without_script = [regex.sub(r"\s*\(.*?\)", "", name) for name in listed]
+    return frozenset(name.casefold() for name in [*listed, *without_script, "Chinese", "中文", "Norwegian", "norsk"])
+
+
+def _unquote(line: str) -> str:
+    while len(line) > 1 and line[-1] in _QUOTES.get(line[0], "") and not {line[0], line[-1]} & set(line[1:-1]):
+        line = line[1:-1].strip()
+    return line
+
+
+def _tokenizer(lang: str) -> str:
+    return "flores200" if _has_pieces() else _SCRIPT_TOKENIZERS.get(find(lang).script, "intl")
+
+
+@cache
+def _has_pieces() -> bool:
+    model = Path(tokenizer_spm.SACREBLEU_DIR, "models", Path(tokenizer_spm.SPM_MODELS["flores200"]["url"]).name)
+    if not model.is_file():
+        _LOG.warning("spBLEU without its tokeniser (%s is missing): other tokens are counted, see the signature", model)
+    return model.is_file()
+
+
+@cache
+def _chrf() -> CHRF:
+    return CHRF(word_order=2)
+
+
+@cache
+def _bleu(tokenize: str, *, sentence: bool) -> BLEU:
+    try:
+        return BLEU(tokenize=tokenize, effective_order=sentence)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"the tokeniser {tokenize!r} in {tokenizer_spm.SACREBLEU_DIR} does not load: delete its file ({error})") from error
+
+
+def _sign(metric: CHRF | BLEU) -> str:
+    metric.corpus_score(["a"], [["a"]])  # the number of references enters the signature at the first score
+    return str(metric.get_signature())

@@ -1,0 +1,260 @@
+"""Translation scores against numbers a reader can redo, and against sacrebleu's own command line."""
+
+import json
+import logging
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import sentencepiece
+from hypothesis import given
+from hypothesis import strategies as st
+from sacrebleu.tokenizers import tokenizer_spm
+
+from xlift.harness.rows import UserError
+from xlift.tasks import translation
+from xlift.tasks.translation import (
+    chrf_per_line,
+    comet_scores,
+    corpus_chrf,
+    corpus_spbleu,
+    first_line,
+    process_results,
+    signatures,
+    spbleu_per_line,
+)
+
+REFERENCES = ["Der Hund schläft im Garten.", "Wir haben gestern 3,5 Liter Milch gekauft!", "Ja."]
+HYPOTHESES = ["Der Hund schlief im Garten.", "Gestern kauften wir 3,5 Liter Milch.", "Ja."]
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder in place of sacrebleu's, and no way to fill it from the network."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr(tokenizer_spm, "download_file", refuse)
+    (tmp_path / "models").mkdir()
+    forget()
+    yield tmp_path / "models"
+    forget()
+
+
+def forget() -> None:
+    translation._has_pieces.cache_clear()
+    translation._bleu.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Translation: Hola mundo.",
+        "Spanish: Hola mundo.",
+        "español：Hola mundo.",
+        "**Spanish:** Hola mundo.",
+        "**Hola mundo.**",
+        '"Hola mundo."',
+        "«Hola mundo.»",
+        "„Hola mundo.“",
+        "「Hola mundo.」",
+        'Spanish: "Hola mundo."',
+        '"Spanish: Hola mundo."',
+        "In Spanish: Hola mundo.",
+        "Spanish translation:\n\nHola mundo.",
+        "Here is the translation:\nHola mundo.",
+        "Here is the translation.\nHola mundo.",
+        "Sure! Here's the sentence in Spanish: Hola mundo.",
+        'Sure! Here is the translation of "Hello: world" into Spanish:\n\n**"Hola mundo."**\n\nLet me know!',
+        "Certainly!\nHola mundo.",
+        "The Spanish translation is “Hola mundo.”",
+        "La traducción es: Hola mundo.",
+        "翻译：“Hola mundo.”",
+        "Spanish\nHola mundo.",
+        "```text\nHola mundo.\n```",
+        "Hola mundo.\nEnglish: Hello world.",
+    ],
+)
+def test_chatter_is_stripped_and_counted(answer: str) -> None:
+    assert first_line(answer) == ("Hola mundo.", True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Hola mundo.",
+        "Dijo: «Hola» y se fue.",
+        '"Hola", dijo ella, "adiós"',
+        "A las 11:20 llegó la policía.",
+        "La República Dominicana (en español: República) es un país.",
+        "Here is what we know: nothing.",
+        "L'homme a dit 'oui'",
+        "Sure!",
+    ],
+)
+def test_plain_lines_are_left_alone(line: str) -> None:
+    assert first_line(f"\n  {line}\n") == (line, False)
+
+
+def test_a_source_about_translation_keeps_its_colon() -> None:
+    source = "Translation apps: programs that translate text."
+    line = "Aplicaciones de traducción: programas que traducen texto."
+    assert first_line(line, source) == (line, False)
+    assert first_line(f"Spanish: {line}", source) == (line, True)
+
+
+def test_quotes_that_the_source_has_stay() -> None:
+    assert first_line("«Hola mundo.»", '"Hello world."') == ("«Hola mundo.»", False)
+
+
+def test_nothing_but_chatter_is_empty() -> None:
+    assert first_line("Translation:") == ("", True)
+    assert first_line(" \n ") == ("", False)
+
+
+@given(st.text(max_size=60), st.text(max_size=20))
+def test_first_line_is_one_line(answer: str, source: str) -> None:
+    line, chatter = first_line(answer, source)
+    assert line == line.strip()
+    assert len(line.splitlines()) <= 1
+    assert chatter == (line != answer.strip())
+
+
+def test_chrf_by_hand() -> None:
+    # abc against abd. Shared: 2 of 3 characters, 1 of 2 pairs, 0 of 1 triple, 0 of 1 word; longer n-grams do not exist.
+    # Precision and recall are both (2/3 + 1/2 + 0 + 0) / 4 = 7/24, and so is their F.
+    assert chrf_per_line(["abc"], ["abd"]) == pytest.approx([700 / 24])
+
+
+def test_chrf_weighs_recall_twice() -> None:
+    # a against ab: precision of characters 1/1, recall 1/2; the words differ: 0 and 0; no pairs in the hypothesis.
+    # P = 1/2, R = 1/4, F2 = 5 P R / (4 P + R) = 0.625 / 2.25
+    assert chrf_per_line(["a"], ["ab"]) == pytest.approx([100 * 0.625 / 2.25])
+
+
+def test_spbleu_by_hand() -> None:
+    # every n-gram is right, so only the brevity penalty exp(1 - reference/hypothesis) is left
+    assert spbleu_per_line(["the cat"], ["the cat sat"], "en") == pytest.approx([100 * math.exp(1 - 3 / 2)])
+    items = [("a b c d e", "a b c d", "en"), ("a b c d e", "a b c d e", "en")]
+    assert corpus_spbleu(items) == pytest.approx(100 * math.exp(1 - 10 / 9))
+
+
+def test_identical_is_100_and_empty_is_0() -> None:
+    assert chrf_per_line(REFERENCES, REFERENCES) == pytest.approx([100] * 3)
+    assert spbleu_per_line(REFERENCES, REFERENCES, "de") == pytest.approx([100] * 3)
+    assert corpus_chrf([(line, line) for line in REFERENCES]) == pytest.approx(100)
+    assert corpus_spbleu([(line, line, "de") for line in REFERENCES]) == pytest.approx(100)
+    assert chrf_per_line([""], ["abc"]) == spbleu_per_line([""], ["abc"], "en") == [0.0]
+
+
+def test_unspaced_scripts_are_counted_by_character() -> None:
+    # 4 of 4 characters at hand, 8 in the reference: exp(1 - 8/4)
+    assert spbleu_per_line(["これは本"], ["これは本です。か"], "ja") == pytest.approx([100 * math.exp(-1)])
+
+
+def test_corpus_values_equal_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "ref").write_text("\n".join(REFERENCES), encoding="utf-8")
+    (tmp_path / "hyp").write_text("\n".join(HYPOTHESES), encoding="utf-8")
+    flags = ["--metrics", "bleu", "chrf", "--chrf-word-order", "2", "--tokenize", "intl", "--width", "6", "--format", "json"]
+    command = [sys.executable, "-m", "sacrebleu", str(tmp_path / "ref"), "-i", str(tmp_path / "hyp"), *flags]
+    bleu, chrf = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    pairs = list(zip(REFERENCES, HYPOTHESES, strict=True))
+    assert corpus_chrf(pairs) == pytest.approx(chrf["score"], abs=1e-5)
+    assert corpus_spbleu([(*pair, "de") for pair in pairs]) == pytest.approx(bleu["score"], abs=1e-5)
+    assert (signatures("de")["corpus_chrf"], signatures("de")["corpus_spbleu"]) == (chrf["signature"], bleu["signature"])
+
+
+def test_signatures_name_the_stand_in(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        used = {
+            lang: signatures(lang)["corpus_spbleu"].split("|")[3] for lang in ("es", "ko", "zh", "zh-Hant", "ja", "th", "km", "lo", "my")
+        }
+    assert used == {"es": "tok:intl", "ko": "tok:intl", "zh": "tok:zh", "zh-Hant": "tok:zh"} | dict.fromkeys(
+        ["ja", "th", "km", "lo", "my"], "tok:char"
+    )
+    assert caplog.text.count("flores200sacrebleuspm is missing") == 1
+
+
+def test_pieces_are_used_where_they_are(models: Path) -> None:
+    words = " ".join(REFERENCES + HYPOTHESES)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([words] * 5), model_prefix=str(models / "tiny"), vocab_size=45, minloglevel=2
+    )
+    (models / "tiny.model").rename(models / "flores200sacrebleuspm")
+    assert "tok:flores200" in signatures("th")["spbleu"]
+    assert corpus_spbleu([(line, line, "de") for line in REFERENCES]) == pytest.approx(100)
+
+
+def test_broken_pieces_are_one_line(models: Path) -> None:
+    (models / "flores200sacrebleuspm").write_bytes(b"half a download")
+    with pytest.raises(UserError, match="does not load: delete its file"):
+        signatures("es")
+
+
+def test_mixed_targets_are_refused() -> None:
+    with pytest.raises(ValueError, match="one target language at a time, got de, es"):
+        corpus_spbleu([("a", "a", "es"), ("b", "b", "de")])
+
+
+def test_process_results() -> None:
+    doc = {
+        "source": "The dog sleeps in the garden.",
+        "target": "Der Hund schläft im Garten.",
+        "source_lang": "en",
+        "target_lang": "de",
+    }
+    assert process_results(doc, ["German: Der Hund schläft im Garten.\nEnglish: The dog"]) == {
+        "chrf": pytest.approx(100),
+        "spbleu": pytest.approx(100),
+        "corpus_chrf": (doc["target"], doc["target"]),
+        "corpus_spbleu": (doc["target"], doc["target"], "de"),
+        "off_target": 0.0,
+        "chatter": 1.0,
+        "empty": 0.0,
+    }
+    copied = process_results(doc, [doc["source"]])
+    assert (copied["off_target"], copied["chatter"]) == (1.0, 0.0)
+    nothing = process_results(doc, [""])
+    assert (nothing["chrf"], nothing["spbleu"], nothing["off_target"], nothing["empty"]) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_comet_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "comet", None)
+    with pytest.raises(UserError, match=r"pip install xlift\[comet\]"):
+        comet_scores(["a"], ["b"], ["c"], "Unbabel/wmt22-comet-da")
+
+
+def test_comet_gets_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    loaded: list[str] = []
+
+    class Model:
+        def predict(self, rows: list[dict[str, str]], batch_size: int, gpus: int) -> SimpleNamespace:
+            return SimpleNamespace(scores=[float(row["mt"] == row["ref"]) for row in rows])
+
+    def load(path: str) -> Model:
+        loaded.append(path)
+        return Model()
+
+    def download(name: str) -> str:
+        if name != "Unbabel/wmt22-comet-da":
+            raise KeyError(name)
+        return "from/the/hub.ckpt"
+
+    comet = ModuleType("comet")
+    comet.load_from_checkpoint, comet.download_model = load, download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "comet", comet)
+    checkpoint = tmp_path / "checkpoints" / "model.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    for model in (tmp_path, checkpoint, "Unbabel/wmt22-comet-da"):
+        assert comet_scores(["a", "b"], ["x", "y"], ["x", "z"], model) == [1.0, 0.0]
+    assert loaded == [str(checkpoint), str(checkpoint), "from/the/hub.ckpt"]
+    with pytest.raises(UserError, match="neither here nor on the hub"):
+        comet_scores(["a"], ["b"], ["c"], "Unbabel/wmt22-commet")
