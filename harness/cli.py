@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
     if dry_run:
         _show_dry(dry.plan_run(loaded, runs), as_json)
         return
-    folder = pipeline.run_suite(loaded, runs, _say)
+    folder = pipeline.run_suite(loaded, runs)
     _report([folder], as_json)
-    _say(f"results: {folder}")
+    typer.echo(f"results: {folder}", err=True)
 
 
 @app.command()
@@ -53,7 +53,7 @@ def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
     """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
     from xlift.harness import run as pipeline
 
-    trained = pipeline.fit_all(pipeline.open_run(_load(suite, overrides, strict), runs), _say)
+    trained = pipeline.fit_all(pipeline.open_run(_load(suite, overrides, strict), runs))
     rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
     _print_rows(rows, as_json)
 
@@ -83,9 +83,9 @@ def evaluate(
         "engine": {"backend": backend},
         "evaluate": {"tasks": tasks.split(","), "limit": limit, "adapters": named},
     }
-    folder = pipeline.run_suite(config.read(values, "command line", overrides or []), runs, _say)
+    folder = pipeline.run_suite(config.read(values, "command line", overrides or []), runs)
     _report([folder], as_json)
-    _say(f"results: {folder}")
+    typer.echo(f"results: {folder}", err=True)
 
 
 @app.command()
@@ -152,6 +152,7 @@ def lm_eval(context: typer.Context) -> None:
 
 def main() -> None:
     """Entry point: a UserError is one line on stderr and exit code 2."""
+    show_progress()
     try:
         app(standalone_mode=True)
     except UserError as error:
@@ -166,10 +167,6 @@ def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
     from xlift.harness import config
 
     return config.load(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
-
-
-def _say(line: str) -> None:
-    typer.echo(f"[{time.strftime('%H:%M:%S')}] {line}", err=True)
 
 
 def _split_adapter(text: str) -> tuple[str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -52,8 +50,6 @@ def evaluate(engine: Engine, suite: Suite, tasks: Sequence[str], out: Path) -> d
 
     Returns ``tasks`` (TaskResult by name), ``engine`` and ``cost``, as plain data. Raises UserError where lm-eval saved nothing.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("lm_eval").setLevel(logging.WARNING)
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
 
@@ -153,6 +149,7 @@ def _read_task(
         data_origin=data.origin if data else None,
         metrics=_read_metrics(results["results"][task]),
         comparability=key,
+        signatures=index.signatures_of(task),
         samples=saved[-1].name,
     )
 

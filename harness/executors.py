@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
+from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ def run_apart(what: str, work: Callable[..., T], *arguments: object) -> T:
 
     A UserError comes back as it was raised; a process that dies is reported as a UserError that names ``what``.
     """
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=show_progress) as pool:
         try:
             return pool.submit(work, *arguments).result()
         except BrokenProcessPool:

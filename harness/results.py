@@ -44,6 +44,8 @@ class TaskResult(Section):
     data_origin: str | None
     """folder, hub or samples."""
     metrics: dict[str, Score]
+    signatures: dict[str, str] = Field(default_factory=dict)
+    """sacrebleu's signatures of translation metrics, which name the tokeniser that was really used."""
     comparability: str
     """Two results may be compared only where this is equal."""
     samples: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from xlift.tasks import data, index
 if TYPE_CHECKING:
     from xlift.harness.engine import Engine
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,40 +78,40 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
     return run
 
 
-def run_suite(suite: Suite, runs: Path, say: Say) -> Path:
+def run_suite(suite: Suite, runs: Path) -> Path:
     """Prepare, fit and evaluate; returns the run folder. Finished stages are skipped, so the same call resumes."""
     run = open_run(suite, runs)
     for line in run.left_out:
-        say(f"left out, the benchmark has no such language: {line}")
-    trained = fit_all(run, say)
+        logger.info("left out, the benchmark has no such language: %s", line)
+    trained = fit_all(run)
     given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    evaluate_all(run, [Measured("base", None, None), *trained, *given], say)
+    evaluate_all(run, [Measured("base", None, None), *trained, *given])
     return run.root
 
 
-def fit_all(run: Run, say: Say) -> list[Measured]:
+def fit_all(run: Run) -> list[Measured]:
     """The data of every method, then an adapter for every method and seed."""
     store, labels = run.store, list(run.suite.methods)
     missing = [label for label in labels if store.manifest(prepare_stage(run, label)) is None]
     if missing:
-        say(f"prepare: {', '.join(missing)}")
+        logger.info("prepare: %s", ", ".join(missing))
         run_apart("prepare", prepare_wave, run, missing)
     trained = []
     for label in labels:
         for seed in run.suite.seeds:
             stage = fit_stage(run, label, seed)
             if store.manifest(stage) is None:
-                say(f"fit: {label}, seed {seed}")
+                logger.info("fit: %s, seed %s", label, seed)
                 run_apart(f"fit {label}", fit_one, run, label, seed)
             trained.append(Measured(label, seed, str(store.folder(stage) / "adapter")))
     return trained
 
 
-def evaluate_all(run: Run, models: Iterable[Measured], say: Say) -> None:
+def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
     """Every model that is not measured yet, on one engine."""
     missing = [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
     if missing:
-        say(f"evaluate: {', '.join(model.label for model in missing)} on {len(run.tasks)} tasks")
+        logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
         run_apart("evaluate", evaluate_wave, run, missing)
 
 
@@ -222,6 +223,7 @@ def evaluate_wave(run: Run, models: list[Measured]) -> None:
             def work(folder: Path, model: Measured = model, adapter: adapters.Adapter | None = adapter) -> Mapping[str, Any]:
                 engine = start()
                 engine.swap(adapter)
+                logger.info("evaluate: %s", model.label)
                 measured = evaluate(engine, run.suite, run.tasks, folder)
                 record = _record(run, model, adapter, measured, library_versions())
                 return {"record": record.model_dump(mode="json")}

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xlift.harness.languages import find
 from xlift.harness.rows import LeakError, UserError, name_nearest
-from xlift.tasks.corpora import CORPORA, Choice, File, Row, sentence
+from xlift.tasks.corpora import CORPORA, Choice, Corpus, File, Row, sentence
 from xlift.tasks.leaks import Guard
-from xlift.tasks.sources import Absent, Found, cache_folder, checksum, data_folder, fetch, find_in_folder, records, write_whole
+from xlift.tasks.sources import Absent, Found, cache_folder, checksum, data_folder, fetch, find_in_folder, first_line, records, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def _policy(samples: str) -> Samples:
     raise UserError(f"samples (XLIFT_SAMPLES): unknown value {samples!r}{name_nearest(samples, get_args(Samples))}")
 
 
-def _table(corpus: str) -> tuple[str, Any]:
+def _table(corpus: str) -> tuple[str, Corpus]:
     name = corpus.partition("/")[0]
     if name not in CORPORA:
         raise UserError(f"unknown corpus {name!r}{name_nearest(name, CORPORA)}")
@@ -219,7 +219,7 @@ def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
         else:
             rows = list(CORPORA[name].rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
     except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
-        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {error})") from error
+        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {first_line(error)})") from error
     if not rows:
         raise UserError(f"{paths}: no rows of {name} in {'-'.join(choice.langs)!r}")
     return rows

@@ -78,6 +78,16 @@ def data_of(name: str, samples: data.Samples) -> data.Origin | None:
     return data.locate(*source, samples=samples) if source else None
 
 
+def signatures_of(name: str) -> dict[str, str]:
+    """sacrebleu's signatures of a translation task's metrics; empty for other tasks."""
+    source = source_of(name)
+    if source is None or source[0] != "flores":
+        return {}
+    from xlift.tasks.translation import signatures
+
+    return signatures(find(source[1].split("-")[1]).code)
+
+
 def write_pairs(names: Iterable[str], out: Path) -> None:
     """Write the YAML of those tasks that are FLORES pairs without a file."""
     for name in names:

@@ -208,7 +208,7 @@ def _leaf(corpus: str, kind: str, task: str, data: str, text: str, asked_in: str
 
 
 def _field(column: str) -> str:
-    # FLORES and others have lines that end in a space, after which a model without a chat template goes on oddly
+    # some lines of FLORES end in a space, and a prompt that ends in one is cut into tokens unlike other text
     return f"{{{{{column} | trim}}}}"
 
 

@@ -19,6 +19,7 @@ right answers (১৮, "18,00 EUR", "**18** eggs...") and takes wrong ones ("-5"
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -30,7 +31,7 @@ from xlift.tasks.numerals import Chain, clean, parse_number, read_chains, read_h
 __all__ = ["TOLERANCE", "extract_answer", "parse_number", "process_results"]
 
 TOLERANCE = Decimal("0.001")
-"""Answers this near to the gold answer, or nearer, are not told from it (QAlign, MathOctopus: |difference| < 1e-3)."""
+"""An answer is right if it differs from the gold answer by less than this (as in QAlign and MathOctopus)."""
 
 
 def extract_answer(text: str, lang: str) -> Decimal | None:
@@ -92,7 +93,7 @@ _BOUNDLESS = {"bn", "te", "th", "zh", "ja", "ko", "ar", "hi"}
 
 
 def _bounded(lang: str, words: str) -> str:
-    words = clean(words)
+    words = unicodedata.normalize("NFKC", words)  # as the texts are: Thai ำ becomes two characters
     return f"(?:{words})" if lang in _BOUNDLESS else rf"(?:(?<!\w)(?:{words})(?!\w))"
 
 

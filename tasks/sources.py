@@ -133,6 +133,11 @@ def records(path: Path, columns: Sequence[str]) -> list[Row]:
     return [dict(zip(header, line.rstrip("\r").split("\t"), strict=True)) for line in lines]
 
 
+def first_line(error: Exception) -> str:
+    """What an error says, fit for a line of ours."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
 def _checksums(manifest: Path) -> Mapping[str, str]:
     try:
         return _parse_manifest(manifest, manifest.stat().st_mtime_ns)
@@ -158,11 +163,11 @@ def _from_hub(remote: Remote) -> Path:
         return Path(kept)
     _require_connection(constants.ENDPOINT)
     try:
-        return Path(hf_hub_download(**where, endpoint=constants.ENDPOINT))
+        return Path(hf_hub_download(**where))
     except GatedRepoError:
         raise Absent(f"{remote.repo} is gated: accept its terms on the hub, then run 'hf auth login'") from None
     except (OSError, EntryNotFoundError, HTTPError) as error:
-        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({_first_line(error)})") from None
+        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({first_line(error)})") from None
 
 
 def _from_github(remote: Remote) -> Path:
@@ -178,7 +183,7 @@ def _from_github(remote: Remote) -> Path:
         response = get_session().get(url, timeout=60, follow_redirects=True)
         response.raise_for_status()
     except (OSError, HTTPError) as error:
-        raise Absent(f"{url} does not answer ({_first_line(error)})") from None
+        raise Absent(f"{url} does not answer ({first_line(error)})") from None
     write_whole(target, response.content)
     return target
 
@@ -201,9 +206,5 @@ def _unreachable(host: str) -> str:
     try:
         get_session().head(host, timeout=PROBE_SECONDS)
     except (OSError, HTTPError) as error:
-        return _first_line(error)
+        return first_line(error)
     return ""
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

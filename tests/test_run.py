@@ -35,12 +35,8 @@ def suite_of(base: Path, **changes: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-def say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
 def run(base: Path, runs: Path, **changes: object) -> Path:
-    return pipeline.run_suite(config.read(suite_of(base, **changes), "test"), runs, say)
+    return pipeline.run_suite(config.read(suite_of(base, **changes), "test"), runs)
 
 
 def manifests(folder: Path, kind: str) -> dict[str, dict]:

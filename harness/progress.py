@@ -1,0 +1,26 @@
+"""xlift's own lines, on stderr and with the time, in the command and in the processes of its stages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+
+def show_progress() -> None:
+    """Send what xlift logs to stderr; of the libraries, warnings that a user can act on.
+
+    Deprecation notices of libraries among each other go unseen, here and in the processes they start.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("xlift")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    # lm-eval warns about every task that takes metadata: two lines for each of hundreds.
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.simplefilter("ignore", category)
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
