@@ -203,7 +203,15 @@ def fit_one(run: Run, label: str, seed: int) -> None:
     }
 
     def work(folder: Path) -> Mapping[str, Any]:
-        report = fit(run.base.folder, rows, run.suite.training(label), folder / "adapter", seed=seed, provenance=provenance)
+        report = fit(
+            run.base.folder,
+            rows,
+            run.suite.training(label),
+            folder / "adapter",
+            seed=seed,
+            provenance=provenance,
+            chat_template=run.base.chat_template,
+        )
         return {"report": asdict(report), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
     run.store.write(fit_stage(run, label, seed), work, keep_partial=True)

@@ -1,0 +1,57 @@
+"""Checkpoints that a kill cannot spoil: each is sealed with the hashes of its files once it is whole, and checked before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.store import discard, write_json
+
+SEAL = "seal.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint of one training."""
+
+    folder: Path
+    step: int
+    seconds: float
+    """That the training had taken when it was written."""
+
+
+def seal(folder: Path, training: str, seconds: float) -> None:
+    """Mark a checkpoint as whole; ``training`` tells one training from another."""
+    write_json(folder / SEAL, {"training": training, "seconds": seconds, "files": _hash_files(folder)})
+
+
+def find_last(folder: Path, training: str) -> Checkpoint | None:
+    """The last whole checkpoint of this training; what is half-written, damaged or of another training is deleted."""
+    last = None
+    for found in sorted(folder.glob("checkpoint-*"), key=_step):
+        sealed = _read_seal(found)
+        if sealed.get("training") == training and sealed.get("files") == _hash_files(found):
+            last = Checkpoint(found, _step(found), sealed["seconds"])
+        else:
+            discard(found)
+    return last
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _read_seal(folder: Path) -> dict[str, Any]:
+    try:
+        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return sealed if isinstance(sealed, dict) else {}
+
+
+def _hash_files(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

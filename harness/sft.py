@@ -1,0 +1,117 @@
+"""TRL's SFT trainer over steps that are planned ahead: loss averaged over a step's response tokens, and sealed checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from trl import SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from xlift.harness.batches import Course, Step
+from xlift.harness.checkpoints import seal
+from xlift.harness.rows import UserError
+
+logger = logging.getLogger(__name__)
+
+LINE_SECONDS = 15.0
+IGNORED = -100
+
+
+class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
+    """One step of the course is one batch of the data loader, and is run as its forward passes."""
+
+    def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: Any) -> None:
+        """``training`` and the ``seconds`` it took so far go into the seal of each checkpoint; ``arguments`` go to TRL."""
+        self.course, self.training, self.started = course, training, time.monotonic() - seconds
+        self.collate = DataCollatorForLanguageModeling(pad_token_id=pad)
+        rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in course.corpus.rows]
+        super().__init__(train_dataset=Dataset.from_list(rows), **arguments)
+        self.remove_callback(PrinterCallback)  # it prints to stdout
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:  # TRL keeps them in bf16 on a quantised base, where small updates are rounded away
+                parameter.data = parameter.data.float()
+
+    @property
+    def seconds(self) -> float:
+        """That the training has taken, without the work that was lost between a checkpoint and a kill."""
+        return time.monotonic() - self.started
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)  # type: ignore[arg-type]  # a sequence will do
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        losses = [super(CourseTrainer, self).training_step(model, one, inputs["response_tokens"]) for one in inputs["passes"]]
+        return torch.stack(losses).sum()
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Cross-entropy summed over the responses of one forward pass, divided by the response tokens of the whole step.
+
+        Off the GPU, TRL's own loss computes logits for every position, prompts and padding too, and in the backward pass once more.
+        """
+        if inputs["input_ids"].is_cuda or self.aux_loss_enabled:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        labels = inputs["labels"][:, 1:]  # the logits of a position are for the token after it
+        kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False, logits_to_keep=kept)
+        logits = outputs.logits.flatten(0, 1).float()
+        loss = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="sum") / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
+    def _collate(self, steps: list[Step]) -> dict[str, Any]:
+        passes = []
+        for numbers in steps[0]:
+            rows = self.train_dataset[list(numbers)]
+            pairs = zip(rows["input_ids"], rows["labels"], strict=True)
+            passes.append(self.collate([{"input_ids": ids, "labels": labels} for ids, labels in pairs]))
+        return {"passes": passes, "response_tokens": sum(int((one["labels"] != IGNORED).sum()) for one in passes)}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        Trainer._save_checkpoint(self, model, trial)  # TRL's own only adds a model card
+        seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.training, self.seconds)
+
+    def _send_telemetry(self) -> None:
+        """Nothing about a run leaves the machine unasked."""
+
+
+class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """A bar on stderr where it is a terminal, else a line now and then; stops a training whose loss is not a number."""
+
+    def __init__(self, course: Course, shown: bool) -> None:
+        self.tokens = (0, *course.tokens)
+        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not (shown and sys.stderr.isatty()))
+        self.lines = shown and self.bar.disable
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.first, self.begun, self.told = state.global_step, time.monotonic(), time.monotonic()
+        self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, text="")
+        self.bar.start()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        loss, step, now = (logs or {}).get("loss"), state.global_step, time.monotonic()
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise UserError(f"training: the loss is {loss} at step {step}; lower train.learning_rate (now {args.learning_rate})")
+        speed = (self.tokens[step] - self.tokens[self.first]) / (now - self.begun)
+        text = f"loss {loss:.3f}, {speed:,.0f} tokens/s"
+        self.bar.update(self.task, completed=step, text=text)
+        if self.lines and (now - self.told > LINE_SECONDS or step == state.max_steps):
+            self.told = now
+            logger.info("training: step %d of %d, %s", step, state.max_steps, text)
+
+    def close(self) -> None:
+        """Take the bar down, whatever became of the training."""
+        self.bar.stop()
