@@ -96,7 +96,7 @@ def encode(rows: Sequence[Example], tokenizer: Any, max_length: int) -> Corpus:
             cut += len(tokens) > max_length
             kept.append(Encoded(row.id, tuple(tokens[:max_length]), len(prompt)))
     if not kept:
-        raise UserError(f"train.max_length {max_length}: none of {len(rows)} rows can be trained on, every prompt alone is that long; raise it")
+        raise UserError(f"train.max_length {max_length}: none of {len(rows)} rows can be trained on, all prompts alone are that long")
     return Corpus(tuple(kept), cut, len(rows) - len(kept))
 
 
@@ -147,8 +147,8 @@ def _render(row: Example, tokenizer: Any) -> tuple[str, str]:
         raise UserError(f"row {row.id!r}: the base model's chat template refuses it: {error}") from None
     if not whole.startswith(prompt):
         raise UserError(
-            f"row {row.id!r}: the base model's chat template writes a finished turn unlike an open one, so training would not match what is "
-            "asked later; give another template with base.chat_template"
+            f"row {row.id!r}: the base model's chat template writes a finished turn unlike an open one, so training would not match what "
+            "is asked later; give another template with base.chat_template"
         )
     return prompt, whole[len(prompt) :]
 

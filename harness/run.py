@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -172,12 +173,14 @@ def prepare_wave(run: Run, labels: list[str]) -> None:
             chosen = run.suite.methods[label]
 
             def prepare(folder: Path, label: str = label, method: str = chosen.method) -> Mapping[str, Any]:
+                started = time.monotonic()
                 context = RunContext(run.suite, label, guard, start)
                 plan = context.vet(plugin.load(method, run.suite.methods[label].options).prepare(context))
                 text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
                 (folder / "rows.jsonl").write_text(text, encoding="utf-8")
                 rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
-                return {"rows": len(plan.rows), "rows_sha256": rows_sha256, "kinds": _count_kinds(plan.rows), "drops": dict(plan.drops)}
+                cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1)}
+                return {**cost, "rows_sha256": rows_sha256, "kinds": _count_kinds(plan.rows), "drops": dict(plan.drops)}
 
             run.store.write(prepare_stage(run, label), prepare)
 
@@ -251,7 +254,7 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
     if chosen and model.seed is not None:
         prepared = run.store.manifest(prepare_stage(run, model.label)) or {}
         fitted = run.store.manifest(fit_stage(run, model.label, model.seed)) or {}
-        cost["prepare"] = {"rows": prepared.get("rows")}
+        cost["prepare"] = {key: prepared.get(key) for key in ("rows", "seconds")}
         cost["fit"] = {key: value for key, value in fitted.get("report", {}).items() if not isinstance(value, list | tuple)}
     return Record(
         suite=suite.name,

@@ -49,7 +49,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return time.monotonic() - self.started
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)  # type: ignore[arg-type]  # a sequence will do
+        return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         losses = [super(CourseTrainer, self).training_step(model, one, inputs["response_tokens"]) for one in inputs["passes"]]

@@ -1,7 +1,7 @@
 """The one trainer: a LoRA adapter through PEFT, TRL's SFT trainer and accelerate, resumable after a kill at any time.
 
-Weights are read in ``train.dtype``; LoRA's own are fp32. A CPU without bf16 instructions computes in fp32 on the bf16 weights: on 2 such cores
-(AVX-512, SmolLM2, rank 16), bf16 arithmetic was measured to train a third of the tokens in the same time.
+Weights are read in ``train.dtype``; LoRA's own are fp32. A CPU without bf16 instructions computes in fp32 on the bf16 weights: on 2 such
+cores (AVX-512, SmolLM2, rank 16), bf16 arithmetic was measured to train a third of the tokens in the same time.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class FitReport:
     rows_dropped: int
     """Rows whose prompt alone fills ``max_length``."""
     seconds: float
-    """From the first step on; work that a kill threw away is not counted."""
+    """Once the model is loaded; work that a kill threw away is not counted."""
     peak_memory_mib: int
     """Of the GPU where there is one, else of the process."""
     device: str
