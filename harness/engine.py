@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -36,7 +35,7 @@ class Engine(Protocol):
         """Answers to prompts that hold their chat template already, each with its own sampling, in order."""
 
     def swap(self, adapter: Adapter | None) -> None:
-        """Make an adapter, or with None the base, the current weights. Raises UserError for an adapter that does not fit or changes nothing."""
+        """Make an adapter, or with None the base, the current weights. Raises UserError where it does not fit or changes nothing."""
 
     def lm(self) -> Any:
         """An ``lm_eval.api.model.LM`` of the current weights; it follows later swaps."""
@@ -51,6 +50,9 @@ class Engine(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+USAGE = ("requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds")
+
+
 def load(base: Base, settings: EngineSettings) -> Engine:
     """Load a base on the backend asked for; ``auto`` is vLLM where it loads, else hf, and logs why.
 
@@ -60,6 +62,8 @@ def load(base: Base, settings: EngineSettings) -> Engine:
         from xlift.harness.engine_api import ApiEngine
 
         return ApiEngine(base, settings)
+    if not base.sha256:
+        raise UserError(f"base model {base.name!r} is served: set engine.backend: api and engine.url")
     if settings.backend in ("vllm", "auto"):
         try:
             return _load_vllm(base, settings)
@@ -76,7 +80,7 @@ def _load_vllm(base: Base, settings: EngineSettings) -> Engine:
     try:
         version("vllm")
     except PackageNotFoundError:
-        raise UserError("vllm is not installed; `pip install xlift[vllm]` on a GPU, `make install` on a CPU, or engine.backend: hf") from None
+        raise UserError("vllm is not installed; `pip install xlift[vllm]` for a GPU, or set engine.backend: hf") from None
     try:
         from xlift.harness.engine_vllm import VllmEngine
 
@@ -91,6 +95,9 @@ class LocalEngine(ABC):
     backend: str
 
     def __init__(self, base: Base, settings: EngineSettings) -> None:
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
         self.base = base
         self.settings = settings
         self.tokenizer = load_tokenizer(base)
@@ -125,14 +132,14 @@ class LocalEngine(ABC):
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
-        """Answers to rendered prompts, in order; a prompt that leaves too little room for its answer loses its beginning, and is counted."""
+        """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted."""
         tokens = [self._fit(ids, sampling) for ids, sampling in zip(self._tokenize(prompts), samplings, strict=True)]
         started = time.monotonic()
         answers = self._answer(tokens, samplings) if tokens else []
         count(self.usage, map(len, tokens), answers, started)
         return answers
 
-    def render(self, chat: Sequence[Mapping[str, str]], add_generation_prompt: bool | None = None) -> str:
+    def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         """The chat in the base's template. Raises UserError where the template refuses it, as some do a system turn."""
         from jinja2 import TemplateError
 
@@ -142,7 +149,7 @@ class LocalEngine(ABC):
                 [dict(message) for message in chat], tokenize=False, add_generation_prompt=ask, continue_final_message=not ask
             )
         except TemplateError as error:
-            roles = ", ".join(message["role"] for message in chat)
+            roles = ", ".join(str(message["role"]) for message in chat)
             raise UserError(f"the chat template of {self.base.name} refuses the turns {roles}: {one_line(error)}") from error
         return text
 
@@ -153,6 +160,10 @@ class LocalEngine(ABC):
         if adapter is not None:
             check(adapter, self.base)
         if self.form == "lora":
+            if adapter is not None and adapter.peft_type != "LORA":
+                raise UserError(
+                    f"adapter {adapter.name}: {adapter.peft_type} cannot stay beside the weights; set engine.adapter_form: merged"
+                )
             self._attach(adapter)
         elif adapter is None:
             self._load_weights(self.base.folder)
@@ -190,14 +201,13 @@ class LocalEngine(ABC):
     def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
         room = self.max_length - sampling.max_tokens
         if room < 1:
-            raise UserError(f"{sampling.max_tokens} tokens of answer leave no room for a prompt in engine.max_length {self.max_length}; raise it")
+            raise UserError(
+                f"an answer of {sampling.max_tokens} tokens leaves no room for a prompt: engine.max_length is {self.max_length}"
+            )
         if len(ids) > room:
             self.usage["truncated_prompts"] += 1
             return ids[-room:]
         return ids
-
-
-USAGE = ("requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds")
 
 
 def count(usage: dict[str, float], prompt_tokens: Any, answers: Sequence[Answer], started: float) -> None:
@@ -221,8 +231,3 @@ def seeds(sampling: Sequence[Sampling]) -> list[int]:
 def library_versions(*names: str) -> dict[str, str]:
     """Versions of installed distributions."""
     return {name: version(name) for name in names}
-
-
-def cpu_threads() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,17 +12,17 @@ from typing import Any
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
 
-from lm_eval.models.vllm_causallms import VLLM  # noqa: E402
-from vllm import SamplingParams, TokensPrompt  # noqa: E402
-from vllm.lora.request import LoRARequest  # noqa: E402
-from vllm.platforms import current_platform  # noqa: E402
+from lm_eval.models.vllm_causallms import VLLM
+from vllm import SamplingParams, TokensPrompt
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
 
-from xlift.harness.adapters import Adapter  # noqa: E402
-from xlift.harness.base_model import Base  # noqa: E402
-from xlift.harness.config import EngineSettings  # noqa: E402
-from xlift.harness.engine import LocalEngine, cut, seeds  # noqa: E402
-from xlift.harness.lm import answer_requests  # noqa: E402
-from xlift.harness.rows import Answer, Sampling, UserError  # noqa: E402
+from xlift.harness.adapters import Adapter
+from xlift.harness.base_model import Base
+from xlift.harness.config import EngineSettings
+from xlift.harness.engine import LocalEngine, cut, seeds
+from xlift.harness.lm import answer_requests
+from xlift.harness.rows import Answer, Sampling
 
 LARGEST_RANK = 256
 
@@ -62,7 +62,8 @@ class VllmEngine(LocalEngine):
 
     def _attach(self, adapter: Adapter | None) -> None:
         # An id that was used before serves the adapter it was first used with, whatever the path.
-        self._lm.lora_request = None if adapter is None else _request(adapter, next(self._lora_ids))
+        number = next(self._lora_ids)
+        self._lm.lora_request = LoRARequest(f"xlift-{number}", number, str(adapter.folder)) if adapter else None
 
     def _device(self) -> str:
         return "cpu" if current_platform.is_cpu() else str(current_platform.get_device_name())
@@ -99,12 +100,6 @@ class _Lm(VLLM):  # type: ignore[misc]
 def _on_cpu(settings: EngineSettings) -> dict[str, Any]:
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
     return {"enforce_eager": True}  # compiling costs minutes here and gains little
-
-
-def _request(adapter: Adapter, number: int) -> LoRARequest:
-    if adapter.peft_type != "LORA":
-        raise UserError(f"adapter {adapter.name}: vllm keeps only LoRA beside the weights, not {adapter.peft_type}; set engine.adapter_form: merged")
-    return LoRARequest(f"xlift-{number}", number, str(adapter.folder))
 
 
 def _to_params(sampling: Sampling, seed: int) -> SamplingParams:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +47,34 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(names), tuple(lacking)
 
 
-def evaluate(engine: Engine, suite: Suite, tasks: Sequence[str], out: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks made ready for lm-eval once, to be run by any number of models."""
+
+    names: tuple[str, ...]
+    manager: Any
+    """lm-eval's TaskManager, which knows the tasks."""
+    items: dict[str, list[int]] | None
+    """Item numbers of the tasks that are limited; None where none is."""
+
+
+@contextmanager
+def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
+    """Make tasks ready for lm-eval. Raises UserError for a task that neither xlift nor lm-eval has."""
+    from lm_eval.tasks import TaskManager
+
+    with tempfile.TemporaryDirectory() as extra:
+        index.write_pairs(names, Path(extra))
+        foreign = [name for name in names if not index.is_ours(name)]
+        # Indexing lm-eval's own 13,000 tasks takes 5 seconds: only where one of them is asked for.
+        folders, metadata = [str(index.folder()), extra], {"samples": suite.data.samples}
+        manager = TaskManager(include_path=folders, include_defaults=bool(foreign), metadata=metadata)
+        if missing := [name for name in foreign if name not in manager.all_tasks]:
+            raise UserError(f"unknown task {missing[0]!r}: neither xlift nor lm-eval has it; `xlift ls tasks` lists ours")
+        yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names))
+
+
+def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[str, Any]:
     """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
 
     Returns ``tasks`` (TaskResult by name), ``engine`` and ``cost``, as plain data. Raises UserError where lm-eval saved nothing.
@@ -54,26 +83,24 @@ def evaluate(engine: Engine, suite: Suite, tasks: Sequence[str], out: Path) -> d
     from lm_eval.loggers import EvaluationTracker
 
     started, used = time.monotonic(), dict(engine.usage)
-    with tempfile.TemporaryDirectory() as extra:
-        manager = _task_manager(tasks, suite.data.samples, Path(extra))
-        tracker = EvaluationTracker(output_path=str(out / "results.json"))
-        results = simple_evaluate(
-            model=engine.lm(),
-            tasks=list(tasks),
-            task_manager=manager,
-            samples=_choose_items(manager, suite, tasks),
-            apply_chat_template=True,
-            system_instruction=suite.evaluate.system,
-            evaluation_tracker=tracker,
-        )
+    tracker = EvaluationTracker(output_path=str(out / "results.json"))
+    results = simple_evaluate(
+        model=engine.lm(),
+        tasks=list(tasks.names),
+        task_manager=tasks.manager,
+        samples=tasks.items,
+        apply_chat_template=True,
+        system_instruction=suite.evaluate.system,
+        evaluation_tracker=tracker,
+    )
     if results is None:
         raise UserError("lm-eval returned no results (it runs on several processes and this is not the first)")
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)
-    for task in tasks:
+    for task in tasks.names:
         tracker.save_results_samples(task_name=task, samples=samples[task])
     described = engine.describe()
-    measured = {task: _read_task(task, results, samples[task], suite, described, out) for task in tasks}
+    measured = {task: _read_task(task, results, samples[task], suite, described, out) for task in tasks.names}
     return {
         "tasks": {task: result.model_dump() for task, result in measured.items()},
         "engine": described,
@@ -91,18 +118,6 @@ def library_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     return versions
-
-
-def _task_manager(tasks: Sequence[str], samples: str, extra: Path) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    index.write_pairs(tasks, extra)
-    foreign = [task for task in tasks if not index.is_ours(task)]
-    # Indexing lm-eval's own 13,000 tasks takes 5 seconds: only where one of them is asked for.
-    manager = TaskManager(include_path=[str(index.folder()), str(extra)], include_defaults=bool(foreign), metadata={"samples": samples})
-    if missing := [task for task in foreign if task not in manager.all_tasks]:
-        raise UserError(f"unknown task {missing[0]!r}: neither xlift nor lm-eval has it; `xlift ls tasks` lists ours")
-    return manager
 
 
 def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str, list[int]] | None:

@@ -222,10 +222,10 @@ def fit_one(run: Run, label: str, seed: int) -> None:
 
 def evaluate_wave(run: Run, models: list[Measured]) -> None:
     """In a process of its own: the models on one engine, swapped in place, in order."""
-    from xlift.harness.evaluate import evaluate, library_versions
+    from xlift.harness.evaluate import evaluate, library_versions, open_tasks
 
     with ExitStack() as stack:
-        start = _start_once(run, stack)
+        tasks, start = stack.enter_context(open_tasks(run.suite, run.tasks)), _start_once(run, stack)
         for model in models:
             adapter = adapters.resolve(model.adapter) if model.adapter else None
             if adapter:
@@ -235,7 +235,7 @@ def evaluate_wave(run: Run, models: list[Measured]) -> None:
                 engine = start()
                 engine.swap(adapter)
                 logger.info("evaluate: %s", model.label)
-                measured = evaluate(engine, run.suite, run.tasks, folder)
+                measured = evaluate(engine, run.suite, tasks, folder)
                 record = _record(run, model, adapter, measured, library_versions())
                 return {"record": record.model_dump(mode="json")}
 

@@ -87,6 +87,7 @@ def fit(
     Raises UserError for rows or settings that cannot be trained with, for memory or disk that runs out, and for a loss that is no number.
     """
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     checkpoints = out.parent / "checkpoints"
     with _explain_failure(out, settings):
         tokenizer = AutoTokenizer.from_pretrained(base_folder)

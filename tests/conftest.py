@@ -6,8 +6,17 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from xlift.harness.base_model import Base, resolve
+from xlift.harness.config import BaseSettings
+
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -64,3 +73,94 @@ def fill_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer chat model whose tokens are bytes: everything but sense."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={sign: number for number, sign in enumerate(signs)}, merges=[]))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+    fast.chat_template = (
+        "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        eos_token_id=fast.eos_token_id, pad_token_id=fast.eos_token_id, bos_token_id=None, max_position_embeddings=4096,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("tiny")
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a random Llama of two layers in float32 with a byte-level tokenizer and a chat template."""
+
+    def make(seed: int = 0, hidden: int = 32) -> Path:
+        import torch
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+        folder = tmp_path_factory.mktemp("base")
+        signs = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+        bpe = Tokenizer(models.BPE(vocab={sign: number for number, sign in enumerate(signs)}, merges=[]))
+        bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        bpe.add_special_tokens(signs[:3])
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+        tokenizer.chat_template = TEMPLATE
+        tokenizer.save_pretrained(folder)
+        torch.manual_seed(seed)
+        config = LlamaConfig(
+            vocab_size=len(signs), hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=256, bos_token_id=None, eos_token_id=2, pad_token_id=0,
+            tie_word_embeddings=True, initializer_range=0.3,
+        )  # fmt: skip
+        LlamaForCausalLM(config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(make_base: Callable[..., Path]) -> Base:
+    """The tiny model, resolved."""
+    return resolve(BaseSettings(model=str(make_base())))
+
+
+@pytest.fixture(scope="session")
+def smollm() -> Base:
+    """The embedded base model, unpacked into the user's cache where it is not there yet."""
+    return resolve(BaseSettings())
+
+
+@pytest.fixture(scope="session")
+def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a LoRA adapter with random weights, ``scale`` that of its B halves; further arguments go to LoraConfig."""
+
+    def make(base: Base, seed: int = 1, scale: float = 0.1, **options: Any) -> Path:
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+        lora = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **options}
+        tuned = get_peft_model(model, LoraConfig(**lora))
+        with torch.no_grad():
+            for name, weight in tuned.named_parameters():
+                if "lora_B" in name or "lora_embedding_B" in name:
+                    weight.copy_(torch.randn_like(weight) * scale)
+        folder = tmp_path_factory.mktemp("adapter")
+        tuned.save_pretrained(folder)
+        return folder
+
+    return make

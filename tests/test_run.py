@@ -27,9 +27,9 @@ def suite_of(base: Path, **changes: object) -> dict[str, object]:
         "languages": {"train": ["es"], "evaluate": ["en", "es"]},
         "rows": 30,
         "methods": {"m": {"method": "cross_lingual"}},
-        "train": {"tokens": 6000, "batch_tokens": 256, "micro_batch_tokens": 256, "max_length": 128, "learning_rate": 1.0e-2,
+        "train": {"tokens": 12000, "batch_tokens": 768, "micro_batch_tokens": 768, "max_length": 384, "learning_rate": 1.0e-2,
                   "dtype": "float32", "checkpoint_steps": 3, "lora": {"r": 4, "target_modules": "all-linear"}},
-        "engine": {"backend": "hf", "dtype": "float32", "max_length": 1024},
+        "engine": {"backend": "hf", "dtype": "float32", "max_length": 2048},
         "evaluate": {"tasks": ["xlift_mgsm_direct_{lang}", "xlift_flores_eng_Latn_{flores}"], "limit": 3},
         **changes,
     }  # fmt: skip
@@ -52,7 +52,7 @@ def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:
     (prepared,) = manifests(finished, "prepare").values()
     (fitted,) = manifests(finished, "fit").values()
     assert prepared["kinds"] == {"en/pivot_instructions": 10, "es/target_instructions": 10, "es/translation": 10}
-    assert fitted["report"]["tokens_trained"] >= 6000
+    assert fitted["report"]["tokens_trained"] >= 12000
     base, adapted = results.read([finished])
     assert (base.label, adapted.name, adapted.trained) == ("base", "m (seed 0)", ("es",))
     assert set(base.tasks) == {"xlift_mgsm_direct_en", "xlift_mgsm_direct_es", "xlift_flores_eng_Latn_spa_Latn"}

@@ -1,0 +1,184 @@
+"""The api backend: an OpenAI-compatible server that holds the weights, and its LoRA adapters under names of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+import openai
+
+from xlift.harness.adapters import Adapter, check
+from xlift.harness.base_model import Base, one_line
+from xlift.harness.config import EngineSettings
+from xlift.harness.engine import USAGE, count, cut, library_versions, seeds
+from xlift.harness.rows import Answer, Chat, Sampling, UserError, name_nearest
+
+RETRIES = 5
+
+
+class ApiEngine:
+    """A served model. The server applies its own chat template, so prompts travel as JSON turns."""
+
+    backend = "api"
+
+    def __init__(self, base: Base, settings: EngineSettings) -> None:
+        if not settings.url:
+            raise UserError(
+                "engine.url: the api backend needs the address of an OpenAI-compatible server, such as http://localhost:8000/v1"
+            )
+        self.base = base
+        self.settings = settings
+        self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
+        self._model = base.name
+        # Servers without keys still want one to be sent.
+        key = os.environ.get(settings.key_variable) or "none"
+        self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=600)
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        """The served model's answers, in the order of the chats, ``concurrency`` requests at once."""
+        return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
+
+    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+        """Answers to prompts in order: JSON turns go to the chat endpoint, any other text to plain completion."""
+        started = time.monotonic()
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            futures = [pool.submit(self._ask, *parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
+            try:
+                found = [future.result() for future in futures]
+            except UserError:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        answers = [answer for answer, _ in found]
+        count(self.usage, (tokens for _, tokens in found), answers, started)
+        return answers
+
+    def render(self, chat: Sequence[Mapping[str, object]]) -> str:
+        """The turns as JSON."""
+        return json.dumps([dict(message) for message in chat], ensure_ascii=False)
+
+    def swap(self, adapter: Adapter | None) -> None:
+        """Ask for the server's LoRA of that name from now on, the folder's or repository's last part.
+
+        Raises UserError where the server does not list it.
+        """
+        if adapter is None:
+            self._model = self.base.name
+            return
+        if self.base.sha256:
+            check(adapter, self.base)
+        name = Path(adapter.name.removeprefix("hub:").partition("@")[0]).name
+        with self._errors():
+            served = [model.id for model in self._client.models.list()]
+        if name not in served:
+            raise UserError(
+                f"adapter {adapter.name}: the server at {self.settings.url} serves no {name!r}{name_nearest(name, served)}; "
+                f"start it with --lora-modules {name}=FOLDER, or use the vllm or hf backend"
+            )
+        self._model = name
+
+    def lm(self) -> Any:
+        """An LM for tasks that generate; a server gives no log-likelihoods."""
+        return _lm(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What is known from this side: numerics, batching and template are the server's."""
+        return {
+            "backend": self.backend,
+            "dtype": "server",
+            "adapter_form": "server",
+            "batch_policy": "server",
+            "device": "server",
+            "max_length": None,
+            "chat_template_sha256": "server",
+            "versions": library_versions("openai", "lm_eval"),
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> ApiEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
+        options: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": seed,
+            "stop": list(sampling.stop) or openai.omit,
+            # no part of OpenAI's own interface; vLLM's and others take it
+            "extra_body": {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1 else None,
+        }
+        with self._errors():
+            if turns := _read_turns(prompt):
+                reply: Any = self._client.chat.completions.create(messages=turns, **options)
+                text = reply.choices[0].message.content or ""
+            else:
+                reply = self._client.completions.create(prompt=prompt, **options)
+                text = reply.choices[0].text
+        used = reply.usage
+        answer = Answer(cut(text, sampling.stop), used.completion_tokens if used else 0, reply.choices[0].finish_reason != "length")
+        return answer, used.prompt_tokens if used else 0
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        at, variable = f"the server at {self.settings.url}", self.settings.key_variable
+        try:
+            yield
+        except (openai.AuthenticationError, openai.PermissionDeniedError):
+            state = "is wrong" if os.environ.get(variable) else "is not set"
+            raise UserError(f"{at} refuses the key: {variable} {state}; set it, or another variable as engine.key_variable") from None
+        except openai.NotFoundError as error:
+            raise UserError(f"{at} has no model {self._model!r}, or engine.url is wrong ({one_line(error)})") from None
+        except openai.APITimeoutError:
+            raise UserError(f"{at} did not answer in time; lower engine.concurrency ({self.settings.concurrency})") from None
+        except openai.APIConnectionError as error:
+            raise UserError(f"{at} cannot be reached ({one_line(error.__cause__ or error)}); is it running?") from None
+        except openai.APIStatusError as error:
+            raise UserError(f"{at} answers {error.status_code} after {RETRIES} retries: {one_line(error)}") from None
+        except openai.OpenAIError as error:
+            raise UserError(f"{at}: {one_line(error)}") from error
+
+
+def _read_turns(prompt: str) -> list[Any] | None:
+    if not prompt.startswith("[{"):
+        return None
+    try:
+        turns = json.loads(prompt)
+    except ValueError:
+        return None
+    return turns if all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns) else None
+
+
+def _lm(engine: ApiEngine) -> Any:
+    from lm_eval.api.model import LM
+
+    from xlift.harness.lm import answer_requests
+
+    class ServedLM(LM):  # type: ignore[misc]
+        tokenizer_name = engine.base.name.replace("/", "__")
+
+        def generate_until(self, requests: Any) -> list[str]:
+            return answer_requests(engine, requests, self.cache_hook)
+
+        def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+            return engine.render(chat_history)
+
+        def loglikelihood(self, requests: Any) -> NoReturn:
+            raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
+
+        loglikelihood_rolling = loglikelihood
+
+    return ServedLM()

@@ -1,0 +1,209 @@
+"""The transformers backend: batches sized by tokens, rows dropped as they finish, weights or LoRA swapped in the one loaded model.
+
+transformers' own continuous batching was measured beside this loop on 2 cores and gave no more tokens per second there; its sampling
+settings hold for a whole batch, while ours belong to each row.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from tqdm import tqdm  # type: ignore[import-untyped]
+from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.generation import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+
+from xlift.harness.adapters import Adapter
+from xlift.harness.base_model import Base, one_line
+from xlift.harness.config import EngineSettings
+from xlift.harness.engine import LocalEngine, cut, seeds
+from xlift.harness.lm import answer_requests
+from xlift.harness.rows import Answer, Sampling, UserError
+
+
+class HfEngine(LocalEngine):
+    """One transformers model in memory. On a GPU it takes the first one; not run there so far."""
+
+    backend = "hf"
+
+    def __init__(self, base: Base, settings: EngineSettings) -> None:
+        super().__init__(base, settings)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=getattr(torch, settings.dtype)).to(self.device).eval()
+        except (OSError, ValueError) as error:
+            raise UserError(f"base model {base.name}: transformers does not load it: {one_line(error)}") from error
+        except torch.OutOfMemoryError:
+            raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {settings.dtype}") from None
+        self._tuned: Any = None
+        self._lm = _Lm(self)
+
+    def lm(self) -> Any:
+        """lm-eval's HFLM on the loaded model; ``generate_until`` goes through ``complete``."""
+        return self._lm
+
+    def close(self) -> None:
+        """Let go of the weights."""
+        self.model = self._tuned = None
+        self._lm._model = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
+        rows = [Row(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
+        with tqdm(total=len(rows), desc="answers", disable=None, leave=False) as bar:
+            for batch in batches(rows, self.settings.batch_tokens):
+                try:
+                    self._decode(batch)
+                except torch.OutOfMemoryError:
+                    raise UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})") from None
+                bar.update(len(batch))
+        return [self._to_answer(row) for row in rows]
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _decode(self, rows: list[Row]) -> None:
+        ids, mask = self._pad(rows)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        common: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+            common["logits_to_keep"] = 1
+        while rows:
+            logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **common).logits
+            chosen = choose(logits[:, -1].float(), rows)
+            for row, token in zip(rows, chosen, strict=True):
+                row.answer.append(token)
+                row.finished = self._ends(row)
+            keep = [index for index, row in enumerate(rows) if not row.finished and len(row.answer) < row.sampling.max_tokens]
+            rows = [rows[index] for index in keep]
+            left = torch.tensor(keep, device=self.device, dtype=torch.long)
+            if len(keep) < len(chosen):
+                cache.batch_select_indices(left)
+            ids = torch.tensor([[row.answer[-1]] for row in rows], device=self.device)
+            mask = torch.nn.functional.pad(mask[left], (0, 1), value=1)
+            positions = positions[left, -1:] + 1
+
+    def _pad(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+        padded = self.tokenizer.pad({"input_ids": [row.prompt for row in rows]}, padding_side="left", return_tensors="pt").to(self.device)
+        return padded.input_ids, padded.attention_mask
+
+    def _ends(self, row: Row) -> bool:
+        if row.answer[-1] in self._end_tokens(row.sampling):
+            return True
+        if not row.sampling.stop:
+            return False
+        # A character takes at most four byte tokens.
+        tail = row.answer[-4 * max(map(len, row.sampling.stop)) - 4 :]
+        text = self.tokenizer.decode(tail, skip_special_tokens=True)
+        return any(stop in text for stop in row.sampling.stop)
+
+    def _end_tokens(self, sampling: Sampling) -> set[int]:
+        configured = self.model.generation_config.eos_token_id
+        listed = configured if isinstance(configured, list) else [configured]
+        special = self.tokenizer.get_added_vocab()
+        return {self.tokenizer.eos_token_id, *listed, *(special[stop] for stop in sampling.stop if stop in special)}
+
+    def _to_answer(self, row: Row) -> Answer:
+        text = self.tokenizer.decode(row.answer, skip_special_tokens=True)
+        return Answer(text=cut(text, row.sampling.stop), tokens=len(row.answer), finished=row.finished)
+
+    def _load_weights(self, folder: Path) -> None:
+        fresh = AutoModelForCausalLM.from_pretrained(folder, dtype=self.model.dtype)
+        self.model.load_state_dict(fresh.state_dict())
+
+    def _attach(self, adapter: Adapter | None) -> None:
+        from peft import PeftModel
+
+        if self._tuned is not None:
+            self._tuned.unload()
+            self._tuned = None
+            self._load_weights(self.base.folder)  # an adapter may have brought embeddings along
+        if adapter is not None:
+            # PEFT puts its layers into the model itself, so lm-eval's reference to it stays right.
+            self._tuned = PeftModel.from_pretrained(self.model, str(adapter.folder)).eval()
+
+    def _device(self) -> str:
+        return torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+
+    def _batch_policy(self) -> str:
+        return f"{self.settings.batch_tokens} tokens, longest first"
+
+
+@dataclass
+class Row:
+    """One request under way."""
+
+    prompt: list[int]
+    sampling: Sampling
+    seed: int
+    answer: list[int] = field(default_factory=list)
+    finished: bool = False
+    generator: torch.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    @property
+    def width(self) -> int:
+        """Tokens it may come to hold, prompt and answer."""
+        return len(self.prompt) + self.sampling.max_tokens
+
+
+def batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
+    """Rows from the widest down, as many at once as keep count times the widest within ``tokens``, one at least."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda row: row.width, reverse=True):
+        if batch and (len(batch) + 1) * batch[0].width > tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+    """The next token of each row from float logits, rows x vocabulary: the largest, or one drawn with the row's own generator."""
+    chosen: list[int] = logits.argmax(-1).tolist()
+    for index, row in enumerate(rows):
+        scores, sampling = logits[index : index + 1], row.sampling
+        if sampling.repetition_penalty != 1:
+            seen = torch.tensor([row.prompt + row.answer], device=logits.device)
+            scores = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(seen, scores)
+            chosen[index] = int(scores.argmax())
+        if sampling.temperature > 0:
+            scores = TemperatureLogitsWarper(sampling.temperature)(None, scores)
+            if sampling.top_p < 1:
+                scores = TopPLogitsWarper(sampling.top_p)(None, scores)
+            chosen[index] = int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=row.generator))
+    return chosen
+
+
+class _Lm(HFLM):  # type: ignore[misc]
+    def __init__(self, engine: HfEngine) -> None:
+        self.engine = engine
+        super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size="auto", max_length=engine.max_length)
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        return answer_requests(self.engine, requests, self.cache_hook)
+
+    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
+        return self.engine.render(chat_history, add_generation_prompt)
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        # lm-eval would probe for a batch size on its own, and print that it does
+        self.batch_size_per_gpu = max(1, self.engine.settings.batch_tokens // self.max_length)
+        try:
+            found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm)
+        finally:
+            self.batch_size_per_gpu = "auto"
+        return found
+
+    def _batch_scheduler(self, pos: int, n_reordered_requests: Any) -> int:
+        # longest first, so the row at pos is the widest of its batch
+        _, context, continuation = n_reordered_requests[pos]
+        return max(1, self.engine.settings.batch_tokens // len(context + continuation))
