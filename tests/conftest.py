@@ -76,36 +76,10 @@ def fill_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer chat model whose tokens are bytes: everything but sense."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    signs = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={sign: number for number, sign in enumerate(signs)}, merges=[]))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-    fast.chat_template = (
-        "{% for m in messages %}{{ m['role'] + ':' + m['content'] + '<|end|>\n' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}"
-    )
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        eos_token_id=fast.eos_token_id, pad_token_id=fast.eos_token_id, bos_token_id=None, max_position_embeddings=4096,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("tiny")
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a random Llama of two layers in float32 with a byte-level tokenizer and a chat template."""
 
-    def make(seed: int = 0, hidden: int = 32) -> Path:
+    def make(seed: int = 0, hidden: int = 32, positions: int = 256) -> Path:
         import torch
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
         from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -121,13 +95,19 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         torch.manual_seed(seed)
         config = LlamaConfig(
             vocab_size=len(signs), hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=256, bos_token_id=None, eos_token_id=2, pad_token_id=0,
+            num_key_value_heads=2, max_position_embeddings=positions, bos_token_id=None, eos_token_id=2, pad_token_id=0,
             tie_word_embeddings=True, initializer_range=0.3,
         )  # fmt: skip
         LlamaForCausalLM(config).save_pretrained(folder)
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_base(make_base: Callable[..., Path]) -> Path:
+    """The tiny model with room for whole benchmark prompts, whose tokens are bytes."""
+    return make_base(positions=4096)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +112,7 @@ def test_an_adapter_that_was_not_trained(tiny: Base, make_adapter: Make) -> None
 
 
 def test_a_change_below_the_precision_is_no_change(tiny: Base, make_adapter: Make, tmp_path: Path) -> None:
-    faint = resolve(make_adapter(tiny, scale=1e-7, target_modules=["q_proj"]))
+    faint = resolve(make_adapter(tiny, scale=1e-12, target_modules=["q_proj"]))
     check(faint, tiny)
     assert "unchanged in bfloat16" in refusal(lambda: merge(faint, tiny, tmp_path, "bfloat16"))
 
@@ -163,4 +162,4 @@ def test_an_output_layer_of_its_own_does_not_fit_tied_embeddings(tiny: Base, mak
     weights = load_file(adapter.folder / WEIGHTS)
     head = next(name for name in weights if "lm_head" in name)
     retensor(adapter.folder, lambda tensors: {**tensors, head: tensors[head] + 1})
-    assert "shares with its embeddings" in refusal(lambda: merge(replace(adapter), tiny, tmp_path, "float32"))
+    assert "base shares with its embeddings" in refusal(lambda: merge(adapter, tiny, tmp_path, "float32"))

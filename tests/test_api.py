@@ -1,0 +1,177 @@
+"""The api backend against a small server on the loopback: answers, order, retries, and one line for each thing that can go wrong."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlift.harness import engine_api
+from xlift.harness.adapters import resolve as resolve_adapter
+from xlift.harness.base_model import Base, resolve
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.engine import Engine, load
+from xlift.harness.rows import Sampling, UserError, ask
+
+
+class Server(ThreadingHTTPServer):
+    """Answers each chat with its last turn in capitals, as the model asked for; wants the key ``right``; fails ``failures`` times."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.failures = 0
+        self.seen: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+    def reply(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("retry-after-ms", "1")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        names = ["some/model", "adapter-de"]
+        self.reply(200, {"object": "list", "data": [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in names]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.headers["authorization"] != "Bearer right":
+            return self.reply(401, {"error": {"message": "wrong key"}})
+        if self.server.failures:
+            self.server.failures -= 1
+            return self.reply(500, {"error": {"message": "try again"}})
+        self.server.seen.append(body)
+        if body["model"] not in ("some/model", "adapter-de"):
+            return self.reply(404, {"error": {"message": "no such model"}})
+        said = (body["messages"][-1]["content"] if "messages" in body else body["prompt"]).upper()
+        whole = len(said) <= body["max_tokens"]
+        choice = {"index": 0, "finish_reason": "stop" if whole else "length"}
+        text = said[: body["max_tokens"]]
+        choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+        usage = {"prompt_tokens": len(said), "completion_tokens": len(text), "total_tokens": len(said) + len(text)}
+        return self.reply(200, {"id": "1", "object": "x", "created": 0, "model": body["model"], "choices": [choice], "usage": usage})
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("OPENAI_API_KEY", "right")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def connect(url: str, model: str = "api:some/model", **settings: Any) -> Engine:
+    return load(resolve(BaseSettings(model=model)), EngineSettings(backend="api", url=url, **settings))
+
+
+def refusal(act: Callable[[], Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_answers_come_in_order(server: Server) -> None:
+    with connect(server.url, concurrency=8) as running:
+        found = running.generate([ask(f"word {number}", system="be loud") for number in range(40)], Sampling(max_tokens=6))
+        assert [answer.text for answer in found] == ["WORD 0", *[f"WORD {number}"[:6] for number in range(1, 40)]]
+        assert [answer.finished for answer in found] == [number < 10 for number in range(40)]
+        assert running.usage["requests"] == 40 and running.usage["generated_tokens"] == 240
+    assert all(body["messages"][0] == {"role": "system", "content": "be loud"} for body in server.seen)
+
+
+def test_the_sampling_travels(server: Server) -> None:
+    with connect(server.url) as running:
+        running.generate([ask("a")] * 2, Sampling(max_tokens=9, temperature=0.5, top_p=0.8, repetition_penalty=1.1, stop=("x",), seed=1))
+    first, second = server.seen
+    expected = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.8, "repetition_penalty": 1.1, "stop": ["x"]}
+    assert first | expected == first
+    assert first["seed"] != second["seed"]
+
+
+def test_a_failing_server_is_asked_again(server: Server) -> None:
+    server.failures = 2
+    with connect(server.url, concurrency=1) as running:
+        assert running.generate([ask("hi")], Sampling())[0].text == "HI"
+
+
+def test_a_server_that_keeps_failing(server: Server) -> None:
+    server.failures = 10_000
+    with connect(server.url) as running:
+        assert "answers 500 after 5 retries" in refusal(lambda: running.generate([ask("hi")] * 20, Sampling()))
+
+
+def test_a_wrong_or_missing_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with connect(server.url) as running:
+        assert "OPENAI_API_KEY is wrong" in refusal(lambda: running.generate([ask("hi")], Sampling()))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with connect(server.url) as running:
+        assert "OPENAI_API_KEY is not set" in refusal(lambda: running.generate([ask("hi")], Sampling()))
+
+
+def test_a_model_that_the_server_has_not(server: Server) -> None:
+    with connect(server.url, model="api:other") as running:
+        assert "has no model 'other'" in refusal(lambda: running.generate([ask("hi")], Sampling()))
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_api, "RETRIES", 0)  # each waits longer than the last
+    with connect("http://127.0.0.1:9/v1") as running:
+        assert "cannot be reached" in refusal(lambda: running.generate([ask("hi")], Sampling()))
+
+
+def test_a_url_is_needed() -> None:
+    assert "engine.url" in refusal(lambda: load(resolve(BaseSettings(model="api:x")), EngineSettings(backend="api")))
+
+
+def test_a_served_adapter_is_asked_for_by_name(server: Server, tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+    made = make_adapter(tiny)
+    named = resolve_adapter(made.rename(tmp_path / "adapter-de"))
+    with connect(server.url) as running:
+        running.swap(named)
+        running.generate([ask("hi")], Sampling())
+        running.swap(None)
+        running.generate([ask("hi")], Sampling())
+        assert [body["model"] for body in server.seen] == ["adapter-de", "some/model"]
+        other = resolve_adapter((tmp_path / "adapter-de").rename(tmp_path / "adapter-fr"))
+        assert "serves no 'adapter-fr'; did you mean 'adapter-de'?" in refusal(lambda: running.swap(other))
+
+
+def test_lm_eval_generates_through_the_server(server: Server) -> None:
+    from lm_eval.api.instance import Instance
+
+    with connect(server.url) as running:
+        lm = running.lm()
+        prompt = lm.apply_chat_template([{"role": "user", "content": "grüße\nzwei"}])
+        chat = Instance("generate_until", {}, (prompt, {"until": ["\n"], "max_gen_toks": 20}), 0)
+        plain = Instance("generate_until", {}, ("[{no turns", {"until": [], "max_gen_toks": 20}), 1)
+        assert lm.generate_until([chat, plain]) == ["GRÜSSE", "[{NO TURNS"]
+        assert "no log-likelihoods" in refusal(lambda: lm.loglikelihood([]))
+    assert "messages" in server.seen[0] or "messages" in server.seen[1]
+
+
+def test_what_only_the_server_knows_is_said_to_be_so(server: Server) -> None:
+    with connect(server.url) as running:
+        described = running.describe()
+    assert described["backend"] == "api" and described["dtype"] == described["batch_policy"] == "server"

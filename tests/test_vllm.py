@@ -1,0 +1,95 @@
+"""vLLM on this machine: SmolLM2 answers, an adapter swapped in answers differently, the base swapped back answers as before."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlift.harness.adapters import resolve
+from xlift.harness.base_model import Base
+from xlift.harness.config import EngineSettings
+from xlift.harness.engine import Engine, load
+from xlift.harness.rows import Sampling, ask
+
+QUESTIONS = [
+    "What is the capital of France?", "Name three colours.", "What is 12 + 30?", "Who wrote Hamlet?", "Say hello in Spanish.",
+    "What do bees make?", "Name a planet.", "What is the opposite of hot?", "How many days has a week?", "What is ice made of?",
+    "Name an animal that flies.", "What colour is grass?", "Where do fish live?", "What is a book?", "Name a fruit.", "What is a cow?",
+]  # fmt: skip
+GREEDY = Sampling(max_tokens=16)
+SETTINGS: dict[str, Any] = {"backend": "vllm", "max_length": 512, "kv_cache_gib": 1}
+
+pytestmark = pytest.mark.slow
+
+
+def texts(running: Engine) -> list[str]:
+    return [answer.text for answer in running.generate([ask(question) for question in QUESTIONS], GREEDY)]
+
+
+@pytest.fixture(scope="module")
+def adapter(smollm: Base, make_adapter: Callable[..., Path]) -> Any:
+    return resolve(make_adapter(smollm, r=8, scale=0.02))
+
+
+@pytest.fixture(scope="module")
+def running(smollm: Base) -> Iterator[Engine]:
+    with load(smollm, EngineSettings(**SETTINGS)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def before(running: Engine) -> list[str]:
+    return texts(running)
+
+
+def test_the_base_answers_simple_english(before: list[str]) -> None:
+    assert "Paris" in before[0] and "Shakespeare" in before[3]
+
+
+def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(running: Engine, before: list[str], adapter: Any) -> None:
+    running.swap(adapter)
+    swapped = texts(running)
+    running.swap(None)
+    assert sum(one != other for one, other in zip(before, swapped, strict=True)) > 8
+    assert texts(running) == before
+
+
+def test_stop_strings_lengths_and_sampling(running: Engine) -> None:
+    whole, short, warm = (
+        running.generate([ask("Count from one to ten.")] * 2, sampling)
+        for sampling in (Sampling(max_tokens=12), Sampling(max_tokens=12, stop=(" ",)), Sampling(max_tokens=12, temperature=1.5))
+    )
+    assert whole[0].tokens == 12 and not whole[0].finished
+    assert short[0].text == whole[0].text.split(" ")[0] and short[0].finished
+    assert warm[0].text != warm[1].text
+
+
+def test_lm_eval_scores_and_generates(running: Engine) -> None:
+    from lm_eval.api.instance import Instance
+
+    lm = running.lm()
+    prompt = lm.apply_chat_template([{"role": "user", "content": QUESTIONS[0]}])
+    asked = Instance("generate_until", {}, (prompt, {"until": [], "max_gen_toks": 16}), 0)
+    assert "Paris" in lm.generate_until([asked])[0]
+    pairs = [Instance("loglikelihood", {}, ("The capital of France is", f" {city}"), 0) for city in ("Paris", "Oslo")]
+    paris, oslo = lm.loglikelihood(pairs)
+    assert paris[0] > oslo[0]
+    assert running.describe()["versions"]["vllm"].startswith("0.")
+
+
+def test_nothing_is_written_to_standard_output(tmp_path: Path) -> None:
+    code = f"""
+from xlift.harness.base_model import resolve
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.engine import load
+from xlift.harness.rows import Sampling, ask
+if __name__ == "__main__":
+    with load(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})) as engine:
+        print(engine.generate([ask("What is the capital of France?")], Sampling(max_tokens=16))[0].text)
+"""
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True, timeout=600)
+    assert done.stdout.splitlines() == [done.stdout.strip()] and "Paris" in done.stdout
