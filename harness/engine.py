@@ -76,6 +76,14 @@ def load(base: Base, settings: EngineSettings) -> Engine:
     return HfEngine(base, settings)
 
 
+def _settle_dtype(settings: EngineSettings) -> EngineSettings:
+    if settings.dtype != "auto":
+        return settings
+    from xlift.harness.arithmetic import choose_arithmetic
+
+    return settings.model_copy(update={"dtype": str(choose_arithmetic("bfloat16")).removeprefix("torch.")})
+
+
 def _load_vllm(base: Base, settings: EngineSettings) -> Engine:
     try:
         version("vllm")

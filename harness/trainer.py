@@ -26,6 +26,7 @@ from transformers.trainer_utils import SchedulerType
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
+from xlift.harness.arithmetic import choose_arithmetic
 from xlift.harness.base_model import one_line
 from xlift.harness.batches import Course, encode, plan
 from xlift.harness.checkpoints import find_last
@@ -115,16 +116,6 @@ def fit(
         _save(trainer.model, out, checkpoints / "adapter", provenance, report)
         discard(checkpoints)
     return report
-
-
-def choose_arithmetic(dtype: str) -> torch.dtype:
-    """What to compute in: ``dtype``, but fp32 for bf16 weights on a CPU that has no bf16 instructions."""
-    if dtype == "bfloat16" and not torch.cuda.is_available():
-        known = torch.cpu.get_capabilities()
-        if not any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-            return torch.float32
-    found: torch.dtype = getattr(torch, dtype)
-    return found
 
 
 def _load(folder: Path, settings: TrainSettings) -> Any:

@@ -31,7 +31,7 @@ def texts(running: Engine) -> list[str]:
 
 @pytest.fixture(scope="module")
 def adapter(smollm: Base, make_adapter: Callable[..., Path]) -> Any:
-    return resolve(make_adapter(smollm, r=8, scale=0.02))
+    return resolve(make_adapter(smollm, r=8, scale=0.1))
 
 
 @pytest.fixture(scope="module")
