@@ -1,7 +1,7 @@
 """The transformers backend: batches sized by tokens, rows dropped as they finish, weights or LoRA swapped in the one loaded model.
 
-transformers' own continuous batching was measured beside this loop on 2 cores and gave no more tokens per second there; its sampling
-settings hold for a whole batch, while ours belong to each row.
+transformers' own continuous batching gave no more tokens per second than ``generate`` on 2 cores (17.9 against 20.1, SmolLM2 in bf16, 32
+prompts of 64 tokens, cores shared), sizes its cache by the free memory, and has one sampling setting for a batch, not one for each row.
 """
 
 from __future__ import annotations

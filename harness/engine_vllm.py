@@ -11,6 +11,8 @@ from typing import Any
 # vLLM reads these when it is imported; its default is to log to standard output.
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+# Its scheduler runs in this process: as a process of its own it outlives a killed parent, with the worker and all their memory.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 from lm_eval.models.vllm_causallms import VLLM
 from vllm import SamplingParams, TokensPrompt

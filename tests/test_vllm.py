@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from xlift.harness.adapters import resolve
@@ -93,3 +94,25 @@ if __name__ == "__main__":
     (tmp_path / "script.py").write_text(code)
     done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True, timeout=600)
     assert done.stdout.splitlines() == [done.stdout.strip()] and "Paris" in done.stdout
+
+
+def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = f"""
+import time
+from xlift.harness.base_model import resolve
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.engine import load
+if __name__ == "__main__":
+    with load(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})):
+        print("loaded", flush=True)
+        time.sleep(600)
+"""
+    (tmp_path / "script.py").write_text(code)
+    with subprocess.Popen([sys.executable, tmp_path / "script.py"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "loaded\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    for child in alive:
+        child.kill()
+    assert children and not alive
