@@ -107,7 +107,7 @@ class LocalEngine(ABC):
 
         transformers_logging.disable_progress_bar()
         self.base = base
-        self.settings = settings
+        self.settings = _settle_dtype(settings)
         self.tokenizer = load_tokenizer(base)
         self.max_length = min(settings.max_length, base.max_length)
         self.form: Literal["merged", "lora"] = "merged" if settings.adapter_form == "auto" else settings.adapter_form

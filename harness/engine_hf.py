@@ -35,11 +35,11 @@ class HfEngine(LocalEngine):
         super().__init__(base, settings)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=getattr(torch, settings.dtype)).to(self.device).eval()
+            self.model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=getattr(torch, self.settings.dtype)).to(self.device).eval()
         except (OSError, ValueError) as error:
             raise UserError(f"base model {base.name}: transformers does not load it: {one_line(error)}") from error
         except torch.OutOfMemoryError:
-            raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {settings.dtype}") from None
+            raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {self.settings.dtype}") from None
         self._tuned: Any = None
         self._lm = _Lm(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -53,7 +54,7 @@ class VllmEngine(LocalEngine):
         outputs = self._lm.model.generate(
             [TokensPrompt(prompt_token_ids=ids) for ids in prompts],
             [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)],
-            use_tqdm=False,
+            use_tqdm=sys.stderr.isatty(),
             lora_request=self._lm.lora_request,
         )
         return [_to_answer(output.outputs[0], sampling) for output, sampling in zip(outputs, samplings, strict=True)]

@@ -99,9 +99,7 @@ def _bounded(lang: str, words: str) -> str:
 
 _WINDOW = 600  # characters behind the word in which its number must stand
 _ANSWER = re.compile("|".join(f"(?P<{lang}>{_bounded(lang, words)})" for lang, (words, _) in _ANSWER_WORDS.items()), re.IGNORECASE)
-_LINK = {
-    lang: re.compile(r"[^.!?。।\n:=]{0,40}?" + _bounded(lang, links), re.IGNORECASE) for lang, (_, links) in _ANSWER_WORDS.items()
-}
+_LINK = {lang: re.compile(r"[^.!?。।\n:=]{0,40}?" + _bounded(lang, links), re.IGNORECASE) for lang, (_, links) in _ANSWER_WORDS.items()}
 _LABEL = re.compile(r"""(?:\s?\([^()\n]{0,40}\))?[\s*_"']{0,9}(?P<mark>[:=—\n]?)""")
 _OPENING = re.compile(r"[^\w.!?。।]*")
 _SENTENCE_END = re.compile(r"(?<!\b[^\W\d])[.!?](?=\s|$)|[。।\n]")  # not behind a single letter: i.e., z. B.

@@ -171,6 +171,12 @@ def test_auto_says_once_why_it_is_not_vllm(tiny: Base, monkeypatch: pytest.Monke
     assert [record.message for record in caplog.records if "in place of vllm" in record.message] != []
 
 
+def test_auto_settles_the_number_format_before_anything_is_loaded(tiny: Base, adapter: Any) -> None:
+    with load(tiny, EngineSettings(backend="hf", dtype="auto")) as running:
+        assert running.describe()["dtype"] in ("bfloat16", "float32")
+        running.swap(adapter)
+
+
 def test_a_served_model_needs_the_api_backend() -> None:
     with pytest.raises(UserError, match="set engine.backend: api"):
         load(resolve_base(BaseSettings(model="api:some/model")), settings_of())
