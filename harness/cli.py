@@ -34,10 +34,11 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
         strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
         as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train and measure every method of a suite, then print the table. Run it again to resume."""
+    loaded = _load(suite, overrides, strict)
+    # After the suite is read: a mistake in it must not wait for what a run needs.
     from xlift.harness import dry
     from xlift.harness import run as pipeline
 
-    loaded = _load(suite, overrides, strict)
     if dry_run:
         _show_dry(dry.plan_run(loaded, runs), as_json)
         return
@@ -51,9 +52,10 @@ def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
           strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
           as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
+    loaded = _load(suite, overrides, strict)
     from xlift.harness import run as pipeline
 
-    trained = pipeline.fit_all(pipeline.open_run(_load(suite, overrides, strict), runs))
+    trained = pipeline.fit_all(pipeline.open_run(loaded, runs))
     rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
     _print_rows(rows, as_json)
 
