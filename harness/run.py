@@ -143,6 +143,7 @@ def fit_stage(run: Run, label: str, seed: int) -> Stage:
         "train": run.suite.training(label).model_dump(mode="json"),
         "seed": seed,
         "base": run.base.sha256,
+        "chat_template": run.base.chat_template_sha,
     }
     return Stage("fit", f"{label}-seed{seed}", inputs)
 
@@ -153,6 +154,7 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
     found = [index.data_of(task, suite.data.samples) for task in run.tasks]
     inputs = {
         "base": run.base.sha256,
+        "chat_template": run.base.chat_template_sha,
         "adapter": adapters.resolve(model.adapter).sha256 if model.adapter else None,
         "tasks": run.tasks,
         "data": [source.sha256 if source else None for source in found],
