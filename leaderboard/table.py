@@ -27,7 +27,8 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
                 score, lift = result.metrics[metric], None
                 other = base.tasks.get(task) if base and base is not record else None
                 if other and other.comparability == result.comparability and metric in other.metrics:
-                    lift = (score.value - other.metrics[metric].value) * (-1 if metric in LOWER_IS_BETTER else 1) + 0.0  # no minus before a zero
+                    sign = -1 if metric in LOWER_IS_BETTER else 1
+                    lift = sign * (score.value - other.metrics[metric].value) + 0.0  # so that a zero has no minus
                 rows.append(
                     {
                         "suite": record.suite,
