@@ -34,5 +34,6 @@ lint: install
 
 bench: install
 	@$(BIN)/python benchmarks/startup.py
+	@$(BIN)/python benchmarks/arithmetic.py
 	@$(BIN)/python benchmarks/training.py
 	@$(BIN)/python benchmarks/evaluation.py

@@ -48,21 +48,6 @@ class Example:
         return {**asdict(self), "messages": list(self.messages)}
 
 
-@dataclass(frozen=True)
-class Preference:
-    """One preference row: ``chosen`` should become likelier than ``rejected``."""
-
-    messages: Chat
-    chosen: str
-    rejected: str
-    lang: str
-    id: str
-    kind: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "messages": list(self.messages)}
-
-
 def ask(prompt: str, system: str | None = None) -> Chat:
     """A chat of one user turn, after a system turn where one is given."""
     head: Chat = ({"role": "system", "content": system},) if system else ()
