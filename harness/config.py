@@ -95,6 +95,29 @@ class TrainSettings(Section):
     """Trackers of transformers: wandb, trackio, tensorboard."""
 
 
+class TranslatorSettings(Section):
+    kind: Literal["self", "seq2seq", "api", "table", "command"] = "self"
+    """The model itself, a translation model through transformers, a served model, a parallel corpus, or a command."""
+    model: str | None = None
+    """seq2seq: folder or hub repository (NLLB, M2M, Marian); api: the model's name at the server."""
+    revision: str | None = None
+    """seq2seq: commit of the hub repository."""
+    url: str | None = None
+    """api: address of an OpenAI-compatible server, up to /v1."""
+    key_variable: str = "OPENAI_API_KEY"
+    """api: environment variable that holds the key."""
+    concurrency: int = Field(16, ge=1)
+    """api: requests under way at once."""
+    corpus: str = "parallel"
+    """table: a training corpus of pairs with English, looked up by the exact sentence."""
+    command: str | None = None
+    """command: a shell command that reads lines and writes as many."""
+    max_tokens: int = Field(512, ge=1)
+    """Most tokens of one translation."""
+    batch_tokens: int = Field(4096, ge=64)
+    """seq2seq: tokens (rows x width) of one batch."""
+
+
 class MethodSettings(Section):
     method: str
     languages: tuple[str, ...] = ()
@@ -103,6 +126,8 @@ class MethodSettings(Section):
     """The method's own options."""
     train: dict[str, Any] = Field(default_factory=dict)
     """Keys of ``train`` that differ for this method."""
+    translators: dict[str, TranslatorSettings] = Field(default_factory=dict)
+    """In place of the suite's, for this method."""
 
 
 class EvaluateSettings(Section):
@@ -142,6 +167,8 @@ class Suite(Section):
     """Most rows a method may train on, the same for all; no bound where not given."""
     methods: dict[str, MethodSettings] = Field(default_factory=dict)
     """By label, which names the row in every table."""
+    translators: dict[str, TranslatorSettings] = Field(default_factory=lambda: {"default": TranslatorSettings()})
+    """By pair (``en-es``); ``default`` serves all pairs that are not named."""
     seeds: tuple[int, ...] = (0,)
     train: TrainSettings = TrainSettings()
     engine: EngineSettings = EngineSettings()
@@ -159,6 +186,8 @@ class Suite(Section):
             if not (chosen.languages or self.languages.train):
                 raise UserError(f"methods.{label}: no languages to train; set languages.train or methods.{label}.languages")
             self.training(label)
+            _check_pairs(f"methods.{label}.translators", chosen.translators)
+        _check_pairs("translators", self.translators)
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
         return self
@@ -168,9 +197,23 @@ class Suite(Section):
         own = self.methods[label].train
         return build(TrainSettings, {**self.train.model_dump(), **own}, f"methods.{label}.train")
 
+    def translating(self, label: str) -> dict[str, TranslatorSettings]:
+        """The translators of one method by pair: its own where it names any, else the suite's."""
+        return self.methods[label].translators or self.translators
+
     def trained(self, label: str) -> tuple[str, ...]:
         """The languages one method trains."""
         return self.methods[label].languages or self.languages.train
+
+
+def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> None:
+    for key in translators:
+        if key == "default":
+            continue
+        source, dash, target = key.partition("-")
+        if not dash:
+            raise UserError(f"{where}: {key!r} is no pair; write SOURCE-TARGET, such as en-es, or default")
+        find(source), find(target)
 
 
 def build(model: type[S], values: Mapping[str, Any], where: str) -> S:

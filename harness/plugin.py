@@ -12,16 +12,35 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getdoc
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import yaml
+
 from xlift.harness.config import Section, build
 from xlift.harness.languages import Language, find
-from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Sampling, UserError, ask, name_nearest
+from xlift.harness.parts import (
+    Pair,
+    ask_translation,
+    find_fault,
+    find_misalignment,
+    is_repetitive,
+    read_instructions,
+    read_pairs,
+    read_translations,
+    shuffle_rows,
+    split_budget,
+    take,
+)
+from xlift.harness.profile import InferenceProfile
+from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Preference, Sampling, UserError, ask, name_nearest
 
 __all__ = [
-    "Answer", "Chat", "Context", "Example", "Language", "LeakError", "Message", "Method", "Options", "Plan", "Sampling", "Sft", "UserError",
-    "ask", "describe", "find", "find_method", "load", "names",
+    "Answer", "Chat", "Context", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Message", "Method", "Options", "Plan",
+    "Pair", "Preference", "Sampling", "Sft", "UserError", "ask", "ask_translation", "describe", "find", "find_fault", "find_method",
+    "find_misalignment", "is_repetitive", "load", "names", "read_instructions", "read_pairs", "read_translations", "shuffle_rows",
+    "split_budget", "take",
 ]  # fmt: skip
 
 
@@ -38,13 +57,39 @@ class Sft:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is trained: rows, the objective, and an honest count of what was left out."""
+class Dpo:
+    """Direct preference optimisation (arXiv:2305.18290), with the likelihood of the chosen answer beside it.
 
-    rows: tuple[Example, ...]
-    objective: Sft = Sft()
+    Loss of a pair: -log sigmoid(beta * (log-ratio of chosen - log-ratio of rejected)) - nll_weight * log p(chosen) / length of chosen.
+    The reference of the log-ratios is the model at the start of the round, whatever was trained before.
+    """
+
+    beta: float = 0.1
+    nll_weight: float = 1.0
+    length_normalised: bool = True
+    """False leaves the division by the chosen answer's length out."""
+
+
+Objective = Sft | Dpo
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained: rows, the objective, and an honest count of what was left out.
+
+    Without rows nothing is trained: the method is its profile, and the base answers.
+    """
+
+    rows: tuple[Example, ...] | tuple[Preference, ...]
+    """Examples for Sft, preferences for Dpo."""
+    objective: Objective = Sft()
     drops: Mapping[str, int] = field(default_factory=dict)
     """Rows left out, by reason: ``"es/translation: empty response"``."""
+    phases: tuple[tuple[str, ...], ...] = ()
+    """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
+    profile: InferenceProfile | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language. Plain data."""
 
 
 class Context(Protocol):
@@ -65,6 +110,10 @@ class Context(Protocol):
     def rng(self) -> random.Random:
         """A fresh generator, the same at each call: the only source of chance."""
 
+    @property
+    def round(self) -> int:
+        """0 in the first round; in later ones ``generate`` and self-translation answer with what the rounds before made."""
+
     def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
         """Training rows of a corpus in one language (docs/data.md lists corpora and columns).
 
@@ -72,7 +121,13 @@ class Context(Protocol):
         """
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        """The base model's answers, in the order of the chats."""
+        """The model's answers, in the order of the chats; greedy and sampled ones are remembered between runs."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """Each text in the target language by the suite's translator for the pair; None where it gave nothing that can be used.
+
+        Raises UserError, before any work, where no translator can serve the pair.
+        """
 
     def identify(self, texts: Sequence[str]) -> list[str]:
         """Language code of each text, ``und`` where it is too short to tell."""
@@ -82,15 +137,22 @@ class Method(ABC, Generic[OptionsT]):
     """One training recipe. A file of ``methods/`` ends with ``METHOD = TheClass``; its docstring names the source."""
 
     Options: ClassVar[type[Options]]
+    system_turn: ClassVar[bool] = False
+    """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
+
+    @property
+    def rounds(self) -> int:
+        """How often ``prepare`` and training follow each other, each round on the adapter of the one before."""
+        return 1
 
     @abstractmethod
     def prepare(self, ctx: Context) -> Plan:
         """The rows to train on: the same for the same options, context and seed.
 
-        Raises UserError where the data cannot serve; never returns an empty plan.
+        Raises UserError where the data cannot serve.
         """
 
 
@@ -100,12 +162,24 @@ def names() -> list[str]:
 
 
 def load(name: str, options: Mapping[str, Any]) -> Method[Any]:
-    """One method with its options; imports that method's file alone.
+    """One method with its options over the defaults, which stand in the YAML file beside its own; imports that method's file alone.
 
     Raises UserError for an unknown name or option, and for a plugin that cannot be imported.
     """
     method = find_method(name)
-    return method(build(method.Options, options, f"method {name}"))
+    return method(build(method.Options, {**read_defaults(method), **options}, f"method {name}"))
+
+
+def read_defaults(method: type[Method[Any]]) -> dict[str, Any]:
+    """Options as the file of the method's name with the ending .yaml gives them; none where there is no such file."""
+    path = Path(str(import_module(method.__module__).__file__)).with_suffix(".yaml")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}".replace("\n", " ")) from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no mapping of options")
+    return values
 
 
 def describe(name: str) -> str:

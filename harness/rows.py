@@ -48,10 +48,35 @@ class Example:
         return {**asdict(self), "messages": list(self.messages)}
 
 
+@dataclass(frozen=True)
+class Preference:
+    """One preference pair: two answers to the same chat, of which one is to be preferred."""
+
+    messages: Chat
+    """The turns before the answer; the last one is the user's."""
+    chosen: str
+    rejected: str
+    lang: str
+    """Language of the chosen answer, an xlift code."""
+    id: str
+    """Unique in a plan, stable between runs."""
+    kind: str
+    """The part of the recipe the pair belongs to, for shares and drop counts."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "messages": list(self.messages)}
+
+
 def ask(prompt: str, system: str | None = None) -> Chat:
     """A chat of one user turn, after a system turn where one is given."""
     head: Chat = ({"role": "system", "content": system},) if system else ()
     return (*head, {"role": "user", "content": prompt})
+
+
+def read_row(values: dict[str, Any]) -> Example | Preference:
+    """A row from the plain data of its ``to_dict``."""
+    kind = Preference if "chosen" in values else Example
+    return kind(**{**values, "messages": tuple(values["messages"])})
 
 
 def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:

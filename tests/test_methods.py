@@ -32,6 +32,13 @@ class FakeContext:
             return [{"id": str(n), "en": f"{TEXT['en']} {n}", "text": f"{text} {n}"} for n in range(40)]
         return [{"id": str(n), "instruction": f"{text}? {n}", "output": f"{text}! {n}"} for n in range(40)]
 
+    @property
+    def round(self) -> int:
+        return 0
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        return [f"{text} [{target}]" if text else None for text in texts]
+
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         return [Answer(chat[-1]["content"].upper(), 3, True) for chat in chats]
 
@@ -120,5 +127,5 @@ def test_bad_options_are_refused(options: dict[str, Any], says: str) -> None:
 
 def test_a_part_without_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeContext, "read", lambda self, corpus, lang: [])
-    with pytest.raises(UserError, match="no usable pivot_instructions rows for 'en'"):
+    with pytest.raises(UserError, match="en/pivot_instructions: there are no usable rows"):
         prepare({})
