@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import yaml
 
 from xlift.harness.config import Section, build
+from xlift.harness.imbalance import PairOptions, Pairs, make_pairs
 from xlift.harness.languages import Language, find
 from xlift.harness.parts import (
     Pair,
@@ -37,10 +38,10 @@ from xlift.harness.profile import InferenceProfile
 from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Preference, Sampling, UserError, ask, name_nearest
 
 __all__ = [
-    "Answer", "Chat", "Context", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Message", "Method", "Options", "Plan",
-    "Pair", "Preference", "Sampling", "Sft", "UserError", "ask", "ask_translation", "describe", "find", "find_fault", "find_method",
-    "find_misalignment", "is_repetitive", "load", "names", "read_instructions", "read_pairs", "read_translations", "shuffle_rows",
-    "split_budget", "take",
+    "Answer", "Chat", "Context", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Message", "Method", "Options", "Pair",
+    "PairOptions", "Pairs", "Plan", "Preference", "Sampling", "Sft", "UserError", "ask", "ask_translation", "describe", "find",
+    "find_fault", "find_method", "find_misalignment", "is_repetitive", "load", "make_pairs", "names", "read_instructions", "read_pairs",
+    "read_translations", "shuffle_rows", "split_budget", "take",
 ]  # fmt: skip
 
 

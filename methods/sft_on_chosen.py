@@ -1,0 +1,31 @@
+"""Control: the preferred answers of LIDR's pairs as plain supervised rows, which shows what the preferences add.
+
+Source: the row "multilingual alignment" of Yang et al. 2024 (arXiv:2410.08964). One round, on the data of dpo_self_improvement's first.
+"""
+
+from __future__ import annotations
+
+from xlift.harness.plugin import Context, Example, Method, Options, PairOptions, Plan, make_pairs
+
+
+class SftOnChosenOptions(PairOptions, Options):
+    """As those of dpo_self_improvement, as far as they make the data."""
+
+
+class SftOnChosen(Method[SftOnChosenOptions]):
+    """Supervised tuning on the chosen side alone; a pivot answer that is chosen for several languages counts once."""
+
+    Options = SftOnChosenOptions
+
+    def prepare(self, ctx: Context) -> Plan:
+        pairs = make_pairs(ctx, self.options)
+        rows = {
+            (row.messages[-1]["content"], row.chosen): Example(row.messages, row.chosen, row.lang, row.id, row.kind) for row in pairs.rows
+        }
+        drops = dict(pairs.drops)
+        if repeated := len(pairs.rows) - len(rows):
+            drops[f"{ctx.pivot}/pivot_side: the same row for another language"] = repeated
+        return Plan(tuple(rows.values()), drops=drops, facts=pairs.facts)
+
+
+METHOD = SftOnChosen

@@ -1,0 +1,153 @@
+"""LIDR's pairs on a model whose answers a reader can follow, and the two methods made of them."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from xlift.harness.imbalance import asks_for_language
+from xlift.harness.plugin import Answer, Chat, Dpo, Plan, Preference, Sampling, Sft, UserError, load
+
+PROMPTS = {"en": "Name a bird", "es": "Nombra un pájaro", "de": "Nenne einen Vogel"}
+
+
+class Speaker:
+    """Six prompts in three languages; the model repeats its prompt, a translation says what it is."""
+
+    languages, pivot, budget, round = ("es", "de"), "en", None, 0
+
+    def __init__(self, **changes: Any) -> None:
+        self.asked: list[tuple[Chat, Sampling]] = []
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    @property
+    def rng(self) -> random.Random:
+        return random.Random(0)
+
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        return [{"id": f"p{n}", "instruction": f"{PROMPTS[lang]} {n}", "question": f"{PROMPTS[lang]} {n}?"} for n in range(6)]
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        self.asked += [(chat, sampling) for chat in chats]
+        return [Answer(f"<{chat[-1]['content']}>", 3, len(chat[-1]["content"]) % 2 == 0) for chat in chats]
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        return [f"{source}>{target} {text}" for text in texts]
+
+    def identify(self, texts: Sequence[str]) -> list[str]:
+        return ["en" if "Name a" in text else "es" if "pájaro" in text else "und" for text in texts]
+
+
+def prepare(speaker: Speaker, method: str = "dpo_self_improvement", **options: Any) -> Plan:
+    return load(method, {"prompts": 2, **options}).prepare(speaker)
+
+
+def test_each_prompt_gives_a_pair_on_both_sides_in_every_language() -> None:
+    plan = prepare(Speaker())
+    pairs = {row.id: row for row in plan.rows}
+    assert len(pairs) == 8, "2 prompts x 2 languages x 2 sides: the pivot side of every language is kept"
+    assert pairs["p0-es-target_side"] == Preference(
+        ({"role": "user", "content": "Nombra un pájaro 0"},), "en>es <Name a bird 0>", "<Nombra un pájaro 0>", "es", "p0-es-target_side",
+        "target_side",
+    )  # fmt: skip
+    assert pairs["p1-de-pivot_side"] == Preference(
+        ({"role": "user", "content": "Name a bird 1"},), "<Name a bird 1>", "de>en <Nenne einen Vogel 1>", "en", "p1-de-pivot_side",
+        "pivot_side",
+    )  # fmt: skip
+    assert plan.objective == Dpo(0.1, 1.0, True)
+    assert load("dpo_self_improvement", {}).rounds == 2
+
+
+def test_the_second_round_takes_the_next_prompts() -> None:
+    assert {row.id.split("-")[0] for row in prepare(Speaker(round=1)).rows} == {"p2", "p3"}
+    assert {row.id.split("-")[0] for row in prepare(Speaker(round=2)).rows} == {"p4", "p5"}
+    with pytest.raises(UserError, match="6 prompts are there in every language, none is left for round 4 of 2 each; lower prompts"):
+        prepare(Speaker(round=3))
+
+
+def test_no_more_is_asked_than_the_budget_needs() -> None:
+    speaker = Speaker(budget=4)
+    plan = prepare(speaker, prompts=6, spare=1.25)
+    assert len(plan.rows) == 4
+    # 4 rows x 1.25 / (2 languages x 2 sides) = 1.25, so 2 prompts, in 3 languages each.
+    assert len(speaker.asked) == 6
+    assert speaker.asked[0][1] == Sampling(max_tokens=1024, repetition_penalty=1.1)
+
+
+def test_a_failed_translation_drops_both_sides() -> None:
+    class Failing(Speaker):
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            found = super().translate(texts, source, target)
+            return [None, *found[1:]] if (source, target) == ("es", "en") else found
+
+    plan = prepare(Failing())
+    assert plan.drops == {"es/pairs: translation failed": 2}
+    assert {row.id for row in plan.rows if "es" in row.id} == {"p1-es-target_side", "p1-es-pivot_side"}
+
+
+def test_empty_and_equal_answers_are_dropped() -> None:
+    class Mute(Speaker):
+        def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+            return [Answer("" if "Nenne" in chat[-1]["content"] else "same", 1, True) for chat in chats]
+
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            return list(texts)
+
+    plan = prepare(Mute())
+    assert plan.rows == ()
+    assert plan.drops == {"es/pairs: both answers alike": 4, "de/pairs: empty answer": 4}
+
+
+def test_a_prompt_about_translation_keeps_the_pivot_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROMPTS, "en", "Say this in French:")
+    (pair,) = [row for row in prepare(Speaker(), prompts=1).rows if row.id == "p0-es-target_side"]
+    assert (pair.chosen, pair.lang) == ("<Say this in French: 0>", "en")
+    assert pair.rejected == "<Nombra un pájaro 0>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("Translate 'good day' please", True), ("Write a poem in Spanish.", True), ("What is a translation unit?", True),
+        ("Name three rivers in Spain", False), ("Explain how to bake bread", False), ("Put it into old english", False),
+        ("Put it into english", True),
+    ],
+)  # fmt: skip
+def test_prompts_about_languages(prompt: str, expected: bool) -> None:
+    assert asks_for_language(prompt) is expected
+
+
+def test_the_reasoning_track_names_the_language_twice() -> None:
+    plan = prepare(Speaker(), prompt_corpus="gsm8k", track="reasoning", prompts=1)
+    asked = {row.id: row.messages[-1]["content"] for row in plan.rows}
+    assert asked["p0-de-target_side"].count("German") == 2
+    assert "Nenne einen Vogel 0?" in asked["p0-de-target_side"]
+    assert asked["p0-de-pivot_side"].count("English") == 2
+
+
+def test_a_corpus_without_the_column_of_the_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Speaker, "read", lambda self, corpus, lang: [{"id": "a", "en": "x", "text": "y"}])
+    with pytest.raises(UserError, match="'parallel' has no column 'instruction', which track 'general' asks for"):
+        prepare(Speaker(), prompt_corpus="parallel")
+
+
+def test_facts_tell_languages_and_lengths() -> None:
+    facts = prepare(Speaker(), prompts=1).facts
+    # Answers "<Name a bird 0>" and so on; only German is not recognised. 13, 18 and 19 characters: only the second is even.
+    assert facts["en"] == {"answers": 1, "off_target": 0.0, "cut_short": 1.0}
+    assert facts["es"]["cut_short"] == 0.0
+    # Spanish: en>es <Name a bird 0> against <Nombra un pájaro 0>; German: en>de <Name ...> against an answer of no known language.
+    assert facts["target_side"] == {"pairs": 2, "languages_differ": 1.0, "chosen_characters": 21.0, "rejected_characters": 20.5}
+
+
+def test_sft_on_chosen_learns_each_answer_once() -> None:
+    plan = prepare(Speaker(), "sft_on_chosen")
+    assert plan.objective == Sft()
+    # 2 prompts: 2 x 2 target sides, and 2 pivot answers that Spanish and German share.
+    assert len(plan.rows) == 6
+    assert plan.drops == {"en/pivot_side: the same row for another language": 2}
+    assert {(row.messages[-1]["content"], row.response, row.lang) for row in plan.rows if row.kind == "target_side"} >= {
+        ("Nenne einen Vogel 1", "en>de <Name a bird 1>", "de")
+    }
