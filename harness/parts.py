@@ -1,4 +1,4 @@
-"""Parts of recipes that more than one method uses: shuffled corpora, translation requests, shares of a budget, unfit rows.
+"""Parts of recipes that more than one method uses: shuffled corpora, requests, translated prompts, shares of a budget.
 
 Every reader is an iterator over rows that are fit, in an order that depends on ``ctx.rng`` alone; what it leaves out it counts in
 ``drops``, under ``language/kind: reason``.
@@ -6,11 +6,18 @@ Every reader is an iterator over rows that are fit, in an order that depends on 
 
 from __future__ import annotations
 
+import math
+import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+import regex
+
+from xlift.harness.filters import find_fault, find_foreign, find_misalignment, find_mistranslation
 from xlift.harness.languages import find
 from xlift.harness.rows import Chat, Example, UserError, ask
 
@@ -18,7 +25,9 @@ if TYPE_CHECKING:
     from xlift.harness.plugin import Context
 
 T = TypeVar("T")
+U = TypeVar("U")
 K = TypeVar("K")
+Direction = Literal["from_pivot", "to_pivot", "both"]
 
 # Wordings of our own; x-LLaMA goes round 33 of its own in the same way.
 REQUESTS = (
@@ -34,6 +43,26 @@ REQUESTS = (
     "You are a translator working from {source} to {target}. Translate:\n\n{text}",
 )
 
+CONTINUATIONS = (
+    "Continue this {language} text:\n\n{text}",
+    "Here is the beginning of a sentence in {language}. Write the rest of it.\n\n{text}",
+    "Complete the following in {language}.\n{text}",
+)
+ANSWER_IN = ("Answer in {language}.", "Please reply in {language}.", "Write the answer in {language}.", "Respond in {language} only.")
+
+UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+"""Scripts without spaces between words."""
+
+
+class Numbered(Protocol):
+    """Whatever has an id of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+
+N = TypeVar("N", bound=Numbered)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -42,6 +71,15 @@ class Pair:
     id: str
     source: str
     target: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question, and its answer where one is known; empty where not."""
+
+    id: str
+    question: str
+    answer: str = ""
 
 
 def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[Mapping[str, Any]]:
@@ -75,29 +113,118 @@ def read_pairs(ctx: Context, corpus: str, source: str, target: str) -> Iterator[
         raise UserError(f"{corpus}: {source!r} and {target!r} share no English sentence, so there are no pairs between them")
 
 
+def read_prompts(
+    ctx: Context, lang: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int, answered: bool = False
+) -> Iterator[Prompt]:
+    """Questions of a corpus of instructions (``instruction``, ``output``) or of problems (``question``, ``answer``), each id once.
+
+    GSM8K's calculator marks are taken out of answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
+    """
+    seen: set[str] = set()
+    for row in shuffle_rows(ctx, corpus, lang):
+        if "instruction" in row:
+            prompt = Prompt(str(row["id"]), str(row["instruction"] or ""), str(row.get("output") or ""))
+        elif "question" in row and "context" not in row:
+            prompt = Prompt(str(row["id"]), str(row["question"] or ""), _read_solution(str(row.get("answer") or "")))
+        else:
+            raise UserError(
+                f"{corpus}: has no prompts (its columns are {', '.join(row)}); name a corpus such as alpaca, alpagasus or gsm8k"
+            )
+        reason = find_fault(prompt.question, prompt.answer if answered else "-", max_characters)
+        if prompt.id in seen:
+            reason = "duplicate id"
+        elif answered and not prompt.answer.strip():
+            reason = "no answer"
+        if reason:
+            drops[f"{where}: {reason}"] += 1
+            continue
+        seen.add(prompt.id)
+        yield prompt
+
+
+def read_prompt_pairs(
+    ctx: Context, source: str, target: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int
+) -> Iterator[Pair]:
+    """The same prompt in two languages, joined by id, in random order. Raises UserError where the languages share no id."""
+    read = partial(read_prompts, ctx, corpus=corpus, where=where, max_characters=max_characters)
+    known = {prompt.id: prompt.question for prompt in read(target, Counter[str]())}
+    found = False
+    for prompt in read(source, drops):
+        if prompt.id in known:
+            found = True
+            yield Pair(prompt.id, prompt.question, known[prompt.id])
+        else:
+            drops[f"{where}: not in both languages"] += 1
+    if not found:
+        raise UserError(
+            f"{corpus}: {source!r} and {target!r} share no prompt; name a corpus with one id in all languages, such as gsm8k or alpagasus"
+        )
+
+
 def read_translations(
     ctx: Context, source: str, target: str, drops: Counter[str], *, corpus: str, kind: str, max_characters: int, max_length_ratio: float
 ) -> Iterator[Example]:
     """Requests to translate, in wordings that take turns, with the translation as response."""
+    pairs = read_pairs(ctx, corpus, source, target)
+    return build_translations(
+        pairs, source, target, drops, kind=kind, max_characters=max_characters, max_length_ratio=max_length_ratio
+    )  # fmt: skip
+
+
+def build_translations(
+    pairs: Iterable[Pair], source: str, target: str, drops: Counter[str],
+    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction = "from_pivot",
+) -> Iterator[Example]:  # fmt: skip
+    """As read_translations, from pairs at hand, with ``source`` as pivot; in both directions each pair serves one, by turns."""
     kept = 0
-    for pair in read_pairs(ctx, corpus, source, target):
-        if reason := find_fault(pair.source, pair.target, max_characters) or find_misalignment(pair.source, pair.target, max_length_ratio):
-            drops[f"{target}/{kind}: {reason}"] += 1
+    for pair in pairs:
+        back = direction == "to_pivot" or (direction == "both" and kept % 2 == 1)
+        asked, given = (target, source) if back else (source, target)
+        text, response = (pair.target, pair.source) if back else (pair.source, pair.target)
+        if reason := find_fault(text, response, max_characters) or find_misalignment(text, response, max_length_ratio):
+            drops[f"{given}/{kind}: {reason}"] += 1
             continue
-        yield Example(ask_translation(kept, source, target, pair.source), pair.target, target, f"{kind}-{source}-{target}-{pair.id}", kind)
+        # Wordings change with every pair, or with every second one where directions do: each direction meets them all.
+        wording = kept // 2 if direction == "both" else kept
+        yield Example(ask_translation(wording, asked, given, text), response, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
         kept += 1
+
+
+def build_completions(
+    pairs: Iterable[Pair], lang: str, drops: Counter[str], rng: random.Random, *, kind: str, max_characters: int
+) -> Iterator[Example]:
+    """Requests to go on with a text, the target side of each pair, from 30 to 70 % of its length on."""
+    kept = 0
+    for pair in pairs:
+        halves = cut_text(pair.target, lang, rng)
+        reason = find_fault(*halves, max_characters) if halves else "too short to be cut"
+        if reason or not halves:
+            drops[f"{lang}/{kind}: {reason}"] += 1
+            continue
+        request = CONTINUATIONS[kept % len(CONTINUATIONS)].format(language=find(lang).name, text=halves[0])
+        yield Example(ask(request), halves[1], lang, f"{kind}-{lang}-{pair.id}", kind)
+        kept += 1
+
+
+def cut_text(text: str, lang: str, rng: random.Random) -> tuple[str, str] | None:
+    """Beginning and rest, cut between two words, or two characters where the script has no spaces; None under 6 words or 12 characters."""
+    if find(lang).script in UNSPACED:
+        pieces, least = regex.findall(r"\X", text.strip()), 12
+    else:
+        pieces, least = regex.findall(r"\S+\s*", text.strip()), 6
+    if len(pieces) < least:
+        return None
+    at = rng.randint(math.ceil(0.3 * len(pieces)), math.floor(0.7 * len(pieces)))
+    return "".join(pieces[:at]).strip(), "".join(pieces[at:]).strip()
 
 
 def read_instructions(
     ctx: Context, lang: str, drops: Counter[str], *, corpus: str, kind: str, max_characters: int
 ) -> Iterator[Example]:  # fmt: skip
-    """Instructions with their published answers."""
-    for row in shuffle_rows(ctx, corpus, lang):
-        question, answer = str(row["instruction"] or ""), str(row["output"] or "")
-        if reason := find_fault(question, answer, max_characters):
-            drops[f"{lang}/{kind}: {reason}"] += 1
-            continue
-        yield Example(ask(question), answer, lang, f"{kind}-{lang}-{row['id']}", kind)
+    """Instructions, or problems, with their published answers."""
+    where = f"{lang}/{kind}"
+    for prompt in read_prompts(ctx, lang, drops, corpus=corpus, where=where, max_characters=max_characters, answered=True):
+        yield Example(ask(prompt.question), prompt.answer, lang, f"{kind}-{lang}-{prompt.id}", kind)
 
 
 def ask_translation(number: int, source: str, target: str, text: str) -> Chat:
@@ -123,42 +250,85 @@ def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
     return counts
 
 
-def take(rows: Iterable[T], count: int, where: str, drops: Counter[str]) -> list[T]:
-    """The first ``count`` rows, and a drop count for what is lacking. Raises UserError where there is none."""
-    taken = [row for row, _ in zip(rows, range(count), strict=False)]
+def take(rows: Iterable[N], count: int, where: str, drops: Counter[str]) -> list[N]:
+    """The first ``count`` rows, each id once, and a drop count for what is lacking.
+
+    Raises UserError, with the main reasons for drops, where there is none.
+    """
+    taken: dict[str, N] = {}
+    for row in rows if count else ():
+        if row.id in taken:
+            drops[f"{where}: duplicate id"] += 1
+            continue
+        taken[row.id] = row
+        if len(taken) == count:
+            break
     if not taken:
-        raise UserError(f"{where}: there are no usable rows; set its share to 0 or name another corpus")
+        raise UserError(f"{where}: there are no usable rows{list_reasons(where, drops)}; set its share to 0 or name another corpus")
     if len(taken) < count:
         drops[f"{where}: corpus too small"] += count - len(taken)
-    return taken
+    return list(taken.values())
 
 
-def find_fault(prompt: str, response: str, max_characters: int) -> str | None:
-    """Why a row cannot be learnt from; None where it can."""
-    if not prompt.strip() or not response.strip():
-        return "empty"
-    if len(prompt) + len(response) > max_characters:
-        return "too long"
-    return None
+def list_reasons(where: str, drops: Mapping[str, int]) -> str:
+    """The tail of an error message: why a part lost its rows, the main reasons first; nothing where it lost none."""
+    found = Counter({key.removeprefix(f"{where}: "): count for key, count in drops.items() if key.startswith(f"{where}: ")})
+    return f" (left out: {', '.join(f'{reason} {count}' for reason, count in found.most_common(3))})" if found else ""
 
 
-def find_misalignment(one: str, other: str, max_length_ratio: float) -> str | None:
-    """Why two texts are no translation of each other; None where they may be. Lengths are in characters."""
-    if one.strip().casefold() == other.strip().casefold():
-        return "not translated"
-    if max(len(one), len(other)) > max_length_ratio * min(len(one), len(other)) + 10:
-        return "length ratio"
-    return None
+def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]], list[U]]) -> list[U]:
+    """What ``keep`` leaves of the items, ``count`` or more where there are enough, asked for in at most two goes.
+
+    The first go takes ``spare`` times as many as are needed, the second what the first one's loss says is lacking, but no more than
+    four times that; where the first left nothing there is no second.
+    """
+    first = list(islice(items, math.ceil(count * spare)))
+    kept = keep(first) if first else []
+    if kept and len(kept) < count:
+        share = max(len(kept) / len(first), 0.25)
+        more = list(islice(items, math.ceil((count - len(kept)) * spare / share)))
+        kept = [*kept, *(keep(more) if more else [])]
+    return kept
 
 
-def is_repetitive(text: str, times: int = 5, width: int = 3) -> bool:
-    """Whether a text goes round in circles: a line ``times`` over, or its last ``width`` words (or 12 characters) that often in a row."""
-    lines = Counter(line.strip() for line in text.splitlines() if line.strip())
-    if lines and max(lines.values()) >= times:
-        return True
-    words: Sequence[str] = text.split()
-    for unit in range(1, width + 1):
-        tail = words[-unit * times :]
-        if len(tail) == unit * times and tail == tail[:unit] * times:
-            return True
-    return any(len(text) >= unit * times * 2 and text.endswith(text[-unit:] * times * 2) for unit in range(1, 13) if text[-unit:].strip())
+def translate_prompts(
+    ctx: Context, prompts: Iterable[Prompt], target: str, count: int, drops: Counter[str],
+    *, where: str, spare: float, max_length_ratio: float, parts: Sequence[Literal["question", "answer"]] = ("question", "answer"),
+) -> list[tuple[Prompt, Prompt]]:  # fmt: skip
+    """``count`` prompts, fewer where too many fail, each with its translation from the pivot; a part that is not asked for is empty in it.
+
+    A prompt is lost where the translator gave nothing, gave the text back or answered in another language, or lengths are too far apart.
+    Raises UserError where all are lost.
+    """
+
+    def keep(batch: list[Prompt]) -> list[tuple[Prompt, Prompt]]:
+        columns = {part: ctx.translate([getattr(prompt, part) for prompt in batch], ctx.pivot, target) for part in parts}
+        foreign = {part: find_foreign(ctx, [text or "" for text in texts], target) for part, texts in columns.items()}
+        kept = []
+        for number, prompt in enumerate(batch):
+            texts = {part: column[number] or "" for part, column in columns.items()}
+            reasons = [find_mistranslation(getattr(prompt, part), text, max_length_ratio) for part, text in texts.items()]
+            reasons += ["wrong language" for part in parts if foreign[part][number]]
+            if reason := next(filter(None, reasons), None):
+                drops[f"{where}: {reason}"] += 1
+            else:
+                kept.append((prompt, Prompt(prompt.id, texts.get("question", ""), texts.get("answer", ""))))
+        return kept
+
+    found = fill(iter(prompts), count, spare, keep)[:count]
+    if not found:
+        raise UserError(
+            f"{where}: no translation from {ctx.pivot!r} to {target!r} can be used{list_reasons(where, drops)}; name another translator"
+        )
+    return found
+
+
+def request_language(number: int, question: str, lang: str) -> str:
+    """The question with the language of the answer named below it; ``number`` chooses the wording."""
+    return f"{question}\n\n{ANSWER_IN[number % len(ANSWER_IN)].format(language=find(lang).name)}"
+
+
+def _read_solution(text: str) -> str:
+    """A GSM8K solution as one would write it: the marks teach a notation that no benchmark asks for."""
+    plain = regex.sub(r"<<[^<>]*>>", "", text).strip()
+    return regex.sub(r"\n?#### *(\S[^\n]*)$", lambda found: f"\nThe answer is {found[1].strip()}.", plain).strip()

@@ -1,0 +1,164 @@
+"""Code-switching: words of a text put into another language by a bilingual lexicon, published or aligned from translated pairs."""
+
+from __future__ import annotations
+
+import math
+import random
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import regex
+
+if TYPE_CHECKING:
+    from xlift.harness.plugin import Context
+
+Lexicon = Mapping[str, tuple[str, ...]]
+"""Single words, casefolded and in NFC, each with its translations, of one or more words."""
+
+_UNSPACED = (
+    r"\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Tibetan}"
+)
+_SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}\p{{Pc}}]--[{_UNSPACED}]]"
+_RUN = regex.compile(rf"(?P<word>{_SPACED}+(?:['’\-]{_SPACED}+)*)|(?P<unspaced>[{_UNSPACED}]+)", regex.V1)
+_LETTER = regex.compile(r"\p{L}")
+_LONGEST = 8
+"""Characters of the longest word looked for in a script without spaces."""
+
+
+def find_words(text: str) -> list[str]:
+    """Words of the scripts that put spaces between them, in order; nothing of the others, whose words only a lexicon can tell."""
+    return [match["word"] for match in _RUN.finditer(text) if match["word"] and _LETTER.search(match["word"])]
+
+
+def switch_words(text: str, lexicon: Lexicon, rate: float, rng: random.Random) -> tuple[str, int]:
+    """The text with ``rate`` of its words, rounded up, in the other language, and how many those are; fewer where the lexicon has fewer.
+
+    Whole words alone are looked up; scripts without spaces are searched from the left for the longest entry. A translation of a word
+    that begins with a capital begins with one, any other stands as the lexicon has it (a German noun keeps its capital).
+    """
+    spans = [span for span in _find_spans(text, lexicon) if _LETTER.search(text, *span)]
+    known = [span for span in spans if _look_up(text[slice(*span)], lexicon)]
+    chosen = sorted(rng.sample(known, min(len(known), math.ceil(rate * len(spans)))))
+    pieces, end = [], 0
+    for start, stop in chosen:
+        word = text[start:stop]
+        other = rng.choice(_look_up(word, lexicon))
+        pieces += [text[end:start], other[0].upper() + other[1:] if word[0].isupper() else other]
+        end = stop
+    return "".join([*pieces, text[end:]]), len(chosen)
+
+
+def find_terms(source: str, target: str, lexicon: Lexicon) -> list[tuple[str, str]]:
+    """Words of the source with a one-word translation that the target has too, both as they stand there, in the order of the source."""
+    there = {_fold(word): word for word in find_words(target)}
+    terms = {}
+    for span in _find_spans(source, lexicon):
+        word = source[slice(*span)]
+        for other in _look_up(word, lexicon):
+            found = there.get(_fold(other)) or (other if regex.fullmatch(f"[{_UNSPACED}]+", other) and other in target else None)
+            if found:
+                terms.setdefault(_fold(word), (word, found))
+    return list(terms.values())
+
+
+def read_lexicon(ctx: Context, corpus: str, source: str, target: str, shortest: int = 4) -> Lexicon:
+    """Words of one language with their translations; two languages beside English meet in their English words.
+
+    Entries whose English side is shorter than ``shortest`` letters, mostly function words, are left out, and entries of several source
+    words, which no single word could match. Raises UserError where a language has no lexicon.
+    """
+    tables = {lang: _read_by_english(ctx, corpus, lang) for lang in (source, target) if lang != "en"}
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for english in set.intersection(*map(set, tables.values())):
+        if len(english) >= shortest:
+            for word in tables[source][english] if source in tables else {english}:
+                found[_fold(word)] |= tables[target][english] if target in tables else {english}
+    return _clean(found)
+
+
+def align_words(pairs: Iterable[tuple[str, str]], *, most: int = 2000, longest: int = 60, shortest: int = 4) -> Lexicon:
+    """A lexicon of the first ``most`` translated pairs, by IBM Model 1 in both directions (Brown et al. 1993; nltk's).
+
+    A word and its translation are each other's most probable one, with at least 0.3, and meet in two pairs or more. Texts over
+    ``longest`` words are passed over: the cost grows with the square of the length. Words under ``shortest`` letters are left out.
+    """
+    from nltk.translate import AlignedSent, IBMModel1
+
+    split = ((find_words(one), find_words(other)) for one, other in pairs)
+    written = list(islice(((one, other) for one, other in split if 0 < len(one) <= longest and 0 < len(other) <= longest), most))
+    if not written:
+        return {}
+    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for _, other in written:
+        for word in other:
+            forms[_fold(word)][word] += 1
+    texts = [([_fold(word) for word in one], [_fold(word) for word in other]) for one, other in written]
+    there = _find_best(IBMModel1([AlignedSent(other, one) for one, other in texts], 5).translation_table)
+    back = _find_best(IBMModel1([AlignedSent(one, other) for one, other in texts], 5).translation_table)
+    together = Counter((word, there[word]) for one, other in texts for word in set(one) & there.keys() if there[word] in other)
+    return _clean({
+        word: {forms[best].most_common(1)[0][0]}
+        for word, best in there.items()
+        if back.get(best) == word and together[word, best] >= 2 and len(word) >= shortest
+    })  # fmt: skip
+
+
+def turn_lexicon(lexicon: Lexicon) -> Lexicon:
+    """The lexicon from the other language's side; translations of several words are left out."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for word, others in lexicon.items():
+        for other in others:
+            found[_fold(other)].add(word)
+    return _clean(found)
+
+
+def _read_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, set[str]]:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for row in ctx.read(corpus, lang):
+        found[_fold(str(row["en"] or ""))].add(unicodedata.normalize("NFC", str(row["text"] or "")).strip())
+    return found
+
+
+def _find_best(table: Mapping[str, Mapping[str | None, float]]) -> dict[str, str]:
+    """For each source word the target word it most probably becomes; nltk's table goes from target to source."""
+    best: dict[str, tuple[float, str]] = {}
+    for target, sources in table.items():
+        for source, probability in sources.items():
+            if source is not None and probability >= 0.3:
+                # Equal probabilities go by the word, so that the outcome does not depend on the order of a hash table.
+                best[source] = max(best.get(source, (0.0, "")), (probability, target))
+    return {source: target for source, (_, target) in best.items()}
+
+
+def _find_spans(text: str, lexicon: Lexicon) -> Iterable[tuple[int, int]]:
+    for match in _RUN.finditer(text):
+        start, end = match.span()
+        if match["word"]:
+            yield start, end
+            continue
+        while start < end:
+            lengths = range(min(_LONGEST, end - start), 0, -1)
+            length = next((length for length in lengths if _fold(text[start : start + length]) in lexicon), 1)
+            yield start, start + length
+            start += length
+
+
+def _look_up(word: str, lexicon: Lexicon) -> tuple[str, ...]:
+    return lexicon.get(_fold(word), ())
+
+
+def _fold(word: str) -> str:
+    return unicodedata.normalize("NFC", word).strip().casefold()
+
+
+def _clean(found: Mapping[str, Iterable[str]]) -> Lexicon:
+    """Without words of several parts, empty sides and words that are the same in both languages."""
+    cleaned = {
+        word: tuple(sorted(other for other in others if other.strip() and _fold(other) != word))
+        for word, others in sorted(found.items())
+        if word and len(word.split()) == 1
+    }
+    return {word: others for word, others in cleaned.items() if others}

@@ -1,0 +1,72 @@
+"""What makes a row unfit: reasons under which methods count the texts that they leave out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import regex
+
+from xlift.harness.languages import find
+
+if TYPE_CHECKING:
+    from xlift.harness.plugin import Context
+
+
+def find_fault(prompt: str, response: str, max_characters: int) -> str | None:
+    """Why a row cannot be learnt from; None where it can."""
+    if not prompt.strip() or not response.strip():
+        return "empty"
+    if len(prompt) + len(response) > max_characters:
+        return "too long"
+    return None
+
+
+def find_misalignment(one: str, other: str, max_length_ratio: float) -> str | None:
+    """Why two texts are no translation of each other; None where they may be. Lengths are in characters."""
+    if one.strip().casefold() == other.strip().casefold():
+        return "not translated"
+    if max(len(one), len(other)) > max_length_ratio * min(len(one), len(other)) + 10:
+        return "length ratio"
+    return None
+
+
+def find_mistranslation(text: str, translation: str, max_length_ratio: float) -> str | None:
+    """Why a translation cannot serve; None where it may. A name or a number may stay as it is."""
+    if not translation.strip():
+        return "no translation"
+    reason = find_misalignment(text, translation, max_length_ratio)
+    return None if reason == "not translated" and len(text.split()) <= 3 else reason
+
+
+def find_foreign(ctx: Context, texts: Sequence[str], lang: str) -> list[bool]:
+    """Whether each text is in a wrong language: another one of the run, or one of another script.
+
+    Any other language of the same script may be what the identifier takes ``lang`` for, if it does not know it.
+    """
+    others = {ctx.pivot, *ctx.languages} - {lang}
+    # An identifier cannot be trusted with the two ways to write Chinese.
+    script = find(lang).script.replace("Hant", "Hans")
+    found = ctx.identify(texts) if texts else []
+    return [code != "und" and (code in others or find(code).script.replace("Hant", "Hans") != script) for code in found]
+
+
+def is_repetitive(text: str, times: int = 5, width: int = 3) -> bool:
+    """Whether a text goes round in circles: a line ``times`` over, or its last ``width`` words (or 12 characters) that often in a row."""
+    lines = Counter(line.strip() for line in text.splitlines() if line.strip())
+    if lines and max(lines.values()) >= times:
+        return True
+    words: Sequence[str] = text.split()
+    for unit in range(1, width + 1):
+        tail = words[-unit * times :]
+        if len(tail) == unit * times and tail == tail[:unit] * times:
+            return True
+    return any(len(text) >= unit * times * 2 and text.endswith(text[-unit:] * times * 2) for unit in range(1, 13) if text[-unit:].strip())
+
+
+def measure_overlap(one: str, other: str) -> float:
+    """F1 of the words that two texts share, characters where words have no spaces; 1 for the same words in any order, 0 for none."""
+    words, others = (Counter(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|\w+", text.casefold())) for text in (one, other))
+    shared = (words & others).total()
+    return 2 * shared / (words.total() + others.total()) if shared else 0.0
