@@ -1,4 +1,4 @@
-"""PEFT adapters: found in a folder or on the hub, checked against a base model, and merged into its weights."""
+"""Adapters: PEFT weights or a profile alone, found in a folder or on the hub, checked against a base model, and merged into its weights."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.base_model import Base, download, load_tokenizer, one_line
+from xlift.harness.profile import InferenceProfile, read_profile
 from xlift.harness.rows import UserError
 
 logger = logging.getLogger(__name__)
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "xlift.json"
 PREFIX = "base_model.model."
+PROFILE = "PROFILE"
+"""The ``peft_type`` of an adapter that is a profile without weights."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it."""
+    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or no weights, and a profile for the base's own."""
 
     name: str
     """As it was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
@@ -30,12 +33,19 @@ class Adapter:
     revision: str | None
     """Commit of a hub repository, None for a folder."""
     sha256: str
-    """Of its weights and its configuration together."""
+    """Of its weights, its configuration and its profile together."""
     peft_type: str
     base_name: str | None
     """``base_model_name_or_path``, which may be a path on another machine."""
     base_sha256: str | None
     """The base's weights, where ``xlift.json`` records them."""
+    profile: InferenceProfile | None = field(default=None, hash=False)
+    """How it must be asked and read, where ``xlift.json`` says so."""
+
+    @property
+    def has_weights(self) -> bool:
+        """False for a profile alone: the base's own weights answer."""
+        return self.peft_type != PROFILE
 
 
 def resolve(ref: str | Path) -> Adapter:
@@ -44,20 +54,22 @@ def resolve(ref: str | Path) -> Adapter:
     Raises UserError for a missing folder or file, pickled weights, and files that cannot be read whole.
     """
     folder, revision = _locate(str(ref))
-    config = _read_json(folder / CONFIG)
-    if not config.get("peft_type"):
-        raise UserError(f"adapter {folder}: {CONFIG} names no peft_type, so not a PEFT adapter")
-    tensor_shapes(_weights(folder))
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
+    profile = read_profile(card, str(folder / CARD))
     recorded = card.get("base")
+    config, parts = _read_weights(folder, profile)
+    if profile is not None:
+        # Only what differs from the defaults, so that a field that is added later moves no hash.
+        parts += [json.dumps(profile.model_dump(mode="json", exclude_defaults=True), sort_keys=True).encode()]
     return Adapter(
         name=str(ref),
         folder=folder,
         revision=revision,
-        sha256=hashlib.sha256(b"".join((folder / name).read_bytes() for name in (WEIGHTS, CONFIG))).hexdigest(),
+        sha256=hashlib.sha256(b"".join(parts)).hexdigest(),
         peft_type=str(config["peft_type"]),
         base_name=config.get("base_model_name_or_path") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
+        profile=profile,
     )
 
 
@@ -66,13 +78,15 @@ def check(adapter: Adapter, base: Base) -> None:
 
     The weights' hash in ``xlift.json`` decides where it is recorded; then the shape of every tensor, against what PEFT would build on this
     base. A different base name alone is only warned about: mirrors and local paths carry other names for the same model.
-    Raises UserError.
+    A profile alone is checked by the recorded hash, there being nothing else. Raises UserError.
     """
     if adapter.base_sha256 and adapter.base_sha256 != base.sha256:
         raise UserError(
             f"adapter {adapter.name}: trained on another base ({adapter.base_name or 'unnamed'}, sha256 {adapter.base_sha256[:12]}), "
             f"not on {base.name} (sha256 {base.sha256[:12]}); set base.model to that base"
         )
+    if not adapter.has_weights:
+        return
     wrong = _first_difference(tensor_shapes(adapter.folder / WEIGHTS), _expected_shapes(adapter, base))
     if wrong:
         named = f"; it names {adapter.base_name!r} as its base" if adapter.base_name else ""
@@ -135,6 +149,19 @@ def _locate(ref: str) -> tuple[Path, str | None]:
     if not folder.is_dir():
         raise UserError(f"adapter {ref}: no such folder; for a hub repository write hub:{ref if ref.count('/') == 1 else 'ORG/NAME'}")
     return folder, None
+
+
+def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[str, Any], list[bytes]]:
+    """The adapter's configuration, and the bytes that make its hash."""
+    if profile is not None and not any(folder.glob("adapter_*")):
+        if not profile.languages:
+            raise UserError(f"adapter {folder}: neither weights, nor a profile that changes anything")
+        return {"peft_type": PROFILE}, []
+    config = _read_json(folder / CONFIG)
+    if not config.get("peft_type"):
+        raise UserError(f"adapter {folder}: {CONFIG} names no peft_type, so not a PEFT adapter")
+    tensor_shapes(_weights(folder))
+    return config, [(folder / name).read_bytes() for name in (WEIGHTS, CONFIG)]
 
 
 def _weights(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from xlift.harness.adapters import Adapter, check, merge
 from xlift.harness.base_model import Base, load_tokenizer, one_line
 from xlift.harness.config import EngineSettings
+from xlift.harness.profile import InferenceProfile
 from xlift.harness.rows import Answer, Chat, Sampling, UserError
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,11 @@ class Engine(Protocol):
     base: Base
     backend: str
     usage: dict[str, float]
-    """Sums since the load: requests, prompt_tokens, generated_tokens, truncated_prompts, generate_seconds."""
+    """Sums since the load, by the names in ``USAGE``."""
+
+    @property
+    def profile(self) -> InferenceProfile | None:
+        """How the current adapter must be asked and read; applied to lm-eval's requests alone."""
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The answers of the current weights, in the order of the chats."""
@@ -34,8 +39,17 @@ class Engine(Protocol):
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
         """Answers to prompts that hold their chat template already, each with its own sampling, in order."""
 
+    def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
+        """The chat as ``complete`` takes it; ready for an answer unless it ends with the assistant's turn."""
+
+    def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
+        """Tokens left for the answer after each prompt, below 1 where there are none; None where only a server knows."""
+
     def swap(self, adapter: Adapter | None) -> None:
-        """Make an adapter, or with None the base, the current weights. Raises UserError where it does not fit or changes nothing."""
+        """Make an adapter, or with None the base, the current weights, and its profile the current one.
+
+        A profile alone leaves the base's weights current. Raises UserError where the adapter does not fit or changes nothing.
+        """
 
     def lm(self) -> Any:
         """An ``lm_eval.api.model.LM`` of the current weights; it follows later swaps."""
@@ -50,7 +64,11 @@ class Engine(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-USAGE = ("requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds")
+USAGE = (
+    "requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds",
+    "header_missing",  # answers without the header that a profile waits for
+    "short_allowances",  # answers that could not be given all the tokens that a profile asks for
+)  # fmt: skip
 
 
 def load(base: Base, settings: EngineSettings) -> Engine:
@@ -161,12 +179,27 @@ class LocalEngine(ABC):
             raise UserError(f"the chat template of {self.base.name} refuses the turns {roles}: {one_line(error)}") from error
         return text
 
+    @property
+    def profile(self) -> InferenceProfile | None:
+        """That of the adapter last swapped in."""
+        return self.adapter.profile if self.adapter else None
+
+    def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
+        """What ``max_length`` leaves after each prompt."""
+        return [self.max_length - len(ids) for ids in self._tokenize(prompts)]
+
     def swap(self, adapter: Adapter | None) -> None:
         """Make an adapter, or with None the base, the current weights; nothing is loaded where they are that already."""
         if adapter == self.adapter:
             return
         if adapter is not None:
             check(adapter, self.base)
+        wanted = _with_weights(adapter)
+        if wanted != _with_weights(self.adapter):
+            self._make_current(wanted)
+        self.adapter = adapter
+
+    def _make_current(self, adapter: Adapter | None) -> None:
         if self.form == "lora":
             if adapter is not None and adapter.peft_type != "LORA":
                 raise UserError(
@@ -179,7 +212,6 @@ class LocalEngine(ABC):
             with tempfile.TemporaryDirectory(prefix="xlift-merged-") as folder:
                 merge(adapter, self.base, Path(folder), self.settings.dtype)
                 self._load_weights(Path(folder))
-        self.adapter = adapter
 
     def describe(self) -> dict[str, Any]:
         """Backend, numerics, batching, template and versions; the same for base and adapters."""
@@ -216,6 +248,10 @@ class LocalEngine(ABC):
             self.usage["truncated_prompts"] += 1
             return ids[-room:]
         return ids
+
+
+def _with_weights(adapter: Adapter | None) -> Adapter | None:
+    return adapter if adapter and adapter.has_weights else None
 
 
 def count(usage: dict[str, float], prompt_tokens: Any, answers: Sequence[Answer], started: float) -> None:

@@ -18,6 +18,7 @@ from xlift.harness.adapters import Adapter, check
 from xlift.harness.base_model import Base, one_line
 from xlift.harness.config import EngineSettings
 from xlift.harness.engine import USAGE, count, cut, library_versions, seeds
+from xlift.harness.profile import InferenceProfile
 from xlift.harness.rows import Answer, Chat, Sampling, UserError, name_nearest
 
 RETRIES = 5
@@ -37,6 +38,7 @@ class ApiEngine:
         self.settings = settings
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self._model = base.name
+        self._adapter: Adapter | None = None
         # Servers without keys still want one to be sent.
         key = os.environ.get(settings.key_variable) or "none"
         self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=600)
@@ -59,20 +61,30 @@ class ApiEngine:
         count(self.usage, (tokens for _, tokens in found), answers, started)
         return answers
 
-    def render(self, chat: Sequence[Mapping[str, object]]) -> str:
+    @property
+    def profile(self) -> InferenceProfile | None:
+        """That of the adapter last swapped in."""
+        return self._adapter.profile if self._adapter else None
+
+    def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
+        """Unknown: tokenizer and length are the server's, which refuses what is too long for it."""
+        return None
+
+    def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         """The turns as JSON."""
         return json.dumps([dict(message) for message in chat], ensure_ascii=False)
 
     def swap(self, adapter: Adapter | None) -> None:
-        """Ask for the server's LoRA of that name from now on, the folder's or repository's last part.
+        """Ask for the server's LoRA of that name from now on, the folder's or repository's last part; for a profile alone, for the base.
 
         Raises UserError where the server does not list it.
         """
-        if adapter is None:
-            self._model = self.base.name
-            return
-        if self.base.sha256:
+        if adapter is not None and self.base.sha256:
             check(adapter, self.base)
+        self._model = self._find_served(adapter) if adapter and adapter.has_weights else self.base.name
+        self._adapter = adapter
+
+    def _find_served(self, adapter: Adapter) -> str:
         name = Path(adapter.name.removeprefix("hub:").partition("@")[0]).name
         with self._errors():
             served = [model.id for model in self._client.models.list()]
@@ -81,7 +93,7 @@ class ApiEngine:
                 f"adapter {adapter.name}: the server at {self.settings.url} serves no {name!r}{name_nearest(name, served)}; "
                 f"start it with --lora-modules {name}=FOLDER, or use the vllm or hf backend"
             )
-        self._model = name
+        return name
 
     def lm(self) -> Any:
         """An LM for tasks that generate; a server gives no log-likelihoods."""
@@ -163,22 +175,14 @@ def _read_turns(prompt: str) -> list[Any] | None:
 
 
 def _lm(engine: ApiEngine) -> Any:
-    from lm_eval.api.model import LM
+    from xlift.harness.lm import EngineLM
 
-    from xlift.harness.lm import answer_requests
-
-    class ServedLM(LM):  # type: ignore[misc]
+    class ServedLM(EngineLM):
         tokenizer_name = engine.base.name.replace("/", "__")
 
-        def generate_until(self, requests: Any) -> list[str]:
-            return answer_requests(engine, requests, self.cache_hook)
-
-        def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
-            return engine.render(chat_history)
-
-        def loglikelihood(self, requests: Any) -> NoReturn:
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> NoReturn:
             raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
 
         loglikelihood_rolling = loglikelihood
 
-    return ServedLM()
+    return ServedLM(engine)

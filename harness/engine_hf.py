@@ -22,7 +22,7 @@ from xlift.harness.adapters import Adapter
 from xlift.harness.base_model import Base, one_line
 from xlift.harness.config import EngineSettings
 from xlift.harness.engine import LocalEngine, cut, seeds
-from xlift.harness.lm import answer_requests
+from xlift.harness.lm import EngineLM
 from xlift.harness.rows import Answer, Sampling, UserError
 
 
@@ -183,16 +183,11 @@ def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     return chosen
 
 
-class _Lm(HFLM):  # type: ignore[misc]
+class _Lm(EngineLM, HFLM):  # type: ignore[misc]
+    engine: HfEngine
+
     def __init__(self, engine: HfEngine) -> None:
-        self.engine = engine
-        super().__init__(pretrained=engine.model, tokenizer=engine.tokenizer, batch_size="auto", max_length=engine.max_length)
-
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        return answer_requests(self.engine, requests, self.cache_hook)
-
-    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
-        return self.engine.render(chat_history, add_generation_prompt)
+        super().__init__(engine, pretrained=engine.model, tokenizer=engine.tokenizer, batch_size="auto", max_length=engine.max_length)
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         # lm-eval would probe for a batch size on its own, and print that it does

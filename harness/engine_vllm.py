@@ -24,7 +24,7 @@ from xlift.harness.adapters import Adapter
 from xlift.harness.base_model import Base
 from xlift.harness.config import EngineSettings
 from xlift.harness.engine import LocalEngine, cut, seeds
-from xlift.harness.lm import answer_requests
+from xlift.harness.lm import EngineLM
 from xlift.harness.rows import Answer, Sampling
 
 LARGEST_RANK = 256
@@ -75,12 +75,12 @@ class VllmEngine(LocalEngine):
         return "continuous"
 
 
-class _Lm(VLLM):  # type: ignore[misc]
+class _Lm(EngineLM, VLLM):  # type: ignore[misc]
     def __init__(self, engine: VllmEngine) -> None:
-        self.engine = engine
         settings = engine.settings
         lora = {"enable_lora": True, "max_lora_rank": LARGEST_RANK} if engine.form == "lora" else {}
         super().__init__(
+            engine,
             pretrained=str(engine.base.folder),
             dtype=settings.dtype,
             max_model_len=engine.max_length,
@@ -92,12 +92,6 @@ class _Lm(VLLM):  # type: ignore[misc]
         )
         self.tokenizer = engine.tokenizer
         self.hf_chat_template = engine.base.chat_template
-
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        return answer_requests(self.engine, requests, self.cache_hook)
-
-    def apply_chat_template(self, chat_history: Any, add_generation_prompt: bool = True) -> str:
-        return self.engine.render(chat_history, add_generation_prompt)
 
 
 def _on_cpu(settings: EngineSettings) -> dict[str, Any]:

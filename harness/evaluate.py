@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from xlift.tasks import index
 
 if TYPE_CHECKING:
     from xlift.harness.engine import Engine
+
+WHOLE_ANSWERS = "whole_answers.jsonl"
 
 
 def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -77,7 +81,9 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
 def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[str, Any]:
     """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
 
-    Returns ``tasks`` (TaskResult by name), ``engine`` and ``cost``, as plain data. Raises UserError where lm-eval saved nothing.
+    Returns ``tasks`` (TaskResult by name), ``engine``, ``cost`` and ``profile``, as plain data.
+
+    Raises UserError where lm-eval saved nothing.
     """
     from lm_eval.evaluator import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
@@ -104,8 +110,22 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[st
     return {
         "tasks": {task: result.model_dump() for task, result in measured.items()},
         "engine": described,
+        "profile": _save_whole_answers(engine.lm().take_whole_answers(), out),
         "cost": {"seconds": round(time.monotonic() - started, 2), **{key: engine.usage[key] - used.get(key, 0) for key in engine.usage}},
     }
+
+
+def _save_whole_answers(said: Sequence[Mapping[str, Any]], out: Path) -> dict[str, Any] | None:
+    """Whole answers of which a profile had a part scored, as JSON lines beside lm-eval's samples, which hold that part alone.
+
+    Returns the answers without the header by task; None where no profile had a say.
+    """
+    if not said:
+        return None
+    lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in said)
+    (out / WHOLE_ANSWERS).write_text(lines, encoding="utf-8")
+    missing = Counter(one["task"] for one in said if not one["header"])
+    return {"answers": len(said), "header_missing": dict(missing), "file": WHOLE_ANSWERS}
 
 
 def library_versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lm_eval.models  # noqa: F401  (the built-in models must stand in the registry before ours)
@@ -13,7 +14,10 @@ from lm_eval.models.utils import normalize_gen_kwargs
 
 from xlift.harness import adapters, base_model, engine
 from xlift.harness.config import BaseSettings, EngineSettings, build
-from xlift.harness.rows import Sampling, UserError, name_nearest
+from xlift.harness.profile import InferenceProfile
+from xlift.harness.rows import Chat, Sampling, UserError, name_nearest
+from xlift.tasks import index
+from xlift.tasks.language_id import identify
 
 KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty", "seed")
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
@@ -35,20 +39,142 @@ def to_sampling(kwargs: Mapping[str, Any]) -> Sampling:
     )
 
 
-def answer_requests(running: engine.Engine, requests: Sequence[Instance], hook: CacheHook) -> list[str]:
-    """``generate_until`` on an engine: all requests at once, so that the engine batches across tasks and languages."""
-    arguments = [request.args for request in requests]
-    answers = running.complete([prompt for prompt, _ in arguments], [to_sampling(kwargs) for _, kwargs in arguments])
-    for request, answer in zip(requests, answers, strict=True):
-        hook.add_partial("generate_until", request.args, answer.text)
-    return [answer.text for answer in answers]
+@dataclass(frozen=True)
+class _Asked:
+    """What the engine is asked for one request."""
+
+    prompt: str
+    sampling: Sampling
+    lang: str | None
+    """Language of the expected answer where the profile has a say, else None."""
+    own_tokens: int
+    """The task's own allowance."""
+
+
+class EngineLM(LM):  # type: ignore[misc]
+    """What the backends' models share: requests become engine calls, asked and read as the current adapter's profile says.
+
+    It stands before the backend's own model among a class's bases. lm-eval renders a prompt without saying of which task, and asks for the
+    answer without the turns; so the turns are kept by the text they gave, until the profile changes.
+    """
+
+    def __init__(self, running: engine.Engine, **arguments: Any) -> None:
+        self.engine = running
+        self._turns: dict[str, tuple[Chat, bool]] = {}
+        self._turns_for: InferenceProfile | None = None
+        self._whole: list[dict[str, Any]] = []
+        super().__init__(**arguments)
+
+    def apply_chat_template(self, chat_history: Sequence[Any], add_generation_prompt: bool = True) -> str:
+        """The base's template, or the one given."""
+        text = self.engine.render(chat_history, add_generation_prompt)
+        if self.engine.profile != self._turns_for:
+            self._turns, self._turns_for = {}, self.engine.profile
+        if self.engine.profile is not None:
+            self._turns[text] = (tuple(chat_history), add_generation_prompt)
+        return text
+
+    def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
+        """All requests at once, so that the engine batches across tasks and languages; of each answer, what is scored."""
+        asked = self._allow([self._ask(request) for request in requests])
+        answers = self.engine.complete([one.prompt for one in asked], [one.sampling for one in asked])
+        texts = [self._read(request, one, answer.text) for request, one, answer in zip(requests, asked, answers, strict=True)]
+        for request, text in zip(requests, texts, strict=True):
+            self.cache_hook.add_partial("generate_until", request.args, text)
+        return texts
+
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """As the backend's own model does. Raises UserError for a task that a profile covers."""
+        self._refuse_likelihood(requests)
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        return found
+
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
+        """As the backend's own model does. Raises UserError for a task that a profile covers."""
+        self._refuse_likelihood(requests)
+        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
+        return found
+
+    def take_whole_answers(self) -> list[dict[str, Any]]:
+        """What was said to requests that a profile covers, since the last call: task, doc_id, lang, answer and whether its header came."""
+        taken, self._whole = self._whole, []
+        return taken
+
+    def _ask(self, request: Instance) -> _Asked:
+        prompt, kwargs = request.args[:2]
+        profile, sampling = self.engine.profile, to_sampling(kwargs)
+        lang = self._find_language(request)
+        if profile is None or lang is None:
+            return _Asked(prompt, sampling, None, sampling.max_tokens)
+        turns, opens_answer = self._find_turns(request)
+        if turns[-1]["role"] == "assistant" and lang in profile.header:
+            raise UserError(
+                f"task {request.task_name} begins the answer itself ({turns[-1]['content']!r}), where the adapter's profile waits for "
+                f"{profile.header[lang]!r}; remove gen_prefix from the task, or leave it out"
+            )
+        return _Asked(self.engine.render(profile.ask(turns, lang), opens_answer), profile.sample(sampling), lang, sampling.max_tokens)
+
+    def _allow(self, asked: Sequence[_Asked]) -> list[_Asked]:
+        """Allowances that a profile has grown, cut back to what the engine's length leaves, but never below the task's own."""
+        room = self.engine.measure_room([one.prompt for one in asked]) if self.engine.profile else None
+        if room is None:
+            return list(asked)
+        allowed = [max(one.own_tokens, min(one.sampling.max_tokens, left)) for one, left in zip(asked, room, strict=True)]
+        self.engine.usage["short_allowances"] += sum(tokens < one.sampling.max_tokens for one, tokens in zip(asked, allowed, strict=True))
+        return [replace(one, sampling=replace(one.sampling, max_tokens=tokens)) for one, tokens in zip(asked, allowed, strict=True)]
+
+    def _read(self, request: Instance, asked: _Asked, answer: str) -> str:
+        profile = self.engine.profile
+        if profile is None or asked.lang is None:
+            return answer
+        scored = profile.extract(answer, asked.lang)
+        self.engine.usage["header_missing"] += scored is None
+        said = {"task": request.task_name, "doc_id": request.doc_id, "lang": asked.lang, "answer": answer, "header": scored is not None}
+        self._whole.append(said)
+        if scored is None:
+            return answer if profile.without_header == "whole" else ""
+        return scored
+
+    def _find_language(self, request: Instance, text: str | None = None) -> str | None:
+        """The language a profile goes by for a request; None where it leaves the request alone.
+
+        xlift's own tasks say it. For others it is the language of the user's last turn, or of ``text`` where there are no turns.
+        """
+        profile, task = self.engine.profile, request.task_name or ""
+        if profile is None or not profile.names(task):
+            return None
+        lang = index.answer_language(task)
+        if lang is None:
+            if text is None or request.args[0] in self._turns:
+                turns, _ = self._find_turns(request)
+                text = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
+            [lang] = identify([text])
+        return lang if profile.covers(task, lang) else None
+
+    def _find_turns(self, request: Instance) -> tuple[Chat, bool]:
+        if request.args[0] not in self._turns:
+            raise UserError(
+                f"task {request.task_name}: the adapter's profile changes the turns of a chat, and this prompt did not come from the chat "
+                "template; give --apply_chat_template, and leave --cache_requests out"
+            )
+        return self._turns[request.args[0]]
+
+    def _refuse_likelihood(self, requests: Sequence[Instance]) -> None:
+        for request in requests:
+            lang = self._find_language(request, "\n".join(map(str, request.args)))
+            if lang is not None:
+                raise UserError(
+                    f"task {request.task_name} is scored by likelihood, and the adapter's profile for {lang!r} needs generation; "
+                    "leave the task out, or choose one that generates"
+                )
 
 
 class XliftLM(LM):  # type: ignore[misc]
     """``lm_eval --model xlift --model_args base=...,adapter=...``: an engine from arguments, the same one that ``xlift evaluate`` drives.
 
     ``base``, ``revision`` and ``chat_template`` are those of a suite's ``base`` section, ``adapter`` is a folder or ``hub:ORG/NAME``, all
-    others are those of its ``engine`` section. The engine sizes its own batches, so ``batch_size`` and ``device`` are not looked at.
+    others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes its own batches, so
+    ``batch_size`` and ``device`` are not looked at.
     """
 
     def __init__(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from xlift.harness.config import Section
+from xlift.harness.config import Section, build
+from xlift.harness.languages import find
+from xlift.harness.rows import Chat, Message, Sampling, UserError
 
 
 class InferenceProfile(Section):
@@ -23,6 +28,8 @@ class InferenceProfile(Section):
     """What the user's last turn becomes; ``{prompt}`` in it stands for the task's own text, other braces stay as they are."""
     token_factor: float = Field(1.0, ge=1)
     """By how much the task's allowance of new tokens grows, as the answer holds more than is scored."""
+    min_tokens: int = Field(0, ge=0)
+    """The least allowance, for answers whose length goes by the prompt's and not by the task's: a short span after a text retold."""
     stops: tuple[str, ...] | None = None
     """Stop strings in place of the task's; None keeps the task's."""
     header: dict[str, str] = Field(default_factory=dict)
@@ -30,10 +37,55 @@ class InferenceProfile(Section):
     without_header: Literal["empty", "whole"] = "empty"
     """What is scored where the header did not come; counted either way."""
 
+    @field_validator("system", "prompt", "header")
+    @classmethod
+    def _sound(cls, value: dict[str, str]) -> dict[str, str]:
+        for lang, text in value.items():
+            if find(lang).code != lang:
+                raise UserError(f"a profile goes by short codes: write {find(lang).code!r} for {lang!r}")
+            if not text.strip():
+                raise UserError(f"a profile's text for {lang!r} is empty")
+        return value
+
+    @field_validator("prompt")
+    @classmethod
+    def _keeps_the_task(cls, value: dict[str, str]) -> dict[str, str]:
+        for lang, text in value.items():
+            if text.count("{prompt}") != 1:
+                raise UserError(f"a profile's prompt for {lang!r} must hold {{prompt}} once, it does {text.count('{prompt}')} times")
+        return value
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Languages of answers for which anything is done."""
+        return frozenset().union(self.system, self.prompt, self.header)
+
+    def names(self, task: str) -> bool:
+        """Whether the task is one that it is for."""
+        return not self.tasks or task.startswith(self.tasks)
+
     def covers(self, task: str, lang: str) -> bool:
         """Whether anything is done to this task's items in this language."""
-        named = not self.tasks or task.startswith(self.tasks)
-        return named and any(lang in part for part in (self.system, self.prompt, self.header))
+        return self.names(task) and lang in self.languages
+
+    def ask(self, turns: Chat, lang: str) -> Chat:
+        """The turns of a chat with its own system turn and its own wording of the user's last turn."""
+        if lang in self.system:
+            turns = (Message(role="system", content=self.system[lang]), *(turn for turn in turns if turn["role"] != "system"))
+        if lang not in self.prompt:
+            return turns
+        last = max((at for at, turn in enumerate(turns) if turn["role"] == "user"), default=None)
+        if last is None:
+            raise UserError("a profile rewords the user's last turn, and a prompt has none")
+        asked = Message(role="user", content=self.prompt[lang].replace("{prompt}", turns[last]["content"]))
+        return (*turns[:last], asked, *turns[last + 1 :])
+
+    def sample(self, sampling: Sampling) -> Sampling:
+        """The task's sampling with the profile's allowance and stop strings."""
+        # 10 * 1.1 is a little more than 11 in binary
+        grown = math.ceil(round(sampling.max_tokens * self.token_factor, 6))
+        stop = sampling.stop if self.stops is None else self.stops
+        return replace(sampling, max_tokens=max(grown, self.min_tokens), stop=stop)
 
     def extract(self, text: str, lang: str) -> str | None:
         """The part of an answer that is scored; None where its header did not come (then ``without_header`` decides)."""
@@ -42,3 +94,16 @@ class InferenceProfile(Section):
             return text
         _, found, rest = text.partition(header)
         return rest.strip() if found else None
+
+
+def read_profile(card: Mapping[str, Any], where: str) -> InferenceProfile | None:
+    """The profile that an adapter's card holds, if any. Raises UserError for one that does not validate."""
+    values = card.get("profile")
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: profile: a mapping is wanted, got {values!r}")
+    try:
+        return build(InferenceProfile, values, "profile")
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

@@ -66,6 +66,22 @@ def source_of(name: str) -> Source | None:
     return wanted["corpus"], wanted["lang"], wanted["split"]
 
 
+@cache
+def answer_language(name: str) -> str | None:
+    """Short code of the language a task's answers are expected in: the target of a translation, the context of a cross-lingual question.
+
+    None for tasks that are not xlift's.
+    """
+    source = source_of(name) if exists(name) else None
+    if source is None:
+        return None
+    corpus, lang, _ = source
+    if corpus in ("flores", "mlqa") and "-" in lang:
+        first, second = lang.split("-")
+        return find(second if corpus == "flores" else first).code
+    return find(lang).code
+
+
 def sources(names: Iterable[str]) -> list[Source]:
     """What the tasks read, each once."""
     found = (source_of(name) for name in names)

@@ -1,5 +1,6 @@
 """Adapters: which are taken, which are refused and why, and what merging leaves."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from xlift.harness.adapters import CONFIG, WEIGHTS, check, merge, resolve
+from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, check, merge, resolve
 from xlift.harness.base_model import Base
 from xlift.harness.base_model import resolve as resolve_base
 from xlift.harness.config import BaseSettings
@@ -54,6 +55,41 @@ def test_the_hash_covers_weights_and_configuration(folder: Path) -> None:
     before = resolve(folder).sha256
     edit(folder / CONFIG, lora_alpha=16)
     assert resolve(folder).sha256 != before
+
+
+PROFILE = {"header": {"es": "[ES]"}}
+
+
+def test_a_profile_is_part_of_the_hash(folder: Path) -> None:
+    plain = resolve(folder)
+    parts = (folder / WEIGHTS).read_bytes() + (folder / CONFIG).read_bytes()
+    assert plain.sha256 == hashlib.sha256(parts).hexdigest() and plain.profile is None
+    hashes = {plain.sha256}
+    for profile in (None, PROFILE, {**PROFILE, "token_factor": 2}):
+        (folder / CARD).write_text(json.dumps({"profile": profile, "fit": {}}))
+        found = resolve(folder)
+        hashes.add(found.sha256)
+        assert (found.profile is None) == (profile is None) and found.has_weights
+    assert len(hashes) == 3
+    (folder / CARD).write_text(json.dumps({"profile": {**PROFILE, "token_factor": 2.0, "without_header": "empty"}}))
+    assert resolve(folder).sha256 == found.sha256, "a default that is written out is no other profile"
+    (folder / CARD).write_text(json.dumps({"profile": {"headers": {}}}))
+    assert f"{CARD}: profile: unknown key 'headers'; did you mean 'header'" in refusal(lambda: resolve(folder))
+
+
+def test_a_profile_alone_is_an_adapter(tmp_path: Path, tiny: Base) -> None:
+    (tmp_path / CARD).write_text(json.dumps({"profile": PROFILE}))
+    adapter = resolve(tmp_path)
+    assert (adapter.peft_type, adapter.has_weights, adapter.base_sha256) == ("PROFILE", False, None)
+    check(adapter, tiny)
+    edit(tmp_path / CARD, base={"name": "tiny", "sha256": tiny.sha256})
+    check(resolve(tmp_path), tiny)
+    edit(tmp_path / CARD, base={"name": "other", "sha256": "0" * 64})
+    assert "another base" in refusal(lambda: check(resolve(tmp_path), tiny))
+    edit(tmp_path / CARD, profile={"token_factor": 2})
+    assert "nor a profile that changes anything" in refusal(lambda: resolve(tmp_path))
+    edit(tmp_path / CARD, profile=None)
+    assert f"no {CONFIG}" in refusal(lambda: resolve(tmp_path))
 
 
 def test_missing_and_broken_files(folder: Path, tmp_path: Path) -> None:

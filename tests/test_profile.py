@@ -1,0 +1,305 @@
+"""Inference profiles: what they do to a prompt and an answer, what lm-eval then scores, and how they travel with an adapter."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+
+from xlift.harness.adapters import resolve
+from xlift.harness.base_model import Base
+from xlift.harness.config import EngineSettings
+from xlift.harness.engine import USAGE, Engine, load
+from xlift.harness.lm import EngineLM
+from xlift.harness.profile import InferenceProfile, read_profile
+from xlift.harness.rows import Answer, Sampling, UserError, ask
+from xlift.tasks import index
+
+PLUG = InferenceProfile(system={"es": "English, then Spanish."}, header={"es": "[ES]"}, token_factor=3, stops=())
+SPANISH = "¿Cuál es la capital de Francia y cuántos habitantes tiene hoy?"
+GREEDY = {"until": ["\n"], "max_gen_toks": 10, "do_sample": False}
+
+
+def refusal(act: Callable[[], Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_turns_are_asked_in_its_own_words() -> None:
+    profile = InferenceProfile(system={"es": "S"}, prompt={"es": "{a} {prompt}!", "de": "<{prompt}>"})
+    assert profile.ask(ask("¿{prompt}?", system="old"), "es") == ask("{a} ¿{prompt}?!", system="S")
+    assert profile.ask(ask("was", system="old"), "de") == ask("<was>", system="old")
+    assert profile.ask(ask("quoi", system="old"), "fr") == ask("quoi", system="old")
+    shot = (*ask("one"), {"role": "assistant", "content": "1"}, {"role": "user", "content": "two"})
+    assert [turn["content"] for turn in profile.ask(shot, "de")] == ["one", "1", "<two>"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens", "stop"),
+    [({}, 10, ("\n",)), ({"token_factor": 1.1}, 11, ("\n",)), ({"token_factor": 1.25}, 13, ("\n",)), ({"min_tokens": 64}, 64, ("\n",)),
+     ({"token_factor": 3, "min_tokens": 20, "stops": ()}, 30, ()), ({"stops": ("END",)}, 10, ("END",))],
+)  # fmt: skip
+def test_allowance_and_stops(changes: dict[str, Any], tokens: int, stop: tuple[str, ...]) -> None:
+    sampled = InferenceProfile(**changes).sample(Sampling(max_tokens=10, stop=("\n",), temperature=0.5))
+    assert sampled == Sampling(max_tokens=tokens, stop=stop, temperature=0.5)
+
+
+def test_extraction_takes_what_follows_the_first_header() -> None:
+    assert PLUG.extract("Paris.\n[ES]\nParís. [ES] otra vez ", "es") == "París. [ES] otra vez"
+    assert PLUG.extract("Paris.", "es") is None
+    assert PLUG.extract("Paris.\n[ES]", "es") == ""
+    assert PLUG.extract("Paris.", "de") == "Paris."
+
+
+@given(st.text(), st.text())
+def test_nothing_before_the_header_is_scored(before: str, after: str) -> None:
+    found = PLUG.extract(before.replace("[", "") + "[ES]" + after, "es")
+    assert found == after.strip()
+
+
+def test_which_items_it_covers() -> None:
+    profile = InferenceProfile(tasks=("xlift_flores", "xlift_mgsm"), prompt={"es": "{prompt}"})
+    assert profile.covers("xlift_flores_eng_Latn_spa_Latn", "es")
+    assert not profile.covers("xlift_flores_spa_Latn_eng_Latn", "en") and not profile.covers("xlift_xquad_es", "es")
+    assert PLUG.covers("anything", "es") and not InferenceProfile(token_factor=2).covers("anything", "es")
+
+
+@pytest.mark.parametrize(
+    ("card", "says"),
+    [
+        ({"hedaer": {}}, "unknown key 'hedaer'; did you mean 'header'"),
+        ({"header": {"es": " "}}, "text for 'es' is empty"),
+        ({"system": {"esp": "x"}}, "unknown language 'esp'"),
+        ({"system": {"spa_Latn": "x"}}, "write 'es' for 'spa_Latn'"),
+        ({"prompt": {"es": "no place for it"}}, "must hold {prompt} once, it does 0 times"),
+        ({"token_factor": 0.5}, "token_factor"),
+        (["a"], "a mapping is wanted"),
+    ],
+)
+def test_a_profile_that_does_not_validate(card: Any, says: str) -> None:
+    said = refusal(lambda: read_profile({"profile": card}, "adapter/xlift.json"))
+    assert says in said and said.startswith("adapter/xlift.json")
+    assert read_profile({"profile": None}, "") is None and read_profile({}, "") is None
+
+
+@pytest.mark.parametrize(
+    ("task", "lang"),
+    [("xlift_mgsm_direct_bn", "bn"), ("xlift_flores_eng_Latn_spa_Latn", "es"), ("xlift_flores_deu_Latn_zho_Hant", "zh-Hant"),
+     ("xlift_mlqa_en_es", "en"), ("xlift_mlqa_de", "de"), ("hellaswag", None), ("xlift_mine", None)],
+)  # fmt: skip
+def test_the_language_a_task_is_answered_in(task: str, lang: str | None) -> None:
+    assert index.answer_language(task) == lang
+
+
+class Scripted:
+    """An engine that says what it is told to, renders chats as JSON, and has the room it is told to have."""
+
+    def __init__(self, profile: InferenceProfile | None, *answers: str, room: Sequence[int] = ()) -> None:
+        self.profile, self.answers, self.room = profile, answers, room
+        self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
+        self.asked: list[tuple[Any, Sampling]] = []
+
+    def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
+        return json.dumps([list(chat), add_generation_prompt], ensure_ascii=False)
+
+    def measure_room(self, prompts: Sequence[str]) -> list[int]:
+        return list(self.room) or [1000] * len(prompts)
+
+    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+        self.asked = list(zip(map(json.loads, prompts), samplings, strict=True))
+        return [Answer(text, 1, True) for text in self.answers]
+
+
+class Likely(LM):  # type: ignore[misc]
+    """What a backend's own model does."""
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        return [(-1.0, True) for _ in requests]
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        return [-1.0 for _ in requests]
+
+    def generate_until(self, requests: Any) -> list[str]:
+        raise AssertionError("not through the engine")
+
+
+class Lm(EngineLM, Likely): ...
+
+
+def ask_lm(engine: Any, *requests: tuple[str, list[dict[str, str]]], opens: bool = True) -> tuple[Any, list[Instance]]:
+    lm = Lm(engine)
+    made = [
+        Instance("generate_until", {}, (lm.apply_chat_template(turns, opens), dict(GREEDY)), 0, (task, number, 1))
+        for number, (task, turns) in enumerate(requests)
+    ]
+    return lm, made
+
+
+def user(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def test_only_items_in_its_languages_are_touched() -> None:
+    engine = Scripted(PLUG, "Paris [ES] París", "Paris [ES] Paris", "no header", "[ES] identificado")
+    lm, requests = ask_lm(
+        engine,
+        ("xlift_xquad_es", user("¿Capital?")), ("xlift_xquad_en", user("Capital?")),
+        ("xlift_mgsm_cot_es", user("¿2?")), ("other", user(SPANISH)),
+    )  # fmt: skip
+    assert lm.generate_until(requests) == ["París", "Paris [ES] Paris", "", "identificado"]
+    system = {"role": "system", "content": "English, then Spanish."}
+    assert [turns for (turns, _), _ in engine.asked] == [
+        [system, *user("¿Capital?")], user("Capital?"), [system, *user("¿2?")], [system, *user(SPANISH)],
+    ]  # fmt: skip
+    assert [(sampling.max_tokens, sampling.stop) for _, sampling in engine.asked] == [(30, ()), (10, ("\n",)), (30, ()), (30, ())]
+    assert engine.usage["header_missing"] == 1 and engine.usage["short_allowances"] == 0
+    assert lm.take_whole_answers() == [
+        {"task": "xlift_xquad_es", "doc_id": 0, "lang": "es", "answer": "Paris [ES] París", "header": True},
+        {"task": "xlift_mgsm_cot_es", "doc_id": 2, "lang": "es", "answer": "no header", "header": False},
+        {"task": "other", "doc_id": 3, "lang": "es", "answer": "[ES] identificado", "header": True},
+    ]
+    assert lm.take_whole_answers() == []
+
+
+def test_an_answer_without_its_header_may_count_whole() -> None:
+    engine = Scripted(PLUG.model_copy(update={"without_header": "whole"}), "no header")
+    lm, requests = ask_lm(engine, ("xlift_xquad_es", user("¿Capital?")))
+    assert lm.generate_until(requests) == ["no header"]
+    assert engine.usage["header_missing"] == 1
+
+
+def test_an_allowance_stays_within_the_engines_length() -> None:
+    engine = Scripted(PLUG, *["[ES] a"] * 4, room=[40, 25, -50, 5])
+    lm, requests = ask_lm(engine, *[("xlift_xquad_es", user("a"))] * 3, ("xlift_xquad_en", user("a")))
+    lm.generate_until(requests)
+    # 30 asked for; never below the task's own 10, for which the engine cuts prompts as it does without a profile
+    assert [sampling.max_tokens for _, sampling in engine.asked] == [30, 25, 10, 10]
+    assert engine.usage["short_allowances"] == 2
+
+
+def test_a_prompt_that_did_not_come_from_the_template_is_refused() -> None:
+    engine = Scripted(PLUG, "x")
+    plain = json.dumps("plain")
+    lm, requests = ask_lm(engine, ("xlift_xquad_es", user("a")))
+    raw = Instance("generate_until", {}, (plain, dict(GREEDY)), 0, ("xlift_xquad_es", 0, 1))
+    assert "give --apply_chat_template" in refusal(lambda: lm.generate_until([raw]))
+    english = Instance("generate_until", {}, (plain, dict(GREEDY)), 0, ("xlift_xquad_en", 0, 1))
+    assert lm.generate_until([english]) == ["x"], "no language of the profile, so nothing to refuse"
+    engine.profile = InferenceProfile(prompt={"es": "{prompt}"})
+    lm.apply_chat_template(user("b"))
+    assert "leave --cache_requests out" in refusal(lambda: lm.generate_until(requests)), "turns of another profile's run are forgotten"
+
+
+def test_a_begun_answer_goes_with_a_profile_that_waits_for_no_header() -> None:
+    begun = [*user("¿Capital?"), {"role": "assistant", "content": "La capital es"}]
+    engine = Scripted(InferenceProfile(prompt={"es": "<{prompt}>"}), "París")
+    lm, requests = ask_lm(engine, ("xlift_xquad_es", begun), opens=False)
+    assert lm.generate_until(requests) == ["París"]
+    assert engine.asked[0][0] == [[*user("<¿Capital?>"), begun[1]], False]
+    lm, requests = ask_lm(Scripted(PLUG, "París"), ("xlift_xquad_es", begun), opens=False)
+    assert "begins the answer itself ('La capital es')" in refusal(lambda: lm.generate_until(requests))
+
+
+def test_likelihoods_are_refused_where_it_has_a_say() -> None:
+    lm, _ = ask_lm(Scripted(PLUG))
+    english = Instance("loglikelihood", {}, ("The capital of France is a large city called", " Paris"), 0, ("choices_en", 0, 1))
+    spanish = Instance("loglikelihood", {}, (SPANISH, " París"), 0, ("choices_es", 0, 1))
+    assert lm.loglikelihood([english]) == [(-1.0, True)] and lm.loglikelihood_rolling([english]) == [-1.0]
+    for score in (lm.loglikelihood, lm.loglikelihood_rolling):
+        said = refusal(lambda score=score: score([spanish]))  # type: ignore[misc]
+        assert "choices_es is scored by likelihood, and the adapter's profile for 'es' needs" in said
+
+
+@pytest.fixture
+def prompting(tiny: Base, tmp_path: Path) -> Callable[[InferenceProfile], Path]:
+    """Write a folder that holds a profile alone."""
+
+    def write(profile: InferenceProfile) -> Path:
+        card = {"base": {"name": "tiny", "sha256": tiny.sha256}, "profile": profile.model_dump(mode="json")}
+        (tmp_path / "xlift.json").write_text(json.dumps(card), encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def hf(tiny: Base) -> Iterator[Engine]:
+    with load(tiny, EngineSettings(backend="hf", dtype="float32")) as running:
+        yield running
+
+
+def test_a_profile_alone_leaves_the_weights_of_the_base(
+    hf: Engine,
+    tiny: Base,
+    prompting: Callable[[InferenceProfile], Path],
+    make_adapter: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def say() -> str:
+        return hf.generate([ask("hi")], Sampling(max_tokens=16))[0].text
+
+    before, trained = say(), resolve(make_adapter(tiny, scale=0.5))
+    hf.swap(trained)
+    assert hf.profile is None and say() != before
+    hf.swap(resolve(prompting(PLUG)))
+    assert hf.profile == PLUG and say() == before
+    monkeypatch.setattr(type(hf), "_load_weights", lambda *_: pytest.fail("the base's weights are current already"))
+    hf.swap(None)
+    assert hf.profile is None and say() == before
+
+
+QUESTIONS = (SPANISH, "¿Quién escribió la novela sobre el caballero de la Mancha?", "What is the name of the highest mountain on Earth?")
+
+
+def evaluate(answers: Sequence[str], model: Any, model_args: Any = None) -> Any:
+    from datasets import Dataset
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    rows = [{"question": question, "answer": answer} for question, answer in zip(QUESTIONS, answers, strict=True)]
+    task = {
+        "task": "quiz",
+        "output_type": "generate_until",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "{{answer}}",
+        "generation_kwargs": {"until": [], "max_gen_toks": 8, "do_sample": False},
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "test_split": "test",
+        "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
+    }
+    return simple_evaluate(
+        model=model, model_args=model_args, tasks=[task], task_manager=TaskManager(include_defaults=False), apply_chat_template=True,
+        bootstrap_iters=0,
+    )  # fmt: skip
+
+
+def test_lm_eval_scores_the_extracted_part_alone(hf: Engine, tiny: Base, prompting: Callable[[InferenceProfile], Path]) -> None:
+    profile = InferenceProfile(system={"es": "Sé breve."}, prompt={"es": "Tarea: {prompt}"}, token_factor=3)
+    hf.swap(None)
+    chats = [profile.ask(ask(question), "es") for question in QUESTIONS[:2]]
+    first, second = (answer.text for answer in hf.generate(chats, Sampling(max_tokens=24)))
+    [english] = hf.generate([ask(QUESTIONS[2])], Sampling(max_tokens=8))
+    header = first[3:6]
+    assert header.strip() and header not in second, "what the random model says"
+    folder = prompting(profile.model_copy(update={"header": {"es": header}}))
+    expected = [first.partition(header)[2].strip(), "", english.text]
+
+    hf.swap(resolve(folder))
+    missing = hf.usage["header_missing"]
+    results = evaluate(expected, hf.lm())
+    assert results["results"]["quiz"]["exact_match,none"] == 1.0
+    assert [sample["resps"] for sample in results["samples"]["quiz"]] == [[[text]] for text in expected]
+    assert hf.usage["header_missing"] == missing + 1
+    assert [said["answer"] for said in hf.lm().take_whole_answers()] == [first, second]
+    hf.swap(None)
+
+    plain = evaluate(expected, "xlift", {"base": str(tiny.folder), "adapter": str(folder), "backend": "hf", "dtype": "float32"})
+    assert plain["results"]["quiz"] == results["results"]["quiz"]
+    assert [sample["resps"] for sample in plain["samples"]["quiz"]] == [sample["resps"] for sample in results["samples"]["quiz"]]
