@@ -8,9 +8,13 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import regex
+from pydantic import Field, field_validator
+
+from xlift.harness.config import Section
+from xlift.harness.rows import LeakError, UserError
 
 if TYPE_CHECKING:
     from xlift.harness.plugin import Context
@@ -26,6 +30,74 @@ _RUN = regex.compile(rf"(?P<word>{_SPACED}+(?:['’\-]{_SPACED}+)*)|(?P<unspaced
 _LETTER = regex.compile(r"\p{L}")
 _LONGEST = 8
 """Characters of the longest word looked for in a script without spaces."""
+
+
+class SwitchOptions(Section):
+    """What of a question and its answer is code-switched, and by which dictionary."""
+
+    code_switch: Literal["question", "answer", "both", "off"]
+    """Where words of the other language are put in; switched answers teach the model to mix."""
+    dictionary: Literal["lexicon", "alignment"]
+    """A published lexicon, or one aligned from the translated pairs at hand (for scripts with spaces)."""
+    lexicon_corpus: str
+    code_switch_rows: float = Field(ge=0, le=1)
+    """Share of the rows that are switched."""
+    code_switch_rate: float = Field(ge=0, le=1)
+    """Share of the words of such a row that are."""
+
+    @field_validator("code_switch", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        return "off" if value is False else value  # YAML reads off as false
+
+
+class CodeSwitcher:
+    """Switches words between the pivot and the other languages of a run, in a share of the rows, and counts what it does.
+
+    Raises UserError where a language has no lexicon.
+    """
+
+    def __init__(self, ctx: Context, options: SwitchOptions) -> None:
+        self._options, self._pivot, self._rng = options, ctx.pivot, ctx.rng
+        self._lexicons: dict[tuple[str, str], Lexicon] = {}
+        self.counts: Counter[str] = Counter()
+        if options.code_switch != "off" and options.dictionary == "lexicon":
+            for lang in ctx.languages:
+                try:
+                    lexicon = read_lexicon(ctx, options.lexicon_corpus, ctx.pivot, lang)
+                except LeakError:
+                    raise
+                except UserError as error:
+                    raise UserError(f"no lexicon for {lang!r}: set dictionary to alignment, or code_switch to off ({error})") from None
+                self._keep(lang, lexicon, "set dictionary to alignment")
+
+    def learn(self, lang: str, pairs: Iterable[tuple[str, str]]) -> None:
+        """Align a dictionary from texts in the pivot with their translations, where that is the dictionary to be used."""
+        if self._options.code_switch != "off" and self._options.dictionary == "alignment":
+            self._keep(lang, align_words(pairs), "set dictionary to lexicon")
+
+    def switch(self, question: str, answer: str, question_lang: str, answer_lang: str, lang: str) -> tuple[str, str]:
+        """The row's two texts, switched if the row is among those chosen; ``lang`` is what pivot text mixes with."""
+        if self._options.code_switch == "off" or self._rng.random() >= self._options.code_switch_rows:
+            return question, answer
+        before = self.counts["words"]
+        if self._options.code_switch in ("question", "both"):
+            question = self._switch_text(question, question_lang, lang)
+        if self._options.code_switch in ("answer", "both"):
+            answer = self._switch_text(answer, answer_lang, lang)
+        self.counts["rows" if self.counts["words"] > before else "rows without a known word"] += 1
+        return question, answer
+
+    def _switch_text(self, text: str, spoken: str, lang: str) -> str:
+        lexicon = self._lexicons[spoken, lang if spoken == self._pivot else self._pivot]
+        switched, count = switch_words(text, lexicon, self._options.code_switch_rate, self._rng)
+        self.counts["words"] += count
+        return switched
+
+    def _keep(self, lang: str, lexicon: Lexicon, remedy: str) -> None:
+        if not lexicon:
+            raise UserError(f"no word pairs to switch between {self._pivot!r} and {lang!r}: {remedy}, or code_switch to off")
+        self._lexicons[self._pivot, lang], self._lexicons[lang, self._pivot] = lexicon, turn_lexicon(lexicon)
 
 
 def find_words(text: str) -> list[str]:
@@ -54,7 +126,7 @@ def switch_words(text: str, lexicon: Lexicon, rate: float, rng: random.Random) -
 def find_terms(source: str, target: str, lexicon: Lexicon) -> list[tuple[str, str]]:
     """Words of the source with a one-word translation that the target has too, both as they stand there, in the order of the source."""
     there = {_fold(word): word for word in find_words(target)}
-    terms = {}
+    terms: dict[str, tuple[str, str]] = {}
     for span in _find_spans(source, lexicon):
         word = source[slice(*span)]
         for other in _look_up(word, lexicon):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import regex
 
 from xlift.harness.languages import find
+from xlift.harness.rows import Answer
 
 if TYPE_CHECKING:
     from xlift.harness.plugin import Context
@@ -52,12 +53,21 @@ def find_foreign(ctx: Context, texts: Sequence[str], lang: str) -> list[bool]:
     return [code != "und" and (code in others or find(code).script.replace("Hant", "Hans") != script) for code in found]
 
 
+def find_flaw(answer: Answer) -> str | None:
+    """Why a model's answer is no good by itself; None where it may be."""
+    if not answer.text.strip():
+        return "empty answer"
+    if not answer.finished:
+        return "cut off"
+    return "repetitive" if is_repetitive(answer.text) else None
+
+
 def is_repetitive(text: str, times: int = 5, width: int = 3) -> bool:
     """Whether a text goes round in circles: a line ``times`` over, or its last ``width`` words (or 12 characters) that often in a row."""
     lines = Counter(line.strip() for line in text.splitlines() if line.strip())
     if lines and max(lines.values()) >= times:
         return True
-    words: Sequence[str] = text.split()
+    words = text.split()
     for unit in range(1, width + 1):
         tail = words[-unit * times :]
         if len(tail) == unit * times and tail == tail[:unit] * times:
@@ -70,3 +80,9 @@ def measure_overlap(one: str, other: str) -> float:
     words, others = (Counter(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|\w+", text.casefold())) for text in (one, other))
     shared = (words & others).total()
     return 2 * shared / (words.total() + others.total()) if shared else 0.0
+
+
+def list_reasons(where: str, drops: Mapping[str, int]) -> str:
+    """The tail of an error message: why a part lost its rows, the main reasons first; nothing where it lost none."""
+    found = Counter({key.removeprefix(f"{where}: "): count for key, count in drops.items() if key.startswith(f"{where}: ")})
+    return f" (left out: {', '.join(f'{reason} {count}' for reason, count in found.most_common(3))})" if found else ""

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import regex
 
-from xlift.harness.filters import find_fault, find_foreign, find_misalignment, find_mistranslation
+from xlift.harness.filters import find_fault, find_misalignment, list_reasons
 from xlift.harness.languages import find
 from xlift.harness.rows import Chat, Example, UserError, ask
 
@@ -48,7 +46,6 @@ CONTINUATIONS = (
     "Here is the beginning of a sentence in {language}. Write the rest of it.\n\n{text}",
     "Complete the following in {language}.\n{text}",
 )
-ANSWER_IN = ("Answer in {language}.", "Please reply in {language}.", "Write the answer in {language}.", "Respond in {language} only.")
 
 UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 """Scripts without spaces between words."""
@@ -71,15 +68,6 @@ class Pair:
     id: str
     source: str
     target: str
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A question, and its answer where one is known; empty where not."""
-
-    id: str
-    question: str
-    answer: str = ""
 
 
 def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[Mapping[str, Any]]:
@@ -111,54 +99,6 @@ def read_pairs(ctx: Context, corpus: str, source: str, target: str) -> Iterator[
             yield Pair(f"{source}-{row['id']}", known[str(row["en"])], str(row["text"]))
     if not found:
         raise UserError(f"{corpus}: {source!r} and {target!r} share no English sentence, so there are no pairs between them")
-
-
-def read_prompts(
-    ctx: Context, lang: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int, answered: bool = False
-) -> Iterator[Prompt]:
-    """Questions of a corpus of instructions (``instruction``, ``output``) or of problems (``question``, ``answer``), each id once.
-
-    GSM8K's calculator marks are taken out of answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
-    """
-    seen: set[str] = set()
-    for row in shuffle_rows(ctx, corpus, lang):
-        if "instruction" in row:
-            prompt = Prompt(str(row["id"]), str(row["instruction"] or ""), str(row.get("output") or ""))
-        elif "question" in row and "context" not in row:
-            prompt = Prompt(str(row["id"]), str(row["question"] or ""), _read_solution(str(row.get("answer") or "")))
-        else:
-            raise UserError(
-                f"{corpus}: has no prompts (its columns are {', '.join(row)}); name a corpus such as alpaca, alpagasus or gsm8k"
-            )
-        reason = find_fault(prompt.question, prompt.answer if answered else "-", max_characters)
-        if prompt.id in seen:
-            reason = "duplicate id"
-        elif answered and not prompt.answer.strip():
-            reason = "no answer"
-        if reason:
-            drops[f"{where}: {reason}"] += 1
-            continue
-        seen.add(prompt.id)
-        yield prompt
-
-
-def read_prompt_pairs(
-    ctx: Context, source: str, target: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int
-) -> Iterator[Pair]:
-    """The same prompt in two languages, joined by id, in random order. Raises UserError where the languages share no id."""
-    read = partial(read_prompts, ctx, corpus=corpus, where=where, max_characters=max_characters)
-    known = {prompt.id: prompt.question for prompt in read(target, Counter[str]())}
-    found = False
-    for prompt in read(source, drops):
-        if prompt.id in known:
-            found = True
-            yield Pair(prompt.id, prompt.question, known[prompt.id])
-        else:
-            drops[f"{where}: not in both languages"] += 1
-    if not found:
-        raise UserError(
-            f"{corpus}: {source!r} and {target!r} share no prompt; name a corpus with one id in all languages, such as gsm8k or alpagasus"
-        )
 
 
 def read_translations(
@@ -218,15 +158,6 @@ def cut_text(text: str, lang: str, rng: random.Random) -> tuple[str, str] | None
     return "".join(pieces[:at]).strip(), "".join(pieces[at:]).strip()
 
 
-def read_instructions(
-    ctx: Context, lang: str, drops: Counter[str], *, corpus: str, kind: str, max_characters: int
-) -> Iterator[Example]:  # fmt: skip
-    """Instructions, or problems, with their published answers."""
-    where = f"{lang}/{kind}"
-    for prompt in read_prompts(ctx, lang, drops, corpus=corpus, where=where, max_characters=max_characters, answered=True):
-        yield Example(ask(prompt.question), prompt.answer, lang, f"{kind}-{lang}-{prompt.id}", kind)
-
-
 def ask_translation(number: int, source: str, target: str, text: str) -> Chat:
     """A request to translate; ``number`` chooses the wording."""
     wording = REQUESTS[number % len(REQUESTS)]
@@ -268,67 +199,3 @@ def take(rows: Iterable[N], count: int, where: str, drops: Counter[str]) -> list
     if len(taken) < count:
         drops[f"{where}: corpus too small"] += count - len(taken)
     return list(taken.values())
-
-
-def list_reasons(where: str, drops: Mapping[str, int]) -> str:
-    """The tail of an error message: why a part lost its rows, the main reasons first; nothing where it lost none."""
-    found = Counter({key.removeprefix(f"{where}: "): count for key, count in drops.items() if key.startswith(f"{where}: ")})
-    return f" (left out: {', '.join(f'{reason} {count}' for reason, count in found.most_common(3))})" if found else ""
-
-
-def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]], list[U]]) -> list[U]:
-    """What ``keep`` leaves of the items, ``count`` or more where there are enough, asked for in at most two goes.
-
-    The first go takes ``spare`` times as many as are needed, the second what the first one's loss says is lacking, but no more than
-    four times that; where the first left nothing there is no second.
-    """
-    first = list(islice(items, math.ceil(count * spare)))
-    kept = keep(first) if first else []
-    if kept and len(kept) < count:
-        share = max(len(kept) / len(first), 0.25)
-        more = list(islice(items, math.ceil((count - len(kept)) * spare / share)))
-        kept = [*kept, *(keep(more) if more else [])]
-    return kept
-
-
-def translate_prompts(
-    ctx: Context, prompts: Iterable[Prompt], target: str, count: int, drops: Counter[str],
-    *, where: str, spare: float, max_length_ratio: float, parts: Sequence[Literal["question", "answer"]] = ("question", "answer"),
-) -> list[tuple[Prompt, Prompt]]:  # fmt: skip
-    """``count`` prompts, fewer where too many fail, each with its translation from the pivot; a part that is not asked for is empty in it.
-
-    A prompt is lost where the translator gave nothing, gave the text back or answered in another language, or lengths are too far apart.
-    Raises UserError where all are lost.
-    """
-
-    def keep(batch: list[Prompt]) -> list[tuple[Prompt, Prompt]]:
-        columns = {part: ctx.translate([getattr(prompt, part) for prompt in batch], ctx.pivot, target) for part in parts}
-        foreign = {part: find_foreign(ctx, [text or "" for text in texts], target) for part, texts in columns.items()}
-        kept = []
-        for number, prompt in enumerate(batch):
-            texts = {part: column[number] or "" for part, column in columns.items()}
-            reasons = [find_mistranslation(getattr(prompt, part), text, max_length_ratio) for part, text in texts.items()]
-            reasons += ["wrong language" for part in parts if foreign[part][number]]
-            if reason := next(filter(None, reasons), None):
-                drops[f"{where}: {reason}"] += 1
-            else:
-                kept.append((prompt, Prompt(prompt.id, texts.get("question", ""), texts.get("answer", ""))))
-        return kept
-
-    found = fill(iter(prompts), count, spare, keep)[:count]
-    if not found:
-        raise UserError(
-            f"{where}: no translation from {ctx.pivot!r} to {target!r} can be used{list_reasons(where, drops)}; name another translator"
-        )
-    return found
-
-
-def request_language(number: int, question: str, lang: str) -> str:
-    """The question with the language of the answer named below it; ``number`` chooses the wording."""
-    return f"{question}\n\n{ANSWER_IN[number % len(ANSWER_IN)].format(language=find(lang).name)}"
-
-
-def _read_solution(text: str) -> str:
-    """A GSM8K solution as one would write it: the marks teach a notation that no benchmark asks for."""
-    plain = regex.sub(r"<<[^<>]*>>", "", text).strip()
-    return regex.sub(r"\n?#### *(\S[^\n]*)$", lambda found: f"\nThe answer is {found[1].strip()}.", plain).strip()

@@ -18,42 +18,54 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import yaml
 
-from xlift.harness.code_switch import Lexicon, align_words, find_terms, find_words, read_lexicon, switch_words, turn_lexicon
+from xlift.harness.code_switch import (
+    CodeSwitcher,
+    Lexicon,
+    SwitchOptions,
+    align_words,
+    find_terms,
+    find_words,
+    read_lexicon,
+    switch_words,
+    turn_lexicon,
+)
 from xlift.harness.config import Section, build
-from xlift.harness.filters import find_fault, find_foreign, find_misalignment, is_repetitive, measure_overlap
+from xlift.harness.filters import find_fault, find_flaw, find_foreign, find_misalignment, is_repetitive, list_reasons, measure_overlap
 from xlift.harness.imbalance import PairOptions, Pairs, make_pairs
 from xlift.harness.languages import Language, find
 from xlift.harness.parts import (
     Direction,
     Pair,
-    Prompt,
     ask_translation,
     build_completions,
     build_translations,
-    fill,
-    list_reasons,
-    read_instructions,
     read_pairs,
-    read_prompt_pairs,
-    read_prompts,
     read_translations,
-    request_language,
     shuffle_rows,
     split_budget,
     take,
-    translate_prompts,
 )
 from xlift.harness.profile import InferenceProfile
+from xlift.harness.prompts import (
+    Prompt,
+    answer_prompts,
+    fill,
+    read_instructions,
+    read_prompt_pairs,
+    read_prompts,
+    request_language,
+    translate_prompts,
+)
 from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Preference, Sampling, UserError, ask, name_nearest
 
 __all__ = [
-    "Answer", "Chat", "Context", "Direction", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Lexicon", "Message",
-    "Method", "Options", "Pair", "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Sampling", "Sft", "UserError", "align_words",
-    "ask", "ask_translation", "build_completions", "build_translations", "describe", "fill", "find", "find_fault", "find_foreign",
-    "find_method", "find_misalignment", "find_terms", "find_words", "is_repetitive", "list_reasons", "load", "make_pairs",
-    "measure_overlap", "names", "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts",
-    "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words", "take", "translate_prompts",
-    "turn_lexicon",
+    "Answer", "Chat", "CodeSwitcher", "Context", "Direction", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Lexicon",
+    "Message", "Method", "Options", "Pair", "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Sampling", "Sft", "SwitchOptions",
+    "UserError", "align_words", "answer_prompts", "ask", "ask_translation", "build_completions", "build_translations", "describe", "fill",
+    "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_terms", "find_words", "is_repetitive",
+    "list_reasons", "load", "make_pairs", "measure_overlap", "names", "read_instructions", "read_lexicon", "read_pairs",
+    "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words", "take",
+    "translate_prompts", "turn_lexicon",
 ]  # fmt: skip
 
 

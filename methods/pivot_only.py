@@ -1,0 +1,40 @@
+"""Control: pivot-language instructions alone, which shows what fine-tuning does to the target languages by itself.
+
+Source: the pivot-only row of PLUG's and SDRRL's comparisons (arXiv:2311.08711, arXiv:2402.12204); here with the budget and the trainer that
+all methods share.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from xlift.harness.plugin import Context, Method, Options, Plan, read_instructions, take
+
+
+class PivotOnlyOptions(Options):
+    """Where the instructions come from."""
+
+    rows: int = Field(ge=1)
+    """Budget in rows where the suite sets none."""
+    instruction_corpus: str
+    max_characters: int = Field(ge=1)
+    """Longer rows are dropped and counted."""
+
+
+class PivotOnly(Method[PivotOnlyOptions]):
+    """Published pivot instructions with their published answers."""
+
+    Options = PivotOnlyOptions
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, drops, kind = self.options, Counter[str](), "instructions"
+        found = read_instructions(
+            ctx, ctx.pivot, drops, corpus=options.instruction_corpus, kind=kind, max_characters=options.max_characters
+        )
+        rows = take(found, ctx.budget or options.rows, f"{ctx.pivot}/{kind}", drops)
+        return Plan(tuple(rows), drops=dict(drops))
+
+
+METHOD = PivotOnly

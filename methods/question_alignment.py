@@ -1,0 +1,82 @@
+"""Question alignment (QAlign): first translate questions into the pivot, then train the task in the pivot, on one adapter.
+
+Source: Zhu et al. 2024 (arXiv:2401.07817), NJUNLP/QAlign; without the second phase Zhang et al. 2024 (arXiv:2405.13816, "spontaneous
+multilingual learners"). The papers train on whole corpora, one run after the other; here both phases share one budget and one adapter.
+QAlign's second phase is MetaMath, 395k rows; ours has GSM8K's own solutions or instructions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from xlift.harness.plugin import (
+    Context,
+    Example,
+    Method,
+    Options,
+    Plan,
+    UserError,
+    build_translations,
+    read_instructions,
+    read_prompt_pairs,
+    split_budget,
+    take,
+)
+
+
+class QuestionAlignmentOptions(Options):
+    """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
+
+    rows: int = Field(ge=1)
+    """Budget in rows where the suite sets none."""
+    question_translation: float = Field(ge=0, le=1)
+    """Phase 1, split evenly over the languages."""
+    task: float = Field(ge=0, le=1)
+    """Phase 2, pivot questions with their answers."""
+    question_corpus: str
+    """A corpus with the same questions in every language, under the same ids."""
+    task_corpus: str
+    max_characters: int = Field(ge=1)
+    """Longer rows are dropped and counted."""
+    max_length_ratio: float = Field(gt=1)
+    """Question pairs further apart in characters are dropped as misaligned."""
+
+
+class QuestionAlignment(Method[QuestionAlignmentOptions]):
+    """Questions put into the pivot, then pivot-language answers."""
+
+    Options = QuestionAlignmentOptions
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, drops = self.options, Counter[str]()
+        if options.task and options.task_corpus.startswith("gsm8k") and ctx.pivot != "en":
+            raise UserError(
+                f"question_alignment: gsm8k has English solutions alone and the pivot is {ctx.pivot!r}; set task to 0 or task_corpus"
+            )
+        shares = {("question_translation", lang): options.question_translation / len(ctx.languages) for lang in ctx.languages}
+        shares["task", ctx.pivot] = options.task
+        rows: list[Example] = []
+        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+            if kind == "task":
+                found = read_instructions(ctx, lang, drops, corpus=options.task_corpus, kind=kind, max_characters=options.max_characters)
+                rows += take(found, count, f"{lang}/{kind}", drops)
+            else:
+                rows += self._translate(ctx, kind, lang, count, drops)
+        ctx.rng.shuffle(rows)
+        present = {row.kind for row in rows}
+        return Plan(tuple(rows), drops=dict(drops), phases=tuple((kind,) for kind in ("question_translation", "task") if kind in present))
+
+    def _translate(self, ctx: Context, kind: str, lang: str, count: int, drops: Counter[str]) -> list[Example]:
+        options, where = self.options, f"{ctx.pivot}/{kind}"
+        pairs = read_prompt_pairs(
+            ctx, lang, ctx.pivot, drops, corpus=options.question_corpus, where=where, max_characters=options.max_characters
+        )
+        found = build_translations(
+            pairs, lang, ctx.pivot, drops, kind=kind, max_characters=options.max_characters, max_length_ratio=options.max_length_ratio
+        )
+        return take(found, count, where, drops)
+
+
+METHOD = QuestionAlignment

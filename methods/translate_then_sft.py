@@ -1,0 +1,85 @@
+"""Control: published pivot instructions and answers, translated into the target languages and trained on as they are.
+
+Source: the translate-then-SFT baseline that SDRRL argues against (Zhang et al. 2024, arXiv:2402.12204): its answers are not the model's own
+and carry the translator's style. We translate with the suite's translator, so that it has the same help as self_distillation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from xlift.harness.plugin import (
+    Context,
+    Example,
+    Method,
+    Options,
+    Plan,
+    ask,
+    read_instructions,
+    read_prompts,
+    split_budget,
+    take,
+    translate_prompts,
+)
+
+
+class TranslateThenSftOptions(Options):
+    """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
+
+    rows: int = Field(ge=1)
+    """Budget in rows where the suite sets none."""
+    pivot_instructions: float = Field(ge=0, le=1)
+    """The same instructions as they are published, beside their translations."""
+    target_instructions: float = Field(ge=0, le=1)
+    """Split evenly over the target languages, which get the same instructions."""
+    instruction_corpus: str
+    max_characters: int = Field(ge=1)
+    """Longer rows are dropped and counted."""
+    max_length_ratio: float = Field(gt=1)
+    """Translations further apart in characters are dropped."""
+    spare: float = Field(ge=1)
+    """How many times as many rows are translated as are needed, since some translations fail."""
+
+
+class TranslateThenSft(Method[TranslateThenSftOptions]):
+    """Translated instructions with translated answers."""
+
+    Options = TranslateThenSftOptions
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, drops = self.options, Counter[str]()
+        shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
+        shares |= {("target_instructions", lang): options.target_instructions / len(ctx.languages) for lang in ctx.languages}
+        rows: list[Example] = []
+        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+            if lang == ctx.pivot:
+                found = read_instructions(
+                    ctx, lang, drops, corpus=options.instruction_corpus, kind=kind, max_characters=options.max_characters
+                )
+                rows += take(found, count, f"{lang}/{kind}", drops)
+            else:
+                rows += self._translate(ctx, kind, lang, count, drops)
+        ctx.rng.shuffle(rows)
+        return Plan(tuple(rows), drops=dict(drops))
+
+    def _translate(self, ctx: Context, kind: str, lang: str, count: int, drops: Counter[str]) -> list[Example]:
+        options, where = self.options, f"{lang}/{kind}"
+        published = read_prompts(
+            ctx,
+            ctx.pivot,
+            drops,
+            corpus=options.instruction_corpus,
+            where=where,
+            max_characters=options.max_characters,
+            answered=True,
+        )
+        pairs = translate_prompts(
+            ctx, published, lang, count, drops, where=where, spare=options.spare, max_length_ratio=options.max_length_ratio
+        )
+        found = (Example(ask(own.question), own.answer, lang, f"{kind}-{lang}-{own.id}", kind) for _, own in pairs)
+        return take(found, count, where, drops)
+
+
+METHOD = TranslateThenSft
