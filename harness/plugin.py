@@ -57,15 +57,16 @@ from xlift.harness.prompts import (
     translate_prompts,
 )
 from xlift.harness.rows import Answer, Chat, Example, LeakError, Message, Preference, Sampling, UserError, ask, name_nearest
+from xlift.harness.scaling import Allocation, ScalingLaw, allocate
 
 __all__ = [
-    "Answer", "Chat", "CodeSwitcher", "Context", "Direction", "Dpo", "Example", "InferenceProfile", "Language", "LeakError", "Lexicon",
-    "Message", "Method", "Options", "Pair", "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Sampling", "Sft", "SwitchOptions",
-    "UserError", "align_words", "answer_prompts", "ask", "ask_translation", "build_completions", "build_translations", "describe", "fill",
-    "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_terms", "find_words", "is_repetitive",
-    "list_reasons", "load", "make_pairs", "measure_overlap", "names", "read_instructions", "read_lexicon", "read_pairs",
-    "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words", "take",
-    "translate_prompts", "turn_lexicon",
+    "Allocation", "Answer", "Chat", "CodeSwitcher", "Context", "Direction", "Dpo", "Example", "InferenceProfile", "Language", "LeakError",
+    "Lexicon", "Message", "Method", "Options", "Pair", "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Sampling", "ScalingLaw",
+    "Sft", "SwitchOptions", "UserError", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions",
+    "build_translations", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment",
+    "find_terms", "find_words", "is_repetitive", "list_reasons", "load", "make_pairs", "measure_overlap", "names", "read_instructions",
+    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows",
+    "split_budget", "switch_words", "take", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip
 
 

@@ -2,18 +2,32 @@
 
 Source: Zhu et al. 2023 (arXiv:2308.04948), NJUNLP/x-LLM. Pivot instructions, the same kind of instructions in the target language and
 translation from the pivot into it, shuffled. The paper concatenates whole corpora; here each part has a share of one budget, so that
-methods stay comparable. MuIT splits the translation rows evenly over the languages.
+methods stay comparable. MuIT splits the translation rows over the languages by a scaling law fitted to pilots (``xlift fit-scaling``),
+or evenly, which is the control and the default.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from xlift.harness.plugin import Context, Example, Method, Options, Plan, read_instructions, read_translations, split_budget, take
+from xlift.harness.plugin import (
+    Context,
+    Example,
+    Method,
+    Options,
+    Plan,
+    ScalingLaw,
+    UserError,
+    allocate,
+    read_instructions,
+    read_translations,
+    split_budget,
+    take,
+)
 
 
 class CrossLingualOptions(Options):
@@ -23,8 +37,12 @@ class CrossLingualOptions(Options):
     """Budget in rows where the suite sets none."""
     pivot_instructions: float = Field(ge=0, le=1)
     target_instructions: float = Field(ge=0, le=1)
-    """Split evenly over the target languages, as is the next."""
+    """Split evenly over the target languages."""
     translation: float = Field(ge=0, le=1)
+    allocation: Literal["uniform", "scaling"]
+    """How the translation rows are split over the target languages: evenly, or where the law foretells the best mean score."""
+    scaling: ScalingLaw | None
+    """The law, with a similarity for every trained language; used by ``allocation: scaling`` alone."""
     direction: Literal["from_pivot", "to_pivot", "both"]
     instruction_corpus: str
     translation_corpus: str
@@ -32,6 +50,14 @@ class CrossLingualOptions(Options):
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
     """Translation pairs further apart in characters are dropped as misaligned."""
+
+    @model_validator(mode="after")
+    def _has_law(self) -> CrossLingualOptions:
+        if self.allocation == "scaling" and self.scaling is None:
+            raise UserError(
+                "method cross_lingual: allocation: scaling needs the law's coefficients in scaling; xlift fit-scaling prints them"
+            )
+        return self
 
 
 class CrossLingual(Method[CrossLingualOptions]):
@@ -46,12 +72,28 @@ class CrossLingual(Method[CrossLingualOptions]):
             shares["target_instructions", lang] = options.target_instructions / len(ctx.languages)
         for lang in ctx.languages:
             shares["translation", lang] = options.translation / len(ctx.languages)
+        counts = split_budget(ctx.budget or options.rows, shares)
+        split, facts = self._split_translations(ctx, counts)
         rows: list[Example] = []
-        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+        for (kind, lang), count in {**counts, **split}.items():
             part = self._translations(ctx, lang, drops) if kind == "translation" else self._instructions(ctx, kind, lang, drops)
             rows += take(part, count, f"{lang}/{kind}", drops)
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops))
+        return Plan(tuple(rows), drops=dict(drops), facts=facts)
+
+    def _split_translations(self, ctx: Context, counts: Mapping[tuple[str, str], int]) -> tuple[dict[tuple[str, str], int], dict[str, Any]]:
+        """The translation rows of each language, and what the manifest says of the split."""
+        uniform = {part: count for part, count in counts.items() if part[0] == "translation"}
+        if self.options.allocation == "uniform" or self.options.scaling is None:
+            return uniform, {"allocation": "uniform", "translation_rows": {lang: count for (_, lang), count in uniform.items()}}
+        found = allocate(self.options.scaling, sum(uniform.values()), ctx.languages)
+        facts = {
+            "allocation": "scaling",
+            "translation_rows": found.rows,
+            "predicted_score": round(found.score, 3),
+            "predicted_score_of_uniform": round(found.uniform_score, 3),
+        }
+        return {("translation", lang): count for lang, count in found.rows.items()}, facts
 
     def _instructions(self, ctx: Context, kind: str, lang: str, drops: Counter[str]) -> Iterator[Example]:
         return read_instructions(
