@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, count
+from itertools import accumulate, count, pairwise
 from math import ceil
 from typing import Any
 
 from xlift.harness.config import TrainSettings
-from xlift.harness.rows import Example, UserError
+from xlift.harness.rows import Example, Preference, UserError, name_nearest
 
 PADDING = 0.05
-"""The most padding that a forward pass may hold, as a share of its tokens."""
+"""The most padding that a batch may hold, as a share of its tokens."""
 
-Step = tuple[tuple[int, ...], ...]
-"""Row numbers of one optimiser step, by forward pass; the longest rows come first."""
+Batch = tuple[int, ...]
+"""Numbers of the sequences that go through the model together; the longest comes first."""
+
+Pass = tuple[Batch, ...]
+"""Batches whose losses go back through the model together, as they are held in memory together."""
+
+Step = tuple[Pass, ...]
+"""All that one optimiser step sees."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row as the model sees it."""
+    """One sequence as the model sees it: a prompt and a response."""
 
     id: str
+    kind: str
     tokens: tuple[int, ...]
     prompt: int
-    """Tokens before the response; all later ones carry loss, the end of the turn included."""
+    """Tokens before the response; all later ones belong to it, the end of the turn included."""
 
     @property
     def response(self) -> int:
@@ -38,15 +47,37 @@ class Encoded:
 class Corpus:
     """The rows that can be trained on, and what the length limit did to the others."""
 
-    rows: tuple[Encoded, ...]
+    sequences: tuple[Encoded, ...]
+    """One for each example; of each preference the chosen one, then the rejected one."""
     cut: int
-    """Rows that lost their end."""
+    """Rows that lost an end."""
     dropped: int
-    """Rows whose prompt alone fills the limit."""
+    """Rows whose prompt alone fills the limit, and pairs that the limit makes equal."""
+    sides: int = 1
+    """Sequences of a row: 2 for preferences."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.sequences) // self.sides
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        return tuple(len(row.tokens) for row in self.rows)
+        """Tokens of each sequence."""
+        return tuple(len(sequence.tokens) for sequence in self.sequences)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Tokens of each row, both sides of a pair counted."""
+        return tuple(sum(self.lengths[number] for number in self.members(row)) for row in range(self.rows))
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Of each row."""
+        return tuple(sequence.kind for sequence in self.sequences[:: self.sides])
+
+    def members(self, row: int) -> range:
+        """Numbers of a row's sequences."""
+        return range(row * self.sides, (row + 1) * self.sides)
 
 
 @dataclass(frozen=True)
@@ -57,92 +88,147 @@ class Course:
     steps: tuple[Step, ...]
 
     @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """Trained in each step."""
+        return tuple(sum(len(batch) for batch in _flatten(step)) // self.corpus.sides for step in self.steps)
+
+    @cached_property
     def tokens(self) -> tuple[int, ...]:
         """Trained after each step, in all, without padding."""
-        return tuple(accumulate(sum(self.corpus.lengths[number] for one in step for number in one) for step in self.steps))
+        return tuple(accumulate(sum(self.corpus.lengths[number] for batch in _flatten(step) for number in batch) for step in self.steps))
 
     @property
     def epochs(self) -> float:
         """Rows gone through, as a multiple of the rows there are."""
-        return sum(len(one) for step in self.steps for one in step) / len(self.corpus.rows)
+        return sum(self.rows) / self.corpus.rows
 
     @property
     def response_tokens(self) -> int:
-        return sum(self.corpus.rows[number].response for step in self.steps for one in step for number in one)
+        return sum(self.corpus.sequences[number].response for step in self.steps for batch in _flatten(step) for number in batch)
 
     @property
     def padding_share(self) -> float:
-        area = sum(len(one) * self.corpus.lengths[one[0]] for step in self.steps for one in step)
-        return 1 - self.tokens[-1] / area
+        return 1 - self.tokens[-1] / sum(_area(_flatten(step), self.corpus.lengths) for step in self.steps)
 
 
-def encode(rows: Sequence[Example], tokenizer: Any, max_length: int) -> Corpus:
+def encode(rows: Sequence[Example | Preference], tokenizer: Any, max_length: int) -> Corpus:
     """Render each chat with the tokenizer's template, and mark where the response begins.
 
     The prompt is tokenised as inference does it, with the opening of the assistant's turn. The response ends with the token that ends the
     turn: what a template writes after that is left out, and where a template ends no turn the tokenizer's end token does.
-    Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, and where no row is left.
+    Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, for a pair without a choice, and where
+    no row is left.
     """
-    texts = [_render(row, tokenizer) for row in rows]
+    if not rows:
+        raise UserError("there are no rows to train on")
+    texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
     prompts = _tokenize(tokenizer, [prompt for prompt, _ in texts])
     wholes = _tokenize(tokenizer, [prompt + response for prompt, response in texts])
     ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    kept, cut = [], 0
-    for row, (_, response), prompt, whole in zip(rows, texts, prompts, wholes, strict=True):
+    found: list[tuple[list[int], int]] = []
+    for (_, response), prompt, whole in zip(texts, prompts, wholes, strict=True):
         # Where a token spans the boundary, the prompt stays as inference will see it.
         tail = whole[len(prompt) :] if whole[: len(prompt)] == prompt else _tokenize(tokenizer, [response])[0]
-        tokens = [*prompt, *_end_turn(tail, ends, tokenizer)]
-        if len(prompt) < max_length:
-            cut += len(tokens) > max_length
-            kept.append(Encoded(row.id, tuple(tokens[:max_length]), len(prompt)))
+        found.append(([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)))
+    kept: list[Encoded] = []
+    cut, sides = 0, len(texts) // len(rows)
+    for number, row in enumerate(rows):
+        own = found[number * sides : (number + 1) * sides]
+        short = [Encoded(row.id, row.kind, tuple(tokens[:max_length]), prompt) for tokens, prompt in own]
+        _require_choice(row, [tokens for tokens, _ in own])
+        if own[0][1] < max_length and len({sequence.tokens for sequence in short}) == sides:
+            cut += any(len(tokens) > max_length for tokens, _ in own)
+            kept += short
     if not kept:
-        raise UserError(f"train.max_length {max_length}: none of {len(rows)} rows can be trained on, all prompts alone are that long")
-    return Corpus(tuple(kept), cut, len(rows) - len(kept))
+        why = "all prompts alone are that long" if sides == 1 else "all prompts alone are that long, or leave no room for a difference"
+        raise UserError(f"train.max_length {max_length}: none of {len(rows)} rows can be trained on, {why}")
+    return Corpus(tuple(kept), cut, len(rows) - len(kept) // sides, sides)
 
 
-def plan(corpus: Corpus, settings: TrainSettings, seed: int) -> Course:
-    """The rows of every optimiser step, the same for the same corpus, settings and seed.
+def plan(corpus: Corpus, settings: TrainSettings, seed: int, phases: Sequence[Sequence[str]] = ()) -> Course:
+    """The rows of every optimiser step, the same for the same corpus, settings, seed and phases.
 
-    Epochs are shuffled one by one and strung together; the last step is the first that reaches the budget (``tokens``, else ``epochs``).
-    What a step holds does not depend on ``micro_batch_tokens``. Raises UserError for a row that fits no step or no forward pass.
+    The budget (``tokens``, else ``epochs``) over ``batch_tokens`` is the number of steps, whatever the rows are. Rows are shuffled epoch
+    by epoch and strung together; a step ends with the row that brings the tokens so far to the step's share of the budget, so trainings of
+    equal budgets differ by less than a row. The budget and the steps are shared out to phases by the tokens of their rows, at least one
+    step to each. What a step holds does not depend on ``micro_batch_tokens``.
+    Raises UserError for a row that fits no step or no forward pass, and for phases that are not those of the rows.
     """
     _refuse_long(corpus, settings)
-    lengths = corpus.lengths
-    budget = settings.tokens or ceil(settings.epochs * sum(lengths))
-    epochs = count() if settings.tokens else range(ceil(settings.epochs))
-    order = (number for epoch in epochs for number in _shuffle(len(lengths), seed, epoch))
-    steps, spent = [], 0
-    for numbers in _fill(order, lengths, int(settings.batch_tokens * (1 - PADDING))):
-        steps.append(split(numbers, lengths, settings.micro_batch_tokens))
-        spent += sum(lengths[number] for number in numbers)
-        if spent >= budget:
-            break
+    groups = _divide(corpus.kinds, phases)
+    shares = list(accumulate(sum(corpus.sizes[row] for row in group) for group in groups))
+    budget = settings.tokens or ceil(settings.epochs * shares[-1])
+    total = max(len(groups), round(budget / settings.batch_tokens))
+    bounds = [Fraction(budget * share, shares[-1]) for share in (0, *shares)]
+    ends = _cut([round(Fraction(total * share, shares[-1])) for share in shares], total)
+    steps: list[Step] = []
+    spent = 0
+    for phase, group in enumerate(groups):
+        taking = ends[phase] - len(steps)
+        goals = [bounds[phase] + (bounds[phase + 1] - bounds[phase]) * step / taking for step in range(1, taking + 1)]
+        for rows in _draw(_shuffle(group, f"{seed}/{phase}"), corpus.sizes, goals, spent):
+            steps.append(arrange(rows, corpus, settings.micro_batch_tokens))
+            spent += sum(corpus.sizes[row] for row in rows)
     return Course(corpus, tuple(steps))
 
 
-def split(numbers: Sequence[int], lengths: Sequence[int], limit: int) -> Step:
-    """Rows of one step into forward passes of at most ``limit`` tokens (rows x width), each with at most 5 % padding."""
-    passes: list[list[int]] = []
+def arrange(rows: Sequence[int], corpus: Corpus, limit: int) -> Step:
+    """Rows of one step into passes of at most ``limit`` tokens (sequences x width), each batch with at most 5 % padding.
+
+    The loss of a pair needs both its sides, so a pass holds whole pairs; in it, each side goes with others of its own length.
+    """
+    lengths = corpus.lengths
+    if corpus.sides == 1:
+        return tuple((batch,) for batch in split(rows, lengths, limit))
+    passes: list[Pass] = []
+    held: list[int] = []
+    for row in sorted(rows, key=lambda row: (sorted(-lengths[number] for number in corpus.members(row)), row)):
+        members = corpus.members(row)
+        grown = split([*held, *members], lengths, limit)
+        if held and _area(grown, lengths) <= limit:
+            passes[-1] = grown
+            held += members
+        else:
+            passes.append(split(members, lengths, limit))
+            held = [*members]
+    return tuple(passes)
+
+
+def split(numbers: Iterable[int], lengths: Sequence[int], limit: int) -> tuple[Batch, ...]:
+    """Sequences into batches of at most ``limit`` tokens (sequences x width), each with at most 5 % padding."""
+    batches: list[list[int]] = []
     width = tokens = 0
     for number in sorted(numbers, key=lambda number: (-lengths[number], number)):
         length = lengths[number]
-        area = width * (len(passes[-1]) + 1) if passes else 0
-        if passes and area <= limit and tokens + length >= (1 - PADDING) * area:
-            passes[-1].append(number)
+        area = width * (len(batches[-1]) + 1) if batches else 0
+        if batches and area <= limit and tokens + length >= (1 - PADDING) * area:
+            batches[-1].append(number)
             tokens += length
         else:
-            passes.append([number])
+            batches.append([number])
             width = tokens = length
-    return tuple(tuple(found) for found in passes)
+    return tuple(tuple(batch) for batch in batches)
 
 
-def _render(row: Example, tokenizer: Any) -> tuple[str, str]:
+def _answers(row: Example | Preference) -> tuple[str, ...]:
+    return (row.chosen, row.rejected) if isinstance(row, Preference) else (row.response,)
+
+
+def _require_choice(row: Example | Preference, sides: Sequence[Sequence[int]]) -> None:
+    if isinstance(row, Preference):
+        if not row.chosen.strip():
+            raise UserError(f"row {row.id!r}: the chosen answer is empty; leave the pair out")
+        if sides[0] == sides[1]:
+            raise UserError(f"row {row.id!r}: the chosen and the rejected answer are the same, so there is no preference; leave it out")
+
+
+def _render(row: Example | Preference, answer: str, tokenizer: Any) -> tuple[str, str]:
     from jinja2 import TemplateError
 
     chat = list(row.messages)
     try:
         prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": row.response}], tokenize=False)
+        whole = tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": answer}], tokenize=False)
     except TemplateError as error:
         raise UserError(f"row {row.id!r}: the base model's chat template refuses it: {error}") from None
     if not whole.startswith(prompt):
@@ -169,25 +255,58 @@ def _end_turn(tail: list[int], ends: set[int], tokenizer: Any) -> list[int]:
 def _refuse_long(corpus: Corpus, settings: TrainSettings) -> None:
     for key in ("batch_tokens", "micro_batch_tokens"):
         limit = getattr(settings, key)
-        for row in corpus.rows:
-            if len(row.tokens) > limit:
-                raise UserError(f"row {row.id!r} has {len(row.tokens)} tokens, train.{key} is {limit}: raise it, or lower train.max_length")
+        for row, size in enumerate(corpus.sizes):
+            if size > limit:
+                what = f"row {corpus.sequences[row * corpus.sides].id!r} has {size} tokens{' on its two sides' * (corpus.sides > 1)}"
+                raise UserError(f"{what}, train.{key} is {limit}: raise it, or lower train.max_length")
 
 
-def _shuffle(size: int, seed: int, epoch: int) -> list[int]:
-    numbers = list(range(size))
-    random.Random(f"{seed}/{epoch}").shuffle(numbers)
-    return numbers
+def _divide(kinds: Sequence[str], phases: Sequence[Sequence[str]]) -> list[list[int]]:
+    if not phases:
+        return [list(range(len(kinds)))]
+    places = {kind: place for place, phase in enumerate(phases) for kind in phase}
+    if not all(phases) or len(places) < sum(len(phase) for phase in phases):
+        raise UserError(f"phases {[list(phase) for phase in phases]}: name each kind of rows once, and at least one in each phase")
+    if missing := [kind for kind in places if kind not in kinds]:
+        raise UserError(f"phases: no rows of kind {missing[0]!r} to train on{name_nearest(missing[0], set(kinds))}")
+    if unnamed := sorted(set(kinds) - set(places)):
+        raise UserError(f"phases: rows of kind {unnamed[0]!r} are in no phase{name_nearest(unnamed[0], places)}")
+    groups: list[list[int]] = [[] for _ in phases]
+    for row, kind in enumerate(kinds):
+        groups[places[kind]].append(row)
+    return groups
 
 
-def _fill(order: Iterator[int], lengths: Sequence[int], room: int) -> Iterator[list[int]]:
-    held: list[int] = []
-    tokens = 0
-    for number in order:
-        if held and tokens + lengths[number] > room:
-            yield held
-            held, tokens = [], 0
-        held.append(number)
-        tokens += lengths[number]
-    if held:
-        yield held
+def _shuffle(rows: Sequence[int], seed: str) -> Iterator[int]:
+    for epoch in count():
+        order = list(rows)
+        random.Random(f"{seed}/{epoch}").shuffle(order)
+        yield from order
+
+
+def _draw(order: Iterator[int], sizes: Sequence[int], goals: Sequence[Fraction], spent: int) -> list[list[int]]:
+    rows: list[int] = []
+    totals: list[int] = []
+    for row in order:
+        rows.append(row)
+        totals.append(spent := spent + sizes[row])
+        if spent >= goals[-1] and len(rows) >= len(goals):
+            break
+    ends = _cut([bisect_left(totals, goal) + 1 for goal in goals], len(rows))
+    return [rows[first:last] for first, last in pairwise((0, *ends))]
+
+
+def _cut(wanted: Sequence[int], size: int) -> list[int]:
+    """Where the parts of ``size`` things end: as near to what is wanted as leaves no part empty."""
+    ends: list[int] = []
+    for place, end in enumerate(wanted, 1):
+        ends.append(max(min(end, size - len(wanted) + place), ends[-1] + 1 if ends else 1))
+    return ends
+
+
+def _flatten(step: Step) -> tuple[Batch, ...]:
+    return sum(step, ())
+
+
+def _area(batches: Iterable[Batch], lengths: Sequence[int]) -> int:
+    return sum(len(batch) * lengths[batch[0]] for batch in batches)

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill cannot spoil: each is sealed with the hashes of its files once it is whole, and checked before it is used."""
+"""Folders that a kill cannot spoil: each is sealed with the hashes of its files once it is whole, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -24,19 +24,26 @@ class Checkpoint:
 
 
 def seal(folder: Path, training: str, seconds: float) -> None:
-    """Mark a checkpoint as whole; ``training`` tells one training from another."""
+    """Mark a folder as whole; ``training`` tells one training from another, ``seconds`` is what it took so far."""
     write_json(folder / SEAL, {"training": training, "seconds": seconds, "files": _hash_files(folder)})
+
+
+def unseal(folder: Path, training: str) -> float | None:
+    """The seconds in the seal of a folder that is whole and of this training; any other folder is deleted."""
+    sealed = _read_seal(folder)
+    if sealed.get("training") == training and sealed.get("files") == _hash_files(folder):
+        return float(sealed["seconds"])
+    discard(folder)
+    return None
 
 
 def find_last(folder: Path, training: str) -> Checkpoint | None:
     """The last whole checkpoint of this training; what is half-written, damaged or of another training is deleted."""
     last = None
     for found in sorted(folder.glob("checkpoint-*"), key=_step):
-        sealed = _read_seal(found)
-        if sealed.get("training") == training and sealed.get("files") == _hash_files(found):
-            last = Checkpoint(found, _step(found), sealed["seconds"])
-        else:
-            discard(found)
+        seconds = unseal(found, training)
+        if seconds is not None:
+            last = Checkpoint(found, _step(found), seconds)
     return last
 
 

@@ -1,4 +1,7 @@
-"""TRL's SFT trainer over steps that are planned ahead: loss averaged over a step's response tokens, and sealed checkpoints."""
+"""TRL's SFT trainer over steps that are planned ahead: loss averaged over a step's response tokens, and sealed checkpoints.
+
+What it adds holds for every objective: steps, padding, scoring, checkpoints, telemetry. Another objective overrides the loss (dpo.py).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from xlift.harness.batches import Course, Step
+from xlift.harness.batches import Batch, Course, Pass, Step
 from xlift.harness.checkpoints import seal
 from xlift.harness.rows import UserError
 
@@ -30,13 +33,14 @@ IGNORED = -100
 
 
 class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
-    """One step of the course is one batch of the data loader, and is run as its forward passes."""
+    """One step of the course is one batch of the data loader, and is run as its passes."""
 
     def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: Any) -> None:
         """``training`` and the ``seconds`` it took so far go into the seal of each checkpoint; ``arguments`` go to TRL."""
         self.course, self.training, self.started = course, training, time.monotonic() - seconds
         self.collate = DataCollatorForLanguageModeling(pad_token_id=pad)
-        rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in course.corpus.rows]
+        found = course.corpus.sequences
+        rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in found]
         super().__init__(train_dataset=Dataset.from_list(rows), **arguments)
         self.remove_callback(PrinterCallback)  # it prints to stdout
         for parameter in self.model.parameters():
@@ -52,30 +56,49 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        losses = [super(CourseTrainer, self).training_step(model, one, inputs["response_tokens"]) for one in inputs["passes"]]
+        losses = [super(CourseTrainer, self).training_step(model, one, inputs["weight"]) for one in inputs["passes"]]
         return torch.stack(losses).sum()
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """Cross-entropy summed over the responses of one forward pass, divided by the response tokens of the whole step.
+    def weigh(self, step: Step) -> int:
+        """What the losses of a step are divided by: its response tokens."""
+        return sum(self.course.corpus.sequences[number].response for one in step for batch in one for number in batch)
 
-        Off the GPU, TRL's own loss computes logits for every position, prompts and padding too, and in the backward pass once more.
-        """
+    def gather(self, one: Pass) -> dict[str, Any]:
+        """The input of ``compute_loss`` for one pass, whose only batch it is."""
+        (batch,) = one
+        return self.pad(batch)
+
+    def pad(self, batch: Batch) -> dict[str, Any]:
+        """``input_ids``, ``attention_mask`` and ``labels`` (-100 off the responses), each sequences x width."""
+        rows = self.train_dataset[list(batch)]
+        pairs = zip(rows["input_ids"], rows["labels"], strict=True)
+        padded: dict[str, Any] = self.collate([{"input_ids": ids, "labels": labels} for ids, labels in pairs])
+        return padded
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """Cross-entropy summed over the responses of one batch, divided by the response tokens of the whole step."""
         if inputs["input_ids"].is_cuda or self.aux_loss_enabled:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        labels = inputs["labels"][:, 1:]  # the logits of a position are for the token after it
+        return -self.score(model, inputs).sum() / num_items_in_batch
+
+    def score(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """Log-probability of each sequence's response, in fp32; of a padded batch.
+
+        Off the GPU, TRL's own scoring computes logits for every position, prompts and padding too, and in the backward pass once more.
+        """
+        if batch["input_ids"].is_cuda:
+            found: torch.Tensor = model(**batch, use_cache=False, fused_lm_head=True).log_probs
+            return found.float().sum(dim=1)
+        labels = batch["labels"][:, 1:]  # the logits of a position are for the token after it
         kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False, logits_to_keep=kept)
+        outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, logits_to_keep=kept)
         logits = outputs.logits.flatten(0, 1).float()
-        loss = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="sum") / num_items_in_batch
-        return (loss, outputs) if return_outputs else loss
+        losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
+        return -losses.view(len(labels), -1).sum(dim=1)
 
     def _collate(self, steps: list[Step]) -> dict[str, Any]:
-        passes = []
-        for numbers in steps[0]:
-            rows = self.train_dataset[list(numbers)]
-            pairs = zip(rows["input_ids"], rows["labels"], strict=True)
-            passes.append(self.collate([{"input_ids": ids, "labels": labels} for ids, labels in pairs]))
-        return {"passes": passes, "response_tokens": sum(int((one["labels"] != IGNORED).sum()) for one in passes)}
+        (step,) = steps
+        return {"passes": [self.gather(one) for one in step], "weight": self.weigh(step)}
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         Trainer._save_checkpoint(self, model, trial)  # TRL's own only adds a model card

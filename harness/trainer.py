@@ -1,8 +1,7 @@
-"""The one trainer: a LoRA adapter through PEFT, TRL's SFT trainer and accelerate, resumable after a kill at any time.
+"""The one trainer: a LoRA adapter through PEFT, TRL and accelerate, resumable after a kill at any time.
 
-Weights are read in ``train.dtype``; LoRA's own are fp32: in bf16, a sixth of the updates would have been rounded away at the eighth step
-(SmolLM2, rate 2e-4). A CPU without bf16 instructions computes in fp32 on the bf16 weights: on one thread with AVX-512, bf16 arithmetic
-was measured to train a third of the tokens in the same time.
+Weights are read in ``train.dtype``; LoRA's own are fp32, as bf16 would round small updates away. A CPU without bf16 instructions computes
+in fp32 on the bf16 weights (docs/performance.md; ``python benchmarks/arithmetic.py`` measures it).
 """
 
 from __future__ import annotations
@@ -13,30 +12,34 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.trainer_utils import SchedulerType
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
+from xlift.harness import adapters
 from xlift.harness.arithmetic import choose_arithmetic
 from xlift.harness.base_model import one_line
 from xlift.harness.batches import Course, encode, plan
-from xlift.harness.checkpoints import find_last
+from xlift.harness.checkpoints import find_last, unseal
 from xlift.harness.config import TrainSettings, digest
-from xlift.harness.rows import Example, UserError, name_nearest
+from xlift.harness.dpo import PreferenceTrainer
+from xlift.harness.lora import go_on, read_lora
+from xlift.harness.plugin import Dpo, Objective, Sft
+from xlift.harness.rows import Example, Preference, UserError, name_nearest
 from xlift.harness.sft import CourseTrainer, ShowProgress
 from xlift.harness.store import discard, explain_disk, write_json
 
 POINTS = 100
-STARTS = (True, False, "gaussian", "orthogonal")
+SFT = Sft()
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,15 @@ class FitReport:
     tokens_trained: int
     """Without padding."""
     response_tokens: int
-    """Those that carried loss."""
+    """Those of the answers, which carry loss; of preferences both answers'."""
     epochs: float
     """Rows gone through, as a multiple of the rows there are."""
     padding_share: float
     rows: int
     rows_cut: int
-    """Rows that lost their end to ``max_length``."""
+    """Rows that lost an end to ``max_length``."""
     rows_dropped: int
-    """Rows whose prompt alone fills ``max_length``."""
+    """Rows whose prompt alone fills ``max_length``, and pairs that it makes equal."""
     seconds: float
     """Once the model is loaded; work that a kill threw away is not counted."""
     peak_memory_mib: int
@@ -67,48 +70,67 @@ class FitReport:
     """Mean over the last tenth of the steps."""
     curve: tuple[tuple[int, int, float], ...]
     """Step, tokens trained, and mean loss since the point before; at most 100 points."""
+    reward_margin: float | None
+    """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
+    reward_accuracy: float | None
+    """Dpo: share of those pairs whose margin is above 0."""
     resumed_from_step: int | None
 
 
 def fit(
     base_folder: Path,
-    rows: Sequence[Example],
+    rows: Sequence[Example | Preference],
     settings: TrainSettings,
     out: Path,
     *,
     seed: int,
     provenance: Mapping[str, Any],
+    objective: Objective = SFT,
+    phases: Sequence[Sequence[str]] = (),
+    start: Path | None = None,
     chat_template: str | None = None,
     progress: bool = True,
 ) -> FitReport:
     """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
+    Rows are examples for Sft and preferences for Dpo; ``phases`` are groups of their kinds, trained one after the other under one schedule
+    of the learning rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one
+    adapter on the base; Dpo's reference is the base with that adapter.
+
     Checkpoints lie in ``out.parent / "checkpoints"`` until it is done. After a kill the same call goes on from the last whole one, and the
     adapter is bit for bit that of an undisturbed training (on the same machine, with as many threads). ``provenance["base"]["name"]`` is
     what the adapter calls its base; ``chat_template`` stands in for the base folder's own.
-    Raises UserError for rows or settings that cannot be trained with, for memory or disk that runs out, and for a loss that is no number.
+    Raises UserError for rows, phases, settings or a start that cannot be trained with, for memory or disk that runs out, and for a loss
+    that is no number.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    checkpoints = out.parent / "checkpoints"
+    _require_rows(rows, objective)
+    begun, checkpoints = _open_start(start, provenance), out.parent / "checkpoints"
     with _explain_failure(out, settings):
         tokenizer = AutoTokenizer.from_pretrained(base_folder)
         tokenizer.chat_template = chat_template or tokenizer.chat_template
-        course = plan(encode(rows, tokenizer, settings.max_length), settings, seed)
-        training = _identify(course, settings, seed, provenance)
-        last = find_last(checkpoints, training)
+        course = plan(encode(rows, tokenizer, settings.max_length), settings, seed, phases)
+        training = _identify(course, objective, settings, seed, provenance, begun)
+        last, reference = find_last(checkpoints, training), checkpoints / "reference"
         shown = ShowProgress(course, progress)
         options: dict[str, Any] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
-            "peft_config": _read_lora(settings.lora),
+            "peft_config": read_lora(settings.lora),
             "model": _load(base_folder, settings),
             "processing_class": tokenizer,
             "callbacks": [shown],
         }
         pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        seconds = last.seconds if last else unseal(reference, training) or 0.0
         with _explain_refusal():
-            trainer = CourseTrainer(course, pad, training, last.seconds if last else 0.0, **options)
+            build = partial(PreferenceTrainer, objective) if isinstance(objective, Dpo) else CourseTrainer
+            trainer = build(course, pad, training, seconds, **options)
+        if begun:
+            go_on(trainer.model, begun)
         try:
+            if isinstance(trainer, PreferenceTrainer):
+                trainer.read_reference(reference, settings.micro_batch_tokens)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
             shown.close()
@@ -116,6 +138,24 @@ def fit(
         _save(trainer.model, out, checkpoints / "adapter", provenance, report)
         discard(checkpoints)
     return report
+
+
+def _require_rows(rows: Sequence[Example | Preference], objective: Objective) -> None:
+    wanted, other = (Preference, "an example") if isinstance(objective, Dpo) else (Example, "a preference")
+    for row in rows:
+        if not isinstance(row, wanted):
+            raise UserError(f"row {row.id!r} is {other}, but the objective {type(objective).__name__} trains on {wanted.__name__} rows")
+
+
+def _open_start(start: Path | None, provenance: Mapping[str, Any]) -> adapters.Adapter | None:
+    if start is None:
+        return None
+    found, base = adapters.resolve(start), provenance["base"].get("sha256")
+    if found.peft_type != "LORA":
+        raise UserError(f"adapter {start}: holds no LoRA ({found.peft_type}), so training cannot go on from it")
+    if found.base_sha256 and base and found.base_sha256 != base:
+        raise UserError(f"adapter {start}: trained on another base ({found.base_name or 'unnamed'}), so training cannot go on from it")
+    return found
 
 
 def _load(folder: Path, settings: TrainSettings) -> Any:
@@ -136,20 +176,6 @@ def _load(folder: Path, settings: TrainSettings) -> Any:
     except ImportError as error:
         raise UserError(f"base model {folder.name}: a library that it needs is missing: {one_line(error)}") from error
     return model if arithmetic == options["dtype"] else model.to(arithmetic)
-
-
-def _read_lora(values: Mapping[str, Any]) -> LoraConfig:
-    known = [field.name for field in fields(LoraConfig) if field.init]
-    for key in values:
-        if key not in known:
-            raise UserError(f"train.lora: unknown key {key!r}{name_nearest(key, known)}")
-    start = values.get("init_lora_weights", True)
-    if start not in STARTS:
-        raise UserError(f"train.lora.init_lora_weights {start!r}: would change the base's weights too; take one of {STARTS}")
-    try:
-        return LoraConfig(**{"task_type": "CAUSAL_LM", **values})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"train.lora: {one_line(error)}") from error
 
 
 def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
@@ -181,9 +207,12 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
     return arguments
 
 
-def _identify(course: Course, settings: TrainSettings, seed: int, provenance: Mapping[str, Any]) -> str:
-    rows = [(row.tokens, row.prompt) for row in course.corpus.rows]
-    return digest([rows, settings.model_dump(mode="json"), seed, provenance.get("base")], 32)
+def _identify(
+    course: Course, objective: Objective, settings: TrainSettings, seed: int, provenance: Mapping[str, Any], start: adapters.Adapter | None
+) -> str:
+    rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
+    how = [type(objective).__name__, asdict(objective), settings.model_dump(mode="json"), seed]
+    return digest([rows, course.steps, how, provenance.get("base"), start and start.sha256], 32)
 
 
 def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:
@@ -195,7 +224,7 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:
         response_tokens=course.response_tokens,
         epochs=round(course.epochs, 4),
         padding_share=round(course.padding_share, 4),
-        rows=len(course.corpus.rows),
+        rows=course.corpus.rows,
         rows_cut=course.corpus.cut,
         rows_dropped=course.corpus.dropped,
         seconds=round(trainer.seconds, 1),
@@ -204,8 +233,17 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:
         arithmetic="bfloat16" if trainer.args.bf16 else "float32",
         final_loss=_mean(losses[-ceil(len(losses) / 10) :]),
         curve=_thin(losses, course.tokens),
+        reward_margin=_reward(trainer, "rewards/margins"),
+        reward_accuracy=_reward(trainer, "rewards/accuracies"),
         resumed_from_step=resumed_from_step,
     )
+
+
+def _reward(trainer: CourseTrainer, key: str) -> float | None:
+    means = [entry[key] for entry in trainer.state.log_history if key in entry]
+    last = range(len(means) - ceil(len(means) / 10), len(means))
+    pairs = trainer.course.rows
+    return round(sum(means[step] * pairs[step] for step in last) / sum(pairs[step] for step in last), 5) if means else None
 
 
 def _thin(losses: Sequence[float], tokens: Sequence[int]) -> tuple[tuple[int, int, float], ...]:

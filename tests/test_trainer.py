@@ -63,10 +63,11 @@ def test_what_is_counted(undisturbed: tuple[Path, FitReport], tiny_base: Path) -
     from transformers import AutoTokenizer
 
     report = undisturbed[1]
-    rows = encode(make_rows(), AutoTokenizer.from_pretrained(tiny_base), 96).rows
+    rows = encode(make_rows(), AutoTokenizer.from_pretrained(tiny_base), 96).sequences
     assert report.tokens_trained == 2 * sum(len(row.tokens) for row in rows)
     assert report.response_tokens == 2 * sum(len(row.tokens) - row.prompt for row in rows)
     assert (report.rows, report.epochs, report.resumed_from_step) == (40, 2.0, None)
+    assert (report.reward_margin, report.reward_accuracy) == (None, None)
     assert 0 <= report.padding_share <= 0.05
     assert report.curve[-1][:2] == (report.steps, report.tokens_trained) and len(report.curve) == report.steps
     assert report.final_loss < report.curve[0][2]
@@ -88,7 +89,7 @@ def test_the_loss_is_that_of_the_model_on_the_responses(tiny_base: Path, tmp_pat
     report = train(tiny_base, tmp_path, batch_tokens=100_000, epochs=1, dtype="float32")
     model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
     total, count = 0.0, 0
-    for row in encode(make_rows(), AutoTokenizer.from_pretrained(tiny_base), 96).rows:
+    for row in encode(make_rows(), AutoTokenizer.from_pretrained(tiny_base), 96).sequences:
         with torch.no_grad():
             scores = model(torch.tensor([row.tokens])).logits[0].log_softmax(-1)
         total -= sum(float(scores[place - 1, row.tokens[place]]) for place in range(row.prompt, len(row.tokens)))

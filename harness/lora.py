@@ -1,0 +1,49 @@
+"""The LoRA of a training: its configuration, and the weights of an adapter that training goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from xlift.harness.adapters import PREFIX, WEIGHTS, Adapter, tensor_shapes
+from xlift.harness.base_model import one_line
+from xlift.harness.rows import UserError, name_nearest
+
+STARTS = (True, False, "gaussian", "orthogonal")
+# Keys that the names and shapes of the weights show, however they are written, and keys that change nothing about what the weights mean.
+TARGETS = {"target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern", "target_parameters"}
+NOTES = {"lora_dropout", "init_lora_weights", "inference_mode", "base_model_name_or_path", "revision", "peft_version", "auto_mapping"}
+
+
+def read_lora(values: Mapping[str, Any]) -> LoraConfig:
+    """PEFT's configuration from ``train.lora``. Raises UserError for an unknown key and for values that PEFT refuses."""
+    known = [field.name for field in fields(LoraConfig) if field.init]
+    for key in values:
+        if key not in known:
+            raise UserError(f"train.lora: unknown key {key!r}{name_nearest(key, known)}")
+    start = values.get("init_lora_weights", True)
+    if start not in STARTS:
+        raise UserError(f"train.lora.init_lora_weights {start!r}: would change the base's weights too; take one of {STARTS}")
+    try:
+        return LoraConfig(**{"task_type": "CAUSAL_LM", **values})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"train.lora: {one_line(error)}") from error
+
+
+def go_on(model: Any, start: Adapter) -> None:
+    """Put the weights of an adapter in place of the fresh ones. Raises UserError where they mean something else under ``train.lora``."""
+    where = f"the adapter that training goes on from ({start.folder})"
+    ours, theirs = model.peft_config["default"].to_dict(), PeftConfig.from_pretrained(str(start.folder)).to_dict()
+    for key in sorted(ours.keys() - TARGETS - NOTES):
+        if ours[key] != theirs.get(key):
+            raise UserError(f"train.lora: {key} is {ours[key]!r}, but {theirs.get(key)!r} in {where}; every round has the same LoRA")
+    expected = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
+    found = tensor_shapes(start.folder / WEIGHTS)
+    if found != expected:
+        name, _ = min(found.items() ^ expected.items())
+        raise UserError(f"train.lora: {name.removeprefix(PREFIX)} differs from {where}; every round has the same targets and ranks")
+    set_peft_model_state_dict(model, load_file(start.folder / WEIGHTS))
