@@ -81,6 +81,19 @@ def load_tokenizer(base: Base) -> Any:
     return tokenizer
 
 
+def check_system_turn(base: Base, asking: str) -> None:
+    """Raise UserError, naming who asks, for a base whose template refuses a system turn."""
+    from jinja2 import TemplateError
+
+    try:
+        load_tokenizer(base).apply_chat_template([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], tokenize=False)
+    except TemplateError as error:
+        raise UserError(
+            f"{asking} needs a system turn, which the chat template of {base.name} refuses ({one_line(error)}); "
+            "give a template that takes one with base.chat_template"
+        ) from None
+
+
 def cache_folder() -> Path:
     """Where xlift keeps what it made from downloads: XLIFT_CACHE, else ~/.cache/xlift. Raises UserError where it cannot be written."""
     folder = Path(os.environ.get("XLIFT_CACHE") or "~/.cache/xlift").expanduser()

@@ -191,6 +191,9 @@ def _report(folders: list[Path], as_json: bool) -> None:
         return
     _print_table(table.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
     _print_table(costs, "Cost")
+    for record in records:
+        for part, share in (record.cost.get("prepare", {}).get("losses") or {}).items():
+            typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")
 

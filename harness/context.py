@@ -1,40 +1,53 @@
-"""The world that a run shows to a method: data behind the leak guard, and the base model's own answers."""
+"""The world that a run shows to a method: data behind the leak guard, the model's own answers, and translators."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.config import Suite
 from xlift.harness.plugin import Plan
-from xlift.harness.rows import Answer, Chat, Example, LeakError, Sampling, UserError
+from xlift.harness.rows import Answer, Chat, Example, LeakError, Preference, Sampling, UserError
 from xlift.tasks.data import read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
 
 if TYPE_CHECKING:
-    from xlift.harness.engine import Engine
+    from xlift.harness.translate import Translator
+
+Generate = Callable[[Sequence[Chat], Sampling], list[Answer]]
+
+LOSS = 0.3
+"""Share of a part above which its loss is worth a warning."""
 
 
 class RunContext:
-    """The Context of one method in one suite. ``start_engine`` is called at the first ``generate`` only."""
+    """The Context of one method in one round of a suite; ``generate`` answers with the model as the round finds it."""
 
-    def __init__(self, suite: Suite, label: str, guard: Guard, start_engine: Callable[[], Engine]) -> None:
+    def __init__(self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0) -> None:
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
         self.budget = suite.rows
+        self.round = number
+        self.generated_tokens = 0
+        self._corpora: set[str] = set()
         self._suite = suite
         self._guard = guard
-        self._start_engine = start_engine
+        self._generate = generate
+        self._settings = suite.translating(label)
+        self._translators: dict[str, Translator] = {}
+        self._translated: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._leaks: defaultdict[str, set[str]] = defaultdict(set)
 
     @property
     def rng(self) -> random.Random:
-        return random.Random(0)
+        return random.Random(self.round)
 
     def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        self._corpora.add(f"{corpus}/{lang}")
         rows = read_training(corpus, lang, samples=self._suite.data.samples)
         columns = [name for name, feature in rows.features.items() if name != "id" and getattr(feature, "dtype", None) == "string"]
         leaking = self._guard.find_leaks([[row[column] for column in columns] for row in rows.select_columns(columns)])
@@ -44,23 +57,54 @@ class RunContext:
         return list(rows)
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        return self._start_engine().generate(chats, sampling)
+        answers = self._generate(chats, sampling)
+        self.generated_tokens += sum(answer.tokens for answer in answers)
+        return answers
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        from xlift.harness.translate import open_translator
+
+        pair = f"{source}-{target}"
+        settings = self._settings.get(pair) or self._settings.get("default")
+        if settings is None:
+            raise UserError(f"translators: none for {pair}; add {pair} or default (has {', '.join(self._settings)})")
+        key = settings.model_dump_json()
+        if key not in self._translators:
+            self._translators[key] = open_translator(settings, self)
+        translator = self._translators[key]
+        translator.check(source, target)
+        found: list[str | None] = translator.translate(texts, source, target)
+        counts = {"asked": len(texts), "failed": sum(text is None for text in found)}
+        self._translated[f"{pair}: {translator.describe()['kind']}"].update(counts)
+        return found
 
     def identify(self, texts: Sequence[str]) -> list[str]:
         return identify(texts)
+
+    def describe_help(self) -> dict[str, Any]:
+        """What the rows cost and whose help they took: generated tokens, corpora, and each translator with its counts by pair."""
+        return {
+            "generated_tokens": self.generated_tokens,
+            "corpora": sorted(self._corpora),
+            "translators": [translator.describe() for translator in self._translators.values()],
+            "translated": {pair: dict(counts) for pair, counts in self._translated.items()},
+        }
 
     def vet(self, plan: Plan) -> Plan:
         """The plan without rows that overlap evaluation items, which a method may have made up or generated.
 
         Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice.
         """
-        leaking = self._guard.find_leaks([[row.messages[-1]["content"], row.response] for row in plan.rows])
+        leaking = self._guard.find_leaks([_texts(row) for row in plan.rows])
         for row in (row for row, hit in zip(plan.rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
-        kept = tuple(row for row, hit in zip(plan.rows, leaking, strict=True) if not hit)
+        kept: Any = tuple(row for row, hit in zip(plan.rows, leaking, strict=True) if not hit)
+        if not kept and (plan.rows or plan.profile is None):
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
+            raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
         _require_sound(kept, {*self.languages, self.pivot}, self.budget)
         found = {f"{where}: overlaps evaluation": len(ids) for where, ids in self._leaks.items()}
-        return Plan(kept, plan.objective, {**plan.drops, **found})
+        return replace(plan, rows=kept, drops={**plan.drops, **found})
 
     def _report_leaks(self, where: str, ids: list[str]) -> None:
         if self._suite.data.strict:
@@ -70,10 +114,24 @@ class RunContext:
         self._leaks[where].update(ids)
 
 
-def _require_sound(rows: Iterable[Example], languages: set[str], budget: int | None) -> None:
+def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int]) -> dict[str, float]:
+    """Parts of a recipe (``es/translation``) that lost more than 30 % of what was read or generated, with the share lost."""
+    lost: Counter[str] = Counter()
+    for where, count in drops.items():
+        part, _, reason = where.partition(": ")
+        if reason != "corpus too small":  # rows that were never there
+            lost[part] += count
+    shares = {part: count / (count + kinds.get(part, 0)) for part, count in lost.items()}
+    return {part: round(share, 3) for part, share in shares.items() if share > LOSS}
+
+
+def _texts(row: Example | Preference) -> list[str]:
+    answers = [row.response] if isinstance(row, Example) else [row.chosen, row.rejected]
+    return [row.messages[-1]["content"], *answers]
+
+
+def _require_sound(rows: Iterable[Example | Preference], languages: set[str], budget: int | None) -> None:
     rows = tuple(rows)
-    if not rows:
-        raise UserError("the method made no training rows")
     if budget is not None and len(rows) > budget:
         raise UserError(f"the method made {len(rows)} rows, the suite allows {budget}")
     if foreign := {row.lang for row in rows} - languages:

@@ -8,6 +8,7 @@ from typing import Any
 from xlift.harness import plugin
 from xlift.harness import run as pipeline
 from xlift.harness.config import Suite
+from xlift.harness.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage
 
 GIB = 2**30
 
@@ -25,24 +26,22 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     """``stages`` (one row each) and ``totals`` of a run; rows and tokens are upper bounds until a method's rows are prepared."""
     run = pipeline.open_run(suite, runs, write=False)
     stages: list[dict[str, Any]] = []
-    models = [pipeline.Measured("base", None, None)]
-    for label in suite.methods:
-        prepared = run.store.manifest(pipeline.prepare_stage(run, label))
+    models = [Measured("base", None, None)]
+    for label, chosen in suite.methods.items():
+        rounds = plugin.load(chosen.method, chosen.options).rounds
+        prepared = run.store.manifest(prepare_stage(run, Round(label)))
         rows = prepared["rows"] if prepared else suite.rows
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
-        for seed in suite.seeds:
-            stage = pipeline.fit_stage(run, label, seed) if prepared else None
-            fitted = run.store.manifest(stage) if stage else None
-            tokens = fitted["report"]["tokens_trained"] if fitted else suite.training(label).tokens
-            stages.append(_row("fit", f"{label}-seed{seed}", fitted is not None, rows=rows, tokens=tokens))
-            models.append(pipeline.Measured(label, seed, str(run.store.folder(stage) / "adapter") if stage and fitted else None))
-    models += [pipeline.Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
+        for seed in suite.seeds if rows != 0 else (None,):
+            found, model = _plan_fits(run, label, seed, rounds)
+            stages += found
+            models.append(model)
+    models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
     items = _count_items(run)
     for model in models:
         known = model.label == "base" or model.adapter is not None
-        done = known and run.store.manifest(pipeline.evaluate_stage(run, model)) is not None
-        name = model.label if model.seed is None else f"{model.label}-seed{model.seed}"
-        stages.append(_row("evaluate", name, done, items=items))
+        done = known and run.store.manifest(evaluate_stage(run, model)) is not None
+        stages.append(_row("evaluate", model.name, done, items=items))
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
     totals = {
         "run folder": str(run.root),
@@ -54,7 +53,27 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     return {"stages": stages, "totals": totals}
 
 
-def _count_items(run: pipeline.Run) -> int:
+def _plan_fits(run: Run, label: str, seed: int | None, rounds: int) -> tuple[list[dict[str, Any]], Measured]:
+    """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
+    stages, turn, adapter = [], Round(label), None
+    for number in range(rounds):
+        known = number == 0 or adapter is not None
+        if number:
+            turn = Round(label, number, seed, adapter)
+            done = known and run.store.manifest(prepare_stage(run, turn)) is not None
+            stages.append(_row("prepare", turn.name, done, rows=run.suite.rows))
+        prepared = run.store.manifest(prepare_stage(run, turn)) if known else None
+        stage = fit_stage(run, turn, seed) if prepared else None
+        fitted = run.store.manifest(stage) if stage else None
+        adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
+        rows = prepared["rows"] if prepared else run.suite.rows
+        tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens
+        name = Measured(label, seed, None).name + (f"-round{number + 1}" if number else "")
+        stages.append(_row("fit", name, fitted is not None, rows=rows, tokens=tokens))
+    return stages, Measured(label, seed, adapter)
+
+
+def _count_items(run: Run) -> int:
     from xlift.harness.evaluate import limit_of
     from xlift.tasks import data, index
 

@@ -7,19 +7,21 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness import adapters, base_model, plugin
-from xlift.harness.config import Suite, digest
+from xlift.harness.config import Suite
 from xlift.harness.executors import run_apart
+from xlift.harness.generations import Generations
+from xlift.harness.plugin import Dpo, Objective, Plan, Sft
 from xlift.harness.results import Record
-from xlift.harness.rows import Example, UserError
-from xlift.harness.store import Stage, Store, explain_disk, write_json
+from xlift.harness.rows import Example, Preference, UserError, read_row
+from xlift.harness.stages import Measured, Round, Run, describe, evaluate_stage, fit_stage, identify_model, prepare_stage
+from xlift.harness.store import explain_disk, read_manifest, write_json
 from xlift.tasks import data, index
 
 if TYPE_CHECKING:
@@ -27,30 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Measured:
-    """One model that the last wave measures: the base, a trained adapter, or one that was given."""
-
-    label: str
-    seed: int | None
-    adapter: str | None
-    """Folder or hub reference; None is the base."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A resolved suite and the folder it runs in."""
-
-    suite: Suite
-    root: Path
-    tasks: tuple[str, ...]
-    left_out: tuple[str, ...]
-    base: base_model.Base
-
-    @property
-    def store(self) -> Store:
-        return Store(self.root)
+SUMMED = {"rows", "seconds", "generated_tokens", "steps", "tokens_trained", "response_tokens", "epochs"}
 
 
 def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
@@ -60,9 +39,7 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
     """
     from xlift.harness.evaluate import expand_tasks
 
-    for label, chosen in suite.methods.items():
-        plugin.load(chosen.method, chosen.options)
-        suite.training(label)
+    loaded = {label: plugin.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
     tasks, left_out = expand_tasks(suite)
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
@@ -72,6 +49,8 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
         index.data_of(task, suite.data.samples)
     root = runs / suite.name
     run = Run(suite, root, tasks, left_out, base_model.resolve(suite.base))
+    if asking := [label for label, method in loaded.items() if method.system_turn]:
+        base_model.check_system_turn(run.base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
     if write:
         with explain_disk(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -90,22 +69,55 @@ def run_suite(suite: Suite, runs: Path) -> Path:
     return run.root
 
 
+def prepare_all(run: Run) -> dict[str, Path]:
+    """The data of every method's first round; returns the folder of each label's rows."""
+    turns = [Round(label) for label in run.suite.methods]
+    _prepare(run, turns)
+    return {turn.label: run.store.folder(prepare_stage(run, turn)) for turn in turns}
+
+
 def fit_all(run: Run) -> list[Measured]:
-    """The data of every method, then an adapter for every method and seed."""
-    store, labels = run.store, list(run.suite.methods)
-    missing = [label for label in labels if store.manifest(prepare_stage(run, label)) is None]
+    """Rows and adapters of every method and seed, round by round: one engine for the rows of a round, one process for each training."""
+    rounds = {label: plugin.load(chosen.method, chosen.options).rounds for label, chosen in run.suite.methods.items()}
+    made: dict[tuple[str, int | None], Measured] = {}
+    for number in range(max(rounds.values(), default=0)):
+        turns = [turn for label in rounds if rounds[label] > number for turn in _turns(run, label, number, made)]
+        _prepare(run, turns)
+        for turn in turns:
+            for seed in _seeds(run, turn):
+                made[turn.label, seed] = _fit(run, turn, seed, made.get((turn.label, seed)))
+    return sorted(made.values(), key=lambda model: list(rounds).index(model.label))
+
+
+def _turns(run: Run, label: str, number: int, made: Mapping[tuple[str, int | None], Measured]) -> Iterator[Round]:
+    if number == 0:
+        yield Round(label)
+    else:
+        yield from (Round(label, number, seed, made[label, seed].adapter) for seed in run.suite.seeds)
+
+
+def _seeds(run: Run, turn: Round) -> Sequence[int | None]:
+    """The seeds that train on a round's rows; None alone where there is nothing to train."""
+    prepared = run.store.manifest(prepare_stage(run, turn)) or {}
+    if not prepared["rows"]:
+        return (None,)
+    return run.suite.seeds if turn.seed is None else (turn.seed,)
+
+
+def _prepare(run: Run, turns: Sequence[Round]) -> None:
+    missing = [turn for turn in turns if run.store.manifest(prepare_stage(run, turn)) is None]
     if missing:
-        logger.info("prepare: %s", ", ".join(missing))
+        logger.info("prepare: %s", ", ".join(turn.name for turn in missing))
         run_apart("prepare", prepare_wave, run, missing)
-    trained = []
-    for label in labels:
-        for seed in run.suite.seeds:
-            stage = fit_stage(run, label, seed)
-            if store.manifest(stage) is None:
-                logger.info("fit: %s, seed %s", label, seed)
-                run_apart(f"fit {label}", fit_one, run, label, seed)
-            trained.append(Measured(label, seed, str(store.folder(stage) / "adapter")))
-    return trained
+
+
+def _fit(run: Run, turn: Round, seed: int | None, before: Measured | None) -> Measured:
+    stage = fit_stage(run, turn, seed)
+    if run.store.manifest(stage) is None:
+        logger.info("fit: %s%s", turn.name, "" if seed is None or turn.seed is not None else f", seed {seed}")
+        run_apart(f"fit {turn.label}", fit_one, run, turn, seed)
+    stages = (*(before.stages if before else ()), prepare_stage(run, turn).name, stage.name)
+    return Measured(turn.label, seed, str(run.store.folder(stage) / "adapter"), stages)
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
@@ -116,110 +128,81 @@ def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
         run_apart("evaluate", evaluate_wave, run, missing)
 
 
-def prepare_stage(run: Run, label: str) -> Stage:
-    """All that determines a method's rows."""
-    chosen, suite = run.suite.methods[label], run.suite
-    inputs = {
-        "method": chosen.method,
-        "source": _hash_source(chosen.method),
-        "options": chosen.options,
-        "languages": suite.trained(label),
-        "pivot": suite.languages.pivot,
-        "rows": suite.rows,
-        "data": {**suite.data.model_dump(), "root": data.identify_root(suite.data.samples)},
-        "guarded": run.tasks,
-        "base": run.base.sha256,
-    }
-    return Stage("prepare", label, inputs)
-
-
-def fit_stage(run: Run, label: str, seed: int) -> Stage:
-    """All that determines an adapter. Raises UserError where the rows are not prepared yet."""
-    prepared = run.store.manifest(prepare_stage(run, label))
-    if prepared is None:
-        raise UserError(f"{label}: its training rows are not prepared yet")
-    inputs = {
-        "rows": prepared["rows_sha256"],
-        "train": run.suite.training(label).model_dump(mode="json"),
-        "seed": seed,
-        "base": run.base.sha256,
-        "chat_template": run.base.chat_template_sha,
-    }
-    return Stage("fit", f"{label}-seed{seed}", inputs)
-
-
-def evaluate_stage(run: Run, model: Measured) -> Stage:
-    """All that determines the scores of one model."""
-    suite = run.suite
-    found = [index.data_of(task, suite.data.samples) for task in run.tasks]
-    inputs = {
-        "base": run.base.sha256,
-        "chat_template": run.base.chat_template_sha,
-        "adapter": adapters.resolve(model.adapter).sha256 if model.adapter else None,
-        "tasks": run.tasks,
-        "data": [source.sha256 if source else None for source in found],
-        "evaluate": suite.evaluate.model_dump(mode="json", exclude={"adapters", "tasks"}),
-        "engine": suite.engine.model_dump(mode="json"),
-    }
-    return Stage("evaluate", model.label if model.seed is None else f"{model.label}-seed{model.seed}", inputs)
-
-
-def prepare_wave(run: Run, labels: list[str]) -> None:
+def prepare_wave(run: Run, turns: list[Round]) -> None:
     """In a process of its own: the rows of every method, with one engine where one is asked for."""
-    from xlift.harness.context import RunContext
-
     guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
     with ExitStack() as stack:
         start = _start_once(run, stack)
-        for label in labels:
-            chosen = run.suite.methods[label]
+        for turn in turns:
 
-            def prepare(folder: Path, label: str = label, method: str = chosen.method) -> Mapping[str, Any]:
-                started = time.monotonic()
-                context = RunContext(run.suite, label, guard, start)
-                plan = context.vet(plugin.load(method, run.suite.methods[label].options).prepare(context))
-                text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
-                (folder / "rows.jsonl").write_text(text, encoding="utf-8")
-                rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
-                cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1)}
-                return {**cost, "rows_sha256": rows_sha256, "kinds": _count_kinds(plan.rows), "drops": dict(plan.drops)}
+            def work(folder: Path, turn: Round = turn) -> Mapping[str, Any]:
+                return _write_rows(run, turn, guard, start, folder)
 
-            run.store.write(prepare_stage(run, label), prepare)
+            run.store.write(prepare_stage(run, turn), work)
 
 
-def fit_one(run: Run, label: str, seed: int) -> None:
+def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[str | None], Engine], folder: Path) -> Mapping[str, Any]:
+    from xlift.harness.context import RunContext, find_losses
+
+    started, chosen = time.monotonic(), run.suite.methods[turn.label]
+    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(turn.start))
+    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
+    plan = context.vet(plugin.load(chosen.method, chosen.options).prepare(context))
+    text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
+    (folder / "rows.jsonl").write_text(text, encoding="utf-8")
+    kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
+    losses = find_losses(kinds, drops)
+    for part, share in losses.items():
+        logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
+    described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}
+    cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
+    return {**cost, "plan": described, "kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
+
+
+def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     """In a process of its own: one adapter. A killed attempt goes on from its last checkpoint."""
     from xlift.harness.evaluate import library_versions
-    from xlift.harness.trainer import fit
 
-    prepared = prepare_stage(run, label)
-    rows = read_rows(run.store.folder(prepared) / "rows.jsonl")
-    chosen = run.suite.methods[label]
+    prepared = prepare_stage(run, turn)
+    manifest = run.store.manifest(prepared) or {}
+    chosen = run.suite.methods[turn.label]
     provenance = {
         "method": chosen.method,
-        "label": label,
-        "options": chosen.options,
-        "languages": list(run.suite.trained(label)),
+        "label": turn.label,
+        "options": plugin.load(chosen.method, chosen.options).options.model_dump(mode="json"),
+        "languages": list(run.suite.trained(turn.label)),
         "pivot": run.suite.languages.pivot,
+        "round": turn.number + 1,
         "base": describe(run.base),
-        "data": run.store.manifest(prepared),
+        "profile": manifest["plan"]["profile"],
+        "data": manifest,
         "suite": run.suite.name,
         "versions": library_versions(),
     }
 
-    def work(folder: Path) -> Mapping[str, Any]:
+    def train(folder: Path) -> Mapping[str, Any]:
+        from xlift.harness.trainer import fit
+
         report = fit(
             run.base.folder,
-            rows,
-            run.suite.training(label),
+            read_rows(run.store.folder(prepared) / "rows.jsonl"),
+            run.suite.training(turn.label),
             folder / "adapter",
-            seed=seed,
+            seed=seed or 0,
             provenance=provenance,
+            objective=read_objective(manifest["plan"]["objective"]),
+            phases=tuple(map(tuple, manifest["plan"]["phases"])),
+            start=Path(turn.start) if turn.start else None,
             chat_template=run.base.chat_template,
         )
         return {"report": asdict(report), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
-    run.store.write(fit_stage(run, label, seed), work, keep_partial=True)
+    def keep_profile(folder: Path) -> Mapping[str, Any]:
+        (folder / "adapter").mkdir(exist_ok=True)
+        write_json(folder / "adapter" / adapters.CARD, provenance)
+        return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+
+    run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
 
 
 def evaluate_wave(run: Run, models: list[Measured]) -> None:
@@ -234,8 +217,7 @@ def evaluate_wave(run: Run, models: list[Measured]) -> None:
                 adapters.check(adapter, run.base)
 
             def work(folder: Path, model: Measured = model, adapter: adapters.Adapter | None = adapter) -> Mapping[str, Any]:
-                engine = start()
-                engine.swap(adapter)
+                engine = start(model.adapter)
                 logger.info("evaluate: %s", model.label)
                 measured = evaluate(engine, run.suite, tasks, folder)
                 record = _record(run, model, adapter, measured, library_versions())
@@ -244,20 +226,31 @@ def evaluate_wave(run: Run, models: list[Measured]) -> None:
             run.store.write(evaluate_stage(run, model), work)
 
 
-def read_rows(path: Path) -> list[Example]:
+def read_rows(path: Path) -> list[Example] | list[Preference]:
     """The training rows that a prepare stage wrote."""
     with path.open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    return [Example(**{**row, "messages": tuple(row["messages"])}) for row in rows]
+        rows: Any = [read_row(json.loads(line)) for line in lines]
+    found: list[Example] | list[Preference] = rows
+    return found
+
+
+def read_objective(values: Mapping[str, Any]) -> Objective:
+    """An objective from a manifest's plain data."""
+    kinds = {"sft": Sft, "dpo": Dpo}
+    found: Objective = kinds[values["kind"]](**{key: value for key, value in values.items() if key != "kind"})
+    return found
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "objective": {"kind": type(plan.objective).__name__.lower(), **asdict(plan.objective)},
+        "phases": [list(phase) for phase in plan.phases],
+        "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
+    }
 
 
 def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measured: Mapping[str, Any], versions: dict[str, str]) -> Record:
-    suite, chosen, cost = run.suite, run.suite.methods.get(model.label), {"evaluate": measured["cost"]}
-    if chosen and model.seed is not None:
-        prepared = run.store.manifest(prepare_stage(run, model.label)) or {}
-        fitted = run.store.manifest(fit_stage(run, model.label, model.seed)) or {}
-        cost["prepare"] = {key: prepared.get(key) for key in ("rows", "seconds")}
-        cost["fit"] = {key: value for key, value in fitted.get("report", {}).items() if not isinstance(value, list | tuple)}
+    suite, chosen = run.suite, run.suite.methods.get(model.label)
     return Record(
         suite=suite.name,
         label=model.label,
@@ -270,37 +263,50 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
         engine=measured["engine"],
         system=suite.evaluate.system,
         tasks=measured["tasks"],
-        cost=cost,
+        cost={"evaluate": measured["cost"], **_sum_costs(run, model)},
         left_out=run.left_out,
         versions=versions,
     )
 
 
-def describe(model: base_model.Base | adapters.Adapter) -> dict[str, Any]:
-    """What a record keeps of a base or an adapter: its identity, no path of this machine."""
-    kept = ("name", "revision", "sha256", "chat_template_sha", "peft_type", "base_name")
-    return {key: value for key, value in asdict(model).items() if key in kept}
+def _sum_costs(run: Run, model: Measured) -> dict[str, dict[str, Any]]:
+    """Costs of a model's prepare and fit stages over its rounds: sums, the largest peak, and the last round's loss, device and shares."""
+    costs: dict[str, dict[str, Any]] = {}
+    for name in model.stages:
+        manifest = read_manifest(run.root / name) or {}
+        kind = manifest["stage"]
+        found = (
+            {key: manifest.get(key) for key in ("rows", "seconds", "generated_tokens", "translated", "losses")}
+            if kind == "prepare"
+            else manifest["report"]
+        )
+        before = costs.setdefault(kind, {})
+        for key, value in found.items():
+            if isinstance(value, list | tuple):
+                continue
+            if key in SUMMED and before.get(key) is not None and value is not None:
+                value = round(before[key] + value, 4)
+            elif key == "peak_memory_mib":
+                value = max(value, before.get(key, 0))
+            before[key] = value
+    return costs
 
 
-def _start_once(run: Run, stack: ExitStack) -> Callable[[], Engine]:
+def _start_once(run: Run, stack: ExitStack) -> Callable[[str | None], Engine]:
     started: list[Engine] = []
 
-    def start() -> Engine:
+    def start(adapter: str | None) -> Engine:
         if not started:
             from xlift.harness import engine
 
             started.append(stack.enter_context(engine.load(run.base, run.suite.engine)))
+        started[0].swap(adapters.resolve(adapter) if adapter else None)
         return started[0]
 
     return start
 
 
-def _hash_source(method: str) -> str:
-    module = import_module(plugin.find_method(method).__module__)
-    return digest(Path(str(module.__file__)).read_text(encoding="utf-8"))
-
-
-def _count_kinds(rows: Iterable[Example]) -> dict[str, int]:
+def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
         counts[f"{row.lang}/{row.kind}"] = counts.get(f"{row.lang}/{row.kind}", 0) + 1

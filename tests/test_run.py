@@ -149,7 +149,7 @@ def test_rows_that_overlap_evaluation_items_are_dropped_or_refused(tiny_base: Pa
     sentences = read_training("parallel", "es", samples="always")["en"]
     for strict in (False, True):
         suite = config.read(suite_of(tiny_base, data={"samples": "always", "strict": strict}), "test")
-        context = RunContext(suite, "m", Guard(sentences[:50]), lambda: pytest.fail("no engine is needed"))
+        context = RunContext(suite, "m", Guard(sentences[:50]), lambda chats, sampling: pytest.fail("no engine is needed"))
         if strict:
             with pytest.raises(LeakError, match="50 training rows overlap evaluation items"):
                 context.read("parallel", "es")
