@@ -95,10 +95,11 @@ class RunContext:
 
         Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice.
         """
-        leaking = self._guard.find_leaks([_texts(row) for row in plan.rows])
-        for row in (row for row, hit in zip(plan.rows, leaking, strict=True) if hit):
+        rows: list[Example | Preference] = list(plan.rows)
+        leaking = self._guard.find_leaks([_texts(row) for row in rows])
+        for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
-        kept: Any = tuple(row for row, hit in zip(plan.rows, leaking, strict=True) if not hit)
+        kept: Any = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
         if not kept and (plan.rows or plan.profile is None):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
