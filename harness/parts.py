@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import regex
 
+from xlift.harness.code_switch import Lexicon, find_terms, find_words, turn_lexicon
 from xlift.harness.filters import find_fault, find_misalignment, list_reasons
 from xlift.harness.languages import find
-from xlift.harness.rows import Chat, Example, UserError, ask
+from xlift.harness.rows import Chat, Example, Message, UserError, ask
 
 if TYPE_CHECKING:
     from xlift.harness.plugin import Context
@@ -26,6 +27,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 K = TypeVar("K")
 Direction = Literal["from_pivot", "to_pivot", "both"]
+Wordings = Mapping[tuple[str, str], Sequence[str]]
+"""Translations of a text by their language and the text."""
 
 # Wordings of our own; x-LLaMA goes round 33 of its own in the same way.
 REQUESTS = (
@@ -41,6 +44,16 @@ REQUESTS = (
     "You are a translator working from {source} to {target}. Translate:\n\n{text}",
 )
 
+TERMS = (
+    "Translate into {target} and use “{there}” for “{here}”:\n{text}",
+    "In the {target} translation of this sentence, “{here}” has to become “{there}”.\n\n{text}",
+    "{text}\n\nTranslate this {source} text into {target}. Terminology: {here} = {there}.",
+)
+REVISIONS = (
+    "Please revise the translation so that it contains the word “{word}”.",
+    "The word “{word}” must be in it. Write the translation again.",
+    "One change: use “{word}”.",
+)
 CONTINUATIONS = (
     "Continue this {language} text:\n\n{text}",
     "Here is the beginning of a sentence in {language}. Write the rest of it.\n\n{text}",
@@ -78,10 +91,16 @@ def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[Mapping[str, 
     return (rows[index] for index in order)
 
 
-def read_pairs(ctx: Context, corpus: str, source: str, target: str) -> Iterator[Pair]:
+def index_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, str]:
+    """The sentences of a parallel corpus by the English ones they belong to."""
+    return {str(row["en"]): str(row["text"]) for row in ctx.read(corpus, lang)}
+
+
+def read_pairs(ctx: Context, corpus: str, source: str, target: str, known: Mapping[str, str] | None = None) -> Iterator[Pair]:
     """Parallel sentences in random order; of two languages beside English, those that share an English sentence.
 
-    Raises UserError where the two corpora share none.
+    ``known`` is the source's index_by_english, for callers that pair one source with many targets. Raises UserError where the two
+    corpora share none.
     """
     if source == target:
         raise UserError(f"parallel text from {source!r} into itself was asked for")
@@ -91,7 +110,7 @@ def read_pairs(ctx: Context, corpus: str, source: str, target: str) -> Iterator[
             texts = {"en": str(row["en"]), other: str(row["text"])}
             yield Pair(f"{row['id']}", texts[source], texts[target])
         return
-    known = {str(row["en"]): str(row["text"]) for row in ctx.read(corpus, source)}
+    known = index_by_english(ctx, corpus, source) if known is None else known
     found = False
     for row in shuffle_rows(ctx, corpus, target):
         if str(row["en"]) in known:
@@ -116,18 +135,78 @@ def build_translations(
     *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction = "from_pivot",
 ) -> Iterator[Example]:  # fmt: skip
     """As read_translations, from pairs at hand, with ``source`` as pivot; in both directions each pair serves one, by turns."""
-    kept = 0
-    for pair in pairs:
-        back = direction == "to_pivot" or (direction == "both" and kept % 2 == 1)
-        asked, given = (target, source) if back else (source, target)
-        text, response = (pair.target, pair.source) if back else (pair.source, pair.target)
-        if reason := find_fault(text, response, max_characters) or find_misalignment(text, response, max_length_ratio):
+    for number, asked, given, pair in orient(pairs, source, target, direction):
+        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
             drops[f"{given}/{kind}: {reason}"] += 1
             continue
-        # Wordings change with every pair, or with every second one where directions do: each direction meets them all.
-        wording = kept // 2 if direction == "both" else kept
-        yield Example(ask_translation(wording, asked, given, text), response, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
-        kept += 1
+        yield Example(ask_translation(number, asked, given, pair.source), pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
+
+
+def build_constrained(
+    pairs: Iterable[Pair], source: str, target: str, lexicon: Lexicon, drops: Counter[str], passed: Counter[str],
+    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction,
+) -> Iterator[Example]:  # fmt: skip
+    """Requests to translate with a given word pair: the longest that the lexicon (from source to target) and both sentences have.
+
+    Pairs without one are no loss; they are counted in ``passed``.
+    """
+    lexicons = {source: lexicon, target: turn_lexicon(lexicon)}
+    for number, asked, given, pair in orient(pairs, source, target, direction):
+        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
+            drops[f"{given}/{kind}: {reason}"] += 1
+        elif terms := find_terms(pair.source, pair.target, lexicons[asked]):
+            here, there = max(terms, key=lambda term: len(term[0]))
+            names = {"source": find(asked).name, "target": find(given).name}
+            request = TERMS[number % len(TERMS)].format(here=here, there=there, text=pair.source, **names)
+            yield Example(ask(request), pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
+        else:
+            passed[f"{given}/{kind}: no known word pair"] += 1
+
+
+def build_revisions(
+    pairs: Sequence[Pair], source: str, target: str, wordings: Wordings, drops: Counter[str], passed: Counter[str], rng: random.Random,
+    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction,
+) -> Iterator[Example]:  # fmt: skip
+    """Chats in which a draft is revised so that it contains a given word; the draft is another wording, or lacks that word alone.
+
+    Pairs in which there is no such word are no loss; they are counted in ``passed``.
+    """
+    # Those with a second wording first: they look like a translator's drafts.
+    ordered = sorted(pairs, key=lambda pair: len(wordings[target, pair.source]) < 2)
+    for number, asked, given, pair in orient(ordered, source, target, direction):
+        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
+            drops[f"{given}/{kind}: {reason}"] += 1
+        elif found := _find_draft(pair.target, wordings[given, pair.source], rng):
+            draft, word = found
+            revision = ask(REVISIONS[number % len(REVISIONS)].format(word=word))
+            chat = (*ask_translation(number, asked, given, pair.source), Message(role="assistant", content=draft), *revision)
+            yield Example(chat, pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
+        else:
+            passed[f"{given}/{kind}: no word to ask for"] += 1
+
+
+def collect_wordings(pairs: Iterable[Pair], source: str, target: str) -> Wordings:
+    """All translations of a text, by their language and the text."""
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for pair in pairs:
+        found[target, pair.source].append(pair.target)
+        found[source, pair.target].append(pair.source)
+    return found
+
+
+def orient(pairs: Iterable[Pair], source: str, target: str, direction: Direction) -> Iterator[tuple[int, str, str, Pair]]:
+    """Each pair the way round it is asked for, with a number for its wording and the two languages; ``source`` is the pivot or hub."""
+    for number, pair in enumerate(pairs):
+        if direction == "to_pivot" or (direction == "both" and number % 2 == 1):
+            # Where directions take turns, both meet every wording.
+            yield number // (1 + (direction == "both")), target, source, Pair(pair.id, pair.target, pair.source)
+        else:
+            yield number // (1 + (direction == "both")), source, target, pair
+
+
+def find_pair_fault(pair: Pair, max_characters: int, max_length_ratio: float) -> str | None:
+    """Why a pair is no translation to learn from; None where it may be one."""
+    return find_fault(pair.source, pair.target, max_characters) or find_misalignment(pair.source, pair.target, max_length_ratio)
 
 
 def build_completions(
@@ -181,10 +260,10 @@ def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
     return counts
 
 
-def take(rows: Iterable[N], count: int, where: str, drops: Counter[str]) -> list[N]:
+def take(rows: Iterable[N], count: int, where: str, drops: Counter[str], *, required: bool = True) -> list[N]:
     """The first ``count`` rows, each id once, and a drop count for what is lacking.
 
-    Raises UserError, with the main reasons for drops, where there is none.
+    Raises UserError, with the main reasons for drops, where there is none although ``required``.
     """
     taken: dict[str, N] = {}
     for row in rows if count else ():
@@ -194,8 +273,23 @@ def take(rows: Iterable[N], count: int, where: str, drops: Counter[str]) -> list
         taken[row.id] = row
         if len(taken) == count:
             break
-    if not taken:
+    if required and not taken:
         raise UserError(f"{where}: there are no usable rows{list_reasons(where, drops)}; set its share to 0 or name another corpus")
     if len(taken) < count:
         drops[f"{where}: corpus too small"] += count - len(taken)
     return list(taken.values())
+
+
+def _find_draft(reference: str, wordings: Sequence[str], rng: random.Random) -> tuple[str, str] | None:
+    """Another wording, or else the reference short of a word, and the word of four letters or more that it lacks."""
+    words = [word for word in find_words(reference) if len(word) >= 4]
+    for draft in wordings:
+        there = {word.casefold() for word in find_words(draft)}
+        if lacking := [word for word in words if word.casefold() not in there]:
+            return draft, rng.choice(lacking)
+    single = [word for word in words if len(regex.findall(rf"(?i)(?<!\w){regex.escape(word)}(?!\w)", reference)) == 1]
+    if not single or len(find_words(reference)) < 3:
+        return None
+    word = rng.choice(single)
+    shorter = regex.sub(rf"(?<!\w){regex.escape(word)}(?!\w) ?", "", reference)
+    return regex.sub(r" +([.,;:!?])", r"\1", shorter).strip(), word

@@ -1,0 +1,137 @@
+"""Star alignment (BayLing 2): every language tied to one or two hubs by translation both ways, instructions in the hubs alone.
+
+Source: Zhang et al. 2024 (arXiv:2411.16300), ictnlp/BayLing, which publishes neither data nor mix. The kinds of rows are the paper's and
+BayLing 1's (interactive and constrained translation); how they are made from parallel text is ours. Nothing is generated or translated, so
+a language needs parallel text only; the cost grows with the text, once for each hub.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+from pydantic import Field
+
+from xlift.harness.plugin import (
+    Context,
+    Direction,
+    Example,
+    LeakError,
+    Method,
+    Options,
+    Plan,
+    UserError,
+    build_constrained,
+    build_revisions,
+    build_translations,
+    collect_wordings,
+    index_by_english,
+    read_instructions,
+    read_lexicon,
+    read_pairs,
+    split_budget,
+    take,
+)
+
+EDGE_KINDS = ("translation", "constrained", "interactive")
+Edge = tuple[str, str]
+"""A hub and another language."""
+
+
+class StarAlignmentOptions(Options):
+    """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
+
+    rows: int = Field(ge=1)
+    """Budget in rows where the suite sets none."""
+    hubs: tuple[str, ...]
+    """The pivot or trained languages; the pivot alone where empty."""
+    instructions: float = Field(ge=0, le=1)
+    """Split evenly over the hubs."""
+    translation: float = Field(ge=0, le=1)
+    """Split evenly over the edges, as are the next two: each hub with each other language, and the hubs with each other."""
+    constrained: float = Field(ge=0, le=1)
+    """Translation with a given word pair, which both sentences and the lexicon have."""
+    interactive: float = Field(ge=0, le=1)
+    """A draft is revised to contain a given word: another published wording, or else the translation without that word."""
+    direction: Direction
+    """From the hub, to it, or by turns."""
+    instruction_corpus: str
+    translation_corpus: str
+    lexicon_corpus: str
+    max_characters: int = Field(ge=1)
+    """Longer rows are dropped and counted."""
+    max_length_ratio: float = Field(gt=1)
+    """Pairs further apart in characters are dropped as misaligned."""
+
+
+class StarAlignment(Method[StarAlignmentOptions]):
+    """Translation along the edges of a star, and instructions at its centre."""
+
+    Options = StarAlignmentOptions
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, drops, passed = self.options, Counter[str](), Counter[str]()
+        hubs = options.hubs or (ctx.pivot,)
+        if unknown := [hub for hub in hubs if hub not in (ctx.pivot, *ctx.languages)]:
+            raise UserError(f"star_alignment: hubs: {unknown[0]!r} is neither the pivot nor a trained language")
+        edges = [*((hub, lang) for lang in ctx.languages if lang not in hubs for hub in hubs), *combinations(hubs, 2)]
+        if not edges:
+            raise UserError("star_alignment: hubs: no language is left to tie to the hub")
+        shares: dict[tuple[str, Edge], float] = {("instructions", (hub, hub)): options.instructions / len(hubs) for hub in hubs}
+        shares |= {(kind, edge): getattr(options, kind) / len(edges) for kind in EDGE_KINDS for edge in edges}
+        counts = split_budget(ctx.budget or options.rows, shares)
+        rows: list[Example] = []
+        for hub in hubs:
+            if count := counts.get(("instructions", (hub, hub))):
+                found = read_instructions(
+                    ctx, hub, drops, corpus=options.instruction_corpus, kind="instructions", max_characters=options.max_characters
+                )
+                rows += take(found, count, f"{hub}/instructions", drops)
+        linked = any(kind in EDGE_KINDS for kind, _ in counts)
+        texts = {hub: index_by_english(ctx, options.translation_corpus, hub) for hub in hubs if hub != "en" and linked}
+        for edge in edges:
+            wanted = {kind: counts[kind, edge] for kind in EDGE_KINDS if (kind, edge) in counts}
+            rows += self._connect(ctx, edge, wanted, texts.get(edge[0]), "en" in hubs, drops, passed) if wanted else []
+        ctx.rng.shuffle(rows)
+        return Plan(tuple(rows), drops=dict(drops), facts={"edges": len(edges), "passed over": dict(passed)})
+
+    def _connect(
+        self, ctx: Context, edge: Edge, wanted: Mapping[str, int], texts: Mapping[str, str] | None, spare: bool,
+        drops: Counter[str], passed: Counter[str],
+    ) -> list[Example]:  # fmt: skip
+        """Rows of one edge; each pair serves one of them. With ``spare``, a second hub may share no text with a language."""
+        options, (hub, lang), rows = self.options, edge, list[Example]()
+        try:
+            pairs = list(read_pairs(ctx, options.translation_corpus, hub, lang, texts))
+        except LeakError:
+            raise
+        except UserError:
+            if hub == "en" or not spare:
+                raise
+            drops.update({f"{lang}/{kind}: corpus too small": count for kind, count in wanted.items()})
+            passed[f"{lang}: no text with {hub}"] += 1
+            return []
+        left = iter(pairs)
+        common = {"max_characters": options.max_characters, "max_length_ratio": options.max_length_ratio, "direction": options.direction}
+        for kind, count in wanted.items():
+            settings: dict[str, Any] = {**common, "kind": kind}
+            if kind == "translation":
+                found = build_translations(left, hub, lang, drops, **settings)
+            elif kind == "interactive":
+                found = build_revisions(list(left), hub, lang, collect_wordings(pairs, hub, lang), drops, passed, ctx.rng, **settings)
+            else:
+                try:
+                    lexicon = read_lexicon(ctx, options.lexicon_corpus, hub, lang)
+                except LeakError:
+                    raise
+                except UserError:
+                    drops[f"{lang}/{kind}: no lexicon"] += count
+                    continue
+                found = build_constrained(left, hub, lang, lexicon, drops, passed, **settings)
+            rows += take(found, count, f"{lang}/{kind}", drops, required=kind == "translation")
+        return rows
+
+
+METHOD = StarAlignment
