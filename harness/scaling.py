@@ -54,7 +54,8 @@ class ScalingLaw(Section):
 
     def predict(self, language: str, rows: float) -> float:
         """The score after training on so many rows (above 0). Outside the pilots' sizes it may be far off, below 0 too."""
-        return self.ceiling - self.a * math.pow(self.similarity_of(language) * rows, self.b)
+        exponent = self.b * math.log(self.similarity_of(language) * rows)
+        return self.ceiling - self.a * math.exp(min(exponent, 700.0))  # beyond lies what a float cannot hold
 
 
 class FittedLaw(ScalingLaw):
@@ -215,7 +216,7 @@ def judge(law: FittedLaw, allocation: Allocation) -> list[str]:
     if -law.b < 2 * law.b_error:
         found.append(f"b = {law.b:.4f} ± {law.b_error:.4f} is not clearly below 0: the pilots do not show that rows help")
     error = allocation.gain_error or 0.0
-    if allocation.gain < 2 * error:
+    if len(allocation.shares) > 1 and allocation.gain <= 2 * error:
         found.append(f"the gain over the uniform split, {allocation.gain:.3f} ± {error:.3f} points, is not clear: split uniformly")
     if law.degrees_of_freedom < 5:
         found.append(f"{law.points} points leave {law.degrees_of_freedom} degrees of freedom: the errors themselves are rough")
