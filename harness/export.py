@@ -1,0 +1,114 @@
+"""A method's rows for people who train elsewhere: Parquet, JSONL for TRL, LLaMA-Factory and axolotl, and a data card.
+
+docs/export.md describes the files and says how each format was checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xlift.harness.data_card import write_card
+from xlift.harness.rows import Example, Preference, UserError
+from xlift.harness.run import read_rows
+from xlift.harness.stages import Run
+from xlift.harness.store import read_manifest, write_json
+
+ROWS, TRL, CHATS = "rows.parquet", "trl.jsonl", "messages.jsonl"
+FACTORY, AXOLOTL, SUITE, PROFILE, CARD = "dataset_info.json", "axolotl.yaml", "suite.json", "profile.json", "README.md"
+FILES = (ROWS, TRL, CHATS, FACTORY, AXOLOTL, SUITE, PROFILE, CARD)
+
+Rows = Sequence[Example] | Sequence[Preference]
+
+
+def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
+    """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``; returns the files.
+
+    Files of an earlier export are replaced. Raises UserError where the stage is not finished or has no rows, and where ``out`` holds other
+    things.
+    """
+    manifest = read_manifest(prepared)
+    if manifest is None:
+        raise UserError(f"{prepared}: its rows are not prepared yet")
+    rows = read_rows(prepared / "rows.jsonl")
+    if not rows:
+        raise UserError(f"{label}: the method trains nothing, it is an inference profile; there are no rows to write")
+    _require_room(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / PROFILE).unlink(missing_ok=True)  # an earlier export may have had one
+        _write_parquet(out / ROWS, rows)
+        _write_lines(out / TRL, [to_trl(row) for row in rows])
+        _write_lines(out / CHATS, [to_messages(row) for row in rows])
+        write_json(out / FACTORY, {f"xlift-{label}": describe_for_factory(rows)})
+        (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, manifest), sort_keys=False), encoding="utf-8")
+        write_json(out / SUITE, run.suite.model_dump(mode="json"))
+        if profile := manifest["plan"]["profile"]:
+            write_json(out / PROFILE, profile)
+        write_card(out / CARD, run, label, manifest)
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: cannot be written ({error.strerror}); name another folder with --out") from None
+    return [out / name for name in FILES if (out / name).is_file()]
+
+
+def to_trl(row: Example | Preference) -> dict[str, Any]:
+    """TRL's conversational prompt-completion row, or its preference row with an explicit prompt."""
+    answers = {"chosen": row.chosen, "rejected": row.rejected} if isinstance(row, Preference) else {"completion": row.response}
+    return {"prompt": list(row.messages), **{key: [_answer(text)] for key, text in answers.items()}, **_mark(row)}
+
+
+def to_messages(row: Example | Preference) -> dict[str, Any]:
+    """What LLaMA-Factory (sharegpt with the tags of OpenAI) and axolotl (chat_template) read; the two answers of a pair stand alone."""
+    if isinstance(row, Preference):
+        return {"messages": list(row.messages), "chosen": _answer(row.chosen), "rejected": _answer(row.rejected), **_mark(row)}
+    return {"messages": [*row.messages, _answer(row.response)], **_mark(row)}
+
+
+def describe_for_factory(rows: Rows) -> dict[str, Any]:
+    """The entry for LLaMA-Factory's dataset_info.json."""
+    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+    columns = {"messages": "messages"}
+    if isinstance(rows[0], Preference):
+        columns |= {"chosen": "chosen", "rejected": "rejected"}
+        return {"file_name": CHATS, "formatting": "sharegpt", "ranking": True, "columns": columns, "tags": tags}
+    return {"file_name": CHATS, "formatting": "sharegpt", "columns": columns, "tags": tags}
+
+
+def describe_for_axolotl(rows: Rows, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an axolotl config that concerns the data and the objective."""
+    common = {"path": CHATS, "ds_type": "json", "split": "train"}
+    if not isinstance(rows[0], Preference):
+        # Both empty: the last turn alone is trained, as in xlift, the end of the turn included.
+        return {"datasets": [{**common, "type": "chat_template", "field_messages": "messages", "roles_to_train": [], "train_on_eos": None}]}
+    fields = {"field_messages": "messages", "field_chosen": "chosen", "field_rejected": "rejected"}
+    goal = manifest["plan"]["objective"]
+    losses = {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, goal["nll_weight"]]} if goal["nll_weight"] else {}
+    return {"rl": "dpo", "rl_beta": goal["beta"], **losses, "datasets": [{**common, "type": "chat_template.default", **fields}]}
+
+
+def _answer(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _mark(row: Example | Preference) -> dict[str, str]:
+    return {"id": row.id, "lang": row.lang, "kind": row.kind}
+
+
+def _write_parquet(path: Path, rows: Rows) -> None:
+    import pandas as pd
+
+    pd.DataFrame([row.to_dict() for row in rows]).to_parquet(path, index=False)
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _require_room(out: Path) -> None:
+    found = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if found and ROWS not in found:
+        raise UserError(f"{out}: not empty, and holds no earlier export; name another folder with --out")

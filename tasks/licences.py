@@ -1,0 +1,78 @@
+"""The licences of the training corpora, part by part, and which parts a reading took; docs/data.md holds the same facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xlift.tasks.corpora import CORPORA
+from xlift.tasks.data import Samples, locate, read_training
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What a source says about its use."""
+
+    text: str
+    """For a reader."""
+    tags: tuple[str, ...]
+    """The hub's identifiers; ``other`` and ``unknown`` where it has none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One part of a corpus in one language."""
+
+    name: str
+    lang: str
+    licence: Licence
+
+
+_CC_BY_NC = Licence("CC BY-NC 4.0", ("cc-by-nc-4.0",))
+_CC_BY_SA = Licence("CC BY-SA 4.0", ("cc-by-sa-4.0",))
+_MIT = Licence("MIT", ("mit",))
+_NONE = Licence("none stated", ("unknown",))
+_WMT = Licence("WMT: free for research", ("other",))
+SAMPLES = Licence("Apache-2.0, written for xlift", ("apache-2.0",))
+
+LICENCES = {
+    "alpaca": _CC_BY_NC,
+    "alpaca/seed": Licence("Apache-2.0", ("apache-2.0",)),
+    "alpaca/llama3": Licence("Llama 3 licence for the answers, CC BY-NC 4.0 for the instructions", ("llama3", "cc-by-nc-4.0")),
+    "alpagasus": _CC_BY_NC,
+    "gsm8k": _MIT,
+    "lexicon/gatitos": Licence("CC BY 4.0", ("cc-by-4.0",)),
+    "lexicon/xling": _NONE,
+    "parallel/alma": _WMT,
+    "parallel/mafand": _CC_BY_NC,
+    "parallel/news2008": _WMT,
+    "parallel/tatoeba": Licence("CC BY 2.0 FR", ("cc-by-2.0",)),
+    "parallel/tico19": Licence("CC0", ("cc0-1.0",)),
+    "qa/cmrc2018": _CC_BY_SA,
+    "qa/iapp": _MIT,
+    "qa/jaquad": Licence("CC BY-SA 3.0", ("cc-by-sa-3.0",)),
+    "qa/squad": _CC_BY_SA,
+    "qa/tquad": _NONE,
+}
+"""By ``corpus/part``, or by the corpus where its parts agree."""
+
+_TRANSLATED_GSM8K = Licence("no licence file; from MGSM8KInstruct (MIT)", ("mit", "unknown"))
+
+
+def find_licence(corpus: str, lang: str, part: str | None = None) -> Licence:
+    """The licence of a training corpus, or of one part of it."""
+    if corpus == "gsm8k" and lang != "en":
+        return _TRANSLATED_GSM8K
+    return LICENCES.get(f"{corpus}/{part}") or LICENCES[corpus]
+
+
+def trace(corpus: str, lang: str, *, samples: Samples) -> list[Source]:
+    """The parts that ``read_training`` gives for the same arguments. Raises as it does."""
+    name = corpus.partition("/")[0]
+    rows = read_training(corpus, lang, samples=samples)
+    if locate(corpus, lang, samples=samples).origin == "samples":
+        return [Source(f"{name} (bundled samples)", lang, SAMPLES)]
+    # The ids of a corpus in parts begin with the part.
+    found = {str(identity).partition("-")[0] for identity in rows["id"]} if CORPORA[name].parts else set()
+    if not found:
+        return [Source(name, lang, find_licence(name, lang))]
+    return [Source(f"{name}/{part}", lang, find_licence(name, lang, part)) for part in sorted(found)]
