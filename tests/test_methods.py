@@ -1,68 +1,117 @@
-"""The contract of every method, on a fake Context of a few lines, and what cross_lingual itself promises."""
+"""The contract of every method, on a fake Context, and what cross_lingual itself promises."""
 
 import json
-import random
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pytest
+from fakes import TEXT, FakeContext
 
-from xlift.harness.plugin import Answer, Chat, Plan, Sampling, UserError, load, names
-from xlift.harness.rows import LeakError
-
-TEXT = {"en": "the bird sings", "es": "el pájaro canta", "sw": "ndege anaimba"}
-
-
-class FakeContext:
-    """Forty rows a corpus and language; the model says its prompt in capitals."""
-
-    def __init__(self, languages: tuple[str, ...] = ("es", "sw"), budget: int | None = 60) -> None:
-        self.languages, self.pivot, self.budget = languages, "en", budget
-
-    @property
-    def rng(self) -> random.Random:
-        return random.Random(7)
-
-    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
-        if corpus in ("mgsm", "flores", "xquad", "mlqa", "x_alpaca_eval"):
-            raise LeakError(corpus)
-        text = TEXT[lang]
-        if corpus == "parallel":
-            return [{"id": str(n), "en": f"{TEXT['en']} {n}", "text": f"{text} {n}"} for n in range(40)]
-        return [{"id": str(n), "instruction": f"{text}? {n}", "output": f"{text}! {n}"} for n in range(40)]
-
-    @property
-    def round(self) -> int:
-        return 0
-
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        return [f"{text} [{target}]" if text else None for text in texts]
-
-    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        return [Answer(chat[-1]["content"].upper(), 3, True) for chat in chats]
-
-    def identify(self, texts: Sequence[str]) -> list[str]:
-        return ["und"] * len(texts)
+from xlift.harness.plugin import Answer, Chat, Dpo, Method, Plan, Preference, Sampling, UserError, find_method, load, names, read_defaults
 
 
 def prepare(options: Mapping[str, Any], **context: Any) -> Plan:
     return load("cross_lingual", options).prepare(FakeContext(**context))
 
 
-@pytest.mark.parametrize("name", names())
-def test_contract(name: str) -> None:
-    context = FakeContext()
-    plan = load(name, {}).prepare(context)
-    assert 0 < len(plan.rows) <= 60
-    assert {row.lang for row in plan.rows} <= {"en", *context.languages}
+@cache
+def load_default(name: str) -> Method[Any]:
+    return load(name, {})  # once, as each look among the installed plugins takes a while
+
+
+def dump(plan: Plan) -> str:
+    """All of a plan as JSON, which fails where something in it is no plain data."""
+    profile = plan.profile.model_dump(mode="json") if plan.profile else None
+    return json.dumps([[row.to_dict() for row in plan.rows], dict(plan.drops), plan.phases, profile, dict(plan.facts)])
+
+
+def check(plan: Plan, context: FakeContext) -> None:
+    """What holds of every plan, however bad the world it was made in."""
+    assert plan.rows or plan.profile or plan.drops, "a plan without rows is its profile, or says why it has none"
+    assert len(plan.rows) <= (context.budget or 10**9)
+    assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
-    assert all(row.messages[-1]["role"] == "user" and row.response.strip() for row in plan.rows)
-    assert all(count > 0 for count in plan.drops.values())
-    assert json.loads(json.dumps([row.to_dict() for row in plan.rows]))
-    assert load(name, {}).prepare(FakeContext()) == plan, "same options, same context, same rows"
-    with pytest.raises(UserError, match="unknown key 'no_such_option'"):
+    assert all(isinstance(row, Preference) == isinstance(plan.objective, Dpo) for row in plan.rows)
+    for row in plan.rows:
+        assert row.messages[-1]["role"] == "user"
+        assert all(message["content"].strip() for message in row.messages)
+        answers = [row.chosen, row.rejected] if isinstance(row, Preference) else [row.response]
+        assert all(answer.strip() for answer in answers)
+        assert len(set(answers)) == len(answers), "a pair of equal answers teaches nothing"
+    kinds = {row.kind for row in plan.rows}
+    assert not plan.phases or sorted(kind for phase in plan.phases for kind in phase) == sorted(kinds)
+    for reason, count in plan.drops.items():
+        assert re.fullmatch(r"[a-zA-Z-]+/[a-z_]+: \S.*", reason), "language/kind: reason"
+        assert count > 0
+    assert dump(plan)
+
+
+@pytest.mark.parametrize("budget", [60, None])
+@pytest.mark.parametrize("name", names())
+def test_contract(name: str, budget: int | None) -> None:
+    context = FakeContext(budget=budget)
+    plan = load_default(name).prepare(context)
+    check(plan, context)
+    assert plan.rows or plan.profile
+    assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
+    assert any(message["role"] == "system" for row in plan.rows for message in row.messages) <= find_method(name).system_turn
+
+
+@pytest.mark.parametrize("name", names())
+def test_options(name: str) -> None:
+    method = find_method(name)
+    assert issubclass(method, Method)
+    assert set(read_defaults(method)) == set(method.Options.model_fields), "the YAML file gives every option"
+    with pytest.raises(UserError, match=f"method {name}: unknown key 'no_such_option'"):
         load(name, {"no_such_option": 1})
+    with pytest.raises(UserError, match=f"method {name}: "):
+        load(name, dict.fromkeys(method.Options.model_fields, object()))
+
+
+class SilentModel(FakeContext):
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        return [Answer("", 1, True) for _ in chats]
+
+
+class SilentTranslator(FakeContext):
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        return [None for _ in texts]
+
+
+class FaultyTranslator(FakeContext):
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        return [text if number % 2 else None for number, text in enumerate(super().translate(texts, source, target))]
+
+
+class DoubledIds(FakeContext):
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        return [{**row, "id": str(number // 2)} for number, row in enumerate(super().read(corpus, lang))]
+
+
+class EmptyTexts(FakeContext):
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        return [{**row, **{key: "" for key in row if key != "id"}} for row in super().read(corpus, lang)]
+
+
+class NoRows(FakeContext):
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        return []
+
+
+@pytest.mark.parametrize("world", [SilentModel, SilentTranslator, FaultyTranslator, DoubledIds, EmptyTexts, NoRows])
+@pytest.mark.parametrize("name", names())
+def test_a_bad_world_ends_in_an_error_for_users_or_in_counted_drops(name: str, world: type[FakeContext]) -> None:
+    context = world()
+    try:
+        plan = load_default(name).prepare(context)
+    except UserError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) > 20
+    else:
+        check(plan, context)
 
 
 def test_unknown_method_names_the_nearest() -> None:
