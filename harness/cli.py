@@ -61,6 +61,21 @@ def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
 
 
 @app.command()
+def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
+            out: Annotated[Path, typer.Option("--out", help="A folder in it is written for each method.")] = Path("rows"),
+            strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
+            as_json: AsJson = False) -> None:  # fmt: skip
+    """Stop after the data: each method's rows as Parquet and JSONL for TRL, LLaMA-Factory and axolotl, with a data card."""
+    loaded = _load(suite, overrides, strict)
+    from xlift.harness import export
+    from xlift.harness import run as pipeline
+
+    opened = pipeline.open_run(loaded, runs)
+    written = {label: export.export(opened, label, folder, out / label) for label, folder in pipeline.prepare_all(opened).items()}
+    _print_rows([{"label": label, "folder": str(out / label), "files": len(files)} for label, files in written.items()], as_json)
+
+
+@app.command()
 def evaluate(
     tasks: Annotated[str, typer.Option("--tasks", help="Tasks or groups, split by commas; {lang} and {flores} stand for --languages.")],
     adapters: Annotated[
@@ -121,6 +136,16 @@ def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder fo
         typer.echo(index.folder())
     else:
         raise UserError("say --path for the task folder, or --pair SRC-TGT for one more FLORES pair")
+
+
+@app.command(name="new-method")
+def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '_'.")],
+               out: Annotated[Path, typer.Option("--out", help="Where the package folder is made.")] = Path()) -> None:  # fmt: skip
+    """Write an installable package with one working method, its defaults and its test."""
+    from xlift.harness import new_method as package
+
+    for path in package.create(name, out):
+        typer.echo(path)
 
 
 @app.command()

@@ -34,7 +34,7 @@ class BaseSettings(Section):
     revision: str | None = None
     """Commit of the hub repository."""
     chat_template: Path | None = None
-    """A Jinja file, for a base model that brings no template."""
+    """A Jinja file, looked for beside the suite first, for a base model that brings no template."""
 
 
 class DataSettings(Section):
@@ -229,7 +229,12 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
     """
-    return read(_parse(_locate(source)), Path(source).name, overrides)
+    path = _locate(source)
+    values = _parse(path)
+    base = values.get("base")
+    if isinstance(base, dict) and base.get("chat_template") and (beside := path.parent / str(base["chat_template"])).is_file():
+        values = {**values, "base": {**base, "chat_template": beside}}
+    return read(values, Path(source).name, overrides)
 
 
 def read(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:

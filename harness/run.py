@@ -20,7 +20,7 @@ from xlift.harness.generations import Generations
 from xlift.harness.plugin import Dpo, Objective, Plan, Sft
 from xlift.harness.results import Record
 from xlift.harness.rows import Example, Preference, UserError, read_row
-from xlift.harness.stages import Measured, Round, Run, describe, evaluate_stage, fit_stage, identify_model, prepare_stage
+from xlift.harness.stages import Measured, Round, Run, describe, evaluate_stage, fit_stage, identify_model, prepare_stage, prepared_by
 from xlift.harness.store import explain_disk, read_manifest, write_json
 from xlift.tasks import data, index
 
@@ -98,8 +98,7 @@ def _turns(run: Run, label: str, number: int, made: Mapping[tuple[str, int | Non
 
 def _seeds(run: Run, turn: Round) -> Sequence[int | None]:
     """The seeds that train on a round's rows; None alone where there is nothing to train."""
-    prepared = run.store.manifest(prepare_stage(run, turn)) or {}
-    if not prepared["rows"]:
+    if not prepared_by(run, turn)["rows"]:
         return (None,)
     return run.suite.seeds if turn.seed is None else (turn.seed,)
 
@@ -163,8 +162,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     """In a process of its own: one adapter. A killed attempt goes on from its last checkpoint."""
     from xlift.harness.evaluate import library_versions
 
-    prepared = prepare_stage(run, turn)
-    manifest = run.store.manifest(prepared) or {}
+    prepared, manifest = prepare_stage(run, turn), prepared_by(run, turn)
     chosen = run.suite.methods[turn.label]
     provenance = {
         "method": chosen.method,

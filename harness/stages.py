@@ -93,13 +93,18 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Any]:
     }
 
 
+def prepared_by(run: Run, turn: Round) -> dict[str, Any]:
+    """The manifest of a round's rows. Raises UserError where they are not prepared."""
+    manifest = run.store.manifest(prepare_stage(run, turn))
+    if manifest is None:
+        raise UserError(f"{turn.name}: its training rows are not prepared, or the method's code changed since; run the suite again")
+    return manifest
+
+
 def fit_stage(run: Run, turn: Round, seed: int | None) -> Stage:
     """All that determines an adapter. Raises UserError where the rows are not prepared yet."""
-    prepared = run.store.manifest(prepare_stage(run, turn))
-    if prepared is None:
-        raise UserError(f"{turn.label}: its training rows are not prepared yet")
     inputs = {
-        "plan": prepared["plan"],
+        "plan": prepared_by(run, turn)["plan"],
         "train": run.suite.training(turn.label).model_dump(mode="json"),
         "seed": seed,
         "base": run.base.sha256,

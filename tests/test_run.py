@@ -173,3 +173,40 @@ def test_dry_run_knows_what_is_done(finished: Path, tiny_base: Path) -> None:
 
     plan = plan_run(config.read(suite_of(tiny_base), "test"), finished.parent)
     assert {row["state"] for row in plan["stages"]} == {"done"}
+
+
+def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path) -> None:
+    lidr = {
+        "method": "dpo_self_improvement",
+        "options": {"prompt_corpus": "alpaca", "prompts": 4, "max_tokens": 12, "rounds": 2},
+        "translators": {"default": {"kind": "command", "command": "tr a-z b-za"}},
+    }
+    folder = run(
+        tiny_base, tmp_path, methods={"lidr": lidr, "xlt": {"method": "xlt_prompt"}}, rows=16,
+        train={**suite_of(tiny_base)["train"], "tokens": 3000}, evaluate={"tasks": ["xlift_mgsm_direct_{lang}"], "limit": 2},
+    )  # fmt: skip
+    prepared = {manifest["label"]: manifest for manifest in manifests(folder, "prepare").values()}
+    assert set(prepared) == {"lidr", "lidr-seed0-round2", "xlt"}
+    first, second = prepared["lidr"], prepared["lidr-seed0-round2"]
+    assert first["inputs"]["model"]["adapter"] is None
+    assert second["inputs"]["model"]["adapter"] == manifests(folder, "fit")[fit_of(folder, "lidr-seed0-")]["adapter_sha256"]
+    assert first["plan"]["objective"] == {"kind": "dpo", "beta": 0.1, "nll_weight": 1.0, "length_normalised": True}
+    assert first["plan"]["rows_sha256"] != second["plan"]["rows_sha256"], "the second round takes other prompts"
+    assert first["translated"] == {"en-es: command": {"asked": 4, "failed": 0}, "es-en: command": {"asked": 4, "failed": 0}}
+
+    base, adapted, prompted = results.read([folder])
+    assert (adapted.name, prompted.name, prompted.seed) == ("lidr (seed 0)", "xlt", None)
+    last = json.loads((folder / fit_of(folder, "lidr-seed0-round2") / "adapter" / "xlift.json").read_text())
+    assert last["round"] == 2
+    fits = [manifest["report"] for manifest in manifests(folder, "fit").values() if manifest["report"]]
+    assert adapted.cost["fit"]["tokens_trained"] == sum(report["tokens_trained"] for report in fits)
+    assert adapted.cost["prepare"]["rows"] == first["rows"] + second["rows"]
+    assert prompted.cost["fit"] == {}
+    assert prompted.adapter is not None
+    assert prompted.adapter["peft_type"] == "PROFILE"
+    assert base.tasks["xlift_mgsm_direct_es"].comparability == prompted.tasks["xlift_mgsm_direct_es"].comparability
+
+
+def fit_of(folder: Path, start: str) -> str:
+    (name,) = [path.name for path in folder.glob(f"fit-{start}*") if start.endswith("round2") or "round2" not in path.name]
+    return name
