@@ -1,0 +1,202 @@
+"""Pivot-language guided generation (PLUG): one answer holds the pivot's instruction and answer, then the answer in the target language.
+
+Source: Zhang et al. 2024 (arXiv:2311.08711), ytyz1307zzh/PLUG. The paper translates instruction and answer in one request to GPT-3.5; here
+the suite's translator gets them one by one, and instructions that a corpus has in the target language are taken as they are. The
+inference profile asks in the same way and hands on what follows the target header; an answer without it is empty, as in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from xlift.harness.plugin import (
+    Context,
+    Example,
+    InferenceProfile,
+    LeakError,
+    Method,
+    Options,
+    Plan,
+    Prompt,
+    UserError,
+    answer_prompts,
+    ask,
+    find,
+    find_fault,
+    is_repetitive,
+    read_instructions,
+    read_prompts,
+    split_budget,
+    take,
+    translate_prompts,
+)
+
+KIND = "pivot_language"
+
+WORDINGS = {
+    "ar": "الإجابة بالعربية",
+    "bn": "বাংলায় উত্তর",
+    "de": "Antwort auf Deutsch",
+    "en": "Answer in English",
+    "es": "Respuesta en español",
+    "fr": "Réponse en français",
+    "it": "Risposta in italiano",
+    "ja": "日本語での回答",
+    "ko": "한국어 답변",
+    "ru": "Ответ на русском языке",
+    "sw": "Jibu kwa Kiswahili",
+    "th": "คำตอบภาษาไทย",
+    "zh": "中文回答",
+}
+"""Headers in the language itself, for the languages of X-AlpacaEval; all others are made of the language's own name and code."""
+
+
+class PivotLanguageOptions(Options):
+    """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
+
+    rows: int = Field(ge=1)
+    """Budget in rows where the suite sets none."""
+    pivot_language: float = Field(gt=0, le=1)
+    """Rows that answer in two languages, split evenly over the target languages."""
+    pivot_instructions: float = Field(ge=0, lt=1)
+    """Plain instructions in the pivot."""
+    restate: bool
+    """Whether the response begins with the instruction in the pivot."""
+    answers: Literal["corpus", "self"]
+    """Whether the pivot's answers are the published ones or the model's own."""
+    prompt_corpus: str
+    """Its instructions in the target language are used where it has them under the same ids; else they are translated."""
+    pivot_corpus: str
+    """Of the plain instructions."""
+    max_tokens: int = Field(ge=1)
+    """Most tokens of the model's own answer; one that is cut off is dropped."""
+    max_characters: int = Field(ge=1)
+    """Longer rows, all blocks together, are dropped and counted."""
+    max_length_ratio: float = Field(gt=1)
+    """Translations further apart in characters are dropped."""
+    spare: float = Field(ge=1)
+    """How many times as many rows are made as are needed, since some translations fail."""
+    token_factor: float = Field(ge=1)
+    """By how much a task's allowance of new tokens grows, as three blocks stand where the task expects one."""
+    min_tokens: int = Field(ge=0)
+    """The least allowance: the restated instruction is as long as the prompt, however short the answer."""
+
+
+class PivotLanguage(Method[PivotLanguageOptions]):
+    """Responses in two languages, and the profile that asks for them and reads the second."""
+
+    Options = PivotLanguageOptions
+    system_turn = True
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, drops = self.options, Counter[str]()
+        shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
+        shares |= {(KIND, lang): options.pivot_language / len(ctx.languages) for lang in ctx.languages}
+        rows: list[Example] = []
+        sources: dict[str, str] = {}
+        counts: Counter[str] = Counter()
+        known = {str(row["id"]) for row in ctx.read(options.prompt_corpus, ctx.pivot)}
+        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+            if kind == KIND:
+                questions = self._read_questions(ctx, lang, known)
+                sources[lang] = "corpus" if questions else "translated"
+                rows += self._make_rows(ctx, lang, count, questions, drops, counts)
+            else:
+                found = read_instructions(ctx, lang, drops, corpus=options.pivot_corpus, kind=kind, max_characters=options.max_characters)
+                rows += take(found, count, f"{lang}/{kind}", drops)
+        ctx.rng.shuffle(rows)
+        return Plan(tuple(rows), drops=dict(drops), profile=self._profile(ctx), facts={"instructions": sources, **counts})
+
+    def _profile(self, ctx: Context) -> InferenceProfile:
+        return InferenceProfile(
+            system={lang: self._system(ctx, lang) for lang in ctx.languages},
+            header={lang: name_header(lang) for lang in ctx.languages},
+            token_factor=self.options.token_factor,
+            min_tokens=self.options.min_tokens,
+            stops=(),
+        )
+
+    def _system(self, ctx: Context, lang: str) -> str:
+        pivot, target = find(ctx.pivot).name, find(lang).name
+        first = f"Restate the user's message in {pivot}, then answer" if self.options.restate else "Answer"
+        return f"{first} it in {pivot}, and after that give the answer in {target}."
+
+    def _read_questions(self, ctx: Context, lang: str, known: set[str]) -> dict[str, str]:
+        """Instructions in the target language by those ids that are ``known``; none where the corpus lacks the language."""
+        try:
+            found = read_prompts(
+                ctx, lang, Counter(), corpus=self.options.prompt_corpus, where=f"{lang}/{KIND}", max_characters=self.options.max_characters
+            )
+            return {prompt.id: prompt.question for prompt in found if prompt.id in known}
+        except LeakError:
+            raise
+        except UserError:
+            return {}
+
+    def _make_rows(
+        self, ctx: Context, lang: str, count: int, questions: dict[str, str], drops: Counter[str], counts: Counter[str]
+    ) -> list[Example]:
+        options, where = self.options, f"{lang}/{KIND}"
+        prompts, wanted = self._read_prompts(ctx, where, questions, drops), math.ceil(count * options.spare)
+        if options.answers == "self":
+            prompts = iter(
+                answer_prompts(
+                    ctx, prompts, wanted, drops, counts, where=where, spare=options.spare, max_tokens=options.max_tokens,
+                    max_characters=options.max_characters, gold_overlap=0, use_gold=False,
+                )
+            )  # fmt: skip
+        pairs = translate_prompts(
+            ctx, prompts, lang, wanted, drops, where=where, spare=1, max_length_ratio=options.max_length_ratio,
+            parts=("answer",) if questions else ("question", "answer"),
+        )  # fmt: skip
+        rows = (
+            self._build(ctx, lang, there, Prompt(own.id, questions.get(own.id, own.question), own.answer), drops) for there, own in pairs
+        )
+        return take((row for row in rows if row), count, where, drops)
+
+    def _read_prompts(self, ctx: Context, where: str, questions: dict[str, str], drops: Counter[str]) -> Iterator[Prompt]:
+        # each text comes twice, so half the length is the most that can fit
+        most, empty = self.options.max_characters // 2, True
+        for prompt in read_prompts(ctx, ctx.pivot, drops, corpus=self.options.prompt_corpus, where=where, max_characters=most):
+            if questions and prompt.id not in questions:
+                continue
+            if self.options.answers == "corpus" and not prompt.answer.strip():
+                continue  # the corpus never had it: no loss
+            if len(prompt.question) + len(prompt.answer) > most and self.options.answers == "corpus":
+                drops[f"{where}: too long"] += 1
+                continue
+            empty = False
+            yield prompt
+        if empty:
+            raise UserError(
+                f"{where}: {self.options.prompt_corpus} has no fitting prompt with an answer in {ctx.pivot!r}; set answers: self, "
+                "raise max_characters or name another prompt_corpus"
+            )
+
+    def _build(self, ctx: Context, lang: str, there: Prompt, own: Prompt, drops: Counter[str]) -> Example | None:
+        blocks = [(f"[{find(ctx.pivot).name} instruction]", there.question)] if self.options.restate else []
+        blocks += [(name_header(ctx.pivot), there.answer), (name_header(lang), own.answer)]
+        response = "\n\n".join(f"{header}\n{text.strip()}" for header, text in blocks)
+        reason = find_fault(own.question, response, self.options.max_characters)
+        if is_repetitive(own.answer):
+            reason = "repetitive"
+        elif response.count(name_header(lang)) > 1:
+            reason = "header in the text"
+        if reason:
+            drops[f"{lang}/{KIND}: {reason}"] += 1
+            return None
+        return Example(ask(own.question, self._system(ctx, lang)), response, lang, f"{KIND}-{lang}-{there.id}", KIND)
+
+
+def name_header(lang: str) -> str:
+    """What stands above an answer in a language: unique to it, and part of no other language's header."""
+    language = find(lang)
+    return f"[{WORDINGS.get(language.code) or f'{language.own_name} ({language.code})'}]"
+
+
+METHOD = PivotLanguage
