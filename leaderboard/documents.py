@@ -1,0 +1,171 @@
+"""Per-document scores, read from the sample files that lm-eval leaves beside each evaluation's manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xlift.harness.languages import find
+from xlift.harness.results import LOWER_IS_BETTER, Record, headline, read
+from xlift.harness.rows import UserError, name_nearest
+
+PER_DOCUMENT = {"corpus_chrf": "chrf", "corpus_spbleu": "spbleu"}
+"""The sentence-level score that stands for a corpus-level one in paired tests."""
+
+PARALLEL = ("xlift_mgsm", "xlift_xquad", "xlift_flores", "xlift_x_alpaca_eval")
+"""Benchmarks whose documents are the same in all languages, under the same number. MLQA has a part of its documents in each."""
+
+_PAIR = re.compile(r"xlift_flores_([a-z]{3}_[A-Z][a-z]{3})_([a-z]{3}_[A-Z][a-z]{3})")
+_ONE = re.compile(r"(xlift_(?:mgsm_direct|mgsm_cot|xquad|mlqa|x_alpaca_eval))_([a-z]{2,3}(?:-[A-Z][a-z]{3})?)")
+_CROSS = re.compile(r"xlift_mlqa_([a-z]{2})_([a-z]{2})")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """One metric of one task as one model did it, document by document."""
+
+    suite: str
+    label: str
+    seed: int | None
+    trained: tuple[str, ...]
+    pivot: str
+    task: str
+    metric: str
+    comparability: str
+    table: pd.DataFrame
+    """doc_id, doc_hash and value, by doc_id."""
+
+    @property
+    def name(self) -> str:
+        return self.label if self.seed is None else f"{self.label} (seed {self.seed})"
+
+    @property
+    def sign(self) -> int:
+        """-1 where less is better."""
+        return -1 if self.metric.partition("/")[0] in LOWER_IS_BETTER else 1
+
+
+def collect(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
+    """The per-document scores of all finished evaluations in run folders: each task's headline metric and ``off_target``, or ``metrics``.
+
+    A corpus-level headline is replaced by its sentence-level score. Of several evaluations of one model in a run the newest counts.
+    Raises UserError as ``read`` and ``read_documents`` do.
+    """
+    found: dict[tuple[Any, ...], Documents] = {}
+    for folder in folders:
+        for record in sorted(read([folder]), key=_written):
+            for task, result in record.tasks.items():
+                shown = headline(task)
+                wanted = metrics or [name for name in (PER_DOCUMENT.get(shown or "", shown), "off_target") if name]
+                for metric in dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]):
+                    table = read_documents(folder, record, task, metric)
+                    documents = Documents(
+                        record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, result.comparability, table
+                    )
+                    found[folder, record.suite, record.label, record.seed, task, metric] = documents
+    return list(found.values())
+
+
+def read_documents(folder: Path, record: Record, task: str, metric: str) -> pd.DataFrame:
+    """One task's scores by document: doc_id, doc_hash and value, by doc_id.
+
+    ``folder`` is the run that ``record`` was read from; ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError
+    for an unknown task or metric, a sample file that is missing or damaged, and a document without a score or with two.
+    """
+    if task not in record.tasks:
+        raise UserError(f"{record.name}: no task {task!r}{name_nearest(task, record.tasks)}")
+    name, _, chosen = metric.partition("/")
+    file = record.tasks[task].samples
+    path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
+    if path is None:
+        raise UserError(f"{folder}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
+    rows = [row for row in _read_lines(path) if row.get("filter", "none") == (chosen or "none")]
+    known = set().union(*(row.get("metrics", ()) for row in rows))
+    if name not in known:
+        raise UserError(f"{path.name}: no metric {metric!r}{name_nearest(name, known)}")
+    values = [row.get(name) for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if isinstance(value, list | dict | str):
+            raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {PER_DOCUMENT.get(name, 'another')!r}")
+        if value is None or value != value:
+            raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
+    table = pd.DataFrame(
+        {"doc_id": [row["doc_id"] for row in rows], "doc_hash": [row["doc_hash"] for row in rows], "value": np.array(values, dtype=float)}
+    )
+    if (twice := table["doc_id"].duplicated()).any():
+        raise UserError(f"{path.name}: document {table['doc_id'][twice].iloc[0]} stands in it twice; evaluate {record.name} again")
+    return table.sort_values("doc_id", ignore_index=True)
+
+
+def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tuple[str, str]]:
+    """(reference, hypothesis) of each document, by doc_id, as a corpus-level ``metric`` took them. Raises UserError without them."""
+    file = record.tasks[task].samples if task in record.tasks else None
+    path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
+    if path is None:
+        raise UserError(f"{folder}: no samples of {task} by {record.name}; evaluate it again")
+    rows = sorted(_read_lines(path), key=lambda row: row["doc_id"])
+    if any(not isinstance(row.get(metric), list) for row in rows):
+        raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(PER_DOCUMENT)}")
+    return [(row[metric][0], row[metric][1]) for row in rows]
+
+
+def align(tables: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+    """The values of several models on the same documents, (models, documents), paired by doc_id whatever the order of the rows.
+
+    Raises UserError for a document that one of them lacks or has twice, and where the same number stands for different texts.
+    """
+    sheets = {name: table if table["doc_id"].is_monotonic_increasing else table.sort_values("doc_id") for name, table in tables.items()}
+    first, *_ = sheets
+    ids, hashes = (sheets[first][column].to_numpy() for column in ("doc_id", "doc_hash"))
+    for name, sheet in sheets.items():
+        own = sheet["doc_id"].to_numpy()
+        if len(np.unique(own)) < len(own):
+            raise UserError(f"{name}: document {sheet['doc_id'][sheet['doc_id'].duplicated()].iloc[0]} stands in its scores twice")
+        if not np.array_equal(own, ids):
+            odd = sorted(set(own) ^ set(ids))
+            who = name if odd[0] in ids else first
+            raise UserError(f"{first} and {name} were not scored on the same documents: {len(odd)} differ, {who} lacks {odd[0]}")
+        if (wrong := sheet["doc_hash"].to_numpy() != hashes).any():
+            raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
+    return np.stack([sheet["value"].to_numpy(dtype=np.float64) for sheet in sheets.values()])
+
+
+def language_of(task: str, pivot: str) -> tuple[str, str] | None:
+    """Benchmark and language of a task; None for tasks that are not xlift's and for pairs of two languages that are not the pivot.
+
+    A pair with the pivot counts for its other language, each direction as a benchmark of its own.
+    """
+    if match := _PAIR.fullmatch(task):
+        source, target = find(match[1]).code, find(match[2]).code
+        benchmark = "xlift_flores"
+    elif match := _CROSS.fullmatch(task):
+        source, target = match[1], match[2]
+        benchmark = "xlift_mlqa"
+    elif match := _ONE.fullmatch(task):
+        return match[1], match[2]
+    else:
+        return None
+    if source == pivot:
+        return f"{benchmark}_from_{pivot}", target
+    return (f"{benchmark}_to_{pivot}", source) if target == pivot else None
+
+
+def _written(record: Record) -> str:
+    """When a record's samples were written: lm-eval puts the time at the end of their names."""
+    return max((result.samples.rpartition("_")[2] for result in record.tasks.values() if result.samples), default="")
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        try:
+            return [json.loads(line) for line in file if line.strip()]
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            raise UserError(f"{path}: damaged; delete the folder {path.parent} and run again") from None

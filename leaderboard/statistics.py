@@ -1,0 +1,291 @@
+"""What a difference between scores is worth: intervals, tests, corrections and ranks on per-document scores.
+
+Scores come as one array for each language, of shape (seeds, documents); a single task is one language. The same position is the same
+document in all arrays that are compared. docs/statistics.md says what each number means and how often its interval is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+from statsmodels.stats.multitest import multipletests
+
+from xlift.harness.rows import UserError
+
+Array = NDArray[np.float64]
+Scores = Sequence[Array]
+"""One array (seeds, documents) for each language."""
+
+LEVEL = 0.95
+ALPHA = 0.05
+POWER = 0.8
+RESAMPLES = 2000
+_LEAST = 1e-100
+"""No p below this is told apart."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or a difference of means, with all that is known of its error."""
+
+    value: float
+    low: float
+    high: float
+    """Ends of the 95 % interval, over documents and, with several seeds, over seeds."""
+    p: float
+    """Two-sided, not corrected; nan where nothing is compared."""
+    test: str
+    """mcnemar, t, bootstrap or none."""
+    parts: tuple[tuple[float, float], ...]
+    """Standard error and degrees of freedom by source: documents first, then the seeds of each side that has several."""
+    seed_sd: float | None
+    """Standard deviation of the seeds' means; None with one seed, whose variance is unknown."""
+    seeds: int
+    documents: int
+    """Of all languages together."""
+
+
+def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean of method minus base, averaged over languages with equal weights.
+
+    Documents are resampled within each language, or jointly where they are ``parallel``: the same documents in every language, whose
+    scores rise and fall together. Raises UserError for different numbers of languages or documents, and for fewer than two documents.
+    """
+    _check(method, base)
+    half = _padding([*method, *base], len(method) if parallel else 1)
+    exact = bool(half) and len(method) == 1 and all(len(one[0]) == 1 for one in (method, base))
+    wins, losses = (((one[0] == 1) & (other[0] == 0)).sum() for one, other in ((method, base), (base, method)))
+    documents = sum(one.shape[1] for one in method)
+    if parallel:
+        method, base = _join(method), _join(base)
+    differences = [ours.mean(axis=0) - theirs.mean(axis=0) for ours, theirs in zip(method, base, strict=True)]
+    pads = [np.array([half, -half]) if half else np.empty(0) for _ in differences]
+    bounds = (-1.0, 1.0) if half else None
+    found = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
+    p = float(mcnemar(wins, losses)) if exact else found.p
+    return replace(found, p=p, test="mcnemar" if exact else "t", seeds=len(method[0]), documents=documents)
+
+
+def estimate(scores: Scores, *, parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean score of one model, averaged over languages with equal weights; see ``compare``."""
+    _check(scores, scores)
+    half = _padding(scores, len(scores) if parallel else 1) / 2
+    joined = _join(scores) if parallel else scores
+    pads = [np.array([0.5 + half, 0.5 - half]) if half else np.empty(0) for _ in joined]
+    bounds = (0.0, 1.0) if half else None
+    found = _estimate([one.mean(axis=0) for one in joined], pads, [_seed_part(joined)], bounds, resamples, seed)
+    return replace(found, p=float("nan"), test="none", seeds=len(scores[0]), documents=sum(one.shape[1] for one in scores))
+
+
+def mcnemar(wins: ArrayLike, losses: ArrayLike) -> Array:
+    """Two-sided p of the exact McNemar test: a binomial test on the documents that one side alone gets right."""
+    fewer = np.minimum(wins, losses)
+    return np.asarray(np.minimum(1.0, 2 * special.bdtr(fewer, np.add(wins, losses), 0.5)))
+
+
+def correct(p: ArrayLike) -> Array:
+    """Holm's correction over all comparisons given; nan, a comparison that was not made, stays nan and counts for nothing."""
+    given = np.asarray(p, dtype=np.float64)
+    corrected, made = np.full(given.shape, np.nan), ~np.isnan(given)
+    if made.any():
+        corrected[made] = multipletests(given[made], alpha=ALPHA, method="holm")[1]
+    return corrected
+
+
+def detectable(parts: Sequence[tuple[float, float]], comparisons: int = 1) -> float:
+    """The smallest true difference found with 80 % power, at the level of Holm's first step, ALPHA / comparisons.
+
+    ``parts`` as in Estimate. Returns nan where no document differs, which leaves the spread unknown.
+    """
+    total = np.sqrt(sum(((_t(ALPHA / comparisons / 2, df) + _t(1 - POWER, df)) * se) ** 2 for se, df in parts if se > 0))
+    return float(total) if total > 0 else float("nan")
+
+
+def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False) -> pd.DataFrame:
+    """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
+
+    One matrix product for each language serves all pairs.
+    """
+    names, sheets = list(scores), list(scores.values())
+    for sheet in sheets[1:]:
+        _check(sheet, sheets[0])
+    languages = len(sheets[0])
+    half = _padding([one for sheet in sheets for one in sheet], languages if parallel else 1)
+    if parallel:
+        sheets = [_join(sheet) for sheet in sheets]
+    i, j = np.array(list(combinations(range(len(names)), 2)), dtype=int).reshape(-1, 2).T
+    values, centres, errors, dfs = [], [], [], []
+    for column in zip(*sheets, strict=True):
+        means = np.stack([one.mean(axis=0) for one in column])
+        gram, totals, documents = means @ means.T, means.sum(axis=1), means.shape[1]
+        squares = np.maximum(gram[i, i] + gram[j, j] - 2 * gram[i, j], 0) + 2 * half**2
+        size = documents + 2 * bool(half)
+        centres.append((totals[i] - totals[j]) / size)
+        values.append((totals[i] - totals[j]) / documents)
+        errors.append(np.sqrt(np.maximum(squares / size - centres[-1] ** 2, 0) / (size - 1)))
+        dfs.append(np.full(len(i), size - 1.0))
+    item = _average(np.stack(errors), np.stack(dfs))
+    seed_parts = [_seed_part(sheet) for sheet in sheets]
+    parts = [item] + [(np.array([seed_parts[k].se for k in side]), np.array([seed_parts[k].df for k in side])) for side in (i, j)]
+    p = _p_value(np.mean(centres, axis=0), parts, sum(one.shape[1] for one in sheets[0]))
+    if half and languages == 1:
+        right = np.rint(means @ (1 - means).T).astype(np.int64)
+        single = np.array([len(sheet[0]) == 1 for sheet in sheets])
+        p = np.where(single[i] & single[j], mcnemar(right[i, j], right[j, i]), p)
+    first, second = ([names[k] for k in side] for side in (i, j))
+    return pd.DataFrame({"first": first, "second": second, "difference": np.mean(values, axis=0), "p": p})
+
+
+def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
+    """Rank and ties of each model: the rank is 1 plus the number of models that are significantly better.
+
+    ``values``: higher is better. ``pairs``: first, second and p_corrected. ``tied`` names the models that cannot be told from this one;
+    telling apart is not transitive, so two models of one rank may differ in whom they tie with.
+    """
+    better: dict[str, int] = dict.fromkeys(values, 0)
+    tied: dict[str, list[str]] = {name: [] for name in values}
+    for first, second, p in zip(pairs["first"], pairs["second"], pairs["p_corrected"], strict=True):
+        if p < ALPHA:
+            better[min(first, second, key=lambda name: values[name])] += 1
+        else:
+            tied[first].append(second)
+            tied[second].append(first)
+    rows = [{"model": name, "value": values[name], "rank": 1 + better[name], "tied": tuple(tied[name])} for name in values]
+    return pd.DataFrame(rows).sort_values(["rank", "value"], ascending=[True, False], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _SeedPart:
+    sd: float | None
+    se: float
+    df: float
+
+
+def _seed_part(scores: Scores) -> _SeedPart:
+    """Variance between seeds beyond what the documents' own noise explains: two-way random effects, seeds x documents."""
+    seeds = len(scores[0])
+    if seeds < 2:
+        return _SeedPart(None, 0.0, 1.0)
+    means = np.mean([one.mean(axis=1) for one in scores], axis=0)
+    noise = 0.0
+    for one in scores:
+        documents = one.shape[1]
+        residuals = one - one.mean(axis=1, keepdims=True) - one.mean(axis=0, keepdims=True) + one.mean()
+        noise += (residuals**2).sum() / ((seeds - 1) * (documents - 1)) / documents / len(scores) ** 2
+    variance = float(means.var(ddof=1))
+    return _SeedPart(variance**0.5, float(max(variance - noise, 0.0) / seeds) ** 0.5, seeds - 1.0)
+
+
+def _estimate(
+    columns: Sequence[Array],
+    pads: Sequence[Array],
+    seeds: Sequence[_SeedPart],
+    bounds: tuple[float, float] | None,
+    resamples: int,
+    seed: int,
+) -> Estimate:
+    """The mean of the columns' means; ``pads`` are the columns' pseudo-documents, ``bounds`` the least and the largest value there is."""
+    value = float(np.mean([column.mean() for column in columns]))
+    padded = [np.concatenate(pair) for pair in zip(columns, pads, strict=True)]
+    centre = float(np.mean([column.mean() for column in padded]))
+    sizes = np.array([len(column) for column in padded], dtype=np.float64)
+    se, df = _average(np.array([column.std(ddof=1) for column in padded]) / np.sqrt(sizes), sizes - 1)
+    # The bootstrap of n documents spreads by sqrt((n - 1) / n) too little, and its normal tails are too short: Hesterberg 2015.
+    spread = np.zeros(resamples)
+    for number, column in enumerate(padded):
+        size = len(column)
+        means = _draw(size, resamples, seed, number) @ (column - column.mean()).astype(np.float32)
+        spread += means * np.sqrt(size / (size - 1)) / len(padded)
+    tail = special.ndtr(-_t((1 - LEVEL) / 2, df))
+    low, high = centre + np.quantile(spread, [tail, 1 - tail])
+    # Independent sources join by their half-widths, each with its own degrees of freedom: Zou and Donner 2008.
+    width = sum((_t((1 - LEVEL) / 2, part.df) * part.se) ** 2 for part in seeds)
+    parts = ((float(se), float(df)), *((part.se, part.df) for part in seeds if part.sd is not None))
+    ends = np.array([value - np.hypot(value - low, width**0.5), value + np.hypot(high - value, width**0.5)])
+    low, high = np.clip(ends, *bounds) if bounds else ends
+    return Estimate(
+        value=value,
+        low=float(low),
+        high=float(high),
+        p=float(_p_value(np.array([centre]), [(np.array([se]), np.array([df])) for se, df in parts], sum(map(len, columns)))[0]),
+        test="t",
+        parts=parts,
+        seed_sd=seeds[0].sd,
+        seeds=0,
+        documents=sum(len(column) for column in columns),
+    )
+
+
+@lru_cache(maxsize=8)
+def _draw(documents: int, resamples: int, seed: int, stream: int) -> NDArray[np.float32]:
+    """Weights (resamples, documents) of bootstrap samples, rows summing to 1; all comparisons of one size share them."""
+    drawn = np.random.default_rng([seed, stream]).integers(0, documents, (resamples, documents))
+    flat = (drawn + documents * np.arange(resamples)[:, None]).ravel()
+    counts = np.bincount(flat, minlength=resamples * documents).reshape(resamples, documents)
+    return (counts / documents).astype(np.float32)
+
+
+def _p_value(values: Array, parts: Sequence[tuple[Array, Array]], documents: int) -> Array:
+    """The level at which the interval that joins ``parts`` just reaches zero; with documents alone Student's paired t test.
+
+    n pairs have 2^n ways to swap sides, so nothing below 2^(1 - n) is claimed.
+    """
+    size = np.abs(values)
+    (se, df), *others = parts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.where(size > 0, 2 * special.stdtr(df, -size / se), 1.0)
+    joint = (size > 0) & (sum((other for other, _ in others), np.zeros_like(size)) > 0)
+    if joint.any():
+        least, most = np.full(joint.sum(), np.log(_LEAST)), np.zeros(joint.sum())
+        for _ in range(50):
+            middle = (least + most) / 2
+            reach = np.sqrt(sum((_t(np.exp(middle) / 2, df[joint]) * se[joint]) ** 2 for se, df in parts))
+            least, most = np.where(reach > size[joint], middle, least), np.where(reach > size[joint], most, middle)
+        p[joint] = np.exp(least)
+    return np.asarray(np.maximum(p, 2.0 ** (1 - documents)))
+
+
+def _average(errors: Array, dfs: Array) -> tuple[Array, Array]:
+    """Standard error of the mean of independent estimates, along the first axis, and its degrees of freedom (Satterthwaite)."""
+    variance = (errors**2).sum(axis=0)
+    shares = (errors**4 / dfs).sum(axis=0)
+    df = np.divide(variance**2, shares, out=np.asarray(dfs.sum(axis=0), dtype=np.float64), where=shares > 0)
+    return np.sqrt(variance) / len(errors), df
+
+
+def _padding(arrays: Sequence[Array], joined: int) -> float:
+    """How far the two pseudo-documents of 0/1 scores lie from their centre; 0 for other scores.
+
+    One document won and one lost in each language (Bonett and Price 2012, for paired proportions): without them a handful of
+    discordant documents gives intervals that are too short, and none gives the interval [0, 0]. Where ``joined`` languages share a
+    column, its two pseudo-documents add the variance that theirs would add.
+    """
+    binary = all(((array == 0) | (array == 1)).all() for array in arrays)
+    return 1 / joined**0.5 if binary else 0.0
+
+
+def _join(scores: Scores) -> list[Array]:
+    """Parallel languages as one: each document's mean over languages."""
+    return [np.mean(np.stack(scores), axis=0)]
+
+
+def _check(method: Scores, base: Scores) -> None:
+    if len(method) != len(base):
+        raise UserError(f"{len(method)} languages against {len(base)}: average both over the same languages")
+    for ours, theirs in zip(method, base, strict=True):
+        if ours.shape[1] != theirs.shape[1]:
+            raise UserError(f"{ours.shape[1]} documents against {theirs.shape[1]}: score both on the same documents")
+        if ours.shape[1] < 2:
+            raise UserError(f"{ours.shape[1]} document: an interval needs two at least; raise evaluate.limit")
+
+
+def _t(tail: float | Array, df: float | Array) -> Array:
+    """Student's t that is exceeded with probability ``tail``."""
+    return np.asarray(-special.stdtrit(df, tail))

@@ -1,0 +1,197 @@
+"""From sample files to tables of lifts and ranks."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from xlift.harness.results import Record, read
+from xlift.harness.rows import UserError
+from xlift.harness.store import Stage, Store
+from xlift.leaderboard.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.documents import Documents, align, collect, language_of, read_documents, read_pairs
+
+
+def documents(
+    label: str, task: str, values: Sequence[float], *, seed: int | None = None, metric: str = "accuracy", key: str = "k"
+) -> Documents:
+    table = pd.DataFrame({"doc_id": range(len(values)), "doc_hash": [f"{task}{number}" for number in range(len(values))], "value": values})
+    return Documents("s", label, seed, ("es", "fr"), "en", task, metric, f"{task}{key}", table)
+
+
+def only(table: pd.DataFrame, **wanted: Any) -> dict[str, Any]:
+    """The single row with these cells."""
+    rows = [row for row in table.to_dict("records") if all(row[name] == value for name, value in wanted.items())]
+    assert len(rows) == 1, rows
+    return {str(name): value for name, value in rows[0].items()}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder as the pipeline leaves it: base and one method on one FLORES pair."""
+    for label, scores, written in (("base", (10.0, 20.0), "2026-01-01"), ("m", (40.0, 30.0), "2026-01-02")):
+        task, samples = "xlift_flores_eng_Latn_spa_Latn", f"samples_xlift_flores_eng_Latn_spa_Latn_{written}T00-00-00.000001.jsonl"
+        metrics = {"chrf": {"value": sum(scores) / 2, "stderr": 1.0}, "corpus_chrf": {"value": 1.0, "stderr": None}}
+        result = {
+            "items": 2, "items_of": 2, "version": "1", "data_sha256": "0", "data_origin": "samples", "metrics": metrics,
+            "comparability": "k", "samples": samples,
+        }  # fmt: skip
+        record = Record(
+            suite="s", label=label, method=None, seed=None if label == "base" else 0, trained=("es",), pivot="en", base={}, adapter=None,
+            engine={}, system=None, tasks={task: result}, cost={},
+        )  # fmt: skip
+        rows = [
+            {
+                "doc_id": number, "doc_hash": f"h{number}", "filter": "none", "metrics": ["chrf", "corpus_chrf"], "chrf": scores[number],
+                "corpus_chrf": [f"referencia {number}", f"{label} {number}"],
+            }
+            for number in (1, 0)
+        ]  # fmt: skip
+
+        def work(folder: Path, record: Record = record, rows: Sequence[Mapping[str, Any]] = rows, samples: str = samples) -> dict[str, Any]:
+            (folder / samples).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            return {"record": record.model_dump(mode="json")}
+
+        Store(tmp_path).write(Stage("evaluate", label, {}), work)
+    return tmp_path
+
+
+def test_scores_are_read_from_a_run(run: Path) -> None:
+    base, method = read([run])
+    table = read_documents(run, method, "xlift_flores_eng_Latn_spa_Latn", "chrf")
+    assert table.to_dict("list") == {"doc_id": [0, 1], "doc_hash": ["h0", "h1"], "value": [40.0, 30.0]}
+    assert read_pairs(run, base, "xlift_flores_eng_Latn_spa_Latn", "corpus_chrf")[0] == ("referencia 0", "base 0")
+    found = collect([run])
+    assert [(one.name, one.metric) for one in found] == [("base", "chrf"), ("m (seed 0)", "chrf")], "the sentence stands for the corpus"
+    lift = only(tabulate_lifts(found), kind="lift")
+    assert (lift["value"], lift["benchmark"], lift["languages"], lift["documents"]) == (20, "xlift_flores_from_en", ("es",), 2)
+
+
+def test_what_cannot_be_read_is_named(run: Path) -> None:
+    method, task = read([run])[1], "xlift_flores_eng_Latn_spa_Latn"
+    path = next(run.glob("evaluate-m-*/samples_*"))
+    whole = path.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="no task 'xlift_flores'"):
+        read_documents(run, method, "xlift_flores", "chrf")
+    with pytest.raises(UserError, match="no metric 'chrff'; did you mean 'chrf'"):
+        read_documents(run, method, task, "chrff")
+    with pytest.raises(UserError, match="whole corpus, not of a document; use 'chrf'"):
+        read_documents(run, method, task, "corpus_chrf")
+    with pytest.raises(UserError, match="keeps no texts"):
+        read_pairs(run, method, task, "chrf")
+    path.write_text(whole + whole, encoding="utf-8")
+    with pytest.raises(UserError, match="document 1 stands in it twice"):
+        read_documents(run, method, task, "chrf")
+    path.write_text(whole.replace("40.0", "NaN"), encoding="utf-8")
+    with pytest.raises(UserError, match="document 0 has no 'chrf'"):
+        read_documents(run, method, task, "chrf")
+    path.write_text(whole[:-20], encoding="utf-8")
+    with pytest.raises(UserError, match="damaged; delete the folder"):
+        read_documents(run, method, task, "chrf")
+    path.unlink()
+    with pytest.raises(UserError, match="are gone"):
+        read_documents(run, method, task, "chrf")
+
+
+def test_documents_are_paired_by_id_whatever_their_order() -> None:
+    table = documents("m", "xlift_xquad_es", [0.1, 0.2, 0.3]).table
+    assert align({"a": table, "b": table.iloc[::-1]}).tolist() == [[0.1, 0.2, 0.3]] * 2
+    with pytest.raises(UserError, match="a and b were not scored on the same documents: 1 differ, b lacks 2"):
+        align({"a": table, "b": table.iloc[:2]})
+    with pytest.raises(UserError, match="a lacks 2"):
+        align({"a": table.iloc[:2], "b": table})
+    with pytest.raises(UserError, match="document 1 is not the same text"):
+        align({"a": table, "b": table.assign(doc_hash=["xlift_xquad_es0", "other", "xlift_xquad_es2"])})
+    with pytest.raises(UserError, match="b: document 0 stands in its scores twice"):
+        align({"a": table, "b": pd.concat([table, table.iloc[:1]])})
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("xlift_mgsm_cot_sw", ("xlift_mgsm_cot", "sw")),
+        ("xlift_x_alpaca_eval_zh", ("xlift_x_alpaca_eval", "zh")),
+        ("xlift_flores_eng_Latn_spa_Latn", ("xlift_flores_from_en", "es")),
+        ("xlift_flores_zho_Hant_eng_Latn", ("xlift_flores_to_en", "zh-Hant")),
+        ("xlift_flores_deu_Latn_fra_Latn", None),
+        ("xlift_mlqa_de", ("xlift_mlqa", "de")),
+        ("xlift_mlqa_en_de", ("xlift_mlqa_from_en", "de")),
+        ("xlift_mlqa_es_de", None),
+        ("arc_easy", None),
+    ],
+)
+def test_language_of_a_task(task: str, found: tuple[str, str] | None) -> None:
+    assert language_of(task, "en") == found
+
+
+def test_lift_retention_and_transfer_by_hand() -> None:
+    base = {"es": [0, 0, 0, 1], "fr": [0, 0, 1, 1], "en": [1, 1, 1, 0], "de": [0, 1, 0, 1]}
+    ours = {"es": [1, 1, 0, 1], "fr": [1, 0, 1, 1], "en": [1, 0, 1, 0], "de": [0, 1, 0, 1]}
+    sheets = [documents("base", f"xlift_mgsm_cot_{lang}", values) for lang, values in base.items()]
+    sheets += [documents("m", f"xlift_mgsm_cot_{lang}", values, seed=0) for lang, values in ours.items()]
+    table = tabulate_lifts(sheets)
+    lift, retention, transfer = (only(table, kind=kind) for kind in ("lift", "retention", "transfer"))
+    assert (lift["value"], lift["languages"], lift["documents"]) == (pytest.approx((2 / 4 + 1 / 4) / 2), ("es", "fr"), 8)
+    assert (retention["value"], retention["p"], retention["test"]) == (pytest.approx(-1 / 4), 1, "mcnemar")
+    assert (transfer["value"], transfer["p_corrected"]) == (0, 1)
+    assert lift["note"] == "one seed: variance between seeds unknown"
+    assert len(tabulate_tasks(sheets)) == 4
+
+
+def test_less_is_better_for_off_target() -> None:
+    rng = np.random.default_rng(0)
+    base, ours = (rng.random(60) < 0.9).astype(float), (rng.random(60) < 0.1).astype(float)
+    sheets = [documents(label, "xlift_xquad_es", list(values), metric="off_target") for label, values in (("base", base), ("m", ours))]
+    lift = only(tabulate_lifts(sheets), kind="lift")
+    assert lift["value"] == pytest.approx(base.mean() - ours.mean()) and lift["low"] > 0.5 and lift["significant"]
+    ranks = tabulate_ranks(sheets)
+    assert [(row["model"], row["rank"], row["tied"]) for row in ranks.to_dict("records")] == [("m", 1, ()), ("base", 2, ())]
+    assert ranks["value"][0] == pytest.approx(-ours.mean())
+
+
+def test_no_average_over_unequal_language_sets() -> None:
+    sheets = [documents("base", "xlift_xquad_es", [0, 1, 0.5])]
+    sheets += [documents("m", f"xlift_xquad_{lang}", [0, 1, 1]) for lang in ("es", "fr")]
+    row = only(tabulate_lifts(sheets), kind="lift")
+    assert pd.isna(row["value"])
+    assert row["note"] == "not comparable: the base lacks fr; an average needs the same languages on both sides"
+    assert np.isnan(row["p_corrected"]) and not row["significant"]
+    ranks = tabulate_ranks(sheets, average=True)
+    assert ranks["of"].tolist() == [1, 1], "averages over other languages are ranked apart"
+
+
+def test_unequal_keys_and_seeds_are_not_compared() -> None:
+    base = documents("base", "xlift_xquad_es", [0, 1, 0.5])
+    other = tabulate_tasks([base, documents("m", "xlift_xquad_es", [0, 1, 1], key="other")])
+    assert only(other)["note"].startswith("not comparable: m and the base were measured under different settings")
+    mixed = [documents("m", "xlift_xquad_es", [0, 1, 1], seed=seed, key=str(seed)) for seed in (0, 1)]
+    assert "the seeds of m were measured under different settings" in only(tabulate_tasks([base, *mixed]))["note"]
+    assert only(tabulate_ranks([base, *mixed]), model="m")["note"].startswith("the seeds of m")
+    uneven = [base, documents("base", "xlift_xquad_fr", [0, 1, 0.5])]
+    uneven += [documents("m", f"xlift_xquad_{lang}", [0, 1, 1], seed=seed) for lang, seed in (("es", 0), ("es", 1), ("fr", 0))]
+    assert only(tabulate_lifts(uneven))["note"] == "not comparable: m was measured with other seeds on es than on fr (1)"
+    assert only(tabulate_tasks([documents("m", "xlift_xquad_es", [0, 1, 1])]))["note"] == (
+        "not comparable: the base was not measured on xlift_xquad_es"
+    )
+    with pytest.raises(UserError, match="given twice"):
+        tabulate_tasks([base, base])
+
+
+def test_holm_is_over_the_whole_table_and_seeds_stand_apart() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.random(80)
+    sheets = [documents("base", "xlift_xquad_es", list(base)), documents("base", "xlift_xquad_en", list(base))]
+    for seed in range(3):
+        sheets.append(documents("m", "xlift_xquad_es", list(base + rng.normal(0.1, 0.1, 80) + 0.02 * seed), seed=seed))
+        sheets.append(documents("m", "xlift_xquad_en", list(base + rng.normal(0, 0.1, 80)), seed=seed))
+    table = tabulate_lifts(sheets)
+    lift, retention = only(table, kind="lift"), only(table, kind="retention")
+    assert lift["p_corrected"] == pytest.approx(2 * lift["p"]) and lift["p"] < retention["p"] == retention["p_corrected"]
+    means = [sheet.table["value"].mean() for sheet in sheets if sheet.label == "m" and sheet.task == "xlift_xquad_es"]
+    assert (lift["seeds"], lift["seed_sd"], lift["note"]) == (3, pytest.approx(np.std(means, ddof=1)), "")
+    assert lift["high"] - lift["low"] > 2 * 1.99 * lift["item_se"]
+    assert lift["detectable"] > 2.8 * lift["item_se"]
