@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from xlift.harness import config
 from xlift.harness.pilots import read_pilots
 from xlift.harness.plugin import Answer, Chat, Plan, Sampling, UserError, load
 from xlift.harness.results import Record, Score, TaskResult
@@ -396,3 +397,16 @@ def test_pasted_options_give_the_fitted_allocation() -> None:
     law = simulate(0)
     pasted = ScalingLaw(**yaml.safe_load(write_options(law))["scaling"])
     assert allocate(pasted, 3000, ["es", "de", "sw"]).rows == allocate(law, 3000, ["es", "de", "sw"]).rows
+
+
+def test_the_suites_of_the_manual_are_valid() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    pilots, final = (yaml.safe_load(block.split("```")[0]) for block in text.split("```yaml")[1:])
+    suite = config.read(pilots, "docs/scaling.md")
+    sizes = [load(chosen.method, chosen.options).options.rows for chosen in suite.methods.values()]
+    assert suite.rows is None
+    assert sum(sizes) * len(suite.seeds) == 21_000
+    assert [load(chosen["method"], chosen.get("options", {})).options.allocation for chosen in final["methods"].values()] == [
+        "scaling",
+        "uniform",
+    ]
