@@ -218,6 +218,9 @@ def judge(law: FittedLaw, allocation: Allocation) -> list[str]:
     error = allocation.gain_error or 0.0
     if len(allocation.shares) > 1 and allocation.gain <= 2 * error:
         found.append(f"the gain over the uniform split, {allocation.gain:.3f} ± {error:.3f} points, is not clear: split uniformly")
+    noise = law.residual_sd * (law.ceiling - allocation.score) / math.sqrt(len(allocation.shares))
+    if 2 * error < allocation.gain < noise:
+        found.append(f"the gain, {allocation.gain:.3f} points, is below the noise of one model's mean score, about {noise:.3f}")
     if law.degrees_of_freedom < 5:
         found.append(f"{law.points} points leave {law.degrees_of_freedom} degrees of freedom: the errors themselves are rough")
     return found
