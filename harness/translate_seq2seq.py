@@ -1,0 +1,201 @@
+"""The seq2seq kind: translation models of transformers (NLLB, M2M100, Marian), from a folder or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from xlift.harness.base_model import download, one_line, weights_sha256
+from xlift.harness.config import TranslatorSettings
+from xlift.harness.languages import Language, find, languages
+from xlift.harness.rows import UserError
+from xlift.harness.translate import LineTranslator
+
+M2M100 = {"nb": "no", "nso": "ns"}
+"""Our codes of languages that M2M100 knows under another."""
+
+MACROLANGUAGES = {
+    "als": "sqi", "arb": "ara", "azj": "aze", "gaz": "orm", "khk": "mon", "kmr": "kur", "lvs": "lav", "npi": "nep", "ory": "ori",
+    "pbt": "pus", "pes": "fas", "plt": "mlg", "quy": "que", "swh": "swa", "uzn": "uzb", "ydd": "yid", "zho": "cmn", "zsm": "msa",
+}  # fmt: skip
+"""ISO 639-3 codes under which OPUS files languages that FLORES names more narrowly (for Chinese, more widely)."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """How a model is told the languages: our code to the model's, for those it knows on either side."""
+
+    tokenizer: Any
+    sources: Mapping[str, str]
+    targets: Mapping[str, str]
+    """The token of each language; for a model of one pair, whatever names it."""
+    way: Literal["first", "prefix", "none"]
+    """The target's token is forced on as the first one of the translation, put before the source text, or there is none."""
+
+    def require(self, source: Language, target: Language, title: str) -> None:
+        """Raises UserError where a language is unknown on its side."""
+        for language, known, verb in ((source, self.sources, "from"), (target, self.targets, "into")):
+            if language.code not in known:
+                others = ", ".join(sorted(known)) if len(known) <= 15 else f"{len(known)} languages"
+                raise UserError(
+                    f"{title}: does not translate {verb} {language.name} ({language.code}), only {verb} {others or 'no language'}"
+                )
+
+    def encode(self, texts: Sequence[str], source: Language, target: Language) -> tuple[list[list[int]], int | None]:
+        """Token ids of each text, and the id that its translation must begin with."""
+        if self.way != "first":
+            head = f"{self.targets[target.code]} " if self.way == "prefix" else ""
+            return self.tokenizer([head + text for text in texts]).input_ids, None
+        self.tokenizer.src_lang = self.sources[source.code]
+        return self.tokenizer(list(texts)).input_ids, self.tokenizer.convert_tokens_to_ids(self.targets[target.code])
+
+
+def choose_codes(tokenizer: Any, title: str) -> Codes:
+    """The language codes of an NLLB, M2M100 or Marian tokenizer. Raises UserError for any other."""
+    known = languages().values()
+    if hasattr(tokenizer, "supported_language_codes"):
+        sources = _take_stated(tokenizer.source_lang)
+        if not tokenizer.supported_language_codes:
+            return Codes(tokenizer, sources, _take_stated(tokenizer.target_lang), "none")
+        tokens = set(tokenizer.supported_language_codes)
+        named = {each.code: [f">>{name}<<" for name in _opus_names(each) if f">>{name}<<" in tokens] for each in known}
+        return Codes(tokenizer, sources, {code: found[0] for code, found in named.items() if found}, "prefix")
+    if hasattr(tokenizer, "lang_code_to_token"):
+        short = {each.code: M2M100.get(each.code, each.code) for each in known}
+        short = {code: name for code, name in short.items() if name in tokenizer.lang_code_to_token}
+        return Codes(tokenizer, short, {code: tokenizer.lang_code_to_token[name] for code, name in short.items()}, "first")
+    vocabulary = tokenizer.get_vocab()
+    flores = {each.code: each.flores for each in known if each.flores in vocabulary}
+    if not flores:
+        raise UserError(f"{title}: its tokenizer has no language codes of NLLB, M2M100 or Marian")
+    return Codes(tokenizer, flores, flores, "first")
+
+
+def cut_batches(widths: Mapping[int, int], tokens: int) -> Iterator[list[int]]:
+    """Keys from the widest down, as many at once as keep count times the widest within ``tokens``, one at least."""
+    batch: list[int] = []
+    for key in sorted(widths, key=lambda key: widths[key], reverse=True):
+        if batch and (len(batch) + 1) * widths[batch[0]] > tokens:
+            yield batch
+            batch = []
+        batch.append(key)
+    if batch:
+        yield batch
+
+
+def _opus_names(language: Language) -> list[str]:
+    """What OPUS models may call a language, the narrowest name first."""
+    narrow, script = language.flores.split("_")
+    wide = MACROLANGUAGES.get(narrow, narrow)
+    in_script = [language.flores, f"{wide}_{script}", language.code]
+    # A name without a script means the usual one, which our code leaves out.
+    return in_script if "-" in language.code else [*in_script, narrow, wide]
+
+
+def _take_stated(stated: str | None) -> dict[str, str]:
+    """The languages that a Marian model's own word for one side means: all, where it names a group or nothing."""
+    meant = [code for code, language in languages().items() if stated in _opus_names(language)]
+    return dict.fromkeys(meant or languages(), stated or "")
+
+
+class Seq2SeqTranslator(LineTranslator):
+    """A translation model, decoded without chance: the beams that its authors configured, else greedy.
+
+    None stands for a line longer than the model's positions, and for a translation that ``max_tokens`` cut off.
+    """
+
+    def __init__(self, settings: TranslatorSettings) -> None:
+        path = Path(settings.model or "").expanduser()
+        self._folder = path.resolve() if path.is_dir() else None
+        super().__init__(settings, self._folder.name if self._folder else settings.model or "")
+        if not self._folder and (path.is_file() or str(settings.model).startswith(("/", ".", "~")) or str(settings.model).count("/") != 1):
+            raise UserError(f"{self.title}: neither a folder nor a hub repository ORG/NAME")
+
+    def check(self, source: str, target: str) -> None:
+        """Raises UserError where the model does not know one of the languages; fetches the model, and loads its tokenizer."""
+        super().check(source, target)
+        self._codes.require(find(source), find(target), self.title)
+
+    def describe(self) -> dict[str, Any]:
+        """Model and what identifies its weights: the hub's commit, or the sha256 of a folder's safetensors."""
+        described = {"kind": "seq2seq", "model": self.settings.model, "max_tokens": self.settings.max_tokens}
+        if not self._folder:
+            return {**described, "revision": self._source[1]}
+        sha256 = weights_sha256(self._folder) if any(self._folder.glob("*.safetensors")) else None
+        return {**described, "model": self._folder.name, "sha256": sha256}
+
+    def _answer_lines(self, lines: Sequence[str], source: str, target: str) -> list[str | None]:
+        import torch
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        encoded, first = self._codes.encode(lines, find(source), find(target))
+        beams = self._model.generation_config.num_beams or 1
+        found: list[str | None] = [None] * len(lines)
+        fitting = {index: len(ids) for index, ids in enumerate(encoded) if len(ids) <= self._positions}
+        with tqdm(total=len(fitting), desc="translations", disable=None, leave=False) as bar:
+            for batch in cut_batches(fitting, self.settings.batch_tokens // beams):
+                try:
+                    answers = self._generate([encoded[index] for index in batch], first)
+                except torch.OutOfMemoryError:
+                    raise UserError(f"{self.title}: out of memory; lower batch_tokens ({self.settings.batch_tokens})") from None
+                for index, answer in zip(batch, answers, strict=True):
+                    found[index] = answer
+                bar.update(len(batch))
+        return found
+
+    def _generate(self, encoded: Sequence[Sequence[int]], first: int | None) -> list[str | None]:
+        import torch
+
+        room = min(self.settings.max_tokens, self._positions - 1)
+        batch = self._tokenizer.pad({"input_ids": list(encoded)}, padding_side="right", return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            rows = self._model.generate(**batch, max_new_tokens=room, forced_bos_token_id=first)[:, 1:].tolist()
+        end = self._model.generation_config.eos_token_id
+        ends = end if isinstance(end, list) else [end]
+        return [self._tokenizer.decode(row, skip_special_tokens=True).strip() if {*ends} & {*row} else None for row in rows]
+
+    @cached_property
+    def _source(self) -> tuple[str, str | None]:
+        """Name and commit for from_pretrained, which on the hub also finds weights in formats that download leaves out."""
+        if self._folder:
+            return str(self._folder), None
+        return str(self.settings.model), download(str(self.settings.model), self.settings.revision, self.title).name
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        name, revision = self._source
+        try:
+            return AutoTokenizer.from_pretrained(name, revision=revision)
+        except (OSError, ValueError, TypeError, KeyError, ImportError, AssertionError) as error:
+            raise UserError(f"{self.title}: its tokenizer does not load: {one_line(error)}") from error
+
+    @cached_property
+    def _codes(self) -> Codes:
+        return choose_codes(self._tokenizer, self.title)
+
+    @cached_property
+    def _model(self) -> Any:
+        import torch
+        from transformers import AutoModelForSeq2SeqLM
+
+        from xlift.harness.arithmetic import choose_arithmetic
+
+        name, revision = self._source
+        try:
+            model = AutoModelForSeq2SeqLM.from_pretrained(name, revision=revision, dtype=choose_arithmetic("bfloat16"))
+            # An end forced upon the last place would make a translation that was cut off look whole.
+            model.generation_config.update(do_sample=False, max_length=None, forced_eos_token_id=None)
+            return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.title}: transformers does not load it: {one_line(error)}") from error
+        except torch.OutOfMemoryError:
+            raise UserError(f"{self.title}: too large for the memory of the device") from None
+
+    @property
+    def _positions(self) -> int:
+        return min(int(self._tokenizer.model_max_length), int(self._model.config.max_position_embeddings))
