@@ -195,14 +195,18 @@ def _read_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, set[str]
 
 
 def _find_best(table: Mapping[str, Mapping[str | None, float]]) -> dict[str, str]:
-    """For each source word the target word it most probably becomes; nltk's table goes from target to source."""
-    best: dict[str, tuple[float, str]] = {}
+    """For each source word the target word it most probably becomes, if there is just one; nltk's table goes from target to source."""
+    best: dict[str, tuple[float, str | None]] = {}
     for target, sources in table.items():
         for source, probability in sources.items():
-            if source is not None and probability >= 0.3:
-                # Equal probabilities go by the word, so that the outcome does not depend on the order of a hash table.
-                best[source] = max(best.get(source, (0.0, "")), (probability, target))
-    return {source: target for source, (_, target) in best.items()}
+            if source is None or probability < 0.3:
+                continue
+            highest, _ = best.get(source, (0.0, None))
+            if math.isclose(probability, highest, rel_tol=1e-6):  # words that always come together cannot be told apart
+                best[source] = (highest, None)
+            elif probability > highest:
+                best[source] = (probability, target)
+    return {source: target for source, (_, target) in best.items() if target is not None}
 
 
 def _find_spans(text: str, lexicon: Lexicon) -> Iterable[tuple[int, int]]:

@@ -52,7 +52,7 @@ TERMS = (
 REVISIONS = (
     "Please revise the translation so that it contains the word “{word}”.",
     "The word “{word}” must be in it. Write the translation again.",
-    "One change: use “{word}”.",
+    "Use the word “{word}” this time.",
 )
 CONTINUATIONS = (
     "Continue this {language} text:\n\n{text}",
