@@ -36,6 +36,9 @@ from xlift.harness.plugin import (
     read_pairs,
 )
 
+SPARE = 4
+"""How many times as many sentences are translated as are needed: they are few, and a weak model spoils many."""
+
 Exemplar = tuple[str, str, str, str]
 """Language and text, then language and text of the translation."""
 
@@ -129,7 +132,7 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
 
         known = list(islice(read_pairs(ctx, options.corpus, ctx.pivot, lang), options.pool))
         own = [Pair(pair.id, pair.target, "") for pair in known]  # the given translation is not looked at
-        pairs = fill(iter(self._choose(own, [pair.source for pair in own])), options.exemplars, 2, keep)[: options.exemplars]
+        pairs = fill(iter(self._choose(own, [pair.source for pair in own])), options.exemplars, SPARE, keep)[: options.exemplars]
         if len(pairs) < options.exemplars:
             raise UserError(
                 f"{where}: {len(pairs)} translations into {ctx.pivot!r} can be used instead of {options.exemplars}"

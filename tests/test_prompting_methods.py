@@ -195,8 +195,8 @@ def test_ldp_with_the_translator() -> None:
 
 @pytest.mark.parametrize(
     ("said", "says"),
-    [("", "empty answer 8"), ("sings " * 5, "repetitive 8"),
-     ("The bird " + "that we saw sings and sings, while we hear it " * 3, "length ratio 8")],
+    [("", "empty answer 10"), ("sings " * 5, "repetitive 10"),
+     ("The bird " + "that we saw sings and sings, while we hear it " * 3, "length ratio 10")],
 )  # fmt: skip
 def test_ldp_says_why_it_has_no_exemplars(said: str, says: str) -> None:
     with pytest.raises(UserError, match=f"es/exemplars: 0 translations into 'en' can be used instead of 4.*{says}.*set translations"):
