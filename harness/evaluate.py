@@ -110,12 +110,12 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[st
     return {
         "tasks": {task: result.model_dump() for task, result in measured.items()},
         "engine": described,
-        "profile": _save_whole_answers(engine.lm().take_whole_answers(), out),
+        "profile": save_whole_answers(engine.lm().take_whole_answers(), out),
         "cost": {"seconds": round(time.monotonic() - started, 2), **{key: engine.usage[key] - used.get(key, 0) for key in engine.usage}},
     }
 
 
-def _save_whole_answers(said: Sequence[Mapping[str, Any]], out: Path) -> dict[str, Any] | None:
+def save_whole_answers(said: Sequence[Mapping[str, Any]], out: Path) -> dict[str, Any] | None:
     """Whole answers of which a profile had a part scored, as JSON lines beside lm-eval's samples, which hold that part alone.
 
     Returns the answers without the header by task; None where no profile had a say.

@@ -15,6 +15,7 @@ from xlift.harness.adapters import resolve
 from xlift.harness.base_model import Base
 from xlift.harness.config import EngineSettings
 from xlift.harness.engine import USAGE, Engine, load
+from xlift.harness.evaluate import save_whole_answers
 from xlift.harness.lm import EngineLM
 from xlift.harness.profile import InferenceProfile, read_profile
 from xlift.harness.rows import Answer, Sampling, UserError, ask
@@ -303,3 +304,13 @@ def test_lm_eval_scores_the_extracted_part_alone(hf: Engine, tiny: Base, prompti
     plain = evaluate(expected, "xlift", {"base": str(tiny.folder), "adapter": str(folder), "backend": "hf", "dtype": "float32"})
     assert plain["results"]["quiz"] == results["results"]["quiz"]
     assert [sample["resps"] for sample in plain["samples"]["quiz"]] == [sample["resps"] for sample in results["samples"]["quiz"]]
+
+
+def test_whole_answers_are_kept_beside_what_was_scored(tmp_path: Path) -> None:
+    said = [
+        {"task": "quiz", "doc_id": number, "lang": "es", "answer": answer, "header": "[ES]" in answer}
+        for number, answer in enumerate(("Paris\n[ES] París", "Paris", "?"))
+    ]
+    assert save_whole_answers(said, tmp_path) == {"answers": 3, "header_missing": {"quiz": 2}, "file": "whole_answers.jsonl"}
+    assert [json.loads(line) for line in (tmp_path / "whole_answers.jsonl").read_text(encoding="utf-8").splitlines()] == said
+    assert save_whole_answers([], tmp_path / "none") is None
