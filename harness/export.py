@@ -6,6 +6,7 @@ docs/export.md describes the files and says how each format was checked.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from xlift.harness.run import read_rows
 from xlift.harness.stages import Run
 from xlift.harness.store import read_manifest, write_json
 
+logger = logging.getLogger(__name__)
+
 ROWS, TRL, CHATS = "rows.parquet", "trl.jsonl", "messages.jsonl"
 FACTORY, AXOLOTL, SUITE, PROFILE, CARD = "dataset_info.json", "axolotl.yaml", "suite.json", "profile.json", "README.md"
 FILES = (ROWS, TRL, CHATS, FACTORY, AXOLOTL, SUITE, PROFILE, CARD)
@@ -28,27 +31,29 @@ Rows = Sequence[Example] | Sequence[Preference]
 def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``; returns the files.
 
-    Files of an earlier export are replaced. Raises UserError where the stage is not finished or has no rows, and where ``out`` holds other
-    things.
+    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written. Raises UserError where the stage
+    is not finished, and where ``out`` holds other things.
     """
     manifest = read_manifest(prepared)
     if manifest is None:
         raise UserError(f"{prepared}: its rows are not prepared yet")
     rows = read_rows(prepared / "rows.jsonl")
-    if not rows:
-        raise UserError(f"{label}: the method trains nothing, it is an inference profile; there are no rows to write")
     _require_room(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / PROFILE).unlink(missing_ok=True)  # an earlier export may have had one
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
+        if profile := manifest["plan"]["profile"]:
+            write_json(out / PROFILE, profile)
+        if not rows:
+            logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
+            return [out / PROFILE]
         _write_parquet(out / ROWS, rows)
         _write_lines(out / TRL, [to_trl(row) for row in rows])
         _write_lines(out / CHATS, [to_messages(row) for row in rows])
         write_json(out / FACTORY, {f"xlift-{label}": describe_for_factory(rows)})
         (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, manifest), sort_keys=False), encoding="utf-8")
         write_json(out / SUITE, run.suite.model_dump(mode="json"))
-        if profile := manifest["plan"]["profile"]:
-            write_json(out / PROFILE, profile)
         write_card(out / CARD, run, label, manifest)
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot be written ({error.strerror}); name another folder with --out") from None
@@ -110,5 +115,5 @@ def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _require_room(out: Path) -> None:
     found = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if found and ROWS not in found:
-        raise UserError(f"{out}: not empty, and holds no earlier export; name another folder with --out")
+    if found - {*FILES} or found == {CARD}:
+        raise UserError(f"{out}: holds other things than an earlier export; name another folder with --out")

@@ -201,16 +201,24 @@ def test_an_export_replaces_the_one_before(write: Write) -> None:
     assert (folder / "trl.jsonl").read_text().count('"prompt"') == 1
 
 
+def test_of_a_method_without_rows_the_profile_is_written(write: Write) -> None:
+    write()
+    folder = write([], {**SFT, "profile": {"stops": ["x"]}})
+    assert [path.name for path in folder.iterdir()] == ["profile.json"]
+    assert json.loads((folder / "profile.json").read_text()) == {"stops": ["x"]}
+
+
 def test_refusals(write: Write, run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: its rows are not prepared yet"):
         export(run, "m", tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(UserError, match="the method trains nothing"):
-        write([])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "README.md").write_text("my own")
-    with pytest.raises(UserError, match="holds no earlier export"):
+    with pytest.raises(UserError, match="holds other things than an earlier export"):
         write()
     assert (tmp_path / "out" / "README.md").read_text() == "my own"
+    (tmp_path / "out" / "README.md").rename(tmp_path / "out" / "notes.txt")
+    with pytest.raises(UserError, match="name another folder with --out"):
+        write()
     with pytest.raises(UserError, match="thesis.txt: cannot be written .File exists."):
         (tmp_path / "thesis.txt").write_text("")
         export(run, "m", tmp_path / "stage", tmp_path / "thesis.txt")
