@@ -138,6 +138,33 @@ def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder fo
         raise UserError("say --path for the task folder, or --pair SRC-TGT for one more FLORES pair")
 
 
+@app.command(name="fit-scaling")
+def fit_scaling(
+    sources: Annotated[list[Path], typer.Argument(metavar="PILOTS...", help="CSV: language,rows,score[,similarity]; or run folders.")],
+    budget: Annotated[int, typer.Option("--budget", help="Translation rows to split.")],
+    languages: Annotated[str | None, typer.Option("--languages", help="Codes separated by commas; else all that have pilots.")] = None,
+    metric: Annotated[str, typer.Option("--metric", help="Of the FLORES tasks in run folders.")] = "corpus_chrf",
+    ceiling: Annotated[float, typer.Option("--ceiling", help="The best score there can be.")] = 100.0,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Fit the scaling law of parallel rows to pilots, and split a budget over languages, with errors."""
+    from xlift.harness import scaling
+    from xlift.harness.pilots import read_pilots
+
+    law = scaling.fit_scaling(read_pilots(sources, metric), ceiling)
+    found = scaling.allocate(law, budget, languages.split(",") if languages else list(law.similarity))
+    rows, doubts = scaling.describe(law, found), scaling.judge(law, found)
+    if as_json:
+        typer.echo(json.dumps({"law": law.model_dump(mode="json"), "allocation": rows, "doubts": doubts}, indent=1))
+        return
+    typer.echo(f"score = {law.ceiling:g} - a * (similarity * rows)^b, from {law.points} points")
+    typer.echo(f"a = {law.a:.4g} ± {law.a_error:.2g}, b = {law.b:.4f} ± {law.b_error:.4f}, residual {law.residual_sd:.3f}, r2 {law.r2:.3f}")
+    _print_rows(rows, as_json=False)
+    for doubt in doubts:
+        typer.echo(f"doubt: {doubt}")
+    typer.echo(f"\noptions for cross_lingual:\n{scaling.write_options(law)}", nl=False)
+
+
 @app.command(name="new-method")
 def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '_'.")],
                out: Annotated[Path, typer.Option("--out", help="Where the package folder is made.")] = Path()) -> None:  # fmt: skip

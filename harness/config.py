@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -111,7 +111,7 @@ class TranslatorSettings(Section):
     corpus: str = "parallel"
     """table: a training corpus of pairs with English, looked up by the exact sentence."""
     command: str | None = None
-    """command: a shell command that reads lines and writes as many."""
+    """command: programs joined by ``|`` that read lines and write as many, run without a shell."""
     max_tokens: int = Field(512, ge=1)
     """Most tokens of one translation."""
     batch_tokens: int = Field(4096, ge=64)
@@ -209,6 +209,8 @@ class Suite(Section):
 def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> None:
     for key in translators:
         if key == "default":
+            if translators[key].kind == "command":
+                raise UserError(f"{where}: a command translates one pair; name it under its pair, such as en-es, not under default")
             continue
         source, dash, target = key.partition("-")
         if not dash:
@@ -313,10 +315,17 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
 
 
 def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    """The keys of the section at a place, through mappings and optional sections; none where it is no section."""
+    at: Any = model
     for part in place:
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return list(MethodSettings.model_fields) if place[0] == "methods" else []
-        model = annotation
-    return list(model.model_fields)
+        if get_origin(at) is dict:
+            at = get_args(at)[1]
+        elif isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
+            at = at.model_fields[part].annotation
+            if get_origin(at) is not dict:  # a section or None
+                at = next((kind for kind in get_args(at) if isinstance(kind, type) and issubclass(kind, BaseModel)), at)
+        else:
+            return []
+        if get_origin(at) is not dict and not isinstance(at, type):
+            return []
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []

@@ -33,7 +33,8 @@ class RunContext:
         self.budget = suite.rows
         self.round = number
         self.generated_tokens = 0
-        self._corpora: set[str] = set()
+        self.rows_read: Counter[str] = Counter()
+        """Rows of each ``language/corpus``, leaking ones included."""
         self._suite = suite
         self._guard = guard
         self._generate = generate
@@ -47,8 +48,8 @@ class RunContext:
         return random.Random(self.round)
 
     def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
-        self._corpora.add(f"{corpus}/{lang}")
         rows = read_training(corpus, lang, samples=self._suite.data.samples)
+        self.rows_read[f"{lang}/{corpus}"] = len(rows)
         columns = [name for name, feature in rows.features.items() if name != "id" and getattr(feature, "dtype", None) == "string"]
         leaking = self._guard.find_leaks([[row[column] for column in columns] for row in rows.select_columns(columns)])
         if any(leaking):
@@ -85,7 +86,7 @@ class RunContext:
         """What the rows cost and whose help they took: generated tokens, corpora, and each translator with its counts by pair."""
         return {
             "generated_tokens": self.generated_tokens,
-            "corpora": sorted(self._corpora),
+            "corpora": ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)],
             "translators": [translator.describe() for translator in self._translators.values()],
             "translated": {pair: dict(counts) for pair, counts in self._translated.items()},
         }
@@ -115,14 +116,14 @@ class RunContext:
         self._leaks[where].update(ids)
 
 
-def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int]) -> dict[str, float]:
-    """Parts of a recipe (``es/translation``) that lost more than 30 % of what was read or generated, with the share lost."""
+def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: Mapping[str, int]) -> dict[str, float]:
+    """Parts of a recipe (``es/translation``) and corpora that lost more than 30 % of their rows, with the share lost."""
     lost: Counter[str] = Counter()
     for where, count in drops.items():
         part, _, reason = where.partition(": ")
         if reason != "corpus too small":  # rows that were never there
             lost[part] += count
-    shares = {part: count / (count + kinds.get(part, 0)) for part, count in lost.items()}
+    shares = {part: count / max(rows_read.get(part, 0), count + kinds.get(part, 0)) for part, count in lost.items()}
     return {part: round(share, 3) for part, share in shares.items() if share > LOSS}
 
 

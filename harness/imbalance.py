@@ -62,6 +62,8 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
     Raises UserError where the prompts are not to be had in every language or too few are left for this round.
     """
     prompts = _read_prompts(ctx, options)
+    for lang in ctx.languages:
+        ctx.translate([], ctx.pivot, lang), ctx.translate([], lang, ctx.pivot)
     answers = {lang: _answer(ctx, options, lang, [texts[lang] for texts in prompts.values()]) for lang in (ctx.pivot, *ctx.languages)}
     rows: list[Preference] = []
     drops: Counter[str] = Counter()

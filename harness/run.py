@@ -150,7 +150,7 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[str | None],
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / "rows.jsonl").write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
-    losses = find_losses(kinds, drops)
+    losses = find_losses(kinds, drops, context.rows_read)
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}

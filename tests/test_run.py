@@ -179,7 +179,7 @@ def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_pa
     lidr = {
         "method": "dpo_self_improvement",
         "options": {"prompt_corpus": "alpaca", "prompts": 4, "max_tokens": 12, "rounds": 2},
-        "translators": {"default": {"kind": "command", "command": "tr a-z b-za"}},
+        "translators": {pair: {"kind": "command", "command": "tr a-z b-za"} for pair in ("en-es", "es-en")},
     }
     folder = run(
         tiny_base, tmp_path, methods={"lidr": lidr, "xlt": {"method": "xlt_prompt"}}, rows=16,
