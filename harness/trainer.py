@@ -121,11 +121,8 @@ def fit(
             "processing_class": tokenizer,
             "callbacks": [shown],
         }
-        pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         seconds = last.seconds if last else unseal(reference, training) or 0.0
-        with _explain_refusal():
-            build = partial(PreferenceTrainer, objective) if isinstance(objective, Dpo) else CourseTrainer
-            trainer = build(course, pad, training, seconds, **options)
+        trainer = _build(objective, course, training, seconds, options)
         if begun:
             go_on(trainer.model, begun)
         try:
@@ -176,6 +173,14 @@ def _load(folder: Path, settings: TrainSettings) -> Any:
     except ImportError as error:
         raise UserError(f"base model {folder.name}: a library that it needs is missing: {one_line(error)}") from error
     return model if arithmetic == options["dtype"] else model.to(arithmetic)
+
+
+def _build(objective: Objective, course: Course, training: str, seconds: float, options: dict[str, Any]) -> CourseTrainer:
+    tokenizer = options["processing_class"]
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    build = partial(PreferenceTrainer, objective) if isinstance(objective, Dpo) else CourseTrainer
+    with _explain_refusal():
+        return build(course, pad, training, seconds, **options)
 
 
 def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
