@@ -98,7 +98,7 @@ class SelfDistillation(Method[SelfDistillationOptions]):
         if distilled:
             switcher = CodeSwitcher(ctx, options)  # before the model is asked, as a lexicon may be missing
             quads = self._distil(ctx, distilled, drops, facts)
-            for lang in quads.keys() - {ctx.pivot}:
+            for lang in (lang for lang in quads if lang != ctx.pivot):
                 texts = [(getattr(there, part), getattr(own, part)) for there, own in quads[lang] for part in ("question", "answer")]
                 switcher.learn(lang, texts)
             for (kind, lang), count in distilled.items():
@@ -135,7 +135,7 @@ class SelfDistillation(Method[SelfDistillationOptions]):
             max_characters=options.max_characters, gold_overlap=options.gold_overlap, use_gold=options.bad_answers == "gold",
         )  # fmt: skip
         quads = {ctx.pivot: [(prompt, prompt) for prompt in answered]}
-        for lang in need.keys() - {ctx.pivot}:
+        for lang in (lang for lang in need if lang != ctx.pivot):
             own = {kind: count for (kind, other), count in counts.items() if other == lang}
             parts = [part for part in ("question", "answer") if any(part in COMBINATIONS[kind] for kind in own)]
             quads[lang] = translate_prompts(

@@ -1,10 +1,14 @@
 """The contract of every method, on a fake Context, and what cross_lingual itself promises."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +62,18 @@ def test_contract(name: str, budget: int | None) -> None:
     assert plan.rows or plan.profile
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     assert any(message["role"] == "system" for row in plan.rows for message in row.messages) <= find_method(name).system_turn
+
+
+def test_no_plan_depends_on_the_order_of_sets() -> None:
+    code = "import test_methods as t\nfor name in t.names(): print(name, t.dump(t.load_default(name).prepare(t.FakeContext())))"
+    folder = Path(__file__).parent
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        )
+        for seed in ("1", "2")
+    ]
+    assert texts[0].stdout == texts[1].stdout
 
 
 @pytest.mark.parametrize("name", names())
