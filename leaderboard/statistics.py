@@ -165,14 +165,21 @@ def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
 class _SeedPart:
     sd: float | None
     se: float
+    """From the whole variance of the seeds' means: for tests."""
+    excess: float
+    """From what the documents' own noise leaves unexplained: for intervals."""
     df: float
 
 
 def _seed_part(scores: Scores) -> _SeedPart:
-    """Variance between seeds beyond what the documents' own noise explains: two-way random effects, seeds x documents."""
+    """Variance between seeds: two-way random effects, seeds x documents.
+
+    A few seeds lie close together by chance often enough to make false positives at the levels that Holm asks for, so tests do not
+    subtract the noise.
+    """
     seeds = len(scores[0])
     if seeds < 2:
-        return _SeedPart(None, 0.0, 1.0)
+        return _SeedPart(None, 0.0, 0.0, 1.0)
     means = np.mean([one.mean(axis=1) for one in scores], axis=0)
     noise = 0.0
     for one in scores:
@@ -180,7 +187,7 @@ def _seed_part(scores: Scores) -> _SeedPart:
         residuals = one - one.mean(axis=1, keepdims=True) - one.mean(axis=0, keepdims=True) + one.mean()
         noise += (residuals**2).sum() / ((seeds - 1) * (documents - 1)) / documents / len(scores) ** 2
     variance = float(means.var(ddof=1))
-    return _SeedPart(variance**0.5, float(max(variance - noise, 0.0) / seeds) ** 0.5, seeds - 1.0)
+    return _SeedPart(variance**0.5, (variance / seeds) ** 0.5, float(max(variance - noise, 0.0) / seeds) ** 0.5, seeds - 1.0)
 
 
 def _estimate(
@@ -206,7 +213,7 @@ def _estimate(
     tail = special.ndtr(-_t((1 - LEVEL) / 2, df))
     low, high = centre + np.quantile(spread, [tail, 1 - tail])
     # Independent sources join by their half-widths, each with its own degrees of freedom: Zou and Donner 2008.
-    width = sum((_t((1 - LEVEL) / 2, part.df) * part.se) ** 2 for part in seeds)
+    width = sum((_t((1 - LEVEL) / 2, part.df) * part.excess) ** 2 for part in seeds)
     parts = ((float(se), float(df)), *((part.se, part.df) for part in seeds if part.sd is not None))
     ends = np.array([value - np.hypot(value - low, width**0.5), value + np.hypot(high - value, width**0.5)])
     low, high = np.clip(ends, *bounds) if bounds else ends
@@ -233,7 +240,7 @@ def _draw(documents: int, resamples: int, seed: int, stream: int) -> NDArray[np.
 
 
 def _p_value(values: Array, parts: Sequence[tuple[Array, Array]], documents: int) -> Array:
-    """The level at which the interval that joins ``parts`` just reaches zero; with documents alone Student's paired t test.
+    """The level at which the half-widths of ``parts``, joined, just reach zero; with documents alone Student's paired t test.
 
     n pairs have 2^n ways to swap sides, so nothing below 2^(1 - n) is claimed.
     """

@@ -106,14 +106,14 @@ def test_seed_noise_that_documents_explain_is_not_counted_twice() -> None:
     assert found.parts[1][0] == 0
 
 
-def test_p_and_interval_agree_where_seeds_join() -> None:
+def test_p_is_the_level_at_which_the_joint_width_reaches_zero() -> None:
     rng = np.random.default_rng(1)
     base = rng.random((1, 200))
     for shift in (0.05, 0.1, 0.2, 0.3):
         found = compare([base + rng.normal(0, 0.1, (3, 200)) + rng.normal(shift, 0.05, (3, 1))], [base])
         width = np.sqrt(sum((stats.t.isf(found.p / 2, df) * se) ** 2 for se, df in found.parts))
-        assert width == pytest.approx(found.value, rel=1e-4), "at the level p the joint half-width just reaches zero"
-        assert (found.p < 0.05) == (found.low > 0)
+        assert width == pytest.approx(found.value, rel=1e-4)
+        assert found.low > 0 or found.p >= 0.05, "the test is the stricter of the two"
 
 
 def test_languages_weigh_the_same_whatever_their_size() -> None:
@@ -298,11 +298,11 @@ def test_coverage_with_several_seeds(seeds: int, share: float) -> None:
         assert report("  the same, from the documents' variance alone", items, 0) < 80
 
 
-@pytest.mark.parametrize("kind", ["0/1", "bounded", "seeds"])
-def test_false_positives_after_holm(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "tables"), [("0/1", 2 * TABLES), ("bounded", 2 * TABLES), ("seeds", TABLES // 2)])
+def test_false_positives_after_holm(kind: str, tables: int) -> None:
     """Tables of 12 methods that all equal the base: how many hold a single significant lift, or two models of different rank."""
     rng, lifts, ranks, started = np.random.default_rng(13), [], [], time.perf_counter()
-    for _ in range(TABLES // 2):
+    for _ in range(tables):
         if kind == "0/1":
             made = (0.6 * rng.standard_normal((1, 120)) + 0.8 * rng.standard_normal((13, 120)) < rng.normal()).astype(float)[:, None]
         elif kind == "bounded":
@@ -317,9 +317,9 @@ def test_false_positives_after_holm(kind: str) -> None:
         ranks.append(bool(pairs["p"].min() * 78 < 0.05))
     assert ranks[-1] == (correct(pairs["p"].to_numpy()) < 0.05).any()
     seconds = time.perf_counter() - started
-    # 5 % and two standard errors of 500 tables
-    assert report(f"false positives, {kind}: a table with a lift (12 comparisons)", lifts, seconds) <= 5 + 1.9
-    assert report(f"false positives, {kind}: a table with two ranks (78 comparisons)", ranks, 0) <= 5 + 1.9
+    noise = 200 * (0.05 * 0.95 / tables) ** 0.5  # two standard errors of a true 5 %
+    assert report(f"false positives, {kind}: a table with a lift (12 comparisons)", lifts, seconds) <= 5 + noise
+    assert report(f"false positives, {kind}: a table with two ranks (78 comparisons)", ranks, 0) <= 5 + noise
 
 
 def test_the_detectable_difference_is_detected_four_times_of_five() -> None:
