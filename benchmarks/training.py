@@ -57,9 +57,9 @@ def train_ours(base: Path, rows: list[Example], out: Path) -> dict[str, Any]:
 
     trainer.ShowProgress = Taking  # type: ignore[misc]
     mean = sum(encode(rows, trainer.AutoTokenizer.from_pretrained(base), 1024).lengths) / len(rows)
-    limit = int((ROWS + 0.5) * mean / 0.95)
+    limit = int(ROWS * mean)
     settings = TrainSettings(
-        batch_tokens=limit, micro_batch_tokens=limit, max_length=512, learning_rate=RATE, warmup=WARMUP, schedule=SCHEDULE, lora=LORA,
+        batch_tokens=limit, micro_batch_tokens=2 * limit, max_length=512, learning_rate=RATE, warmup=WARMUP, schedule=SCHEDULE, lora=LORA,
         checkpoint_steps=10_000,
     )  # fmt: skip
     report = trainer.fit(base, rows, settings, out, seed=0, provenance={"base": {"name": "smollm2"}}, progress=False)
@@ -138,7 +138,7 @@ def measure_loss(base: Path, adapter: Path | None, rows: list[Example]) -> float
     if adapter:
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     total, count = 0.0, 0
-    for row in encode(rows, AutoTokenizer.from_pretrained(base), 512).rows:
+    for row in encode(rows, AutoTokenizer.from_pretrained(base), 512).sequences:
         answer = torch.tensor(row.tokens[row.prompt :])
         with torch.no_grad():
             logits = model(torch.tensor([row.tokens]), logits_to_keep=len(answer) + 1).logits[0, :-1]
@@ -182,7 +182,7 @@ def count_operations(base: Path, rows: list[Example]) -> tuple[int, float]:
     body = sum(module.weight.numel() for module in model.modules() if isinstance(module, torch.nn.Linear)) - head
     own, _ = get_peft_model(model, LoraConfig(**LORA)).get_nb_trainable_parameters()
     found = encode(rows, AutoTokenizer.from_pretrained(base), 512)
-    tokens, answers = sum(found.lengths), sum(row.response for row in found.rows)
+    tokens, answers = sum(found.lengths), sum(row.response for row in found.sequences)
     return tokens, 4 * body + 6 * own + 4 * head * answers / tokens
 
 

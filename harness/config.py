@@ -72,9 +72,9 @@ class TrainSettings(Section):
     epochs: float = Field(1.0, gt=0)
     """Training budget where ``tokens`` is not given."""
     batch_tokens: int = Field(4096, ge=64)
-    """Tokens of one optimiser step, padding included."""
+    """Tokens of one optimiser step, without padding: the budget over this is the number of steps, whatever the rows are."""
     micro_batch_tokens: int = Field(4096, ge=64)
-    """Tokens of one forward pass: the memory knob; changes no result beyond rounding."""
+    """Tokens (sequences x width) that one backward pass goes through: the memory knob; changes no result beyond rounding."""
     max_length: int = Field(1024, ge=16)
     """Longer rows are cut at the end and counted."""
     learning_rate: float = Field(2.0e-4, gt=0)

@@ -41,6 +41,7 @@ class RunContext:
         self._settings = suite.translating(label)
         self._translators: dict[str, Translator] = {}
         self._translated: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
         self._leaks: defaultdict[str, set[str]] = defaultdict(set)
 
     @property
@@ -48,6 +49,8 @@ class RunContext:
         return random.Random(self.round)
 
     def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        if (corpus, lang) in self._rows:
+            return self._rows[corpus, lang]
         rows = read_training(corpus, lang, samples=self._suite.data.samples)
         self.rows_read[f"{lang}/{corpus}"] = len(rows)
         columns = [name for name, feature in rows.features.items() if name != "id" and getattr(feature, "dtype", None) == "string"]
@@ -55,7 +58,9 @@ class RunContext:
         if any(leaking):
             self._report_leaks(f"{lang}/{corpus}", [str(rows[index]["id"]) for index, hit in enumerate(leaking) if hit])
             rows = rows.select([index for index, hit in enumerate(leaking) if not hit])
-        return list(rows)
+        found: list[Mapping[str, Any]] = list(rows)
+        self._rows[corpus, lang] = found
+        return found
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         answers = self._generate(chats, sampling)
@@ -106,7 +111,9 @@ class RunContext:
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
         _require_sound(kept, {*self.languages, self.pivot}, self.budget)
         found = {f"{where}: overlaps evaluation": len(ids) for where, ids in self._leaks.items()}
-        return replace(plan, rows=kept, drops={**plan.drops, **found})
+        kinds = {row.kind for row in kept}
+        phases = tuple(tuple(kind for kind in phase if kind in kinds) for phase in plan.phases)
+        return replace(plan, rows=kept, drops={**plan.drops, **found}, phases=tuple(phase for phase in phases if phase))
 
     def _report_leaks(self, where: str, ids: list[str]) -> None:
         if self._suite.data.strict:

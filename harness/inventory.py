@@ -13,13 +13,21 @@ from typing import Any
 from xlift.harness import config, plugin
 from xlift.harness.base_model import one_line
 from xlift.harness.languages import languages
+from xlift.harness.rows import UserError
 
 Rows = list[dict[str, Any]]
 
 
 def list_methods() -> Rows:
-    """Built-in and installed methods with the first line of what they say."""
-    return [{"method": name, "about": plugin.describe(name)} for name in plugin.names()]
+    """Built-in and installed methods with the first line of what they say, or of what is wrong with them."""
+    return [{"method": name, "about": _describe_method(name)} for name in plugin.names()]
+
+
+def _describe_method(name: str) -> str:
+    try:
+        return plugin.describe(name)
+    except UserError as error:
+        return f"cannot be used: {error}"
 
 
 def list_tasks() -> Rows:

@@ -9,6 +9,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getdoc
@@ -227,23 +228,32 @@ def _built_in() -> list[str]:
     return [module.name for module in iter_modules(import_module("xlift.methods").__path__)]
 
 
-def _installed() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group="xlift.methods")}
+@cache
+def _installed() -> dict[str, tuple[EntryPoint, ...]]:
+    """Entry points by name: more than one where packages clash."""
+    points = entry_points(group="xlift.methods")
+    return {name: tuple(dict.fromkeys(point for point in points if point.name == name)) for name in points.names}
 
 
 def find_method(name: str) -> type[Method[Any]]:
     """The class of a method; raises UserError for an unknown name and for a plugin that cannot be imported."""
+    points = _installed().get(name, ())
     if name in _built_in():
-        if name in _installed():
-            raise UserError(f"method {name!r}: an installed plugin ({_installed()[name].value}) has the name of a built-in method")
+        if points:
+            raise UserError(f"method {name!r}: an installed plugin ({points[0].value}) has the name of a built-in method")
         return _checked(name, import_module(f"xlift.methods.{name}").METHOD)
-    if name not in _installed():
+    if not points:
         raise UserError(f"unknown method {name!r}{name_nearest(name, names())}")
-    point = _installed()[name]
+    if len(points) > 1:
+        places = ", ".join(sorted(point.value for point in points))
+        raise UserError(f"method {name!r}: {len(points)} installed plugins have this name ({places}); uninstall all but one")
     try:
-        return _checked(name, point.load())
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"method {name!r}: its plugin {point.value} does not load: {error}") from error
+        return _checked(name, points[0].load())
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's module does when it is imported
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise UserError(f"method {name!r}: its plugin {points[0].value} does not load: {reason}") from error
 
 
 def _checked(name: str, method: Any) -> type[Method[Any]]:

@@ -71,6 +71,8 @@ class Record(Section):
     tasks: dict[str, TaskResult]
     cost: dict[str, dict[str, Any]]
     """Measured seconds, tokens and memory by stage."""
+    profile: dict[str, Any] | None = None
+    """Answers that an inference profile had a part scored of, and those without the header by task; None where none had a say."""
     left_out: tuple[str, ...] = ()
     """Languages a benchmark lacks."""
     versions: dict[str, str] = Field(default_factory=dict)

@@ -150,7 +150,7 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[str | None],
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / "rows.jsonl").write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
-    losses = find_losses(kinds, drops, context.rows_read)
+    losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}
@@ -262,6 +262,7 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
         system=suite.evaluate.system,
         tasks=measured["tasks"],
         cost={"evaluate": measured["cost"], **_sum_costs(run, model)},
+        profile=measured["profile"],
         left_out=run.left_out,
         versions=versions,
     )

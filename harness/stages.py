@@ -13,7 +13,7 @@ from xlift.harness.rows import UserError
 from xlift.harness.store import Stage, Store
 from xlift.tasks import data, index
 
-SHARED = ("parts", "imbalance", "scaling", "code_switch", "translate", "translate_command", "translate_seq2seq")
+SHARED = ("parts", "prompts", "filters", "imbalance", "scaling", "code_switch", "translate", "translate_command", "translate_seq2seq")
 """Modules beside a method's own that its rows depend on."""
 
 

@@ -204,6 +204,8 @@ def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_pa
     assert prompted.cost["fit"] == {}
     assert prompted.adapter is not None
     assert prompted.adapter["peft_type"] == "PROFILE"
+    assert prompted.profile is not None
+    assert prompted.profile["answers"] == 2, "Spanish is trained, English is asked as the task says"
     assert base.tasks["xlift_mgsm_direct_es"].comparability == prompted.tasks["xlift_mgsm_direct_es"].comparability
 
 
