@@ -138,3 +138,38 @@ def test_doctor_says_what_works(call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["hub"]["state"] == "switched off (HF_HUB_OFFLINE=1)"
     assert found["vllm"]["to do"] == ""
     assert found["smollm2-135m-instruct"]["state"] == "there"
+
+
+def test_prepare_stops_after_the_data(call, tiny_base: Path, tmp_path: Path) -> None:
+    methods = {"m": {"method": "cross_lingual"}, "prompts": {"method": "xlt_prompt"}}
+    suite = write_suite(tmp_path, base={"model": str(tiny_base)}, rows=30, methods=methods)
+    code, out, err = call("prepare", suite, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "rows"), "--json")
+    assert code == 0, err
+    assert [row["label"] for row in json.loads(out)] == ["m", "prompts"]
+    lines = (tmp_path / "rows" / "m" / "trl.jsonl").read_text().splitlines()
+    assert len(lines) == 30
+    assert json.loads(lines[0])["completion"][0]["role"] == "assistant"
+    assert [path.name for path in (tmp_path / "rows" / "prompts").iterdir()] == ["profile.json"]
+    assert not list((tmp_path / "runs" / "small").glob("fit-*"))
+
+
+def test_fit_scaling_prints_the_law_and_the_split(call, tmp_path: Path) -> None:
+    # score = 100 - 90 * (g * D)^-0.1 with g = 1 and 0.5, without noise
+    pilots = ["language,rows,score"]
+    pilots += [f"{lang},{rows},{100 - 90 * (g * rows) ** -0.1}" for lang, g in (("es", 1.0), ("sw", 0.5)) for rows in (100, 1000, 10000)]
+    (tmp_path / "pilots.csv").write_text("\n".join(pilots) + "\n")
+    code, out, err = call("fit-scaling", str(tmp_path / "pilots.csv"), "--budget", "1000", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (round(found["law"]["a"], 3), round(found["law"]["b"], 3)) == (90.0, -0.1)
+    # D_i goes with (g_i^b)^(1 / (1 - b)): 0.5^(-0.1 / 1.1) = 1.065, so sw gets 1.065 / 2.065 of the rows
+    assert {row["language"]: row["rows"] for row in found["allocation"]} == {"es": 484, "sw": 516, "all": 1000}
+
+
+def test_new_method_writes_a_package(call, tmp_path: Path) -> None:
+    code, out, err = call("new-method", "two_birds", "--out", str(tmp_path))
+    assert code == 0, err
+    assert str(tmp_path / "xlift-two-birds" / "src" / "xlift_two_birds" / "two_birds.py") in out.splitlines()
+    code, out, err = call("new-method", "cross_lingual", "--out", str(tmp_path))
+    assert code == 2
+    assert "cross_lingual" in err
