@@ -4,7 +4,8 @@
     python benchmarks/evaluation.py merged hf       some of them
 
 Peers: `merged` is lm_eval --model vllm on merged folders, `lora` is lm_eval --model vllm with lora_local_path, `hf` is lm_eval --model hf
-with peft= at batch 32. Without XLIFT_DATA the bundled samples serve (24 items each).
+with peft= at batch 32. All compute in the dtype that xlift chooses for this machine. Without XLIFT_DATA the bundled samples serve (24
+items each).
 """
 
 import json
@@ -17,13 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xlift.harness import adapters, base_model, results
+from xlift.harness.arithmetic import choose_arithmetic
 from xlift.harness.config import BaseSettings
 from xlift.tasks import index
 
 BIN = Path(sys.executable).parent
 TASKS = ["xlift_mgsm_direct_es", "xlift_xquad_es", "xlift_mlqa_es", "xlift_flores_eng_Latn_spa_Latn"]
 LIMIT = 32
-VLLM = "dtype=bfloat16,max_model_len=2048,enforce_eager=True"
+DTYPE = str(choose_arithmetic("bfloat16")).removeprefix("torch.")
+VLLM = f"dtype={DTYPE},max_model_len=2048,enforce_eager=True"
 ENVIRONMENT = {
     **os.environ,
     "XLIFT_SAMPLES": "missing",
@@ -89,7 +92,7 @@ def main(chosen: list[str]) -> None:
         merged = {"base": base.folder}
         for name, path in made.items():
             merged[name] = work / f"merged-{name}"
-            adapters.merge(adapters.resolve(path), base, merged[name], "bfloat16")
+            adapters.merge(adapters.resolve(path), base, merged[name], DTYPE)
         names = ["base", *made]
 
         def arguments_of(peer: str, name: str) -> list[str]:
@@ -99,12 +102,12 @@ def main(chosen: list[str]) -> None:
                 extra = f",enable_lora=True,max_lora_rank=16,lora_local_path={made[name]}" if name != "base" else ""
                 return ["--model", "vllm", "--model_args", f"pretrained={base.folder},{VLLM}{extra}", "--batch_size", "auto"]
             extra = f",peft={made[name]}" if name != "base" else ""
-            return ["--model", "hf", "--model_args", f"pretrained={base.folder},dtype=bfloat16{extra}", "--batch_size", "32"]
+            return ["--model", "hf", "--model_args", f"pretrained={base.folder},dtype={DTYPE}{extra}", "--batch_size", "32"]
 
         started = time.perf_counter()
         ours = run_xlift(made, work / "xlift")
         seconds = time.perf_counter() - started
-        print(f"xlift evaluate, base + 3 adapters on {len(TASKS)} tasks, limit {LIMIT}: {seconds:.1f} s", flush=True)
+        print(f"xlift evaluate, base + 3 adapters on {len(TASKS)} tasks, limit {LIMIT}, {DTYPE}: {seconds:.1f} s", flush=True)
         for peer in chosen:
             taken, theirs = time_peer(lambda name, peer=peer: arguments_of(peer, name), names, work / peer)
             equal = sum(abs(theirs[name][task] - ours[name][task]) < 1e-9 for name in names for task in TASKS)
