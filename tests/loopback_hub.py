@@ -290,10 +290,9 @@ class Handler(BaseHTTPRequestHandler):
         slug = f"{asked['namespace']}/{re.sub(r'[^a-z0-9]+', '-', asked['title'].lower())}-{'0' * 24}"
         if slug in self.state.collections:
             raise Refusal(409, "Collection already exists", slug=slug)
-        self.state.collections[slug] = {
-            "slug": slug, "title": asked["title"], "owner": {"name": asked["namespace"]}, "items": [],
-            "lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0, "private": asked["private"], "theme": "blue", "upvotes": 0, "description": asked.get("description"),
-        }  # fmt: skip
+        made = {"slug": slug, "title": asked["title"], "private": asked["private"], "description": asked.get("description"), "items": []}
+        more = {"lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0, "theme": "blue", "upvotes": 0}
+        self.state.collections[slug] = {**made, **more, "owner": {"name": asked["namespace"]}}
         self.answer(200, self.state.collections[slug])
 
     def get_collection(self, slug: str) -> None:
