@@ -102,8 +102,8 @@ def measure_lifts(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, An
         return {}
     pair = [one for one in scored if one.label == "base" or (one.label, one.seed) == (record.label, record.seed)]
     table = comparisons.tabulate_tasks([one for one in pair if one.task in record.tasks])
-    rows: list[dict[str, Any]] = table.to_dict("records") if not table.empty else []
-    found = {(row["task"], row["metric"]): row for row in rows if row["value"] == row["value"] and row["value"] is not None}
+    rows: Any = table.to_dict("records")
+    found = {(row["task"], row["metric"]): row for row in rows if row["value"] is not None and row["value"] == row["value"]}
     return found | _measure_corpora(run, facts)
 
 

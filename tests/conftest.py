@@ -69,6 +69,8 @@ def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopba
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        for name, value in {"HF_ENDPOINT": state.url, "HF_HUB_CACHE": str(tmp_path / "hub-cache"), "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)  # for processes that a test starts
         monkeypatch.setenv("HF_TOKEN", loopback_hub.TOKEN)
         monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "cache"))
         yield state
