@@ -128,7 +128,6 @@ def _measure_corpora(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str,
 def find_adapters(run: Path, owner: str) -> dict[str, Path]:
     """Repository and folder of each measured adapter of a run, those that were trained elsewhere left out."""
     from xlift.harness import adapters, publication
-    from xlift.harness.results import read
 
     publication.find_run(run, run)
     if "/" in owner:
@@ -136,12 +135,15 @@ def find_adapters(run: Path, owner: str) -> dict[str, Path]:
             f"{owner!r}: with --all name the owner alone, {owner.partition('/')[0]}; the repositories are named after the suite"
         )
     folders = {adapters.resolve(path).sha256: path for path in sorted(run.glob("fit-*/adapter")) if path.parent.suffix != ".part"}
-    records = [record for record in read([run]) if record.method and record.adapter and record.adapter["sha256"] in folders]
+    records = [
+        record for record in publication.read_by_age(run) if record.method and record.adapter and record.adapter["sha256"] in folders
+    ]
     if not records:
         raise UserError(f"{run}: no adapter in it that was trained and measured; run the suite to its end")
+    records.sort(key=lambda record: (record.label, record.seed or 0))
     several = len({record.seed for record in records}) > 1
     found = {}
-    for record in records:
+    for record in records:  # of two evaluations of one label and seed the newer comes last, and stays
         tail = f"-seed{record.seed}" if several and record.seed is not None else ""
         found[f"{owner}/{re.sub(r'[^A-Za-z0-9.-]+', '-', f'{record.suite}-{record.label}{tail}')[:96]}"] = folders[
             (record.adapter or {})["sha256"]

@@ -17,7 +17,7 @@ from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
 from xlift.harness.base_model import EMBEDDED
 from xlift.harness.results import Record, read
 from xlift.harness.rows import UserError
-from xlift.harness.store import read_manifest
+from xlift.harness.store import MANIFEST, read_manifest
 from xlift.tasks.licences import list_possible
 
 README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
@@ -109,14 +109,17 @@ def find_run(adapter: Path, given: Path | None) -> Path | None:
     return next((parent for parent in adapter.resolve().parents[:2] if (parent / SUITE).is_file()), None)
 
 
+def read_by_age(run: Path) -> list[Record]:
+    """The records of a run, the newest last. Raises UserError as ``results.read`` does."""
+    read([run])  # says which record is wrong, if one is
+    stages = [path for path in run.glob("evaluate-*") if path.suffix != ".part" and read_manifest(path)]
+    stages.sort(key=lambda path: (path / MANIFEST).stat().st_mtime)
+    return [Record(**(read_manifest(path) or {})["record"]) for path in stages]
+
+
 def find_records(run: Path, sha256: str) -> tuple[Record | None, Record | None]:
     """The newest record of an adapter in a run, and the base's; None where there is none."""
-    try:
-        records = [(path.stat().st_mtime, path) for path in run.glob("evaluate-*/manifest.json") if path.parent.suffix != ".part"]
-        found = [Record(**(read_manifest(path.parent) or {})["record"]) for _, path in sorted(records)]
-    except (KeyError, ValueError):
-        read([run])  # says which record is wrong
-        raise
+    found = read_by_age(run) if any(run.glob(f"evaluate-*/{MANIFEST}")) else []
     own = [record for record in found if record.adapter and record.adapter.get("sha256") == sha256]
     bases = [record for record in found if record.label == "base"]
     return (own[-1] if own else None), (bases[-1] if bases else None)
