@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -104,8 +105,8 @@ def cache_folder() -> Path:
     return folder
 
 
-def download(repository: str, revision: str | None, what: str) -> Path:
-    """Snapshot of a hub repository, the folder named by its commit. Raises UserError with the remedy where it cannot be had."""
+def download(repository: str, revision: str | None, what: str, patterns: Sequence[str] = FILES) -> Path:
+    """The fitting files of a hub repository, in a folder named by its commit. Raises UserError with the remedy where it cannot be had."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -118,7 +119,7 @@ def download(repository: str, revision: str | None, what: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except HFValidationError as error:
         raise UserError(f"{what} {repository!r}: not a hub name ORG/NAME ({one_line(error)})") from None
     except GatedRepoError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlift.harness import cli_hub
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -102,6 +103,7 @@ def evaluate(
     }
     folder = pipeline.run_suite(config.read(values, "command line", overrides or []), runs)
     _report([folder], as_json)
+    cli_hub.tell_reproduction(folder, named)
     typer.echo(f"results: {folder}", err=True)
 
 
@@ -204,14 +206,18 @@ def lm_eval(context: typer.Context) -> None:
     cli_evaluate()
 
 
+app.command()(cli_hub.push)
+app.command()(cli_hub.pull)
+
+
 def main() -> None:
-    """Entry point: a UserError is one line on stderr and exit code 2."""
+    """Entry point: a UserError is one line on stderr and its exit code, 2 or 3."""
     show_progress()
     try:
         app(standalone_mode=True)
     except UserError as error:
         typer.echo(f"xlift: {error}", err=True)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

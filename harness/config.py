@@ -33,6 +33,8 @@ class BaseSettings(Section):
     """The embedded model, a local folder, or a hub repository."""
     revision: str | None = None
     """Commit of the hub repository."""
+    hub_id: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
+    """For a local folder: the hub repository of the same model, ORG/NAME, which the cards of pushed adapters name as their base."""
     chat_template: Path | None = None
     """A Jinja file, looked for beside the suite first, for a base model that brings no template."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.config import Suite
@@ -14,6 +14,7 @@ from xlift.harness.rows import Answer, Chat, Example, LeakError, Preference, Sam
 from xlift.tasks.data import read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
+from xlift.tasks.licences import trace_all
 
 if TYPE_CHECKING:
     from xlift.harness.translate import Translator
@@ -88,10 +89,12 @@ class RunContext:
         return identify(texts)
 
     def describe_help(self) -> dict[str, Any]:
-        """What the rows cost and whose help they took: generated tokens, corpora, and each translator with its counts by pair."""
+        """What the rows cost and whose help they took: generated tokens, corpora and their licences, translators with counts by pair."""
+        corpora = ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)]
         return {
             "generated_tokens": self.generated_tokens,
-            "corpora": ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)],
+            "corpora": corpora,
+            "sources": [asdict(source) for source in trace_all(corpora, samples=self._suite.data.samples)],
             "translators": [translator.describe() for translator in self._translators.values()],
             "translated": {pair: dict(counts) for pair, counts in self._translated.items()},
         }

@@ -49,12 +49,12 @@ def _describe(run: Run, label: str, manifest: Mapping[str, Any], sources: Sequen
         "`rows.parquet` holds everything. `trl.jsonl` is for TRL, `messages.jsonl` with `dataset_info.json` for LLaMA-Factory and with "
         "`axolotl.yaml` for axolotl; `suite.json` is the suite with all settings, which may name folders of the machine it ran on.",
         "## Counts",
-        _tabulate(("language", "kind", what), counts),
+        tabulate(("language", "kind", what), counts),
         "## Left out",
-        _tabulate(("part", "reason", "rows"), drops) if drops else "Nothing.",
+        tabulate(("part", "reason", "rows"), drops) if drops else "Nothing.",
         "## Sources and licences",
-        _tabulate(("corpus", "language", "licence"), licences) if licences else _silence(manifest),
-        *_describe_help(manifest, _name(run.base.name)),
+        tabulate(("corpus", "language", "licence"), licences) if licences else _silence(manifest),
+        *describe_help(manifest, _name(run.base.name)),
         "## How the rows are meant to be trained",
         *_describe_training(manifest, method),
         "## How they were made",
@@ -65,18 +65,16 @@ def _describe(run: Run, label: str, manifest: Mapping[str, Any], sources: Sequen
 
 
 def _trace(run: Run, manifest: Mapping[str, Any]) -> list[Source]:
-    from xlift.tasks.licences import trace
+    from xlift.tasks.licences import trace_all
 
-    read = [key.rpartition("/") for key in manifest.get("corpora", ())]
-    found = (source for corpus, _, lang in read for source in trace(corpus, lang, samples=run.suite.data.samples))
-    return list(dict.fromkeys(found))
+    return trace_all(manifest.get("corpora", ()), samples=run.suite.data.samples)
 
 
 def _silence(manifest: Mapping[str, Any]) -> str:
     return "No corpus was read." if "corpora" in manifest else "Not recorded."
 
 
-def _describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
+def describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
     """What models added to the rows, whose terms then hold for them as well."""
     lines = []
     if tokens := manifest.get("generated_tokens"):
@@ -85,7 +83,7 @@ def _describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
         told = ", ".join(f"{key} `{value}`" for key, value in translator.items() if key != "kind" and value is not None)
         lines.append(f"Translator: {translator['kind']}{f' ({told})' if told else ''}.")
     counts = [(pair, count["asked"], count["failed"]) for pair, count in (manifest.get("translated") or {}).items()]
-    table = [_tabulate(("pair and translator", "texts", "without a translation"), counts)] if counts else []
+    table = [tabulate(("pair and translator", "texts", "without a translation"), counts)] if counts else []
     return ["## Generated and translated text", "\n".join(f"- {line}" for line in lines), *table] if lines else []
 
 
@@ -116,6 +114,7 @@ def _name(base: str) -> str:
     return Path(base).name if Path(base).is_dir() else base
 
 
-def _tabulate(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def tabulate(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in line)} |" for line in lines)

@@ -11,9 +11,17 @@ from typing import Any, TypedDict
 class UserError(Exception):
     """A mistake the user can put right: shown as one line, exit code 2, never as a traceback."""
 
+    exit_code = 2
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the trip from a stage's process with the same text."""
         return type(self), (str(self),)
+
+
+class ServiceError(UserError):
+    """Another machine failed or could not be reached: the same command may work later. Exit code 3."""
+
+    exit_code = 3
 
 
 class LeakError(UserError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xlift.tasks.corpora import CORPORA
@@ -16,6 +17,11 @@ class Licence:
     """For a reader."""
     tags: tuple[str, ...]
     """The hub's identifiers; ``other`` and ``unknown`` where it has none."""
+
+    @property
+    def restrictive(self) -> bool:
+        """Whether some use is ruled out or not granted: non-commercial, research only, none stated."""
+        return any(tag in ("other", "unknown") or "-nc" in tag for tag in self.tags)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,9 @@ LICENCES = {
 }
 """By ``corpus/part``, or by the corpus where its parts agree."""
 
+TRANSLATORS = {"nllb": _CC_BY_NC}
+"""Of translation models, by the beginning of their name."""
+
 _TRANSLATED_GSM8K = Licence("no licence file; from MGSM8KInstruct (MIT)", ("mit", "unknown"))
 
 
@@ -76,3 +85,24 @@ def trace(corpus: str, lang: str, *, samples: Samples) -> list[Source]:
     if not found:
         return [Source(name, lang, find_licence(name, lang))]
     return [Source(f"{name}/{part}", lang, find_licence(name, lang, part)) for part in sorted(found)]
+
+
+def trace_all(corpora: Iterable[str], *, samples: Samples) -> list[Source]:
+    """``trace`` of each ``corpus/lang``, such as ``parallel/es``, without repetition."""
+    read = [name.rpartition("/") for name in corpora]
+    return list(dict.fromkeys(source for corpus, _, lang in read for source in trace(corpus, lang, samples=samples)))
+
+
+def list_possible(corpus: str, lang: str) -> list[Source]:
+    """All parts that a reading of a corpus may have taken, without reading it: for rows whose sources were not recorded."""
+    name, _, part = corpus.partition("/")
+    parts = [key.partition("/")[2] for key in LICENCES if key.startswith(f"{name}/")]
+    fitting = [part] if part in parts else parts
+    found = [Source(f"{name}/{one}", lang, find_licence(name, lang, one)) for one in fitting]
+    return found if fitting and name not in LICENCES else [Source(name, lang, find_licence(name, lang)), *found]
+
+
+def find_translator(model: str) -> Licence | None:
+    """The licence of a translation model, where it is known here; ``model`` is a hub name or a folder."""
+    name = model.rstrip("/").rpartition("/")[2].lower()
+    return next((licence for start, licence in TRANSLATORS.items() if name.startswith(start)), None)

