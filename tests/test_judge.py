@@ -95,7 +95,7 @@ def test_pairs_stand_in_the_order_of_the_references() -> None:
     [
         ([said("1"), said("1")], [said("1")], "item 1 stands twice among the answers"),
         ([said("1")], [said("1"), said("1")], "twice among the references"),
-        ([said("1"), said("2"), said("3")], [said("1")], "2 of 3 answers have no reference to be judged against, the first of them item 2"),
+        ([said("1"), said("2"), said("3")], [said("1")], "2 of 3 answers have no reference to be judged against, the first being item 2"),
         ([said("1", instruction="another")], [said("1")], "item 1: answer and reference are not to the same instruction"),
         ([], [said("1")], "no answers"),
     ],
