@@ -1,4 +1,4 @@
-"""``xlift judge``: win rates of finished runs by a judge that is named, and what that judge gets right."""
+"""``xlift judge``, win rates of finished runs by a judge that is named, and ``xlift fidelity``, the languages of their answers."""
 
 from __future__ import annotations
 
@@ -56,6 +56,20 @@ def judge(
         typer.echo(json.dumps({"calibration": calibration, "results": rows}, ensure_ascii=False, indent=1))
         return
     _show(calibration, rows, against)
+
+
+def fidelity(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Language and script of the answers of finished runs, mixed languages, refusals, empty and repeated answers."""
+    from xlift.harness.cli import _print_rows
+    from xlift.harness.fidelity import report
+
+    rows = report(runs)
+    if not as_json:
+        rows = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
+    _print_rows(rows, as_json)
 
 
 def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]], against: str) -> None:

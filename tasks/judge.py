@@ -106,9 +106,7 @@ def pair_up(answers: Sequence[Said], references: Sequence[Said]) -> list[Pair]:
     if not said:
         raise UserError("there are no answers to judge")
     if lacking := [id for id in said if id not in against]:
-        raise UserError(
-            f"{len(lacking)} of {len(said)} answers have no reference to be judged against, the first of them item {lacking[0]}"
-        )
+        raise UserError(f"{len(lacking)} of {len(said)} answers have no reference to be judged against, the first being item {lacking[0]}")
     pairs = []
     for id, reference in against.items():
         if id in said:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -88,7 +88,7 @@ def score_probes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list[d
     ]
 
 
-def _share(values: Any) -> float:
+def _share(values: Iterable[bool]) -> float:
     listed = list(values)
     return sum(listed) / len(listed)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from xlift.tasks.judge import Verdict, combine
+from xlift.tasks.judge import Outcome, Verdict, combine
 from xlift.tasks.language_id import is_off_target
 from xlift.tasks.length_control import control_length
 
@@ -53,7 +53,7 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
     }
 
 
-_NAMES = {"wins": "win", "ties": "tie", "losses": "lose", "errors": "error"}
+_NAMES: Mapping[str, Outcome] = {"wins": "win", "ties": "tie", "losses": "lose", "errors": "error"}
 
 
 def _mean(values: Any) -> float | None:

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from judges import FaultProxy, JudgeServer, serve
 
-from xlift.harness import engine_api
+from xlift.harness import engine_api, judges
+from xlift.harness.base_model import resolve
 from xlift.harness.calibration import NONE, calibrate, find_calibration
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.engine import load
 from xlift.harness.judges import JudgeSettings, estimate, open_judge
 from xlift.harness.judging import Judged, Replies, judge_pairs
-from xlift.harness.rows import UserError
-from xlift.tasks.judge import Mode, Pair, build_chat
+from xlift.harness.rows import Sampling, UserError
+from xlift.tasks.judge import MODES, Mode, Pair, build_chat
 from xlift.tasks.probes import KINDS, LANGUAGES, list_probes
 from xlift.tasks.verdicts import aggregate
 
@@ -258,3 +261,20 @@ def test_a_judge_that_says_tie_knows_identical_answers_alone(server: JudgeServer
     rows = {row["probe"]: row for row in calibrate(open_judge(settings_of(proxy)), "verdict", tmp_path)["rows"]}
     assert rows["identical"]["right"] == rows["identical"]["sw"] == 1
     assert rows["truncated"]["right"] == rows["swapped order"]["right"] == rows["truncated"]["unreadable"] == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights, whose tokens are bytes: what it says is worth nothing, but it is said, kept and read."""
+    monkeypatch.setattr(judges, "sampling", lambda mode: Sampling(max_tokens=1 if mode == "weighted" else 8))
+    base = resolve(BaseSettings(model=str(tiny_base)))
+    engine = load(base, EngineSettings(backend="hf", dtype="float32", max_length=4096))
+    long = Pair("long", "es", "Instrucción", "z" * 5000, "b")
+    opened = judges.LmJudge(engine.lm(), {"kind": "engine", "model": "tiny"}, engine)
+    judged = judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path)
+    assert judged.verdicts[2].preferences == (None, None), "too long for the model: counted, not cut"
+    if mode == "weighted":
+        found = [one for verdict in judged.verdicts[:2] for one in verdict.preferences]
+        assert all(one is not None and 0 < one < 1 for one in found) and len(set(found)) > 1
+    assert judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path).asked == 0
+    opened.close()
