@@ -32,7 +32,8 @@ def main() -> None:
         right = found.count(language.code) / len(texts)
         own = sum(is_off_target(text, language.code) for text in texts) / len(texts)
         other = sum(is_off_target(text, language.code) for text in english) / len(english)
-        known = "language" if _compare(language.code)[1] else "script"
+        _, relatives, rivals = _compare(language.code)
+        known = "language" if relatives and rivals else "script"
         print(f"| {language.name} | `{language.code}` | {right:.3f} | {most} | {own:.3f} | {other:.3f} | {known} |", flush=True)
 
 
