@@ -54,7 +54,7 @@ class Answered:
 
     reply: Reply
     tokens: int
-    """Prompt and reply, as the server counts them, or estimated (see ``estimate``) where it does not; 0 for local judges."""
+    """Prompt and reply as the server counts them, ``estimate`` where it does not count; 0 for local judges."""
     served: str
     """The name the server gives to the model that replied; it may be fuller than the one asked for."""
 
@@ -88,8 +88,8 @@ def open_judge(settings: JudgeSettings | None) -> Judge:
 
 
 def estimate(chat: Chat, mode: Mode) -> int:
-    """Tokens a request may cost, before it is sent: half the bytes of its text, and all the tokens the reply may have."""
-    return sum(len(message["content"].encode()) for message in chat) // 2 + sampling(mode).max_tokens
+    """The most tokens a request can cost, before it is sent: the bytes of its text, and all the tokens the reply may have."""
+    return sum(len(message["content"].encode()) for message in chat) + sampling(mode).max_tokens
 
 
 class ApiJudge:
