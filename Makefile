@@ -37,3 +37,4 @@ bench: install
 	@$(BIN)/python benchmarks/arithmetic.py
 	@$(BIN)/python benchmarks/training.py
 	@$(BIN)/python benchmarks/evaluation.py
+	@$(BIN)/python benchmarks/judging.py

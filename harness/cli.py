@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlift.harness import cli_hub
+from xlift.harness.cli_judge import fidelity, judge
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from xlift.harness.config import Suite
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(judge)
+app.command()(fidelity)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

@@ -22,6 +22,8 @@ from xlift.harness.profile import InferenceProfile
 from xlift.harness.rows import Answer, Chat, Sampling, UserError, name_nearest
 
 RETRIES = 5
+TIMEOUT = 600
+"""Seconds for one answer."""
 
 
 class ApiEngine:
@@ -41,7 +43,7 @@ class ApiEngine:
         self._adapter: Adapter | None = None
         # Servers without keys still want one to be sent.
         key = os.environ.get(settings.key_variable) or "none"
-        self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=600)
+        self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT)
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The served model's answers, in the order of the chats, ``concurrency`` requests at once."""
@@ -122,7 +124,11 @@ class ApiEngine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
+    def send(self, prompt: str, sampling: Sampling, seed: int, **more: Any) -> Any:
+        """The server's whole reply to one prompt, as the openai client gives it; ``more`` are further fields of the request.
+
+        Raises UserError for what a few tries did not mend.
+        """
         options: dict[str, Any] = {
             "model": self._model,
             "max_tokens": sampling.max_tokens,
@@ -132,16 +138,19 @@ class ApiEngine:
             "stop": list(sampling.stop) or openai.omit,
             # no part of OpenAI's own interface; vLLM's and others take it
             "extra_body": {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1 else None,
+            **more,
         }
         with self._errors():
             if turns := _read_turns(prompt):
-                reply: Any = self._client.chat.completions.create(messages=turns, **options)
-                text = reply.choices[0].message.content or ""
-            else:
-                reply = self._client.completions.create(prompt=prompt, **options)
-                text = reply.choices[0].text
+                return self._client.chat.completions.create(messages=turns, **options)
+            return self._client.completions.create(prompt=prompt, **options)
+
+    def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
+        reply = self.send(prompt, sampling, seed)
+        choice = reply.choices[0]
+        text = (choice.message.content or "") if hasattr(choice, "message") else choice.text
         used = reply.usage
-        answer = Answer(cut(text, sampling.stop), used.completion_tokens if used else 0, reply.choices[0].finish_reason != "length")
+        answer = Answer(cut(text, sampling.stop), used.completion_tokens if used else 0, choice.finish_reason != "length")
         return answer, used.prompt_tokens if used else 0
 
     @contextmanager
@@ -160,6 +169,8 @@ class ApiEngine:
             raise UserError(f"{at} cannot be reached ({one_line(error.__cause__ or error)}); is it running?") from None
         except openai.APIStatusError as error:
             raise UserError(f"{at} answers {error.status_code} after {RETRIES} retries: {one_line(error)}") from None
+        except json.JSONDecodeError as error:
+            raise UserError(f"{at} answers with what is no JSON ({one_line(error)}); is something else there, or between?") from None
         except openai.OpenAIError as error:
             raise UserError(f"{at}: {one_line(error)}") from error
 

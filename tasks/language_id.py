@@ -96,18 +96,33 @@ def is_off_target(text: str, lang: str) -> float:
     Raises UserError for an unknown ``lang``.
     """
     own, relatives, rivals = _compare(lang)
-    prose = _keep_prose(text)
+    prose = keep_prose(text)
     if "Latn" not in own:
         prose = _BORROWED.sub(" ", prose)
-    letters = _count_letters(prose)
+    letters = count_letters(prose)
     inside, total = sum(letters[script] for script in own), letters.total()
     if total < _SYMBOL or 2 * inside < total:
         return float(total >= _SYMBOL)
-    plain = _count_letters(_CAPITALISED.sub(" ", prose)).total()
+    plain = count_letters(_CAPITALISED.sub(" ", prose)).total()
     if inside < MIN_LETTERS or plain < MIN_PLAIN_LETTERS or not relatives or not rivals:
         return 0.0
     scores = _score(_keep_scripts(prose, own))
     return float(max(scores[code] for code in rivals) - max(scores[code] for code in relatives) > CLEAR_MARGIN)
+
+
+def count_letters(prose: str) -> Counter[str]:
+    """Letters by script (ISO 15924); a Chinese character counts as three, kana and hangul as two."""
+    counts: Counter[str] = Counter()
+    for char, times in Counter(prose).items():
+        if script := _script(char):
+            counts[script] += times * _WEIGHT.get(script, 1)
+    return counts
+
+
+def keep_prose(text: str) -> str:
+    """The text without code, formulas, addresses and digits, in NFC."""
+    prose: str = _NOT_PROSE.sub(" ", unicodedata.normalize("NFC", text))
+    return prose
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -120,9 +135,9 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def _identify(text: str) -> str:
-    prose = _keep_prose(text)
+    prose = keep_prose(text)
     letters: Counter[str] = Counter()
-    for script, count in _count_letters(prose).items():
+    for script, count in count_letters(prose).items():
         letters["Hani" if script in _CJK else script] += count  # Japanese mixes kana and characters
     if letters.total() < _SYMBOL:
         return "und"
@@ -142,19 +157,6 @@ def _name_han_variant(text: str) -> str:
     # GB 2312 holds the simplified forms and Big5 the traditional ones: the text loses less in its own
     simplified, traditional = (len(text.encode(codec, "ignore")) for codec in ("gb2312", "big5"))
     return "zh" if simplified >= traditional else "zh-Hant"
-
-
-def _keep_prose(text: str) -> str:
-    prose: str = _NOT_PROSE.sub(" ", unicodedata.normalize("NFC", text))
-    return prose
-
-
-def _count_letters(text: str) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for char, times in Counter(text).items():
-        if script := _script(char):
-            counts[script] += times * _WEIGHT.get(script, 1)
-    return counts
 
 
 def _keep_scripts(text: str, own: frozenset[str]) -> str:

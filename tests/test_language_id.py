@@ -110,7 +110,7 @@ def test_identify() -> None:
 
 def test_letters_of_two_thirds_characters() -> None:
     # 4 characters at three, 3 kana at two, 2 Latin letters
-    assert language_id._count_letters("日本語文のテストOK") == {"Hani": 12, "Hira": 2, "Kana": 6, "Latn": 2}
+    assert language_id.count_letters("日本語文のテストOK") == {"Hani": 12, "Hira": 2, "Kana": 6, "Latn": 2}
 
 
 def test_process_results() -> None:

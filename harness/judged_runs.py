@@ -1,0 +1,201 @@
+"""Win rates of finished runs: answers are read from lm-eval's samples, which stay as they are, and judged against others.
+
+    runs/SUITE/judge-MODEL-HASH/judgements.json                     win rates, with the judge and how it was calibrated
+    runs/SUITE/judge-MODEL-HASH/verdicts_TASK_LABEL[_seedN].jsonl   one line an item
+    runs/judges/MODEL-HASH/replies.jsonl, calibration-MODE.json     what the judge said, for all runs
+"""  # fmt: skip
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xlift.harness.calibration import find_calibration
+from xlift.harness.config import digest
+from xlift.harness.judges import Judge
+from xlift.harness.judging import Judged, judge_pairs, key_of, name_folder
+from xlift.harness.results import Record, read
+from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.store import explain_disk, write_json
+from xlift.tasks.judge import ORDERS, Mode, Pair, Said, Verdict, combine, pair_up, prompt_sha256
+from xlift.tasks.verdicts import aggregate
+
+logger = logging.getLogger(__name__)
+
+TASK = "xlift_x_alpaca_eval_"
+CORPUS = "x_alpaca_eval"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One model's answers to one task beside those they are judged against."""
+
+    run: Path
+    record: Record
+    task: str
+    pairs: tuple[Pair, ...]
+
+    @property
+    def lang(self) -> str:
+        return self.task.removeprefix(TASK)
+
+
+def judge_runs(
+    judge: Judge, mode: Mode, runs: Sequence[Path], against: str, verdicts: Path, difficulty: pd.DataFrame | None = None
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Judge the X-AlpacaEval answers of all models of some runs; a row a model and language is written into its run and returned.
+
+    ``against`` is a split of reference answers, or a label of the same run; ``verdicts`` is the folder of what judges said.
+    Raises UserError where answers and references do not fit together and where the judge fails; what it said by then is kept.
+    """
+    contests, left_out = gather(runs, against)
+    judged = judge_pairs(judge, mode, [pair for contest in contests for pair in contest.pairs], verdicts)
+    described = judge.describe()
+    head = {
+        "schema_version": 1,
+        "judge": {**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode)},
+        "against": against,
+        "calibration": find_calibration(verdicts, described, mode),
+        "cost": {"replies": judged.asked, "tokens": judged.tokens, "seconds": round(judged.seconds, 2)},
+        "left_out": left_out,
+    }
+    start, rows = 0, []
+    by_run: dict[Path, list[tuple[Contest, dict[str, Any], Sequence[Verdict]]]] = {run: [] for run in runs}
+    for contest in contests:
+        won = judged.verdicts[start : start + len(contest.pairs)]
+        start += len(contest.pairs)
+        row = _describe(contest, against) | aggregate(won, difficulty)
+        by_run[contest.run].append((contest, row, won))
+        rows.append({**row, "judge": described["model"], "mode": mode, "calibration": head["calibration"]})
+    for run, results in by_run.items():
+        _write(run / f"judge-{name_folder({**described, 'mode': mode, 'against': against})}", head, results, judged, described, mode)
+    return rows
+
+
+def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]]:
+    """Every model's answers with those they are judged against, and a line for each task that has none to be judged against.
+
+    Raises UserError for an opponent that is neither a label nor a split, and where nothing is left to judge.
+    """
+    contests, left_out = [], []
+    for run in dict.fromkeys(runs):
+        records = [record for record in read([run]) if any(task.startswith(TASK) for task in record.tasks)]
+        if not records:
+            raise UserError(f"{run}: no answers to {TASK}{{lang}} in it; add the task to the suite and run it again")
+        newest = _newest(records)
+        labels = sorted({record.label for record in records})
+        if against not in (*labels, *_splits()):
+            raise UserError(
+                f"--against {against!r}: neither a model of {run} nor published answers{name_nearest(against, [*labels, *_splits()])}"
+            )
+        for (label, _, task), record in newest.items():
+            if label == against:
+                continue
+            try:
+                references = _read_opponent(run, newest, record, task, against)
+            except UserError as error:
+                left_out.append(f"{run.name}: {record.name}, {task}: {error}")
+                logger.warning("judge: left out: %s", left_out[-1])
+                continue
+            pairs = pair_up(read_answers(run, record, task), references)
+            contests.append(Contest(run, record, task, tuple(pairs)))
+    if not contests:
+        raise UserError(f"nothing to judge against {against!r}: {left_out[0] if left_out else 'it is the only model there'}")
+    return contests, left_out
+
+
+def read_answers(run: Path, record: Record, task: str) -> list[Said]:
+    """A model's answers to a task, in the order of its items. Raises UserError where the samples are gone or damaged."""
+    file = record.tasks[task].samples
+    path = next(iter(sorted(run.glob(f"evaluate-*/{file}"))), None) if file else None
+    if path is None:
+        raise UserError(f"{run}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        rows = sorted((row for row in rows if row.get("filter") == rows[0].get("filter")), key=lambda row: row["doc_id"])
+        return [Said(str(row["doc"]["id"]), row["doc"]["lang"], row["doc"]["instruction"], row["resps"][0][0].strip()) for row in rows]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise UserError(f"{path}: damaged, or not the samples of {TASK}{{lang}}; evaluate {record.name} again") from None
+
+
+def _newest(records: Iterable[Record]) -> dict[tuple[str, int | None, str], Record]:
+    """Of several evaluations of one model on one task the last one, by the time in the name of its samples."""
+    found: dict[tuple[str, int | None, str], Record] = {}
+    for record in records:
+        for task, result in record.tasks.items():
+            key = record.label, record.seed, task
+            if task.startswith(TASK) and (key not in found or str(result.samples) > str(found[key].tasks[task].samples)):
+                found[key] = record
+    return found
+
+
+def _splits() -> tuple[str, ...]:
+    from xlift.tasks.corpora import CORPORA
+
+    return tuple(split for split in CORPORA[CORPUS].splits if split != "instructions")
+
+
+def _read_opponent(
+    run: Path, newest: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
+) -> list[Said]:  # fmt: skip
+    if against in _splits():
+        from xlift.tasks import data
+
+        rows = data.read(CORPUS, task.removeprefix(TASK), against)
+        return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in rows]
+    seeds = {seed: other for (label, seed, its), other in newest.items() if (label, its) == (against, task)}
+    opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
+    if opponent is None:
+        raise UserError(f"{against} has no answers with this seed" if seeds else f"{against} has no answers to it")
+    if opponent.tasks[task].comparability != record.tasks[task].comparability:
+        raise UserError(f"{against} was asked under other conditions (their comparability keys differ)")
+    return read_answers(run, opponent, task)
+
+
+def _describe(contest: Contest, against: str) -> dict[str, Any]:
+    record, result = contest.record, contest.record.tasks[contest.task]
+    return {
+        "suite": record.suite,
+        "label": record.label,
+        "seed": record.seed,
+        "task": contest.task,
+        "lang": contest.lang,
+        "against": against,
+        "items_of": result.items_of,
+        "comparability": result.comparability,
+    }
+
+
+def _write(
+    folder: Path, head: dict[str, Any], results: Sequence[tuple[Contest, dict[str, Any], Sequence[Verdict]]], judged: Judged,
+    described: dict[str, Any], mode: Mode,
+) -> None:  # fmt: skip
+    with explain_disk(folder):
+        folder.mkdir(exist_ok=True)
+        for contest, row, won in results:
+            seed = "" if contest.record.seed is None else f"_seed{contest.record.seed}"
+            lines = (_describe_verdict(verdict, judged, described, mode) for verdict in won)
+            file = f"verdicts_{contest.task}_{contest.record.label}{seed}.jsonl"
+            (folder / file).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+            row["verdicts"] = file
+        write_json(folder / "judgements.json", {**head, "results": [row for _, row, _ in results]})
+
+
+def _describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+    keys = [key_of(described, mode, verdict.pair, order) for order in ORDERS]
+    return {
+        "id": verdict.pair.id,
+        "lang": verdict.pair.lang,
+        "preference": verdict.preference,
+        "outcome": combine(verdict.preferences),
+        "preferences": list(verdict.preferences),
+        "replies": [judged.replies[key] for key in keys],
+        "keys": keys,
+        "pair_sha256": digest([verdict.pair.instruction, verdict.pair.answer, verdict.pair.reference], 16),
+    }

@@ -1,0 +1,267 @@
+"""Judges: a model behind an OpenAI-compatible server, a local model on our engine, or any model of lm-eval's, behind one call."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import Field
+
+from xlift.harness.config import BaseSettings, EngineSettings, Section
+from xlift.harness.rows import Chat, UserError
+from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
+
+if TYPE_CHECKING:
+    from xlift.harness.engine_api import ApiEngine
+
+logger = logging.getLogger(__name__)
+
+CHOICES = (
+    "--judge http://HOST:PORT/v1 --model NAME (an OpenAI-compatible server, such as vLLM's), --judge https://api.openai.com/v1 "
+    "--model NAME, --judge engine:MODEL (a local or hub model on xlift's engine), or --judge lm:TYPE,ARGUMENTS (a model of lm-eval's)"
+)
+CHUNK = 256
+"""Chats that a local judge is given at once; what a killed run loses at most."""
+
+
+class JudgeSettings(Section):
+    """Who judges, and how much it may cost."""
+
+    judge: str
+    """``http...``, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``."""
+    model: str | None = None
+    """The model's name at the server."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the server's key."""
+    concurrency: int = Field(16, ge=1)
+    """Requests under way at once."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    """Most requests sent to the server in a minute, tries after a failure not counted; no bound where not given."""
+    limit_tokens: int | None = Field(None, ge=1)
+    """Most tokens that one command may spend at a server, prompts and replies together."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A judge's reply to one chat."""
+
+    reply: Reply
+    tokens: int
+    """Prompt and reply as the server counts them, ``estimate`` where it does not count; 0 for local judges."""
+    served: str
+    """The name the server gives to the model that replied; it may be fuller than the one asked for."""
+
+
+class Judge(Protocol):
+    """One judge, ready to be asked."""
+
+    def describe(self) -> dict[str, Any]:
+        """All that makes it this judge and no other: plain data without keys, addresses and places on this machine."""
+
+    def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
+        """Replies as they come, each with the number of its chat. Raises UserError where it fails, after the replies under way."""
+
+    def close(self) -> None: ...
+
+
+def open_judge(settings: JudgeSettings | None) -> Judge:
+    """The judge of some settings. Raises UserError, with the choices, where none is named."""
+    if settings is None or not settings.judge:
+        raise UserError(f"no judge is named, and none is chosen for you: {CHOICES}")
+    kind, colon, name = settings.judge.partition(":")
+    if kind in ("http", "https"):
+        if not settings.model:
+            raise UserError(f"--judge {settings.judge}: give --model NAME, the model's name at that server")
+        return ApiJudge(settings)
+    if kind not in ("engine", "lm") or not colon or not name:
+        raise UserError(f"--judge {settings.judge!r} names no judge; choices: {CHOICES}")
+    if settings.limit_tokens or settings.requests_per_minute or settings.model:
+        raise UserError(f"--judge {settings.judge}: --model, --limit-tokens and --requests-per-minute are for judges behind a URL")
+    return open_engine_judge(name) if kind == "engine" else open_lm_judge(name)
+
+
+def estimate(chat: Chat, mode: Mode) -> int:
+    """The most tokens a request can cost, before it is sent: the bytes of its text, and all the tokens the reply may have."""
+    return sum(len(message["content"].encode()) for message in chat) + sampling(mode).max_tokens
+
+
+class ApiJudge:
+    """A model behind an OpenAI-compatible server.
+
+    The first request goes alone: a server that cannot judge costs one. No request is sent that could take the tokens beyond the limit,
+    those under way counted by ``estimate``.
+    """
+
+    def __init__(self, settings: JudgeSettings) -> None:
+        from xlift.harness.base_model import SERVED, resolve
+        from xlift.harness.engine_api import ApiEngine
+
+        self.settings = settings
+        self.spent = 0
+        served = EngineSettings(backend="api", url=settings.judge, key_variable=settings.key_variable, concurrency=settings.concurrency)
+        self._engine: ApiEngine = ApiEngine(resolve(BaseSettings(model=f"{SERVED}{settings.model}")), served)
+        self._answered = False
+        self._next_start = 0.0
+
+    def describe(self) -> dict[str, Any]:
+        """The model's name; the same name at another address counts as the same judge."""
+        return {"kind": "api", "model": self.settings.model}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.close()
+
+    def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
+        """Replies as they come, ``concurrency`` requests at once. Raises UserError where the server fails, and at the limit of tokens."""
+        waiting: deque[tuple[int, Chat]] = deque(enumerate(chats))
+        running: dict[Future[Answered], tuple[int, int]] = {}
+        failure: UserError | None = None
+        with ThreadPoolExecutor(self.settings.concurrency) as pool:
+            while running or (waiting and failure is None):
+                while waiting and failure is None and len(running) < (self.settings.concurrency if self._answered else 1):
+                    place, chat = waiting[0]
+                    cost = estimate(chat, mode)
+                    if not self._afford(cost + sum(held for _, held in running.values())):
+                        break
+                    self._pace()
+                    waiting.popleft()
+                    running[pool.submit(self._ask, chat, mode)] = place, cost
+                if not running:
+                    limit = self.settings.limit_tokens
+                    raise UserError(f"the limit of {limit} tokens is reached ({self.spent} spent); raise --limit-tokens")
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    place, _ = running.pop(future)
+                    try:
+                        answered = future.result()
+                    except UserError as error:
+                        failure = failure or error
+                        continue
+                    self._answered = True
+                    self.spent += answered.tokens
+                    yield place, answered
+        if failure:
+            raise failure
+
+    def _afford(self, tokens: int) -> bool:
+        return self.settings.limit_tokens is None or self.spent + tokens <= self.settings.limit_tokens
+
+    def _pace(self) -> None:
+        if self.settings.requests_per_minute is None:
+            return
+        now = time.monotonic()
+        time.sleep(max(0.0, self._next_start - now))
+        self._next_start = max(now, self._next_start) + 60 / self.settings.requests_per_minute
+
+    def _ask(self, chat: Chat, mode: Mode) -> Answered:
+        more: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if mode == "weighted" else {}
+        try:
+            reply = self._engine.send(json.dumps(chat, ensure_ascii=False), sampling(mode), 0, **more)
+        except UserError as error:
+            raise UserError(_name_options(f"judge {self.settings.model}: {error}")) from None
+        choice = reply.choices[0] if getattr(reply, "choices", None) else None
+        if choice is None and not self._answered:
+            raise UserError(f"judge {self.settings.model}: what {self.settings.judge} replies is no chat completion; does it end with /v1?")
+        given = getattr(choice, "logprobs", None)
+        if mode == "weighted" and given is None and not self._answered:
+            raise UserError(
+                f"judge {self.settings.model}: the server gives no log-probabilities, which the weighted mode goes by; use --mode verdict"
+            )
+        text = getattr(getattr(choice, "message", None), "content", None) or ""
+        tokens = getattr(getattr(reply, "usage", None), "total_tokens", None)
+        logprobs = read_logprobs(given) if mode == "weighted" else ()
+        served = getattr(reply, "model", None)
+        return Answered(Reply(text, logprobs), int(tokens) if tokens else estimate(chat, mode), str(served or ""))
+
+
+def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:
+    """The likeliest first tokens of a chat completion's ``logprobs``; none where they do not have the documented form."""
+    try:
+        return tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _name_options(text: str) -> str:
+    # The engine speaks of a suite's keys; here they are options of the command.
+    names = {"engine.url": "--judge", "engine.key_variable": "--key-variable", "engine.concurrency": "--concurrency"}
+    return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text)
+
+
+class LmJudge:
+    """A model of lm-eval's, our engines among them. Log-probabilities are exact: those of the two tokens after the prompt."""
+
+    def __init__(self, lm: Any, described: dict[str, Any], engine: Any = None) -> None:
+        self._lm, self._described, self._engine = lm, described, engine
+
+    def describe(self) -> dict[str, Any]:
+        """The model, its weights and numerics where they are known."""
+        return self._described
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
+        """Replies chunk by chunk; a chat too long for the model gets an empty one, which cannot be read and is counted so."""
+        for start in range(0, len(chats), CHUNK):
+            prompts = [self._lm.apply_chat_template([dict(message) for message in chat]) for chat in chats[start : start + CHUNK]]
+            room = self._engine.measure_room(prompts) if self._engine is not None else None
+            fitting = [place for place in range(len(prompts)) if room is None or room[place] > sampling(mode).max_tokens]
+            replies = dict(zip(fitting, self._reply([prompts[place] for place in fitting], mode), strict=True))
+            if len(fitting) < len(prompts):
+                logger.warning("judge: %d of %d chats are too long for the model", len(prompts) - len(fitting), len(prompts))
+            for place in range(len(prompts)):
+                yield start + place, Answered(replies.get(place, Reply("")), 0, "")
+
+    def _reply(self, prompts: Sequence[str], mode: Mode) -> list[Reply]:
+        from lm_eval.api.instance import Instance
+
+        if not prompts:
+            return []
+        if mode == "weighted":
+            asked = [
+                Instance("loglikelihood", {}, (prompt, token), place) for place, prompt in enumerate(prompts) for token in (FIRST, SECOND)
+            ]
+            values = [float(value) for value, _ in self._lm.loglikelihood(asked)]
+            pairs = zip(values[::2], values[1::2], strict=True)
+            return [Reply(FIRST if first >= second else SECOND, ((FIRST, first), (SECOND, second))) for first, second in pairs]
+        wanted = {"until": [], "max_gen_toks": sampling(mode).max_tokens, "do_sample": False}
+        asked = [Instance("generate_until", {}, (prompt, wanted), place) for place, prompt in enumerate(prompts)]
+        return [Reply(text) for text in self._lm.generate_until(asked)]
+
+
+def open_engine_judge(model: str) -> LmJudge:
+    """A local folder, a hub repository or the embedded model on xlift's engine, with all the length it has up to 16,384 tokens."""
+    from xlift.harness.base_model import resolve
+    from xlift.harness.engine import load
+
+    base = resolve(BaseSettings(model=model))
+    if not base.sha256:
+        raise UserError(f"--judge engine:{model}: a served model; give its server as --judge URL and its name as --model")
+    engine = load(base, EngineSettings(max_length=max(64, min(base.max_length, 16384))))
+    told = engine.describe()
+    numerics = {key: told[key] for key in ("backend", "dtype", "chat_template_sha256")}
+    return LmJudge(
+        engine.lm(), {"kind": "engine", "model": model.rstrip("/").rpartition("/")[2], "sha256": base.sha256, **numerics}, engine
+    )
+
+
+def open_lm_judge(text: str) -> LmJudge:
+    """A model of lm-eval's, as ``TYPE,key=value,...``: its name and the arguments of ``--model_args``."""
+    import lm_eval.models  # noqa: F401  (fills the registry)
+    from lm_eval.api.registry import get_model
+
+    kind, _, arguments = text.partition(",")
+    try:
+        lm = get_model(kind).create_from_arg_string(arguments)
+    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
+        raise UserError(f"--judge lm:{text}: lm-eval does not load it: {str(error).splitlines()[0] if str(error) else error!r}") from None
+    return LmJudge(lm, {"kind": "lm", "model": kind, "arguments": arguments})

@@ -1,0 +1,146 @@
+"""Judging pairs with a judge, each reply kept on disk as it comes: none is paid for twice, and a failing judge costs nothing it gave."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.config import digest
+from xlift.harness.judges import Answered, Judge
+from xlift.harness.rows import UserError
+from xlift.harness.store import explain_disk
+from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_chat, prompt_sha256, read_reply
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 10
+"""Between two lines of progress."""
+
+
+@dataclass(frozen=True)
+class Replies:
+    """What one judge has replied so far, in one file.
+
+    A reply is kept under the hash of the judge, the prompt, the instruction, both answers and the order. Lines are only ever added; half a
+    line at the end, which a kill may leave, is not read, and is cut off before more is written.
+    """
+
+    path: Path
+
+    def read(self) -> dict[str, Answered]:
+        """All replies by key. Raises UserError for a damaged file."""
+        if not self.path.is_file():
+            return {}
+        with explain_disk(self.path.parent):
+            text = self.path.read_text(encoding="utf-8")
+        found = {}
+        for number, line in enumerate(text.split("\n")[:-1], 1):
+            try:
+                row = json.loads(line)
+                logprobs = tuple((str(token), float(value)) for token, value in row["logprobs"])
+                found[row["key"]] = Answered(Reply(row["text"], logprobs), row["tokens"], row["served"])
+            except (ValueError, KeyError, TypeError):
+                if line.strip():
+                    raise UserError(f"{self.path}, line {number}: damaged; delete the line, and its reply is asked for again") from None
+        return found
+
+    @contextmanager
+    def write(self) -> Iterator[Any]:
+        """A function that adds one reply."""
+        with explain_disk(self.path.parent):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_half_line(self.path)
+            with self.path.open("ab") as file:
+
+                def add(key: str, answered: Answered) -> None:
+                    row = {"key": key, **asdict(answered.reply), "tokens": answered.tokens, "served": answered.served}
+                    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+                    file.flush()
+
+                yield add
+
+
+def _cut_half_line(path: Path) -> None:
+    whole = path.read_bytes() if path.is_file() else b""
+    if whole and not whole.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(whole.rfind(b"\n") + 1)
+
+
+def key_of(judge: dict[str, Any], mode: Mode, pair: Pair, order: Order) -> str:
+    """What a reply is kept under."""
+    asked = {"instruction": pair.instruction, "answer": pair.answer, "reference": pair.reference, "order": order}
+    return digest({"judge": judge, "prompt": prompt_sha256(mode), **asked}, 32)
+
+
+def name_folder(described: dict[str, Any]) -> str:
+    """A name for a judge's folder: its model's, and a hash of all that describes it."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', str(described.get('model', 'judge')))}-{digest(described)}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts on some pairs, in their order, and what they cost."""
+
+    verdicts: list[Verdict]
+    replies: dict[str, str]
+    """The judge's words by key."""
+    served: str
+    """The name the server gave to the model; empty for local judges."""
+    asked: int
+    """Replies that were not kept already."""
+    tokens: int
+    """Spent on those."""
+    seconds: float
+
+
+def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -> Judged:
+    """Judge pairs in both orders; replies are kept in ``folder``, one file a judge, and those kept already are not asked for.
+
+    Raises UserError where the judge fails, or answers under another model's name than before, and says how much is kept.
+    """
+    described = judge.describe()
+    kept = Replies(folder / name_folder(described) / "replies.jsonl")
+    known = kept.read()
+    wanted = {key_of(described, mode, pair, order): (pair, order) for pair in pairs for order in ORDERS}
+    missing = [key for key in wanted if key not in known]
+    served = next((known[key].served for key in wanted if key in known and known[key].served), "")
+    started, tokens, done = time.monotonic(), 0, 0
+    if missing:
+        logger.info("judge: %d comparisons to be made, %d known", len(missing), len(wanted) - len(missing))
+        shown = started
+        try:
+            with kept.write() as add:
+                for place, answered in judge.answer([build_chat(mode, *wanted[key]) for key in missing], mode):
+                    served = _check_name(served, answered.served)
+                    add(missing[place], answered)
+                    known[missing[place]] = answered
+                    tokens, done = tokens + answered.tokens, done + 1
+                    if time.monotonic() - shown > SECONDS:
+                        shown = time.monotonic()
+                        logger.info("judge: %d of %d, %.1f a second, %d tokens", done, len(missing), done / (shown - started), tokens)
+        except UserError as error:
+            raise UserError(f"{error}; {done} of {len(missing)} replies were kept, and the same command goes on from there") from None
+    preferences = {key: read_reply(mode, known[key].reply, order) for key, (_, order) in wanted.items()}
+    verdicts = [
+        Verdict(pair, (preferences[key_of(described, mode, pair, ORDERS[0])], preferences[key_of(described, mode, pair, ORDERS[1])]))
+        for pair in pairs
+    ]
+    words = {key: known[key].reply.text for key in wanted}
+    return Judged(verdicts, words, served, len(missing), tokens, time.monotonic() - started)
+
+
+def _check_name(before: str, now: str) -> str:
+    if before and now and now != before:
+        raise UserError(
+            f"the judge changed: replies came from {before!r} and now come from {now!r}, which must not meet in one table; "
+            "name one version with --model, or give another folder with --verdicts"
+        )
+    return before or now

@@ -1,0 +1,72 @@
+"""Language fidelity: the language and script of an answer, how much of it is in another language, and whether it refuses or is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import regex
+import yaml
+
+from xlift.harness.languages import find
+from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose
+
+OPENING = 200
+"""Characters in which a refusal is looked for: models that refuse say so at once."""
+MIXED = (0.1, 0.9)
+"""Shares of foreign letters between which an answer counts as mixed; above, it is wholly in another language."""
+
+_PARTS = regex.compile(r"(?<=[.!?…。！？।॥؟۔])(?:\s+|(?<=[。！？]))|\n+")
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """One answer to a task that expects ``lang``."""
+
+    language: str
+    """As ``identify`` names it; ``und`` where it cannot be told."""
+    script: str
+    """ISO 15924 code of the script of most of its letters; empty without letters."""
+    off_target: bool
+    foreign: float
+    """Share of the letters that stand in sentences clearly not in the expected language, 0 to 1."""
+    mixed: bool
+    """Partly in the expected language and partly in another: ``foreign`` within ``MIXED``."""
+    refusal: bool
+    empty: bool
+
+
+def describe(text: str, lang: str) -> Fidelity:
+    """What can be said of an answer where ``lang`` (an xlift code) is expected. Raises UserError for an unknown ``lang``.
+
+    Sentences too short to tell count as in the expected language, so ``foreign`` is a lower bound.
+    """
+    prose = keep_prose(text)
+    letters = count_letters(prose)
+    parts = [(part, count_letters(part).total()) for part in _PARTS.split(prose) if part.strip()]
+    total = sum(count for _, count in parts)
+    foreign = sum(count for part, count in parts if count and is_off_target(part, lang)) / total if total else 0.0
+    [language] = identify([text])
+    return Fidelity(
+        language=language,
+        script=letters.most_common(1)[0][0] if letters else "",
+        off_target=bool(is_off_target(text, lang)),
+        foreign=foreign,
+        mixed=MIXED[0] <= foreign <= MIXED[1],
+        refusal=refuses(text, lang),
+        empty=not text.strip(),
+    )
+
+
+def refuses(text: str, lang: str) -> bool:
+    """Whether an answer begins as refusals do, in the expected language or in English."""
+    opening = text.strip()[:OPENING].replace("\u2019", "'")
+    return any(pattern.search(opening) for code in dict.fromkeys(["en", find(lang).code]) for pattern in _refusals().get(code, ()))
+
+
+@cache
+def _refusals() -> Mapping[str, tuple[regex.Pattern[str], ...]]:
+    listed: dict[str, list[str]] = yaml.safe_load(files("xlift.tasks").joinpath("refusals.yaml").read_text(encoding="utf-8"))
+    return {code: tuple(regex.compile(one, regex.IGNORECASE | regex.DOTALL) for one in patterns) for code, patterns in listed.items()}

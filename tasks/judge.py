@@ -1,0 +1,187 @@
+"""Pairwise judging of answers (X-AlpacaEval): what a judge is asked, how its replies are read, and what both orders together say.
+
+Two modes. ``weighted`` is AlpacaEval 2's: one token, and the preference from its log-probabilities. ``verdict`` is MT-Bench's as PLUG
+(arXiv:2311.08711) uses it: an explanation, then [[A]], [[B]] or [[C]]. Both orders are always asked, which AlpacaEval does not do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, get_args
+
+import regex
+import yaml
+
+from xlift.harness.rows import Chat, Sampling, UserError, ask, name_nearest
+
+Mode = Literal["weighted", "verdict"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+Order = Literal["answer first", "reference first"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+Outcome = Literal["win", "tie", "lose", "error"]
+
+FIRST, SECOND = "m", "M"
+"""The two tokens of the weighted mode, for the answer shown first and second."""
+TOP_LOGPROBS = 5
+"""Tokens whose log-probability is asked for, as AlpacaEval 2 does."""
+
+_VERDICT = regex.compile(r"\[\[([ABC])\]\]")
+_WORTH = {"A": 1.0, "B": 0.0, "C": 0.5}
+
+
+@dataclass(frozen=True)
+class Said:
+    """One model's answer to one instruction."""
+
+    id: str
+    lang: str
+    """Language of the instruction, and so of the answer unless the instruction asks for another."""
+    instruction: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One instruction with the answer that is judged and the one it is measured against."""
+
+    id: str
+    lang: str
+    instruction: str
+    answer: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a judge said to one chat."""
+
+    text: str
+    logprobs: tuple[tuple[str, float], ...] = ()
+    """The likeliest first tokens with the natural logarithm of their probability; empty where the mode does not ask, or where they
+    were malformed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One pair, judged in both orders."""
+
+    pair: Pair
+    preferences: tuple[float | None, float | None]
+    """How far the judge prefers ``pair.answer``, 0 to 1, with the answer first and with the reference first; None: cannot be read."""
+
+    @property
+    def preference(self) -> float | None:
+        """Both orders together, 0 to 1; None where either cannot be read."""
+        first, second = self.preferences
+        return None if first is None or second is None else (first + second) / 2
+
+    @property
+    def flipped(self) -> bool:
+        """Whether the answer wins in one order and loses in the other: the judge went by position."""
+        first, second = self.preferences
+        return first is not None and second is not None and (first - 0.5) * (second - 0.5) < 0
+
+
+def check_mode(mode: str) -> Mode:
+    """The mode of that name; raises UserError with the nearest."""
+    for known in MODES:
+        if mode == known:
+            return known
+    raise UserError(f"unknown mode {mode!r}{name_nearest(mode, MODES)}")
+
+
+def pair_up(answers: Sequence[Said], references: Sequence[Said]) -> list[Pair]:
+    """Each answer with the reference to the same instruction, in the order of the references, which is the benchmark's.
+
+    Items are matched by id, in whatever order they stand; references without an answer are left out. Raises UserError for an id that stands
+    twice, an answer without a reference, and an id with two texts of the instruction.
+    """
+    said, against = _by_id(answers, "answers"), _by_id(references, "references")
+    if not said:
+        raise UserError("there are no answers to judge")
+    if lacking := [id for id in said if id not in against]:
+        raise UserError(f"{len(lacking)} of {len(said)} answers have no reference to be judged against, the first being item {lacking[0]}")
+    pairs = []
+    for id, reference in against.items():
+        if id in said:
+            if said[id].instruction.strip() != reference.instruction.strip() or said[id].lang != reference.lang:
+                raise UserError(f"item {id}: answer and reference are not to the same instruction; they come from different data")
+            pairs.append(Pair(id, reference.lang, reference.instruction, said[id].text, reference.text))
+    return pairs
+
+
+def _by_id(said: Sequence[Said], what: str) -> dict[str, Said]:
+    found: dict[str, Said] = {}
+    for one in said:
+        if one.id in found:
+            raise UserError(f"item {one.id} stands twice among the {what}")
+        found[one.id] = one
+    return found
+
+
+def build_chat(mode: Mode, pair: Pair, order: Order) -> Chat:
+    """What the judge is asked about a pair."""
+    first, second = (pair.answer, pair.reference) if order == "answer first" else (pair.reference, pair.answer)
+    prompt = _prompts()[mode]
+    return ask(prompt["user"].format(instruction=pair.instruction, first=first, second=second), prompt["system"])
+
+
+def sampling(mode: Mode) -> Sampling:
+    """Greedy, with as many tokens as the mode's reply needs."""
+    return Sampling(max_tokens=int(_prompts()[mode]["max_tokens"]))
+
+
+def prompt_sha256(mode: Mode) -> str:
+    """Of all of our own that can move a verdict: the prompt, its length, and the number of log-probabilities."""
+    parts = {**_prompts()[mode], "logprobs": TOP_LOGPROBS if mode == "weighted" else 0}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_reply(mode: Mode, reply: Reply, order: Order) -> float | None:
+    """How far a reply prefers the pair's answer to the reference, 0 to 1; None where it cannot be read.
+
+    weighted: the probability of the one token over that of both, from the tokens given; spaces around a token do not count, and a token
+    that is not among them has none. verdict: 1, 0.5 or 0, by the last verdict of the reply.
+    """
+    first = _read_logprobs(reply.logprobs) if mode == "weighted" else _read_verdict(reply.text)
+    return first if first is None or order == "answer first" else 1 - first
+
+
+def _read_logprobs(logprobs: Sequence[tuple[str, float]]) -> float | None:
+    masses = {FIRST: 0.0, SECOND: 0.0}
+    for token, value in logprobs:
+        if math.isnan(value) or value > 1e-3:  # no logarithm of a probability
+            return None
+        if token.strip() in masses:
+            masses[token.strip()] += math.exp(value)
+    total = sum(masses.values())
+    return masses[FIRST] / total if total > 0 else None
+
+
+def _read_verdict(text: str) -> float | None:
+    found = _VERDICT.findall(text)
+    return _WORTH[found[-1]] if found else None
+
+
+def combine(preferences: Sequence[float | None]) -> Outcome:
+    """PLUG's rule over both orders: a win and a tie is a win, a win and a loss a tie, two ties a tie; an unreadable one is an error.
+
+    Weighted preferences count as a win above one half, as AlpacaEval counts them.
+    """
+    if any(one is None for one in preferences):
+        return "error"
+    signs = sum((one > 0.5) - (one < 0.5) for one in preferences if one is not None)
+    return "win" if signs > 0 else "lose" if signs < 0 else "tie"
+
+
+@cache
+def _prompts() -> Mapping[str, Mapping[str, Any]]:
+    text = files("xlift.tasks").joinpath("judge_prompts.yaml").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return found

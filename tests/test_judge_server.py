@@ -1,0 +1,95 @@
+"""A real judge over HTTP: vLLM's OpenAI-compatible server with SmolLM2, in both modes, straight and through a proxy that makes faults."""
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from judges import FaultProxy, serve
+
+from xlift.harness import engine_api
+from xlift.harness.base_model import Base
+from xlift.harness.calibration import calibrate
+from xlift.harness.judges import JudgeSettings, open_judge
+from xlift.harness.judging import Judged, judge_pairs
+from xlift.tasks.judge import MODES, Mode, Pair
+from xlift.tasks.probes import list_probes
+
+pytestmark = pytest.mark.slow
+
+PAIRS = [probe.pair for probe in list_probes() if probe.pair.lang == "en"][:4]
+
+
+@pytest.fixture(scope="module")
+def url(smollm: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(smollm.folder), "--served-model-name", "smollm",
+        "--host", "127.0.0.1", "--port", str(port), "--max-model-len", "2048", "--max-num-seqs", "8", "--enforce-eager",
+    ]  # fmt: skip
+    log = tmp_path_factory.mktemp("server") / "log"
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as server:
+        try:
+            _wait(f"http://127.0.0.1:{port}/health", server, log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+
+
+def _wait(health: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + 300
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    pytest.fail(f"vLLM's server did not start: {log.read_text()[-2000:]}")
+
+
+def run(url: str, mode: Mode, folder: Path, pairs: list[Pair] = PAIRS) -> Judged:
+    opened = open_judge(JudgeSettings(judge=url, model="smollm", concurrency=8))
+    try:
+        return judge_pairs(opened, mode, pairs, folder)
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_served_model_judges(url: str, mode: Mode, tmp_path: Path) -> None:
+    judged = run(url, mode, tmp_path)
+    assert judged.asked == 8 and judged.served == "smollm" and judged.tokens > 8 * 100
+    assert all(judged.replies.values())
+    # a model of 135M does not always say m or M, and its explanations seldom end in a verdict
+    assert all(one is None or 0 <= one <= 1 for verdict in judged.verdicts for one in verdict.preferences)
+    again = run(url, mode, tmp_path)
+    assert again.asked == 0 and again.verdicts == judged.verdicts
+
+
+def test_faults_on_the_way_change_no_verdict(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = run(url, "weighted", tmp_path / "a", PAIRS[:2])
+    monkeypatch.setattr(engine_api, "RETRIES", 5)
+    proxy = FaultProxy(url)
+    proxy.faults = itertools.chain(["429", "500", "cut"], itertools.repeat(""))
+    with serve(proxy):
+        faulty = run(proxy.url, "weighted", tmp_path / "b", PAIRS[:2])
+    assert proxy.tally["429"] == proxy.tally["500"] == proxy.tally["cut"] == 1
+    for one, other in zip(straight.verdicts, faulty.verdicts, strict=True):
+        assert one.preferences == pytest.approx(other.preferences, abs=0.05)  # batches move the last bits of bf16
+
+
+def test_a_weak_judge_is_found_out(url: str, tmp_path: Path) -> None:
+    opened = open_judge(JudgeSettings(judge=url, model="smollm", concurrency=8))
+    rows = {row["probe"]: row for row in calibrate(opened, "weighted", tmp_path)["rows"]}
+    opened.close()
+    assert rows["longer but worse"]["right"] < 0.9

@@ -1,0 +1,176 @@
+"""``xlift judge`` on finished runs: answers from samples, opponents, what is written, and what is refused."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from judges import JudgeServer, serve
+
+from xlift.harness import cli, engine_api
+from xlift.harness.store import read_manifest, write_json
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    running = JudgeServer()
+    with serve(running):
+        yield running
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xlift", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+def write_evaluation(run: Path, label: str, seed: int | None, answers: list[tuple[str, str]], key: str = "k") -> Path:
+    """A finished evaluation with (id, answer) as samples, in the form lm-eval leaves them."""
+    task = "xlift_x_alpaca_eval_es"
+    folder = run / f"evaluate-{label}-{seed}"
+    folder.mkdir(parents=True)
+    samples = f"samples_{task}_2026-11-22T00-00-{0 if seed is None else 10 + seed}.jsonl"
+    rows = [
+        {"doc_id": number, "doc": {"id": id, "instruction": f"Instrucción {id}", "lang": "es"}, "resps": [[text]], "filter": "none"}
+        for number, (id, text) in enumerate(answers)
+    ]
+    (folder / samples).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = {"items": len(rows), "items_of": 805, "version": "1.0", "data_sha256": "d", "data_origin": "folder", "metrics": {},
+              "comparability": key, "samples": samples}  # fmt: skip
+    record = {"suite": run.name, "label": label, "method": None, "seed": seed, "trained": [], "pivot": "en", "base": {}, "adapter": None,
+              "engine": {}, "system": None, "tasks": {task: result}, "cost": {}}  # fmt: skip
+    write_json(folder / "manifest.json", {"record": record})
+    return folder
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    run = tmp_path / "small"
+    write_evaluation(run, "base", None, [("1", "zz"), ("2", ""), ("3", "z")])
+    write_evaluation(run, "m", 0, [("1", "zzz"), ("2", "z"), ("3", "")])
+    return run
+
+
+@pytest.fixture
+def ask(call: Call, server: JudgeServer, tmp_path: Path) -> Call:
+    def judged(*arguments: object) -> tuple[int, str, str]:
+        named = ("--judge", server.url, "--model", "judge", "--verdicts", tmp_path / "judges")
+        return call("judge", *named, *arguments)
+
+    return judged
+
+
+def test_an_adapter_against_its_base(ask: Call, finished: Path) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    code, out, err = ask(finished, "--against", "base", "--mode", "verdict", "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)["results"]
+    assert (row["label"], row["seed"], row["lang"], row["items"], row["items_of"]) == ("m", 0, "es", 3, 805)
+    assert (row["wins"], row["losses"], row["calibration"]) == (pytest.approx(2 / 3), pytest.approx(1 / 3), "not calibrated")
+    assert before == {path: path.read_bytes() for path in before}, "generations are never touched"
+    (folder,) = finished.glob("judge-*")
+    saved = json.loads((folder / "judgements.json").read_text())
+    assert saved["judge"] == {"kind": "api", "model": "judge", "served": "judge-1", "mode": "verdict",
+                              "prompt_sha256": saved["judge"]["prompt_sha256"]}  # fmt: skip
+    assert saved["against"] == "base" and saved["cost"]["replies"] == 6 and len(saved["results"]) == 1
+    lines = [json.loads(line) for line in (folder / saved["results"][0]["verdicts"]).read_text().splitlines()]
+    assert [(line["id"], line["outcome"]) for line in lines] == [("1", "win"), ("2", "win"), ("3", "lose")]
+    assert lines[0]["replies"] == ["A has 3 z, B has 2.\n[[A]]", "A has 2 z, B has 3.\n[[B]]"]
+
+
+def test_another_judge_stands_beside_the_first(ask: Call, finished: Path, tmp_path: Path) -> None:
+    for model in ("judge", "another"):
+        assert ask(finished, "--against", "base", "--model", model)[0] == 0
+    assert len(list(finished.glob("judge-*"))) == len(list((tmp_path / "judges").iterdir())) == 2
+
+
+def test_the_table_names_the_calibration(ask: Call, finished: Path) -> None:
+    code, out, _ = ask(finished, "--against", "base", "--calibrate")
+    assert code == 0
+    assert "What judge gets right (weighted mode, calibration " in out and "longer but worse" in out
+    assert "not calibrated" not in out and "length control: not computed: 3 items" in out and "Smoke test" in out
+    (folder,) = finished.glob("judge-*")
+    digest = json.loads((folder / "judgements.json").read_text())["calibration"]
+    assert f"calibration: {digest}" in out
+
+
+def test_answers_against_published_ones(
+    ask: Call, server: JudgeServer, tmp_path: Path, unplugged: None, fill_folder: Callable[..., Path]
+) -> None:  # fmt: skip
+    rows = [{"id": n, "dataset": "d", "instruction": f"Instrucción {n}", "output": "z" * n, "generator": "g"} for n in (1, 2, 3)]
+    fill_folder(**{"x_alpacaeval/outputs/gpt-4o-mini/es.jsonl.gz": "".join(json.dumps(row) + "\n" for row in rows)})
+    run = tmp_path / "run"
+    write_evaluation(run, "base", None, [("3", "z"), ("1", "zz"), ("2", "zz")])  # in another order than the references
+    code, out, err = ask(run, "--against", "gpt-4o-mini", "--mode", "verdict", "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)["results"]
+    assert (row["wins"], row["ties"], row["losses"]) == (pytest.approx(1 / 3),) * 3
+    lines = [json.loads(line) for line in next(run.glob("judge-*/verdicts_*")).read_text().splitlines()]
+    assert [line["id"] for line in lines] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "key", "says"),
+    [
+        ([("1", "z"), ("1", "z")], "k", "item 1 stands twice among the answers"),
+        ([("1", "z"), ("4", "z")], "k", "1 of 2 answers have no reference to be judged against, the first being item 4"),
+        ([("1", "z")], "other", "base was asked under other conditions"),
+    ],
+)
+def test_answers_that_cannot_be_compared(ask: Call, tmp_path: Path, answers: list[tuple[str, str]], key: str, says: str) -> None:
+    run = tmp_path / "run"
+    write_evaluation(run, "base", None, [("1", "zz"), ("2", "")])
+    write_evaluation(run, "m", 0, answers, key)
+    code, out, err = ask(run, "--against", "base")
+    assert (code, out) == (2, "") and says in err.splitlines()[-1]
+
+
+def test_another_instruction_under_the_same_id(ask: Call, finished: Path) -> None:
+    (path,) = finished.glob("evaluate-m-0/samples*")
+    path.write_text(path.read_text().replace("n 2", "n 5"))
+    code, _, err = ask(finished, "--against", "base")
+    assert code == 2 and "item 2: answer and reference are not to the same instruction" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--judge", ""], "no judge is named, and none is chosen for you"),
+        (["--mode", "wieghted"], "did you mean 'weighted'?"),
+        (["--against", "bsae"], "neither a model of"),
+        (["--difficulty", "nowhere.csv"], "no CSV that can be read"),
+        (["--concurrency", "0"], "concurrency"),
+    ],
+)
+def test_a_mistake_is_one_line(ask: Call, finished: Path, arguments: list[str], says: str) -> None:
+    code, out, err = ask(finished, *arguments)
+    assert (code, out) == (2, "")
+    assert says in err and len(err.strip().splitlines()) == 1
+
+
+def test_missing_and_damaged_samples(ask: Call, finished: Path) -> None:
+    (path,) = finished.glob("evaluate-m-0/samples*")
+    path.write_text("{}\n")
+    assert "damaged, or not the samples" in ask(finished, "--against", "base")[2]
+    path.unlink()
+    assert "are gone" in ask(finished, "--against", "base")[2]
+    assert (read_manifest(path.parent) or {})["record"]["label"] == "m"
+
+
+def test_a_run_without_answers_and_no_run(ask: Call, tmp_path: Path) -> None:
+    assert "no such run folder" in ask(tmp_path / "none")[2]
+    assert "name a run folder" in ask()[2]

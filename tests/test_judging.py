@@ -1,0 +1,280 @@
+"""Judging over HTTP: the rule of the loopback judge (more z is better) can be redone by hand, and every fault has its line."""
+
+import itertools
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judges import FaultProxy, JudgeServer, serve
+
+from xlift.harness import engine_api, judges
+from xlift.harness.base_model import resolve
+from xlift.harness.calibration import NONE, calibrate, find_calibration
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.engine import load
+from xlift.harness.judges import JudgeSettings, estimate, open_judge
+from xlift.harness.judging import Judged, Replies, judge_pairs
+from xlift.harness.rows import Sampling, UserError
+from xlift.tasks.judge import MODES, Mode, Pair, build_chat
+from xlift.tasks.probes import KINDS, LANGUAGES, list_probes
+from xlift.tasks.verdicts import aggregate
+
+PAIRS = [Pair(str(n), "es", f"Instrucción {n}", "z" * (n % 4) + "a", "z" * (n % 3) + "b") for n in range(12)]
+
+
+@pytest.fixture
+def server() -> Iterator[JudgeServer]:
+    running = JudgeServer()
+    with serve(running):
+        yield running
+
+
+@pytest.fixture
+def proxy(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setattr(engine_api, "RETRIES", 2)
+    between = FaultProxy(server.url)
+    with serve(between):
+        yield between
+
+
+def settings_of(proxy: FaultProxy, **changes: Any) -> JudgeSettings:
+    return JudgeSettings(**{"judge": proxy.url, "model": "judge", "concurrency": 4, **changes})
+
+
+def run(proxy: FaultProxy, folder: Path, mode: Mode = "weighted", pairs: list[Pair] = PAIRS, **changes: Any) -> Judged:
+    opened = open_judge(settings_of(proxy, **changes))
+    try:
+        return judge_pairs(opened, mode, pairs, folder)
+    finally:
+        opened.close()
+
+
+def kept(folder: Path) -> int:
+    return sum(len(path.read_text().splitlines()) for path in folder.glob("*/replies.jsonl"))
+
+
+def refusal(act: Callable[[], Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_weighted_preferences_follow_the_rule(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    judged = run(proxy, tmp_path)
+    for verdict in judged.verdicts:
+        mine, other = verdict.pair.answer.count("z") + 1, verdict.pair.reference.count("z") + 1
+        assert verdict.preferences == (pytest.approx(mine / (mine + other)), pytest.approx(mine / (mine + other)))
+    assert all(body["max_tokens"] == 1 and body["top_logprobs"] == 5 and body["temperature"] == 0 for body in server.seen)
+    assert judged.asked == len(server.seen) == 24 and judged.served == "judge-1"
+
+
+def test_verdicts_follow_the_rule(proxy: FaultProxy, tmp_path: Path) -> None:
+    found = aggregate(run(proxy, tmp_path, "verdict").verdicts)
+    # n % 4 against n % 3 over 12 numbers: greater for 3, 6, 7, 9, 10, 11; equal for 0, 1, 2; less for 4, 5, 8
+    assert (found["wins"], found["ties"], found["losses"], found["errors"]) == (0.5, 0.25, 0.25, 0)
+    assert found["win_rate"] == 0.625 and found["flips"] == 0 and found["first"] == 0.5
+    assert found["characters"] == 2.5 and found["reference_characters"] == 2  # 0 to 3 z and a letter, 0 to 2 and a letter
+
+
+def test_a_judge_that_goes_by_position(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.verdict = lambda first, second: "[[A]]"
+    found = aggregate(run(proxy, tmp_path, "verdict").verdicts)
+    assert found["flips"] == found["first"] == found["ties"] == 1 and found["win_rate"] == 0.5
+
+
+def test_nothing_is_asked_twice(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    first = run(proxy, tmp_path, pairs=PAIRS[:5])
+    again = run(proxy, tmp_path)
+    assert (first.asked, again.asked) == (10, 14)
+    assert run(proxy, tmp_path).asked == 0 and len(server.seen) == 24
+    assert again.verdicts[:5] == first.verdicts
+
+
+def test_another_judge_mode_or_answer_is_asked_anew(proxy: FaultProxy, tmp_path: Path) -> None:
+    run(proxy, tmp_path, pairs=PAIRS[:2])
+    assert run(proxy, tmp_path, pairs=PAIRS[:2], model="other").asked == 4
+    assert run(proxy, tmp_path, "verdict", pairs=PAIRS[:2]).asked == 4
+    changed = Pair(PAIRS[0].id, "es", PAIRS[0].instruction, "another answer", PAIRS[0].reference)
+    assert run(proxy, tmp_path, pairs=[changed, PAIRS[1]]).asked == 2
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "cut"])
+def test_a_passing_fault_is_tried_again(proxy: FaultProxy, tmp_path: Path, fault: str) -> None:
+    proxy.faults = itertools.chain(itertools.cycle(["", fault]))
+    found = run(proxy, tmp_path, concurrency=1, pairs=PAIRS[:6])
+    assert aggregate(found.verdicts)["errors"] == 0 and proxy.tally[fault] >= 5
+    assert found.verdicts == run(proxy, tmp_path, pairs=PAIRS[:6]).verdicts
+
+
+def test_a_time_out_is_tried_again(server: JudgeServer, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5)
+    proxy.faults = iter(["", "slow"])
+    assert aggregate(run(proxy, tmp_path, concurrency=1, pairs=PAIRS[:3]).verdicts)["errors"] == 0
+    assert len(server.seen) == 7
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("429", "answers 429 after 2 retries"),
+        ("500", "answers 500 after 2 retries"),
+        ("400", "answers 400"),
+        ("cut", "cannot be reached"),
+        ("slow", "did not answer in time; lower --concurrency"),
+        ("garbage", "no JSON"),
+    ],
+)
+def test_a_lasting_fault_costs_nothing_that_was_judged(
+    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
+) -> None:
+    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5)
+    monkeypatch.setattr(engine_api, "RETRIES", 2 if fault in ("429", "500") else 0)
+    proxy.faults = itertools.chain([""] * 10, itertools.repeat(fault))
+    line = refusal(lambda: run(proxy, tmp_path))
+    assert says in line and "10 of 24 replies were kept, and the same command goes on from there" in line
+    assert kept(tmp_path) == 10
+    proxy.faults = iter(())
+    assert run(proxy, tmp_path).asked == 14
+
+
+def test_random_faults_change_no_verdict(proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed = run(proxy, tmp_path / "a").verdicts
+    monkeypatch.setattr(engine_api, "RETRIES", 12)
+    chance = random.Random(4)
+    proxy.faults = (chance.choice(["", "", "", "429", "500", "cut"]) for _ in range(30))
+    assert run(proxy, tmp_path / "b", concurrency=8).verdicts == undisturbed
+
+
+@pytest.mark.parametrize("fault", ["no list", "not numbers", "null", "a list", "empty", "no choices"])
+def test_malformed_log_probabilities_are_counted(proxy: FaultProxy, tmp_path: Path, fault: str) -> None:
+    proxy.faults = iter(["", fault])
+    found = aggregate(run(proxy, tmp_path, pairs=PAIRS[:4]).verdicts)
+    assert (found["parse_errors"], found["errors"]) == (1 / 8, 1 / 4)
+
+
+def test_a_server_without_log_probabilities_is_refused_after_one_request(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.logprobs = lambda first, second: None
+    assert "gives no log-probabilities, which the weighted mode goes by; use --mode verdict" in refusal(lambda: run(proxy, tmp_path))
+    assert len(server.seen) == 1
+    assert run(proxy, tmp_path, "verdict").asked == 24
+
+
+def test_tokens_that_are_no_answer(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.logprobs = lambda first, second: {"content": [{"token": "The", "top_logprobs": [{"token": "The", "logprob": math.log(0.9)}]}]}
+    found = aggregate(run(proxy, tmp_path, pairs=PAIRS[:4]).verdicts)
+    assert found["parse_errors"] == found["errors"] == 1 and found["win_rate"] is None
+
+
+def test_a_judge_that_changes_its_name(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.faults = iter([""] * 5 + ["renamed"])
+    line = refusal(lambda: run(proxy, tmp_path, concurrency=1))
+    assert "came from 'judge-1' and now come from 'judge-2'" in line and "5 of 24 replies were kept" in line
+    server.model = "judge-2"
+    assert "came from 'judge-1'" in refusal(lambda: run(proxy, tmp_path))
+    assert kept(tmp_path) == 5
+
+
+def test_the_limit_of_tokens_is_kept(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    cost = max(estimate(build_chat("weighted", pair, "answer first"), "weighted") for pair in PAIRS)
+    each = len(build_chat("weighted", PAIRS[1], "answer first")[-1]["content"]) // 10 + 1
+    line = refusal(lambda: run(proxy, tmp_path, limit_tokens=cost + 10 * each))
+    assert f"the limit of {cost + 10 * each} tokens is reached" in line and "raise --limit-tokens" in line
+    assert 9 <= kept(tmp_path) <= 12
+    assert sum(len(body["messages"][-1]["content"]) // 10 + 1 for body in server.seen) <= cost + 10 * each
+    before = kept(tmp_path)
+    assert run(proxy, tmp_path).asked == 24 - before
+
+
+def test_requests_are_paced(proxy: FaultProxy, tmp_path: Path) -> None:
+    started = time.monotonic()
+    run(proxy, tmp_path, pairs=PAIRS[:4], requests_per_minute=1200)  # 7 gaps of 0.05 s
+    assert time.monotonic() - started >= 0.35
+
+
+def test_half_a_line_is_not_read_and_a_damaged_one_is_named(proxy: FaultProxy, tmp_path: Path) -> None:
+    run(proxy, tmp_path, pairs=PAIRS[:2])
+    (path,) = tmp_path.glob("*/replies.jsonl")
+    path.write_text(path.read_text() + '{"key": "ab')
+    assert run(proxy, tmp_path, pairs=PAIRS[:3]).asked == 2
+    assert len(Replies(path).read()) == 6
+    path.write_text("{}\n" + path.read_text())
+    assert "line 1: damaged; delete the line" in refusal(lambda: run(proxy, tmp_path))
+
+
+def test_an_address_without_a_judge(proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.faults = iter(["no choices"])
+    assert "is no chat completion; does it end with /v1?" in refusal(lambda: run(proxy, tmp_path, "verdict"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"judge": ""}, "no judge is named, and none is chosen for you: --judge http"),
+        ({"model": None}, "give --model NAME"),
+        ({"judge": "gpt-4"}, "names no judge; choices: "),
+        ({"judge": "engine:"}, "names no judge"),
+        ({"judge": "engine:x", "limit_tokens": 5}, "are for judges behind a URL"),
+    ],
+)
+def test_who_judges_must_be_said(proxy: FaultProxy, changes: dict[str, Any], says: str) -> None:
+    assert says in refusal(lambda: open_judge(settings_of(proxy, **changes)))
+
+
+def test_a_wrong_key_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    settings = JudgeSettings(judge="http://127.0.0.1:9/v1", model="judge")
+    line = refusal(lambda: judge_pairs(open_judge(settings), "verdict", PAIRS, tmp_path))
+    assert "judge judge: the server at http://127.0.0.1:9/v1 cannot be reached" in line and "0 of 24 replies" in line
+
+
+def test_probes_and_what_a_perfect_judge_gets_right(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    probes = list_probes()
+    assert len(probes) == 3 * len(LANGUAGES) * (len(KINDS) - 1)
+    good = {probe.pair.answer for probe in probes}
+    languages = {probe.pair.answer: probe.pair.lang for probe in probes}
+    for probe in probes:
+        longer = len(probe.pair.reference) > len(probe.pair.answer)
+        assert longer == (probe.kind in ("repeated", "longer but worse")) or probe.kind in ("identical", "wrong language")
+        if probe.kind == "wrong language":
+            assert probe.pair.reference in good and languages[probe.pair.reference] != probe.pair.lang
+    server.verdict = lambda first, second: "[[A]]"
+    opened = open_judge(settings_of(proxy))
+    assert find_calibration(tmp_path, opened.describe(), "verdict") == NONE
+    found = calibrate(opened, "verdict", tmp_path)
+    assert {row["probe"]: row["right"] for row in found["rows"]} == dict.fromkeys(KINDS, 0.0)  # it looks at the position alone
+    assert {row["pairs"] for row in found["rows"]} == {15, 60}
+    assert find_calibration(tmp_path, opened.describe(), "verdict") == found["digest"]
+    assert find_calibration(tmp_path, opened.describe(), "weighted") == NONE
+    (file,) = tmp_path.glob("*/calibration-verdict.json")
+    assert json.loads(file.read_text())["rows"] == found["rows"]
+
+
+def test_a_judge_that_says_tie_knows_identical_answers_alone(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.verdict = lambda first, second: "[[C]]"
+    rows = {row["probe"]: row for row in calibrate(open_judge(settings_of(proxy)), "verdict", tmp_path)["rows"]}
+    assert rows["identical"]["right"] == rows["identical"]["sw"] == 1
+    assert rows["truncated"]["right"] == rows["swapped order"]["right"] == rows["truncated"]["unreadable"] == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights, whose tokens are bytes: what it says is worth nothing, but it is said, kept and read."""
+    monkeypatch.setattr(judges, "sampling", lambda mode: Sampling(max_tokens=1 if mode == "weighted" else 8))
+    base = resolve(BaseSettings(model=str(tiny_base)))
+    engine = load(base, EngineSettings(backend="hf", dtype="float32", max_length=4096))
+    long = Pair("long", "es", "Instrucción", "z" * 5000, "b")
+    opened = judges.LmJudge(engine.lm(), {"kind": "engine", "model": "tiny"}, engine)
+    judged = judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path)
+    assert judged.verdicts[2].preferences == (None, None), "too long for the model: counted, not cut"
+    if mode == "weighted":
+        found = [one for verdict in judged.verdicts[:2] for one in verdict.preferences]
+        assert all(one is not None and 0 < one < 1 for one in found) and len(set(found)) > 1
+    assert judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path).asked == 0
+    opened.close()
