@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlift.harness.cli_site import site
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xlift.harness.config import Suite
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(site)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

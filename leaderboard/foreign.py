@@ -116,8 +116,8 @@ def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], en
     if not tasks:
         raise UserError("no task in it has a score")
     record = Record(
-        suite=f"{origin}: {path.parent.name}", label=name, method=None, seed=None, trained=(), pivot="en", base={"name": name}, adapter=None,
-        engine=engine, system=None if system is None else str(system), tasks=tasks, cost={},
+        suite=f"{origin}: {path.parent.name}", label=name, method=None, seed=None, trained=(), pivot="en", base={"name": name},
+        adapter=None, engine=engine, system=None if system is None else str(system), tasks=tasks, cost={},
     )  # fmt: skip
     unknown = (
         f"written by {origin.replace('_', ' ')}: base model, training, seeds and data are unknown, so it is compared only with its like"

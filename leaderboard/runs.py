@@ -1,4 +1,7 @@
-"""Result folders as the site takes them: each finished evaluation with what its run left beside it. What cannot be used is named and left out."""
+"""Result folders as the site takes them: each finished evaluation with what its run left beside it.
+
+What cannot be used is named and left out.
+"""
 
 from __future__ import annotations
 
