@@ -36,6 +36,8 @@ class Figure:
     metric: str = ""
     significant: bool | None = None
     """After Holm's correction; None where no test was made."""
+    detectable: float | None = None
+    """The smallest true difference that the test would have found with 80 % power."""
     items: int = 0
     items_of: int = 0
 
@@ -112,6 +114,10 @@ class Group:
     """Settings in which the group differs from the first one."""
     detectable: float | None
     note: str = ""
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.suite for row in self.rows))
 
 
 @dataclass(frozen=True)

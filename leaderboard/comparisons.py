@@ -128,12 +128,12 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
             joined = [np.mean(np.stack(found), axis=0)] if parallel else found
             columns[name] += [(array, points / len(joined)) for array in joined]
     # compare_pairs averages columns with equal weight: the weights go into the scores.
-    scores = {name: [array * weight * len(found) for array, weight in found] for name, found in columns.items()}
-    pairs = compare_pairs(scores)
+    weighted = {name: [array * weight * len(found) for array, weight in found] for name, found in columns.items()}
+    pairs = compare_pairs(weighted)
     pairs["p_corrected"] = correct(pairs["p"].to_numpy(dtype=np.float64))
-    table = rank({name: float(np.mean([array.mean() for array in found])) for name, found in scores.items()}, pairs)
+    table = rank({name: float(np.mean([array.mean() for array in found])) for name, found in weighted.items()}, pairs)
     order = list(table["model"])
-    missed = [detectable(compare(scores[one], scores[other]).parts, len(pairs)) for one, other in pairwise(order)]
+    missed = [detectable(compare(weighted[one], weighted[other]).parts, len(pairs)) for one, other in pairwise(order)]
     return table.assign(of=len(table)), max((value for value in missed if value == value), default=float("nan"))
 
 

@@ -44,26 +44,19 @@ def _read_lm_eval(data: Mapping[str, Any], path: Path) -> Run:
     tasks = {}
     for task, scores in data["results"].items():
         config = configs.get(task) or {}
+        version, items = str((data.get("versions") or {}).get(task, UNKNOWN)), (data.get("n-samples") or {}).get(task) or {}
         said = {
             "format": "lm_eval",
-            "version": str((data.get("versions") or {}).get(task, UNKNOWN)),
+            "version": version,
             "documents": hashes.get(task),
-            "items": (data.get("n-samples") or {}).get(task),
+            "items": items,
             "shots": (data.get("n-shot") or {}).get(task),
             "generation": config.get("generation_kwargs"),
             "template": data.get("chat_template_sha"),
             "system": data.get("system_instruction"),
         }
-        items = said["items"] or {}
-        tasks[task] = _result(
-            task,
-            said,
-            _metrics(scores),
-            int(items.get("effective") or 0),
-            int(items.get("original") or 0),
-            said["version"],
-            samples.get(task),
-        )
+        done, of = (int(items.get(name) or 0) for name in ("effective", "original"))
+        tasks[task] = _result(task, said, _metrics(scores), done, of, version, samples.get(task))
     engine = {"backend": str((data.get("config") or {}).get("model") or UNKNOWN), "versions": {"lm_eval": data.get("lm_eval_version")}}
     name = str(data.get("model_name") or path.parent.name or UNKNOWN)
     return _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))

@@ -147,15 +147,15 @@ def describe_method(name: str) -> tuple[str, str]:
     return text or "", defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
 
 
-def to_figure(found: Mapping[str, Any] | None) -> Figure:
+def to_figure(found: Mapping[Any, Any]) -> Figure:
     """A row of a table of comparisons as a figure in points."""
-    if found is None:
-        return Figure(note="not measured")
     if found["value"] is None or pd.isna(found["value"]):
         return Figure(note=found["note"])
     size = scale(found["metric"])
-    ends = (size * found[name] for name in ("value", "low", "high"))
-    return Figure(*ends, note=found["note"], metric=found["metric"], significant=bool(found["significant"]))
+    return Figure(
+        size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"],
+        significant=bool(found["significant"]), detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
+    )  # fmt: skip
 
 
 def _of(table: pd.DataFrame, row: Row) -> dict[tuple[str, str], Figure]:

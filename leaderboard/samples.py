@@ -102,7 +102,7 @@ def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str |
 
 def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | None) -> tuple[str, ...]:
     def judge(values: Mapping[str, float]) -> bool | None:
-        if metric not in values:
+        if metric is None or metric not in values:
             return None
         high = values[metric] * scale(metric) >= RIGHT
         return not high if metric in LOWER_IS_BETTER else high
