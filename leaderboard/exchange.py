@@ -98,6 +98,8 @@ def write_every_eval_ever(run: Run) -> dict[str, Any]:
     record, name = run.record, str(run.record.base.get("name", "unknown"))
     kept = {"suite": record.suite, "label": record.label, "base": name, "trained": " ".join(record.trained), "pivot": record.pivot}
     facts = {**kept, "method": record.method or "none", "seed": str(record.seed), "adapter": str((record.adapter or {}).get("sha256"))}
+    facts["deployment_type"] = "self_deployed" if record.engine.get("backend") in ("hf", "vllm") else "unknown"
+    facts["model_availability"] = "unknown"
     library = {"name": "lm_eval", "version": str(record.versions.get("lm_eval") or "unknown")}
     written = run.written or "1970-01-01T00:00:00Z"
     return {

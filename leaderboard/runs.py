@@ -84,7 +84,7 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
         for source in _find_sources(place):
             name = _name(source, place)
             try:
-                found += _read_stage(source) if source.is_dir() else read_foreign(source)
+                found += [_check(run) for run in (_read_stage(source) if source.is_dir() else read_foreign(source))]
             except UNREADABLE as error:
                 left_out.append(f"{name}: {_say(error, place)}")
     newest: dict[tuple[str, str, int | None], Run] = {}
@@ -133,6 +133,15 @@ def _read_stage(stage: Path) -> list[Run]:
             suite=_read_json(run / "suite.resolved.json"),
         )
     ]
+
+
+def _check(run: Run) -> Run:
+    """The run. Raises UserError where a name in it is no text that a file could hold."""
+    try:
+        json.dumps(run.record.model_dump(), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError("a name in its record is not valid Unicode (a lone surrogate)") from None
+    return run
 
 
 def _find_stages(run: Path, record: Record) -> dict[str, Mapping[str, Any]]:
