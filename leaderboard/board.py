@@ -89,16 +89,19 @@ class Row:
 
     @property
     def cost(self) -> dict[str, Any]:
-        """Means over seeds; None for what no stage recorded."""
-        fits = [run.record.cost.get("fit", {}) for run in self.runs]
-        evaluations = [run.record.cost.get("evaluate", {}) for run in self.runs]
-        prepare = self.record.cost.get("prepare", {})
+        """What making the adapter took, means over seeds; None for what no stage recorded. Evaluation is not in it."""
+        fits, prepares = ([run.record.cost.get(kind, {}) for run in self.runs] for kind in ("fit", "prepare"))
+        seconds = (
+            sum(one["seconds"] for one in pair if isinstance(one.get("seconds"), int | float))
+            for pair in zip(fits, prepares, strict=True)
+            if any(pair)
+        )
         return {
             "tokens_trained": _mean(fit.get("tokens_trained") for fit in fits),
-            "tokens_generated": _mean(one.get("generated_tokens") for one in evaluations),
-            "seconds": _mean(fit.get("seconds") for fit in fits),
+            "tokens_generated": _mean(one.get("generated_tokens") for one in prepares),
+            "seconds": _mean(seconds),
             "device": next((str(fit["device"]) for fit in fits if fit.get("device")), None),
-            "help": ", ".join(map(str, prepare["help"])) if isinstance(prepare.get("help"), list | tuple) else prepare.get("help"),
+            "help": _name_help(self.runs[0]),
         }
 
 
@@ -300,6 +303,16 @@ def _tell_apart(rows: Sequence[Row], first: Sequence[Row]) -> tuple[str, ...]:
     ours, theirs = _settings(rows), _settings(first)
     shared = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     return tuple(f"{name}: {ours[name]} (first group: {theirs[name]})" for name in shared) or ("no task in common with the first group",)
+
+
+def _name_help(run: Run) -> str | None:
+    """Translators and corpora that the training rows came from; None where the run does not say."""
+    manifest = run.stages.get("prepare", {})
+    translated = {**(run.record.cost.get("prepare", {}).get("translated") or {}), **(manifest.get("translated") or {})}
+    corpora = manifest.get("corpora") or []
+    if "corpora" not in manifest and "translated" not in run.record.cost.get("prepare", {}):
+        return None
+    return ", ".join([*(f"translator {name}" for name in translated), *(f"corpus {name}" for name in corpora)]) or "none"
 
 
 def _mean(values: Iterable[Any]) -> float | None:

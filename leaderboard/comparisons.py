@@ -98,13 +98,13 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
     has another metric. Holm's correction is over all pairs. Returns a table as ``rank`` does and the largest difference between
     neighbours in it that would have been missed more than one time in five, in points (nan where that is unknown).
     """
-    sheets: dict[str, dict[str, dict[str, Runs]]] = {}
+    sheets: dict[str, dict[str, Sheet]] = {}
     for name, documents in models.items():
         tasks: dict[str, list[Documents]] = defaultdict(list)
         for one in documents:
             if one.metric == PER_DOCUMENT.get(headline(one.task) or "", headline(one.task)):
                 tasks[one.task].append(one)
-        boards: dict[str, dict[str, Runs]] = {}
+        boards: dict[str, Sheet] = {}
         for benchmark, sheet in _boards(tasks):
             if fault := _find_fault(sheet, name):
                 raise UserError(fault)
