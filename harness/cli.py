@@ -12,6 +12,7 @@ import typer
 
 from xlift.harness import cli_hub
 from xlift.harness.cli_judge import fidelity, judge
+from xlift.harness.cli_site import site
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(judge)
 app.command()(fidelity)
+app.command()(site)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

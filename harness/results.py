@@ -23,6 +23,9 @@ HEADLINE = {
 
 LOWER_IS_BETTER = {"off_target", "extraction_failure", "chatter", "empty"}
 
+OF_HUNDRED = {"chrf", "spbleu", "corpus_chrf", "corpus_spbleu"}
+"""Metrics between 0 and 100; the others are between 0 and 1."""
+
 
 class Score(Section):
     """One metric of one task."""
@@ -92,6 +95,11 @@ def headline(task: str) -> str | None:
     return next((metric for start, metric in HEADLINE.items() if task.startswith(start)), None)
 
 
+def scale(metric: str) -> float:
+    """What a metric is multiplied with to be in points of 100; 1 for those that are."""
+    return 1.0 if metric.partition("/")[0] in OF_HUNDRED else 100.0
+
+
 def read(folders: Iterable[Path]) -> list[Record]:
     """The records of all finished evaluations in run folders, ``base`` first, then by label and seed.
 
@@ -101,14 +109,19 @@ def read(folders: Iterable[Path]) -> list[Record]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run folder")
-        stages = sorted(path for path in folder.glob("evaluate-*") if path.suffix != ".part")
-        found = [(path, read_manifest(path)) for path in stages]
-        if not any(manifest for _, manifest in found):
+        found = [read_record(path) for path in sorted(folder.glob("evaluate-*")) if path.suffix != ".part"]
+        if not any(found):
             raise UserError(f"{folder}: no finished evaluation in it; run the suite again to finish it")
-        for path, manifest in found:
-            if manifest:
-                try:
-                    records.append(Record(**manifest["record"]))
-                except (KeyError, ValidationError) as error:
-                    raise UserError(f"{path}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None
+        records += [record for record in found if record]
     return sorted(records, key=lambda record: (record.suite, record.label != "base", record.label, record.seed or 0))
+
+
+def read_record(stage: Path) -> Record | None:
+    """The record of one evaluate stage; None where it is not finished. Raises UserError as ``read`` does."""
+    manifest = read_manifest(stage)
+    if manifest is None:
+        return None
+    try:
+        return Record(**manifest["record"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise UserError(f"{stage}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None

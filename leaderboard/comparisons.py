@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from xlift.harness.results import headline, scale
 from xlift.harness.rows import UserError
-from xlift.leaderboard.documents import PARALLEL, Documents, align, language_of
+from xlift.leaderboard.documents import PARALLEL, PER_DOCUMENT, Documents, align, language_of
 from xlift.leaderboard.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 
 Runs = Sequence[Documents]
@@ -87,6 +89,52 @@ def tabulate_ranks(documents: Iterable[Documents], *, average: bool = False) -> 
         keys = {"benchmark": cell[0], "languages": [languages] * len(table)} if average else {"task": cell[0]}
         ranked.append(table.assign(**keys, metric=cell[1], of=len(table), note=""))
     return pd.concat([*ranked, pd.DataFrame(unranked)], ignore_index=True)
+
+
+def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFrame, float]:
+    """Models ranked on the mean of their benchmarks, each with equal weight and in points of 100, languages equal within a benchmark.
+
+    All models must have the same tasks under the same keys, or UserError is raised; ``off_target`` has no part in it where the benchmark
+    has another metric. Holm's correction is over all pairs. Returns a table as ``rank`` does and the largest difference between
+    neighbours in it that would have been missed more than one time in five, in points (nan where that is unknown).
+    """
+    sheets: dict[str, dict[str, Sheet]] = {}
+    for name, documents in models.items():
+        tasks: dict[str, list[Documents]] = defaultdict(list)
+        for one in documents:
+            if one.metric == PER_DOCUMENT.get(headline(one.task) or "", headline(one.task)):
+                tasks[one.task].append(one)
+        boards: dict[str, Sheet] = {}
+        for benchmark, sheet in _boards(tasks):
+            if fault := _find_fault(sheet, name):
+                raise UserError(fault)
+            boards[benchmark] = sheet
+        sheets[name] = boards
+    benchmarks = sorted({benchmark for boards in sheets.values() for benchmark in boards})
+    scored = [name for name in benchmarks if headline(name) != "off_target"] or benchmarks
+    if not scored or any(benchmark not in boards for boards in sheets.values() for benchmark in scored):
+        raise UserError("not every model was measured on every benchmark")
+    columns: dict[str, list[tuple[Array, float]]] = {name: [] for name in sheets}
+    for benchmark in scored:
+        parts = {name: boards[benchmark] for name, boards in sheets.items()}
+        first = next(iter(parts.values()))
+        if any(set(sheet) != set(first) for sheet in parts.values()):
+            raise UserError(f"not every model was measured in the same languages of {benchmark}")
+        ordered = {name: {language: sheet[language] for language in first} for name, sheet in parts.items()}
+        scores, parallel = _align(ordered)
+        one = next(iter(first.values()))[0]
+        points = one.sign * scale(one.metric) / len(scored)
+        for name, found in scores.items():
+            joined = [np.mean(np.stack(found), axis=0)] if parallel else found
+            columns[name] += [(array, points / len(joined)) for array in joined]
+    # compare_pairs averages columns with equal weight: the weights go into the scores.
+    weighted = {name: [array * weight * len(found) for array, weight in found] for name, found in columns.items()}
+    pairs = compare_pairs(weighted)
+    pairs["p_corrected"] = correct(pairs["p"].to_numpy(dtype=np.float64))
+    table = rank({name: float(np.mean([array.mean() for array in found])) for name, found in weighted.items()}, pairs)
+    order = list(table["model"])
+    missed = [detectable(compare(weighted[one], weighted[other]).parts, len(pairs)) for one, other in pairwise(order)]
+    return table.assign(of=len(table)), max((value for value in missed if value == value), default=float("nan"))
 
 
 def compare_runs(method: Sheet, base: Sheet, name: str = "the method") -> Estimate:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xlift.harness.languages import find
-from xlift.harness.results import LOWER_IS_BETTER, Record, headline, read
+from xlift.harness.results import LOWER_IS_BETTER, Record, TaskResult, headline, read
 from xlift.harness.rows import UserError, name_nearest
 
 PER_DOCUMENT = {"corpus_chrf": "chrf", "corpus_spbleu": "spbleu"}
@@ -63,9 +63,7 @@ def collect(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Docume
     for folder in folders:
         for record in sorted(read([folder]), key=_written):
             for task, result in record.tasks.items():
-                shown = headline(task)
-                wanted = metrics or [name for name in (PER_DOCUMENT.get(shown or "", shown), "off_target") if name]
-                for metric in dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]):
+                for metric in choose_metrics(task, result, metrics):
                     table = read_documents(folder, record, task, metric)
                     documents = Documents(
                         record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, result.comparability, table
@@ -82,12 +80,24 @@ def read_documents(folder: Path, record: Record, task: str, metric: str) -> pd.D
     """
     if task not in record.tasks:
         raise UserError(f"{record.name}: no task {task!r}{name_nearest(task, record.tasks)}")
-    name, _, chosen = metric.partition("/")
     file = record.tasks[task].samples
     path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
     if path is None:
         raise UserError(f"{folder}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
-    rows = [row for row in _read_lines(path) if row.get("filter", "none") == (chosen or "none")]
+    return take_scores(read_lines(path), path, record, task, metric)
+
+
+def choose_metrics(task: str, result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
+    """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
+    shown = headline(task)
+    wanted = metrics or [name for name in (PER_DOCUMENT.get(shown or "", shown), "off_target") if name]
+    return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
+
+
+def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, task: str, metric: str) -> pd.DataFrame:
+    """``read_documents`` for the rows of a sample file that was read already; ``path`` names it in errors."""
+    name, _, chosen = metric.partition("/")
+    rows = [row for row in lines if row.get("filter", "none") == (chosen or "none")]
     known = set().union(*(row.get("metrics", ()) for row in rows))
     if name not in known:
         raise UserError(f"{path.name}: no metric {metric!r}{name_nearest(name, known)}")
@@ -111,7 +121,7 @@ def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tup
     path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
     if path is None:
         raise UserError(f"{folder}: no samples of {task} by {record.name}; evaluate it again")
-    rows = sorted(_read_lines(path), key=lambda row: row["doc_id"])
+    rows = sorted(read_lines(path), key=lambda row: row["doc_id"])
     if any(not isinstance(row.get(metric), list) for row in rows):
         raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(PER_DOCUMENT)}")
     return [(row[metric][0], row[metric][1]) for row in rows]
@@ -163,7 +173,8 @@ def _written(record: Record) -> str:
     return max((result.samples.rpartition("_")[2] for result in record.tasks.values() if result.samples), default="")
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a sample file. Raises UserError where it is damaged."""
     with path.open(encoding="utf-8") as file:
         try:
             return [json.loads(line) for line in file if line.strip()]

@@ -1,0 +1,227 @@
+"""The site's data as files: tables as CSV and JSON, records with their schema, Every Eval Ever records, a feed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from xlift.harness.results import LOWER_IS_BETTER, OF_HUNDRED, Record
+from xlift.leaderboard.board import Board, Row, off_target, split
+from xlift.leaderboard.runs import Origin, Run
+from xlift.leaderboard.text import clean, slug
+
+EEE_VERSION = "0.3.0"
+
+
+class PublishedRun(BaseModel):
+    """One record and the page that shows it."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    page: str
+    origin: Origin
+    written: str = Field(description="When it was measured, ISO 8601; empty where that is not known")
+    notes: tuple[str, ...]
+    record: Record
+
+
+class PublishedRow(BaseModel):
+    """One method on one base model, its seeds pooled; figures are in points of 100."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    group: int = Field(description="Rows of different groups may not be compared")
+    suite: str
+    label: str
+    method: str
+    base: str
+    trained: tuple[str, ...]
+    smoke: bool
+    rank: int | None
+    of: int
+    tied: tuple[str, ...]
+    mean: float | None
+    lift: float | None
+    retention: float | None
+    transfer: float | None
+    runs: tuple[str, ...]
+
+
+class Results(BaseModel):
+    """All that the site was built from."""
+
+    model_config = ConfigDict(extra="forbid")
+    schema_version: Literal[1] = 1
+    rows: tuple[PublishedRow, ...]
+    runs: tuple[PublishedRun, ...]
+    left_out: tuple[str, ...]
+
+
+def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    """Name and text of every data file."""
+    tables = {
+        "rows": _rows(board),
+        "scores": _scores(board),
+        "lifts": board.lifts,
+        "tasks": board.tasks,
+        "ranks": board.ranks,
+        "pairs": pairs,
+    }
+    for name, table in tables.items():
+        plain = table.map(_flatten) if len(table) else table
+        yield f"data/{name}.csv", plain.to_csv(index=False, lineterminator="\n")
+        yield f"data/{name}.json", _dump(json.loads(plain.to_json(orient="records", double_precision=15)))
+    results = Results(
+        rows=tuple(_publish_row(row) for row in board.rows), runs=tuple(_publish_run(run) for run in board.runs), left_out=board.left_out
+    )
+    yield "data/results.json", _dump(_mend(results.model_dump(mode="json")))
+    yield (
+        "data/results.schema.json",
+        _dump({"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}),
+    )
+    yield "data/every_eval_ever.jsonl", "".join(json.dumps(_mend(write_every_eval_ever(run)), sort_keys=True) + "\n" for run in board.runs)
+    for run in board.runs:
+        if run.suite:
+            yield f"data/suites/{slug(run.record.suite)}.json", _dump(_mend(dict(run.suite)))
+    yield "feed.xml", _write_feed(board)
+
+
+def write_every_eval_ever(run: Run) -> dict[str, Any]:
+    """A run as one record of Every Eval Ever, schema 0.3.0."""
+    record, name = run.record, str(run.record.base.get("name", "unknown"))
+    kept = {"suite": record.suite, "label": record.label, "base": name, "trained": " ".join(record.trained), "pivot": record.pivot}
+    facts = {**kept, "method": record.method or "none", "seed": str(record.seed), "adapter": str((record.adapter or {}).get("sha256"))}
+    facts["deployment_type"] = "self_deployed" if record.engine.get("backend") in ("hf", "vllm") else "unknown"
+    facts["model_availability"] = "unknown"
+    library = {"name": "lm_eval", "version": str(record.versions.get("lm_eval") or "unknown")}
+    written = run.written or "1970-01-01T00:00:00Z"
+    return {
+        "schema_version": EEE_VERSION,
+        "evaluation_id": f"xlift/{run.id}/{written}",
+        "evaluation_timestamp": written,
+        "retrieved_timestamp": written,
+        "source_metadata": {
+            "source_name": "xlift", "source_type": "evaluation_run", "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+        },
+        "eval_library": library,
+        "model_info": {"name": record.name, "id": f"{name}/{run.id}", "additional_details": facts},
+        "evaluation_results": [
+            _write_result(run, task, metric) for task, result in record.tasks.items() for metric in result.metrics
+        ],
+    }  # fmt: skip
+
+
+def _write_result(run: Run, task: str, metric: str) -> dict[str, Any]:
+    result = run.record.tasks[task]
+    score, name = result.metrics[metric], metric.partition("/")[0]
+    uncertainty: dict[str, Any] = {"num_samples": result.items} if result.items else {}
+    if score.stderr is not None:
+        uncertainty["standard_error"] = {"value": score.stderr, "method": "analytic"}
+    facts = {"comparability": result.comparability, "items_of": str(result.items_of), "data_sha256": str(result.data_sha256)}
+    details: dict[str, Any] = {"score": score.value, "details": facts}
+    bounded = name in OF_HUNDRED or split(task, run.record.pivot)[1]
+    limits = {"score_type": "continuous", "min_score": 0.0, "max_score": 100.0 if name in OF_HUNDRED else 1.0} if bounded else {}
+    if name == "characters":
+        limits = {}
+    return {
+        "evaluation_result_id": f"{run.id}/{task}/{metric}",
+        "evaluation_name": task,
+        "source_data": {"dataset_name": split(task, run.record.pivot)[0], "source_type": "other"},
+        "metric_config": {"metric_id": metric, "metric_name": metric, "lower_is_better": name in LOWER_IS_BETTER, **limits},
+        "score_details": {**details, **({"uncertainty": uncertainty} if uncertainty else {})},
+    }
+
+
+def _publish_row(row: Row) -> PublishedRow:
+    kinds = {kind: row.averages[kind].value if kind in row.averages else None for kind in ("lift", "retention", "transfer")}
+    return PublishedRow(
+        id=row.id, group=row.group, suite=row.suite, label=row.label, method=row.method, base=row.base, trained=row.record.trained,
+        smoke=row.smoke, rank=row.rank, of=row.of, tied=row.tied, mean=row.mean, runs=tuple(run.id for run in row.runs), **kinds,
+    )  # fmt: skip
+
+
+def _publish_run(run: Run) -> PublishedRun:
+    record = run.record
+    if record.adapter:
+        # A folder of the machine that measured it tells others nothing.
+        name = str(record.adapter.get("name", ""))
+        record = record.model_copy(
+            update={"adapter": {**record.adapter, "name": name if name.startswith("hub:") else PurePath(name).parent.name}}
+        )
+    return PublishedRun(id=run.id, page=f"runs/{run.id}.html", origin=run.origin, written=run.written, notes=run.notes, record=record)
+
+
+def _rows(board: Board) -> pd.DataFrame:
+    rows = []
+    for row in board.rows:
+        plain = _publish_row(row).model_dump()
+        ends = {f"{kind}_{end}": getattr(one, end) for kind, one in row.averages.items() for end in ("low", "high", "have", "of")}
+        rows.append({**plain, **ends, "off_target": off_target(row).value, **row.cost})
+    return pd.DataFrame(rows)
+
+
+def _scores(board: Board) -> pd.DataFrame:
+    rows = []
+    for run in board.runs:
+        for task, result in run.record.tasks.items():
+            benchmark, language = split(task, run.record.pivot)
+            where = {"run": run.id, "row": run.row, "task": task, "benchmark": benchmark, "language": language}
+            about = {"items": result.items, "items_of": result.items_of, "comparability": result.comparability}
+            rows += [{**where, "metric": name, "value": one.value, "stderr": one.stderr, **about} for name, one in result.metrics.items()]
+    return pd.DataFrame(rows)
+
+
+def _write_feed(board: Board) -> str:
+    """Atom: one entry for each run, newest first, dated by its measurement."""
+    runs = sorted(board.runs, key=lambda run: (run.written, run.id), reverse=True)
+    feed = ElementTree.Element("feed", xmlns="http://www.w3.org/2005/Atom")
+    about = {
+        "title": "xlift leaderboard",
+        "id": "urn:xlift:leaderboard",
+        "updated": (runs[0].written if runs else "") or "1970-01-01T00:00:00Z",
+    }
+    for name, text in about.items():
+        ElementTree.SubElement(feed, name).text = text
+    ElementTree.SubElement(ElementTree.SubElement(feed, "author"), "name").text = "xlift"
+    for run in runs:
+        entry = ElementTree.SubElement(feed, "entry")
+        digest = hashlib.sha256(run.record.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        ElementTree.SubElement(entry, "title").text = clean(f"{run.record.name} in {run.record.suite}")
+        ElementTree.SubElement(entry, "id").text = f"urn:xlift:{run.id}:{digest}"
+        ElementTree.SubElement(entry, "updated").text = run.written or "1970-01-01T00:00:00Z"
+        ElementTree.SubElement(entry, "link", href=f"runs/{run.id}.html")
+    ElementTree.indent(feed)
+    return ElementTree.tostring(feed, encoding="unicode", xml_declaration=False) + "\n"
+
+
+def _flatten(value: Any) -> Any:
+    """A cell as CSV can hold it; text that a spreadsheet would take for a formula gets a quote before it."""
+    if isinstance(value, tuple | list):
+        value = " ".join(map(str, value))
+    if isinstance(value, str):
+        value = clean(value)
+        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value
+    return value
+
+
+def _mend(value: Any) -> Any:
+    """Plain data in which every text can be written as UTF-8 and every number as JSON."""
+    if isinstance(value, dict):
+        return {str(_mend(key)): _mend(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mend(one) for one in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,58 @@
+"""Which charts the site has, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from xlift.leaderboard.board import KINDS, Board, Row
+from xlift.leaderboard.charts import draw_cost, draw_curve, draw_forest
+from xlift.leaderboard.runs import Run
+from xlift.leaderboard.text import clean, slug
+
+MOST = 60
+"""Rows of one forest plot: more cannot be read."""
+
+
+def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
+    """Name and SVG: forest plot and cost of each group, cost of each method."""
+    for group in board.groups:
+        yield from _forest(f"lift-{group.number}", group.rows)
+        yield from _cost(f"cost-{group.number}", group.rows)
+    for method in dict.fromkeys(row.method for row in board.rows):
+        yield from _cost(f"cost-{slug(method)}-of", [row for row in board.rows if row.method == method])
+
+
+def draw_run(run: Run) -> str | None:
+    """The learning curve of a run; None where it did not train."""
+    curve = (run.stages.get("fit", {}).get("report") or {}).get("curve") or []
+    points = [{"tokens": point[1], "loss": point[2]} for point in curve if isinstance(point, list) and len(point) == 3]
+    return draw_curve(points) if len(points) > 1 else None
+
+
+def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    names = _names(rows)
+    points = [
+        {"name": names[row.id], "part": kind, "value": figure.value, "low": figure.low, "high": figure.high}
+        for row in rows[:MOST]
+        for kind in KINDS
+        if (figure := row.averages.get(kind)) and figure.value is not None
+    ]
+    if points:
+        yield name, draw_forest(points, "difference from the base, points of 100, with 95 % interval")
+
+
+def _cost(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    names = _names(rows)
+    points = [
+        {"name": names[row.id], "cost": row.cost["tokens_trained"], "value": row.averages["lift"].value}
+        for row in rows
+        if "lift" in row.averages and row.averages["lift"].value is not None and row.cost["tokens_trained"] is not None
+    ]
+    if points:
+        yield name, draw_cost(points, "lift, points of 100", "tokens trained")
+
+
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    """Labels by row, with the suite where two rows have one label."""
+    labels = [row.label for row in rows]
+    return {row.id: clean(row.label if labels.count(row.label) == 1 else f"{row.suite}: {row.label}") for row in rows}

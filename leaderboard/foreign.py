@@ -1,0 +1,165 @@
+"""Other people's results as records: folders of plain lm_eval, Open LLM results files and Every Eval Ever records.
+
+What they do not say stays unknown: a key is made of all they do say and of their format, so such a result is compared only with results
+of the same format that say the same. A number of items that is not known is 0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.results import Record, Score, TaskResult, comparability
+from xlift.harness.rows import UserError
+from xlift.leaderboard.runs import Origin, Run
+
+UNKNOWN = "unknown"
+
+
+def read(path: Path) -> list[Run]:
+    """The runs of one results file. Raises UserError where its format is not known, and what a damaged file happens to raise."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise UserError("damaged: not JSON") from None
+    if not isinstance(data, dict):
+        raise UserError("not a results file: a JSON object was expected")
+    if "evaluation_results" in data:
+        return [_read_every_eval_ever(data, path)]
+    if isinstance(data.get("results"), dict):
+        return [_read_open_llm(data, path) if "config_general" in data else _read_lm_eval(data, path)]
+    if "schema_version" in data or "record" in data:
+        raise UserError(f"schema version {data.get('schema_version')!r} is not known; this xlift reads version 1 in its run folders")
+    raise UserError("not a results file of xlift, lm_eval, the Open LLM Leaderboard or Every Eval Ever")
+
+
+def _read_lm_eval(data: Mapping[str, Any], path: Path) -> Run:
+    hashes, configs = data.get("task_hashes") or {}, data.get("configs") or {}
+    samples = {task: found for task in data["results"] if (found := _find_samples(path, task))}
+    tasks = {}
+    for task, scores in data["results"].items():
+        config = configs.get(task) or {}
+        version, items = str((data.get("versions") or {}).get(task, UNKNOWN)), (data.get("n-samples") or {}).get(task) or {}
+        said = {
+            "format": "lm_eval",
+            "version": version,
+            "documents": hashes.get(task),
+            "items": items,
+            "shots": (data.get("n-shot") or {}).get(task),
+            "generation": config.get("generation_kwargs"),
+            "template": data.get("chat_template_sha"),
+            "system": data.get("system_instruction"),
+        }
+        done, of = (int(items.get(name) or 0) for name in ("effective", "original"))
+        tasks[task] = _result(task, said, _metrics(scores), done, of, version, samples.get(task))
+    engine = {"backend": str((data.get("config") or {}).get("model") or UNKNOWN), "versions": {"lm_eval": data.get("lm_eval_version")}}
+    name = str(data.get("model_name") or path.parent.name or UNKNOWN)
+    return _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))
+
+
+def _read_open_llm(data: Mapping[str, Any], path: Path) -> Run:
+    general = data["config_general"]
+    tasks = {}
+    for task, scores in data["results"].items():
+        if task in ("all", "leaderboard"):
+            continue
+        version = str((data.get("versions") or {}).get(task, UNKNOWN))
+        said = {
+            "format": "open_llm",
+            "version": version,
+            "shots": (data.get("n-shot") or {}).get(task),
+            "code": general.get("lighteval_sha"),
+        }
+        tasks[task] = _result(task, said, _metrics(scores), 0, 0, version, None)
+    engine = {"backend": UNKNOWN, "dtype": str(general.get("model_dtype") or UNKNOWN)}
+    return _run(path, "open_llm", str(general.get("model_name") or UNKNOWN), tasks, engine, None, _when(data.get("date")))
+
+
+def _read_every_eval_ever(data: Mapping[str, Any], path: Path) -> Run:
+    tasks: dict[str, TaskResult] = {}
+    for one in data["evaluation_results"]:
+        task, config, details = str(one["evaluation_name"]), one["metric_config"], one["score_details"]
+        metric = str(config.get("metric_id") or config.get("metric_name") or "score")
+        uncertainty = details.get("uncertainty") or {}
+        error = (uncertainty.get("standard_error") or {}).get("value")
+        said = {
+            "format": "every_eval_ever",
+            "library": data.get("eval_library"),
+            "source": one.get("source_data"),
+            "config": one.get("generation_config"),
+        }
+        items = int(uncertainty.get("num_samples") or 0)
+        before = tasks[task].metrics if task in tasks else {}
+        tasks[task] = _result(task, said, {**before, metric: _score(details["score"], error)}, items, items, UNKNOWN, None)
+    library = data.get("eval_library") or {}
+    model = data["model_info"]
+    engine = {"backend": UNKNOWN, "versions": {str(library.get("name")): library.get("version")}}
+    return _run(
+        path, "every_eval_ever", str(model.get("id") or model.get("name")), tasks, engine, None, _when(data.get("evaluation_timestamp"))
+    )
+
+
+def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], engine: dict[str, Any], system: Any, written: str) -> Run:
+    tasks = {task: result for task, result in sorted(tasks.items()) if result.metrics}
+    if not tasks:
+        raise UserError("no task in it has a score")
+    record = Record(
+        suite=f"{origin}: {path.parent.name}", label=name, method=None, seed=None, trained=(), pivot="en", base={"name": name},
+        adapter=None, engine=engine, system=None if system is None else str(system), tasks=tasks, cost={},
+    )  # fmt: skip
+    unknown = (
+        f"written by {origin.replace('_', ' ')}: base model, training, seeds and data are unknown, so it is compared only with its like"
+    )
+    return Run(record, path.parent, origin, written, notes=(unknown,))
+
+
+def _result(
+    task: str, said: dict[str, Any], metrics: dict[str, Score], items: int, items_of: int, version: str, samples: str | None
+) -> TaskResult:
+    return TaskResult(
+        items=items, items_of=max(items, items_of), version=version, data_sha256=None, data_origin=None, metrics=metrics,
+        comparability=comparability(task, said), samples=samples,
+    )  # fmt: skip
+
+
+def _metrics(scores: Mapping[str, Any]) -> dict[str, Score]:
+    """lm-eval's ``name,filter`` keys as ``name`` or ``name/filter``; what is not a number is left out."""
+    found = {}
+    for key, value in scores.items():
+        name, _, chosen = key.partition(",")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            continue
+        if name.endswith("_stderr") or name in ("sample_len", "alias", "name"):
+            continue
+        error = scores.get(f"{name}_stderr,{chosen}" if chosen else f"{name}_stderr")
+        found[name if chosen in ("", "none") else f"{name}/{chosen}"] = _score(value, error)
+    return found
+
+
+def _score(value: Any, error: Any) -> Score:
+    fine = isinstance(error, int | float) and math.isfinite(error)
+    return Score(value=float(value), stderr=float(error) if fine else None)
+
+
+def _find_samples(path: Path, task: str) -> str | None:
+    """The sample file that lm_eval wrote with this results file: the same time in both names."""
+    time = path.stem.removeprefix("results").lstrip("_")
+    if not re.fullmatch(r"[\w.:-]+", task) or not time:
+        return None
+    name = f"samples_{task}_{time}.jsonl"
+    return name if (path.parent / name).is_file() else None
+
+
+def _when(date: Any) -> str:
+    """An ISO 8601 time of seconds since 1970 or of ISO text; empty for anything else."""
+    try:
+        found = datetime.fromtimestamp(float(date), UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        text = str(date or "")
+        return text[:19] + "Z" if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text) else ""
+    return found.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,235 @@
+"""What each page shows: from a board to names and texts of files."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xlift.harness.results import LOWER_IS_BETTER, scale
+from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
+from xlift.leaderboard.figures import collect_charts, draw_run
+from xlift.leaderboard.pairs import Pair
+from xlift.leaderboard.runs import Run
+from xlift.leaderboard.samples import PER_PAGE, read_sheets
+from xlift.leaderboard.text import clean, direction, name_language, show, slug
+
+Pages = Iterator[tuple[str, str]]
+"""Name of a file below the site's folder, and its text."""
+
+NAMES = {
+    "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
+    "xlift_x_alpaca_eval": "X-AlpacaEval",
+}  # fmt: skip
+
+
+def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
+    """Every page and chart of the site, one after the other."""
+    pages = _open()
+    charts = dict(collect_charts(board))
+    yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
+    yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board))
+    yield "compare.html", pages("compare.html", "", board=board, pairs=pairs)
+    for benchmark in dict.fromkeys(name for group in board.groups for name in group.benchmarks):
+        yield f"benchmarks/{slug(benchmark)}.html", pages("benchmark.html", "../", charts=charts, **_benchmark(board, benchmark))
+    for language in sorted({language for row in board.rows for language in row.languages}):
+        yield f"languages/{slug(language)}.html", pages("language.html", "../", **_language(board, language))
+    for method in dict.fromkeys(row.method for row in board.rows):
+        rows = [row for row in board.rows if row.method == method]
+        text, defaults = describe_method(method)
+        yield (
+            f"methods/{slug(method)}.html",
+            pages("method.html", "../", method=method, rows=rows, text=text, defaults=defaults, charts=charts, options=_options(rows)),
+        )
+    for row in board.rows:
+        for run in row.runs:
+            yield from _render_run(pages, board, row, run)
+
+
+def _render_run(pages: Any, board: Board, row: Row, run: Run) -> Pages:
+    base = next((one for one in board.runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
+    curve = draw_run(run)
+    if curve:
+        yield f"charts/curve-{run.id}.svg", curve
+    sheets = []
+    for sheet in read_sheets(run, base):
+        sheets.append((sheet.task, sheet.file(1), len(sheet.samples)))
+        for page in range(1, sheet.pages + 1):
+            shown = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
+            name = f"samples/{run.id}/{sheet.file(page)}"
+            yield name, pages("samples.html", "../../", run=run, row=row, sheet=sheet, page=page, shown=shown, has_base=base is not None)
+    yield (
+        f"runs/{run.id}.html",
+        pages("run.html", "../", run=run, row=row, sheets=sheets, has_curve=bool(curve), tasks=_of(board.tasks, row)),
+    )
+
+
+def _open() -> Any:
+    """A function that renders a template: (template, path to the site's root, context)."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True, finalize=_finalize,
+    )  # fmt: skip
+    functions = {
+        "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_benchmark, "split": split,
+        "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
+        "hub": hub_link, "lower": LOWER_IS_BETTER,
+    }  # fmt: skip
+    environment.globals.update(functions)
+
+    def pages(template: str, root: str, **context: Any) -> str:
+        return environment.get_template(template).render(root=root, **context)
+
+    return pages
+
+
+def _finalize(value: Any) -> Any:
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def name_benchmark(name: str) -> str:
+    """Name of a benchmark for people."""
+    if match := re.fullmatch(r"xlift_flores_(from|to)_(.+)", name):
+        return f"FLORES {match[1]} {name_language(match[2])}"
+    return NAMES.get(name, name.removeprefix("xlift_"))
+
+
+def points(value: float | None, signed: bool = False) -> str:
+    """One decimal, with a real minus sign."""
+    if value is None or value != value:
+        return ""
+    text = f"{abs(value):.1f}"
+    sign = "−" if value < 0 and float(text) else "+" if signed and float(text) else ""
+    return sign + text
+
+
+def count(value: Any) -> str:
+    """A number with thousands apart; empty for none."""
+    return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+
+
+def heat(figure: Figure) -> str:
+    """Class of a heat-map cell: steps of 2, 5 and 10 points."""
+    if figure.value is None:
+        return "none"
+    step = sum(abs(figure.value) >= edge for edge in (2, 5, 10))
+    return "h0" if not step else f"{'up' if figure.value > 0 else 'down'}{step}"
+
+
+def spell(value: Any) -> str:
+    """Plain data as indented text: what a resolved config or a manifest holds."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+
+
+def hub_link(run: Run) -> str | None:
+    """Address of a pushed adapter, only where its name is one of the hub's."""
+    name = str((run.record.adapter or {}).get("name", ""))
+    match = re.fullmatch(r"hub:([\w.-]+/[\w.-]+?)(?:@[\w.-]+)?", name, re.ASCII)
+    return f"https://huggingface.co/{match[1]}" if match else None
+
+
+def describe_method(name: str) -> tuple[str, str]:
+    """What a shipped method's own file says of it, and its defaults; empty for others. Nothing of it is run."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return "", ""
+    folder = files("xlift.methods")
+    source, defaults = folder.joinpath(f"{name}.py"), folder.joinpath(f"{name}.yaml")
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source.is_file() else None
+    return text or "", defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
+
+
+def to_figure(found: Mapping[Any, Any]) -> Figure:
+    """A row of a table of comparisons as a figure in points."""
+    if found["value"] is None or pd.isna(found["value"]):
+        return Figure(note=found["note"])
+    size = scale(found["metric"])
+    return Figure(
+        size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"],
+        significant=bool(found["significant"]), detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
+    )  # fmt: skip
+
+
+def _of(table: pd.DataFrame, row: Row) -> dict[tuple[str, str], Figure]:
+    """Differences from the base by task and metric."""
+    if table.empty:
+        return {}
+    mine = table[(table["suite"] == row.suite) & (table["method"] == row.label)]
+    return {(one["task"], one["metric"]): to_figure(one) for one in mine.to_dict("records")}
+
+
+def _difference(board: Board, row: Row, task: str) -> Figure:
+    return _of(board.tasks, row).get((task, row.tasks[task].metric)) or Figure(note="no comparison with the base")
+
+
+def _benchmark(board: Board, benchmark: str) -> dict[str, Any]:
+    groups = []
+    for group in board.groups:
+        cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
+        for row in group.rows:
+            for task in row.keys:
+                name, language = split(task, row.record.pivot)
+                if name == benchmark:
+                    cells.setdefault(row.id, {})[language] = (task, row.tasks[task], _difference(board, row, task))
+        languages = sorted({language for found in cells.values() for language in found})
+        if cells:
+            groups.append((group, [row for row in group.rows if row.id in cells], languages, cells, _ranks(board, group, benchmark)))
+    return {"name": benchmark, "groups": groups}
+
+
+def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
+    """Rank of each row of a group on one benchmark, as text."""
+    if board.ranks.empty or "benchmark" not in board.ranks:
+        return {}
+    several = len({row.suite for row in board.rows if any(run.documents for run in row.runs)}) > 1
+    found = {}
+    for one in board.ranks[(board.ranks["benchmark"] == benchmark) & (board.ranks["metric"] != "off_target")].to_dict("records"):
+        for row in group.rows:
+            if one["model"] == (f"{row.suite}: {row.label}" if several else row.label):
+                found[row.id] = f"{one['rank']:.0f} of {one['of']:.0f}" if one["rank"] == one["rank"] else str(one["note"])
+    return found
+
+
+def _language(board: Board, language: str) -> dict[str, Any]:
+    groups = []
+    for group in board.groups:
+        cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
+        for row in group.rows:
+            for task in row.keys:
+                benchmark, spoken = split(task, row.record.pivot)
+                if spoken == language:
+                    cells.setdefault(row.id, {})[benchmark] = (task, row.tasks[task], _difference(board, row, task))
+        if cells:
+            benchmarks = [name for name in group.benchmarks if any(name in found for found in cells.values())]
+            groups.append((group, [row for row in group.rows if row.id in cells], benchmarks, cells))
+    return {"code": language, "groups": groups}
+
+
+def _options(rows: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
+    """Each row with those of its options in which the rows of a method differ: the ablations there are."""
+    chosen = [(row, dict(row.runs[0].stages.get("prepare", {}).get("inputs", {}).get("options") or {})) for row in rows]
+    names = list(dict.fromkeys(name for _, options in chosen for name in options))
+    varied = [name for name in names if len({repr(options.get(name)) for _, options in chosen}) > 1]
+    return [(row, {name: options.get(name) for name in varied}) for row, options in chosen]
+
+
+def _choices(board: Board) -> dict[str, list[tuple[str, str]]]:
+    """What the index can be filtered by: value and name of each choice."""
+    rows = board.rows
+    judges = {str(row.record.engine.get("judge")) for row in rows if row.record.engine.get("judge")}
+    return {
+        "base": [(name, name) for name in sorted({row.base for row in rows})],
+        "method": [(name, name) for name in sorted({row.method for row in rows})],
+        "trained": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.record.trained})],
+        "evaluated": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.languages})],
+        "benchmark": [(name, name_benchmark(name)) for name in sorted({name for row in rows for name in row.scores})],
+        "judge": [(name, name) for name in sorted(judges)],
+    }

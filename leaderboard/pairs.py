@@ -1,0 +1,74 @@
+"""Every pair of rows of a group on every benchmark, for the page that compares rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from xlift.harness.results import headline, scale
+from xlift.harness.rows import UserError
+from xlift.leaderboard.board import Board, Figure, Group, Row, split
+from xlift.leaderboard.comparisons import compare_runs
+from xlift.leaderboard.documents import PER_DOCUMENT, Documents
+from xlift.leaderboard.statistics import ALPHA, Estimate, correct
+
+MOST = 24
+"""Rows of a group; with more the pairs would be too many to read, and none is made."""
+
+Pair = tuple[Row, Row, dict[str, Figure]]
+
+
+def compare_rows(board: Board) -> dict[int, list[Pair]]:
+    """By group: first minus second, in points, by benchmark; Holm's correction is over the group's table."""
+    return {group.number: _compare(group) if len(group.rows) <= MOST else [] for group in board.groups}
+
+
+def tabulate(pairs: dict[int, list[Pair]]) -> pd.DataFrame:
+    """The same as a table."""
+    rows = [
+        {
+            "group": number, "first": first.id, "second": second.id, "benchmark": benchmark, "metric": one.metric, "value": one.value,
+            "low": one.low, "high": one.high, "significant": one.significant,
+        }
+        for number, found in pairs.items()
+        for first, second, cells in found
+        for benchmark, one in cells.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["group", "first", "second", "benchmark", "metric", "value", "low", "high", "significant"])
+
+
+def _compare(group: Group) -> list[Pair]:
+    sheets = {row.id: _sheets(row) for row in group.rows}
+    found: list[tuple[Row, Row, str, str, Estimate]] = []
+    for first, second in combinations(group.rows, 2):
+        ours, theirs = sheets[first.id], sheets[second.id]
+        for benchmark in ours.keys() & theirs.keys():
+            sheet, other = ours[benchmark], theirs[benchmark]
+            try:
+                estimate = compare_runs(sheet, other, first.label)
+            except UserError:  # such as other languages: the page shows no number there
+                continue
+            found.append((first, second, benchmark, next(iter(sheet.values()))[0].metric, estimate))
+    corrected = correct(np.array([one[-1].p for one in found], dtype=np.float64))
+    pairs: dict[tuple[str, str], Pair] = {}
+    for (first, second, benchmark, metric, one), p in sorted(zip(found, corrected, strict=True), key=lambda each: each[0][2]):
+        size = scale(metric)
+        figure = Figure(size * one.value, size * one.low, size * one.high, metric=metric, significant=bool(p < ALPHA))
+        pairs.setdefault((first.id, second.id), (first, second, {}))[2][benchmark] = figure
+    order = {row.id: number for number, row in enumerate(group.rows)}
+    return sorted(pairs.values(), key=lambda pair: (order[pair[0].id], order[pair[1].id]))
+
+
+def _sheets(row: Row) -> dict[str, dict[str, list[Documents]]]:
+    """A row's per-document headline scores by benchmark and language."""
+    sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
+    for run in row.runs:
+        for one in run.documents:
+            shown = headline(one.task)
+            if shown is None or one.metric == PER_DOCUMENT.get(shown, shown):
+                benchmark, language = split(one.task, one.pivot)
+                sheets[benchmark][language].append(one)
+    return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

@@ -1,0 +1,201 @@
+"""Result folders as the site takes them: each finished evaluation with what its run left beside it.
+
+What cannot be used is named and left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xlift.harness.results import Record, read_record
+from xlift.harness.rows import UserError
+from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
+from xlift.leaderboard.text import slug
+
+Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
+
+UNREADABLE = (UserError, OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+"""What a damaged or foreign file can raise in a reader that trusts its shape."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured model."""
+
+    record: Record
+    stage: Path
+    """Folder of the record and its samples."""
+    origin: Origin = "xlift"
+    written: str = ""
+    """When it was measured, ISO 8601; empty where that is not known."""
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Manifests of its prepare and fit stages, where they are there."""
+    suite: Mapping[str, Any] | None = None
+    """The resolved suite."""
+    documents: tuple[Documents, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What of it is missing, and why."""
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        return self.record.suite, self.record.label, self.record.seed
+
+    @property
+    def id(self) -> str:
+        suite, label, seed = self.key
+        return slug(suite, label, *([] if seed is None else [f"seed{seed}"]))
+
+    @property
+    def row(self) -> str:
+        """Id of the row that pools the seeds."""
+        return slug(*self.key[:2])
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All runs of a site, and a line for everything that was left out."""
+
+    runs: tuple[Run, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def documents(self) -> list[Documents]:
+        return [one for run in self.runs for one in run.documents]
+
+
+Reader = Callable[[Path], Iterable[Run]]
+"""Makes runs of a foreign results file; raises one of UNREADABLE where it is not one."""
+
+
+def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
+    """The runs in folders, at any depth, and in single JSON files. Of several evaluations of one model the newest counts.
+
+    Raises UserError for a path that is not there, and where nothing at all can be used.
+    """
+    found: list[Run] = []
+    left_out: list[str] = []
+    for place in results:
+        if not place.exists():
+            raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
+        for source in _find_sources(place):
+            name = _name(source, place)
+            try:
+                found += [_check(run) for run in (_read_stage(source) if source.is_dir() else read_foreign(source))]
+            except UNREADABLE as error:
+                left_out.append(f"{name}: {_say(error, place)}")
+    newest: dict[tuple[str, str, int | None], Run] = {}
+    for run in sorted(found, key=lambda run: (run.written, run.stage.name)):
+        if older := newest.get(run.key):
+            left_out.append(
+                f"{older.record.suite}/{older.stage.name}: {older.record.name} was measured again later ({run.stage.name}), which counts"
+            )
+        newest[run.key] = run
+    if not newest:
+        why = f": {left_out[0]}" if left_out else ""
+        raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
+    order = sorted(newest.values(), key=lambda run: (run.record.suite, run.record.label != "base", run.record.label, run.record.seed or 0))
+    return Collection(tuple(_add_documents(run) for run in order), tuple(sorted(left_out)))
+
+
+def _find_sources(place: Path) -> Iterator[Path]:
+    """Evaluate stages, and results files that stand in none."""
+    if place.is_file():
+        yield place
+        return
+    stages = [place] if (place / "manifest.json").is_file() else sorted(path.parent for path in place.rglob("evaluate-*/manifest.json"))
+    stages = [stage for stage in stages if not any(part.endswith(".part") for part in stage.parts)]
+    yield from stages
+    for path in sorted(place.rglob("*.json")):
+        if path.name.startswith("results") and not any(stage in path.parents for stage in stages):
+            yield path
+
+
+def _read_stage(stage: Path) -> list[Run]:
+    record = read_record(stage)
+    if record is None:
+        return []
+    files = [result.samples for result in record.tasks.values() if result.samples]
+    if odd := [name for name in files if Path(name).name != name or "\\" in name]:
+        raise UserError(f"a sample file must lie beside the manifest, {odd[0]!r} does not")
+    written = max((name.rpartition("_")[2].removesuffix(".jsonl")[:19] for name in files), default="")
+    day, _, time = written.partition("T")
+    run = stage.parent
+    return [
+        Run(
+            record,
+            stage,
+            written=f"{day}T{time.replace('-', ':')}Z" if time else "",
+            stages=_find_stages(run, record),
+            suite=_read_json(run / "suite.resolved.json"),
+        )
+    ]
+
+
+def _check(run: Run) -> Run:
+    """The run. Raises UserError where a name in it is no text that a file could hold."""
+    try:
+        json.dumps(run.record.model_dump(), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError("a name in its record is not valid Unicode (a lone surrogate)") from None
+    return run
+
+
+def _find_stages(run: Path, record: Record) -> dict[str, Mapping[str, Any]]:
+    """The fit that made the record's adapter, by its hash, and the prepare that made the fit's rows."""
+    wanted = (record.adapter or {}).get("sha256")
+    manifests = {kind: [_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare")}
+    fit = next((one for one in manifests["fit"] if wanted and one.get("adapter_sha256") == wanted), None)
+    rows = (fit or {}).get("inputs", {}).get("rows")
+    prepare = next((one for one in manifests["prepare"] if rows and one.get("rows_sha256") == rows), None)
+    return {kind: one for kind, one in (("fit", fit), ("prepare", prepare)) if one}
+
+
+def _add_documents(run: Run) -> Run:
+    """The run with its per-document scores; a task whose samples cannot be read keeps its scores and loses its comparisons."""
+    documents, notes = [], list(run.notes)
+    record = run.record
+    for task, result in record.tasks.items():
+        if not result.metrics:
+            notes.append(f"{task}: no score")
+        if not result.samples:
+            notes.append(f"{task}: no samples, so no interval and no paired test")
+            continue
+        path = run.stage / result.samples
+        try:
+            lines = read_lines(path)
+            for metric in choose_metrics(task, result):
+                table = take_scores(lines, path, record, task, metric)
+                documents.append(
+                    Documents(
+                        record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, result.comparability, table
+                    )
+                )
+        except UNREADABLE as error:
+            documents = [one for one in documents if one.task != task]
+            notes.append(f"{task}: {_say(error, run.stage)}")
+    return Run(run.record, run.stage, run.origin, run.written, run.stages, run.suite, tuple(documents), tuple(notes))
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _name(source: Path, place: Path) -> str:
+    """A source without the folders above the results, which are nobody's business."""
+    return source.relative_to(place.parent).as_posix() if source != place else source.name
+
+
+def _say(error: BaseException, place: Path) -> str:
+    """One line for an error, without the folders of this machine."""
+    text = str(error) if isinstance(error, UserError) else f"not a results file that can be read ({type(error).__name__})"
+    if isinstance(error, FileNotFoundError):
+        text = "its samples are gone"
+    return " ".join(text.replace(f"{place}/", "").replace(f"{place.parent}/", "").split())[:300]

@@ -1,0 +1,139 @@
+"""Sample files as pages: each document with its prompt, reference, both answers and scores, fifty on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xlift.harness.results import LOWER_IS_BETTER, headline, scale
+from xlift.leaderboard.board import split
+from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
+from xlift.leaderboard.runs import UNREADABLE, Run
+from xlift.leaderboard.text import slug
+
+PER_PAGE = 50
+RIGHT = 50.0
+"""Points from which an answer counts as right in the filters."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One document as one model and its base answered it."""
+
+    id: str
+    prompt: str
+    reference: str
+    answer: str
+    extracted: str | None
+    """None where extraction changed nothing."""
+    base: str | None
+    scores: Mapping[str, float]
+    base_scores: Mapping[str, float]
+    judge: Mapping[str, str]
+    marks: tuple[str, ...]
+    """wrong, flipped, off-target."""
+    page: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All samples of one task of one run."""
+
+    task: str
+    language: str
+    samples: tuple[Sample, ...]
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-len(self.samples) // PER_PAGE))
+
+    def file(self, page: int) -> str:
+        return f"{slug(self.task)}-{page}.html"
+
+    def marked(self, mark: str) -> list[Sample]:
+        return [sample for sample in self.samples if mark in sample.marks]
+
+
+def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
+    """The samples of each task whose file can be read; the base's answers where it had the same documents."""
+    for task, result in run.record.tasks.items():
+        lines = _read(run, task)
+        if not lines:
+            continue
+        theirs = {}
+        if base is not None and base is not run and task in base.record.tasks:
+            same = base.record.tasks[task].comparability == result.comparability
+            theirs = {(line.get("doc_id"), line.get("doc_hash")): line for line in (_read(base, task) if same else [])}
+        metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
+        samples = []
+        for number, line in enumerate(lines):
+            other = theirs.get((line.get("doc_id"), line.get("doc_hash")))
+            samples.append(_make(line, other, metric, number // PER_PAGE + 1))
+        yield Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
+
+
+def _read(run: Run, task: str) -> list[dict[str, Any]]:
+    file = run.record.tasks[task].samples
+    try:
+        lines = read_lines(run.stage / file) if file else []
+        return sorted(lines, key=lambda line: (line["doc_id"], str(line.get("filter"))))
+    except UNREADABLE:
+        return []
+
+
+def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int) -> Sample:
+    scores, theirs = _scores(line), _scores(base or {})
+    answer, extracted = _text(line.get("resps")), _text(line.get("filtered_resps"))
+    return Sample(
+        id=_text(line.get("doc_id")),
+        prompt=_find_prompt(line),
+        reference=_text(line.get("target")),
+        answer=answer,
+        extracted=extracted if extracted != answer else None,
+        base=None if base is None else _text(base.get("resps")),
+        scores=scores,
+        base_scores=theirs,
+        judge={str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))},
+        marks=_mark(scores, theirs, metric),
+        page=page,
+    )
+
+
+def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | None) -> tuple[str, ...]:
+    def judge(values: Mapping[str, float]) -> bool | None:
+        if metric is None or metric not in values:
+            return None
+        high = values[metric] * scale(metric) >= RIGHT
+        return not high if metric in LOWER_IS_BETTER else high
+
+    ours, theirs = judge(scores), judge(base)
+    flipped = ours is not None and theirs is not None and ours != theirs
+    found = (("wrong", ours is False), ("flipped", flipped), ("off-target", scores.get("off_target", 0) > 0))
+    return tuple(name for name, holds in found if holds)
+
+
+def _scores(line: Mapping[str, Any]) -> dict[str, float]:
+    names = line.get("metrics")
+    found = {str(name): line.get(name) for name in names} if isinstance(names, Sequence) else {}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _find_prompt(line: Mapping[str, Any]) -> str:
+    """The prompt as the model saw it: lm-eval writes the first request's arguments under gen_args_0, older versions as a list."""
+    arguments = line.get("arguments")
+    if isinstance(arguments, Mapping):
+        first = arguments.get("gen_args_0")
+        return _text(first.get("arg_0") if isinstance(first, Mapping) else first)
+    return _text(arguments)
+
+
+def _text(value: Any) -> str:
+    """The first text in lm-eval's nested lists; several references stand one a line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        if value and all(isinstance(one, str) for one in value):
+            return "\n".join(value)
+        return _text(value[0]) if value else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,72 @@
+"""Untrusted text made safe to show: names for files, marks for characters that deceive, language and direction."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import regex
+from markupsafe import Markup, escape
+
+from xlift.harness.languages import languages
+
+LONGEST = 4000
+"""Characters of one text that a page shows."""
+
+RTL_SCRIPTS = {"Arab", "Hebr", "Nkoo", "Syrc", "Thaa"}
+
+# Letters that Arabic and Persian need (joiners, single direction marks) stay; what opens or overrides a direction does not.
+_DECEPTIVE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
+)
+_TAGS = regex.compile(r"[\U000E0000-\U000E007F]|[\p{Mn}\p{Me}]{9,}")
+
+
+def clean(text: str) -> str:
+    """One line of text as a page may show it: control, direction and surrogate characters become U+FFFD.
+
+    A pile of more than eight combining marks is cut to eight.
+    """
+    shown = _DECEPTIVE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return str(_TAGS.sub(lambda found: "" if found[0] >= "\U000e0000" else found[0][:8], shown))
+
+
+def show(text: str, longest: int = LONGEST) -> Markup:
+    """A text of many lines as HTML: deceptive characters are named (``U+202E``), and what is over ``longest`` is counted, not shown."""
+    text = text.replace("\r\n", "\n")
+    shown, rest = text[:longest], len(text) - longest
+    parts, end = [], 0
+    for found in _DECEPTIVE.finditer(shown):
+        parts += [escape(clean(shown[end : found.start()])), Markup('<span class="mark">U+{:04X}</span>').format(ord(found[0]))]
+        end = found.end()
+    parts.append(escape(clean(shown[end:])))
+    if rest > 0:
+        parts.append(Markup('<span class="mark">{:,} more characters</span>').format(rest))
+    return Markup("").join(parts)
+
+
+def slug(*names: str) -> str:
+    """A file name from any texts: lower-case ASCII letters, digits, ``-`` and ``_``; a hash is added where something had to change.
+
+    Different names get different slugs, on file systems that ignore case as well.
+    """
+    return "--".join(_slug(name) for name in names)
+
+
+def _slug(name: str) -> str:
+    kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:48].strip("-")
+    if kept == name and name:
+        return kept
+    return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+
+
+def direction(language: str | None) -> str:
+    """``ltr``, ``rtl``, or ``auto`` for a language that is not known: a value of HTML's ``dir``."""
+    found = languages().get(language or "")
+    return "auto" if found is None else "rtl" if found.script in RTL_SCRIPTS else "ltr"
+
+
+def name_language(code: str) -> str:
+    """English name of a language, its code where it is not known."""
+    found = languages().get(code)
+    return found.name if found else code

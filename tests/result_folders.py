@@ -1,0 +1,84 @@
+"""Run folders as the pipeline leaves them, small and made by hand, for tests of the site."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.results import Record
+from xlift.harness.store import Stage, Store
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+def write_run(
+    root: Path, label: str, tasks: Mapping[str, Sequence[float]], *, suite: str = "s", seed: int | None = None, key: str = "k",
+    items_of: int | None = None, answers: Sequence[str] | None = None, day: str = "01", lang: str = "es", metric: str = "accuracy",
+    base: str = "tiny", adapter: str = "a",
+) -> Path:  # fmt: skip
+    """One finished evaluation: 0/1 scores by task; ``answers`` are what the model said to each document."""
+    stamp, results, files = f"2026-01-{day}T00-00-00.000001", {}, {}
+    for task, values in tasks.items():
+        files[task] = f"samples_{task}_{stamp}.jsonl"
+        wrong = 1.0 - sum(values) / len(values)
+        results[task] = {
+            "items": len(values), "items_of": items_of or len(values), "version": "1.0", "data_sha256": "d" * 64, "data_origin": "samples",
+            "metrics": {metric: {"value": sum(values) / len(values), "stderr": 0.1}, "off_target": {"value": wrong, "stderr": 0.1}},
+            "comparability": f"{task}-{key}", "samples": files[task],
+        }  # fmt: skip
+    trained = label != "base"
+    record = Record(
+        suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
+        base={"name": base, "sha256": "b" * 64}, adapter={"name": "x/adapter", "sha256": adapter * 64} if trained else None,
+        engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results, cost={"fit": {"tokens_trained": 1000}} if trained else {},
+    )  # fmt: skip
+
+    def work(folder: Path) -> dict[str, Any]:
+        for task, values in tasks.items():
+            rows = [
+                {
+                    "doc_id": number, "doc_hash": f"h{number}", "doc": {"lang": lang}, "target": "siete", "filter": "none",
+                    "arguments": {"gen_args_0": {"arg_0": f"¿{number}?"}}, "resps": [[answers[number] if answers else "ocho"]],
+                    "filtered_resps": ["8"], "metrics": [metric, "off_target"], metric: value, "off_target": 1.0 - value,
+                }
+                for number, value in enumerate(values)
+            ]  # fmt: skip
+            (folder / files[task]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return {"record": record.model_dump(mode="json")}
+
+    stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "answers": ascii(answers)})
+    Store(root).write(stage, work)
+    return root
+
+
+class Page(HTMLParser):
+    """A page's elements, text and links; fails on a tag that is closed in the wrong order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == [], self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"an attribute twice: {attrs}"
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]

@@ -1,0 +1,273 @@
+"""The site as a folder: what is on its pages, that it is the same each time, and that bad input breaks nothing."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from result_folders import Page, write_run
+from typer.testing import CliRunner
+
+from xlift.harness.cli import app
+from xlift.harness.rows import UserError
+from xlift.leaderboard import board, foreign, runs
+from xlift.leaderboard.site import STATE, build
+from xlift.leaderboard.text import clean, direction, show, slug
+
+GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
+TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>'",
+    "]]></article></main><!-- ",
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202egnp.exe\u2066 \x00\x1b[31m",
+    "lone \ud800 surrogate",
+    "x" * 200_000,
+    "a" + "\u0301" * 500,
+    "javascript:alert(1)",
+    "مرحبا بالعالم",
+    "你好，世界",
+]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A base, a method with two seeds that does everything right, and one that is the base again."""
+    root = tmp_path / "runs" / "s"
+    write_run(root, "base", dict.fromkeys(TASKS, BAD))
+    for seed in (0, 1):
+        write_run(root, "better", dict.fromkeys(TASKS, GOOD), seed=seed, adapter=str(seed))
+    write_run(root, "same", dict.fromkeys(TASKS, BAD), seed=0, adapter="c")
+    return root
+
+
+def read_site(out: Path) -> dict[str, str]:
+    return {path.relative_to(out).as_posix(): path.read_bytes().decode() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def test_ranks_share_what_cannot_be_told_apart(results: Path) -> None:
+    made = board.make(runs.collect([results], foreign.read))
+    (group,) = made.groups
+    assert [(row.label, row.rank, len(row.runs)) for row in group.rows] == [("better", 1, 2), ("base", 2, 1), ("same", 2, 1)]
+    better = group.rows[0]
+    # 18 of 20 right against 2 of 20: 80 points, on the trained language and on the pivot alike.
+    assert {kind: round(one.value or 0, 6) for kind, one in better.averages.items() if one.of} == {"lift": 80.0, "retention": 80.0}
+    assert better.mean == pytest.approx(90) and group.rows[1].mean == pytest.approx(10)
+
+
+def test_pages_say_what_was_measured(results: Path, tmp_path: Path) -> None:
+    assert build([results], tmp_path / "site") == ()
+    index = Page((tmp_path / "site/index.html").read_text())
+    assert [one["data-id"] for one in index.all("tr") if "data-id" in one] == ["s--better", "s--base", "s--same"]
+    assert "+80.0" in index.text and "1 of 3" in index.text and "2 seeds" in index.text
+    run = Page((tmp_path / "site/runs/s--better--seed0.html").read_text()).text
+    assert "xlift_mgsm_direct_es-k" in run and "d" * 16 in run and "+80.0" in run
+    samples = Page((tmp_path / "site/samples/s--better--seed0/xlift_mgsm_direct_es-1.html").read_text())
+    assert "flipped: 20" in samples.text and "wrong: 2" in samples.text
+    assert {"lang": "es", "dir": "ltr", "class": "text"} in samples.all("dd")
+
+
+def test_every_link_leads_somewhere_and_nothing_leaves_the_folder(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    build([results], out)
+    for path in out.rglob("*.html"):
+        page = Page(path.read_text())
+        policies = [one["content"] for one in page.all("meta") if one.get("http-equiv") == "Content-Security-Policy"]
+        assert len(policies) == 1 and policies[0] and policies[0].startswith("default-src 'none';") and "unsafe" not in policies[0]
+        assert page.all("html") == [{"lang": "en"}] and len(page.all("h1")) == 1
+        assert all(one.get("alt") for one in page.all("img"))
+        for _, attributes in page.elements:
+            assert not {name for name in attributes if name.startswith("on") or name == "style"}
+            for name in ("href", "src"):
+                if link := attributes.get(name):
+                    place, anchor = urldefrag(link)
+                    target = path.parent / unquote(place) if place else path
+                    assert target.is_file() and target.resolve().is_relative_to(out.resolve()), link
+                    if anchor:
+                        ids = [one.get("id") for _, one in Page(target.read_text()).elements]
+                        assert ids.count(anchor) == 1, link
+    assert Page((out / "index.html").read_text()).all("script") == [{"src": "assets/site.js", "defer": None}]
+
+
+def test_rebuilds_are_equal_and_a_change_stays_on_its_pages(results: Path, tmp_path: Path) -> None:
+    build([results], tmp_path / "one")
+    moved = tmp_path / "elsewhere" / "s"
+    moved.parent.mkdir()
+    results.rename(moved)
+    build([moved], tmp_path / "two")
+    first = read_site(tmp_path / "one")
+    assert first == read_site(tmp_path / "two")
+
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").rglob("*") if path.is_file()}
+    build([moved], tmp_path / "two")
+    assert written == {path: path.stat().st_mtime_ns for path in written}
+
+    (sheet,) = [path for path in moved.rglob("samples_xlift_mgsm_direct_es_*") if json_of(path)["label"] == "same"]
+    sheet.write_text(sheet.read_text().replace("ocho", "nueve"))
+    build([moved], tmp_path / "two")
+    second = read_site(tmp_path / "two")
+    assert {name for name in second if second[name] != first.get(name)} == {
+        "samples/s--same--seed0/xlift_mgsm_direct_es-1.html", STATE
+    }  # fmt: skip
+
+
+def json_of(sample: Path) -> dict[str, str]:
+    return dict(json.loads((sample.parent / "manifest.json").read_text())["record"])
+
+
+def test_a_removed_run_takes_its_pages_along_and_no_other_file(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    build([results], out)
+    (out / "mine.txt").write_text("mine")
+    for stage in [path.parent for path in results.glob("evaluate-*/manifest.json") if json_of(path)["label"] == "same"]:
+        stage.rename(stage.with_name(stage.name + ".part"))
+    build([results], out)
+    assert not (out / "runs/s--same--seed0.html").exists() and (out / "runs/s--base.html").exists()
+    assert (out / "mine.txt").read_text() == "mine"
+
+
+def test_hostile_samples_and_names_are_shown_and_do_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "s"
+    write_run(root, "base", {TASKS[1]: [1.0] * len(HOSTILE)}, suite="../../etc")
+    label = "</script><b>../x\u202e"
+    manifest = write_run(root, "m", {TASKS[1]: [1.0] * len(HOSTILE)}, seed=0, suite="../../etc", answers=HOSTILE)
+    for path in manifest.glob("evaluate-*/manifest.json"):
+        path.write_text(path.read_text().replace('"label": "m"', f'"label": {json.dumps(label)}'))
+    out = tmp_path / "site"
+    build([root], out)
+    plain = {name: text for name, text in read_site(out).items() if name.endswith(".html")}
+    expected = {tag for tag, _ in Page(next(text for name, text in plain.items() if "base" in name and "samples" in name)).elements}
+    for name, text in plain.items():
+        page = Page(text)
+        assert re.fullmatch(r"[a-z0-9_./-]+", name), name
+        assert len(page.all("script")) == 1 and not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", text)
+        if name.startswith("samples"):
+            assert {tag for tag, _ in page.elements} <= expected | {"span"}
+    shown = Page(next(text for name, text in plain.items() if name.startswith("samples") and "base" not in name)).text
+    for text in ("<script>alert(1)</script>", "{{ 7 * 7 }}", "U+202E", "U+D800", "U+0000", "196,000 more characters", "مرحبا", "你好"):
+        assert text in shown
+    for path in [*tmp_path.rglob("*")]:
+        assert path.is_relative_to(root.parent) or path.is_relative_to(out), path
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(), max_size=60))
+def test_no_text_escapes(text: str) -> None:
+    html = str(show(text))
+    page = Page(f"<p>{html}</p>")
+    assert {tag for tag, _ in page.elements} <= {"p", "span"}
+    html.encode("utf-8")
+    clean(text).encode("utf-8")
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\ud800-\udfff\x00-\x08]", html + clean(text))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text(st.characters(), max_size=80), min_size=1, max_size=3),
+    st.lists(st.text(st.characters(), max_size=80), min_size=1, max_size=3),
+)
+def test_slugs_are_file_names_and_keep_names_apart(one: list[str], other: list[str]) -> None:
+    assert re.fullmatch(r"[a-z0-9_-]+", slug(*one)) and len(slug(*one)) < 200
+    assert (slug(*one) == slug(*other)) == (one == other)
+
+
+def test_directions() -> None:
+    assert [direction(code) for code in ("ar", "he", "ur", "es", "zh", "xx", None)] == ["rtl", "rtl", "rtl", "ltr", "ltr", "auto", "auto"]
+
+
+def test_what_is_not_comparable_stands_in_a_group_of_its_own(results: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "runs" / "t", "base", dict.fromkeys(TASKS, BAD[:10]), suite="t", key="limited", items_of=20)
+    made = board.make(runs.collect([results, other], foreign.read))
+    assert [[row.suite for row in group.rows] for group in made.groups] == [["s", "s", "s"], ["t"]]
+    assert "items of xlift_mgsm_direct: 10 (first group: 20)" in made.groups[1].differences
+    assert [row.smoke for row in made.rows] == [False, False, False, True]
+
+
+def test_an_incomplete_row_is_counted_and_not_ranked(results: Path) -> None:
+    write_run(results, "half", {TASKS[0]: GOOD}, seed=0, adapter="e")
+    made = board.make(runs.collect([results], foreign.read))
+    half = next(row for row in made.rows if row.label == "half")
+    assert half.rank is None and "1/2 tasks: not ranked" in half.notes
+    assert (half.averages["lift"].have, half.averages["lift"].of, half.averages["lift"].value) == (0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda stage: (stage / "manifest.json").write_text("{"), "damaged"),
+        (lambda stage: (stage / "manifest.json").write_text("[1]"), "damaged"),
+        (lambda stage: edit(stage, schema_version=9), "does not follow schema version 1"),
+        (lambda stage: edit(stage, tasks={"t": 3}), "does not follow schema version 1"),
+        (lambda stage: edit(stage, label="\ud800"), "not valid Unicode"),
+        (lambda stage: escape(stage), "must lie beside the manifest"),
+    ],
+)
+def test_what_cannot_be_read_is_named_and_left_out(results: Path, tmp_path: Path, damage: "object", said: str) -> None:
+    (stage,) = [path.parent for path in results.glob("evaluate-*/manifest.json") if json_of(path)["label"] == "same"]
+    damage(stage)  # type: ignore[operator]
+    (line,) = build([results], tmp_path / "site")
+    assert said in line and str(tmp_path) not in line
+    assert said in (tmp_path / "site/index.html").read_text().replace("&#39;", "'")
+
+
+def edit(stage: Path, **changes: object) -> None:
+    manifest = json.loads((stage / "manifest.json").read_text())
+    manifest["record"].update(changes)
+    (stage / "manifest.json").write_text(json.dumps(manifest))
+
+
+def escape(stage: Path) -> None:
+    tasks = json.loads((stage / "manifest.json").read_text())["record"]["tasks"]
+    tasks[TASKS[0]]["samples"] = "../../secret.jsonl"
+    edit(stage, tasks=tasks)
+
+
+def test_lost_samples_cost_the_comparison_and_not_the_score(results: Path, tmp_path: Path) -> None:
+    for path in results.rglob("samples_*"):
+        if json_of(path)["label"] == "same":
+            path.unlink()
+    build([results], tmp_path / "site")
+    same = next(row for row in board.make(runs.collect([results], foreign.read)).rows if row.label == "same")
+    assert same.rank is None and f"{TASKS[0]}: its samples are gone" in same.notes
+    assert same.scores["xlift_mgsm_direct"].value == pytest.approx(10)
+
+
+def test_of_two_evaluations_the_newer_counts(results: Path, tmp_path: Path) -> None:
+    write_run(results, "same", dict.fromkeys(TASKS, GOOD), seed=0, adapter="c", day="02")
+    (line,) = build([results], tmp_path / "site")
+    assert "same (seed 0) was measured again later" in line
+    rows = json.loads((tmp_path / "site/data/rows.json").read_text())
+    assert {row["label"]: row["mean"] for row in rows}["same"] == pytest.approx(90)
+
+
+@pytest.mark.parametrize("make", [lambda out: out.write_text("x"), lambda out: (out.mkdir(), (out / "thesis.tex").write_text("x"))])
+def test_a_folder_that_is_not_a_site_is_refused(results: Path, tmp_path: Path, make: "object") -> None:
+    make(tmp_path / "site")  # type: ignore[operator]
+    with pytest.raises(UserError, match="choose an"):
+        build([results], tmp_path / "site")
+
+
+def test_the_command(results: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["site", str(results), "--out", str(tmp_path / "site")])
+    assert done.exit_code == 0 and done.stdout.strip() == str(tmp_path / "site/index.html")
+    with pytest.raises(UserError, match="no such results"):
+        build([tmp_path / "nothing"], tmp_path / "other")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no finished evaluation"):
+        build([tmp_path / "empty"], tmp_path / "other")
+
+
+def test_the_site_is_built_without_torch(results: Path, tmp_path: Path) -> None:
+    code = f"import sys; sys.argv[1:] = ['site', {str(results)!r}, '--out', {str(tmp_path / 'site')!r}]\n"
+    code += "from xlift.harness.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'transformers', 'lm_eval', 'vllm', 'datasets'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256((tmp_path / "site/index.html").read_bytes()).hexdigest()
