@@ -47,7 +47,7 @@ def url(smollm: Base, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
 
 
 def _wait(health: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + 300
+    until = time.monotonic() + 800
     while time.monotonic() < until and server.poll() is None:
         try:
             with urllib.request.urlopen(health, timeout=5):
