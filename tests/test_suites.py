@@ -37,5 +37,5 @@ def test_a_finished_turn_begins_as_an_open_one(template: str, prompt: str, tiny:
     tokenizer = AutoTokenizer.from_pretrained(tiny.folder)
     tokenizer.chat_template = (SUITES / template).read_text(encoding="utf-8")
     assert tokenizer.apply_chat_template(list(ask("Hi")), tokenize=False, add_generation_prompt=True) == prompt
-    (row,) = encode([Example(ask("Hi"), "Hello", "en", "a", "k")], tokenizer, 200).rows
+    (row,) = encode([Example(ask("Hi"), "Hello", "en", "a", "k")], tokenizer, 200).sequences
     assert tokenizer.decode(row.tokens[row.prompt :]) == "Hello<|im_end|>"
