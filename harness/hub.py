@@ -75,7 +75,8 @@ def push(target: Target, files: Sequence[File], message: str) -> Pushed:
     """Make the repository where it is missing, commit the files that differ, and compare what arrived.
 
     The commit names its parent: where somebody else committed meanwhile, nothing is changed. Large files that an interrupted push sent are
-    not sent again. Raises UserError for what the user can put right, ServiceError where the hub fails.
+    not sent again. A pull request of the same message that is still open is added to, so that a second push opens no second one. Raises
+    UserError for what the user can put right, ServiceError where the hub fails.
     """
     from huggingface_hub import CommitOperationAdd
 
@@ -89,24 +90,27 @@ def push(target: Target, files: Sequence[File], message: str) -> Pushed:
             found = api.repo_info(target.repository, repo_type=target.kind)
         elif target.private and not found.private:
             raise UserError(f"{target.repository}: public on the hub, --private would not hide it; change its visibility there first")
-        held = {
-            entry.path: entry for entry in api.list_repo_tree(target.repository, recursive=True, revision=found.sha, repo_type=target.kind)
-        }
-        changed = [file for file in files if not _is_held(file, held.get(file.path))]
-        unchanged = tuple(file.path for file in files if file not in changed)
         url = f"{api.endpoint}/{'spaces/' if target.kind == 'space' else ''}{target.repository}"
+        tip, reference = found.sha, None
+        changed = _list_changed(api, target, tip, files)
+        if changed and target.request and (opened := _find_request(api, target, message)):
+            reference, url = opened.git_reference, opened.url
+            tip = api.repo_info(target.repository, repo_type=target.kind, revision=reference).sha
+            changed = _list_changed(api, target, tip, files)
+        unchanged = tuple(file.path for file in files if file not in changed)
         if not changed:
-            return Pushed(target.repository, url, found.sha, found.sha, (), unchanged)
+            return Pushed(target.repository, url, tip, reference or tip, (), unchanged)
         logger.info("%s: sending %s", target.repository, ", ".join(file.path for file in changed))
         made = api.create_commit(
             target.repository,
             [CommitOperationAdd(file.path, file.content) for file in changed],
             commit_message=message,
             repo_type=target.kind,
-            parent_commit=found.sha,
-            create_pr=target.request,
+            revision=reference,
+            parent_commit=tip,
+            create_pr=target.request and not reference,
         )
-        revision = str(made.pr_revision or made.oid)
+        revision = str(reference or made.pr_revision or made.oid)
         _verify(api, target, revision, files)
     if not target.request:
         remember_card(target.repository, files)
@@ -201,6 +205,24 @@ def _look(api: Any, target: Target) -> Any:
         if error.response.status_code == 404:
             return None
         raise
+
+
+def _list_changed(api: Any, target: Target, revision: str, files: Sequence[File]) -> list[File]:
+    entries = api.list_repo_tree(target.repository, recursive=True, revision=revision, repo_type=target.kind)
+    held = {entry.path: entry for entry in entries}
+    return [file for file in files if not _is_held(file, held.get(file.path))]
+
+
+def _find_request(api: Any, target: Target, title: str) -> Any:
+    """The newest open pull request of the token's user with this title, or None."""
+    found = api.get_repo_discussions(
+        target.repository,
+        repo_type=target.kind,
+        author=api.whoami()["name"],
+        discussion_type="pull_request",
+        discussion_status="open",
+    )
+    return max((one for one in found if one.title == title), key=lambda one: one.num, default=None)
 
 
 def _is_held(file: File, entry: Any) -> bool:

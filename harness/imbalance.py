@@ -109,27 +109,21 @@ def _pair_language(
 ) -> list[Preference]:  # fmt: skip
     pivot, native = [answer.text.strip() for answer in answers[ctx.pivot]], [answer.text.strip() for answer in answers[lang]]
     there, back = ctx.translate(pivot, ctx.pivot, lang), ctx.translate(native, lang, ctx.pivot)
-    rows = []
+    rows: list[Preference] = []
     for key, texts, own, foreign, forward, backward in zip(prompts, prompts.values(), pivot, native, there, back, strict=True):
-        if not own or not foreign:
-            reason = "empty answer"
-        elif forward is None or backward is None:
-            reason = "translation failed"
-        else:
-            # Translating the answer of "put this into French" would spoil it, so there the pivot answer itself is the better one.
-            untouched = asks_for_language(texts[ctx.pivot])
-            better, better_lang = (own, ctx.pivot) if untouched else (forward, lang)
-            sides = (("target_side", lang, better, better_lang, foreign), ("pivot_side", ctx.pivot, own, ctx.pivot, backward))
-            made = [
-                Preference(_ask(options, asked, texts[asked]), chosen, rejected, answered, f"{key}-{lang}-{kind}", kind)
-                for kind, asked, chosen, answered, rejected in sides
-                if chosen.strip() != rejected.strip()
-            ]
-            rows += made
-            if len(made) < len(sides):
-                drops[f"{lang}/pairs: both answers alike"] += len(sides) - len(made)
+        if not own or not foreign or forward is None or backward is None:
+            reason = "translation failed" if own and foreign else "empty answer"
+            drops.update([f"{lang}/target_side: {reason}", f"{ctx.pivot}/pivot_side: {reason}"])
             continue
-        drops[f"{lang}/pairs: {reason}"] += 2
+        # Translating the answer of "put this into French" would spoil it, so there the pivot answer itself is the better one.
+        untouched = asks_for_language(texts[ctx.pivot])
+        better, better_lang = (own, ctx.pivot) if untouched else (forward, lang)
+        sides = (("target_side", lang, better, better_lang, foreign), ("pivot_side", ctx.pivot, own, ctx.pivot, backward))
+        for kind, asked, chosen, answered, rejected in sides:
+            if chosen.strip() == rejected.strip():
+                drops[f"{asked}/{kind}: both answers alike"] += 1
+            else:
+                rows.append(Preference(_ask(options, asked, texts[asked]), chosen, rejected, answered, f"{key}-{lang}-{kind}", kind))
     return rows
 
 

@@ -17,25 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import yaml
+from hub_rules import NAME, describe, find_faults, git_hash
 
 TOKEN = "hf_" + "LoopbackTokenOfTheTests" * 2
 STRANGER = "hf_" + "TokenOfSomebodyElse" * 2
 OWNERS = {TOKEN: ("me", "lab"), STRANGER: ("stranger",)}
-LICENCES = {
-    "apache-2.0",
-    "mit",
-    "cc-by-4.0",
-    "cc-by-nc-4.0",
-    "cc-by-sa-4.0",
-    "cc-by-sa-3.0",
-    "cc-by-2.0",
-    "cc0-1.0",
-    "llama3",
-    "other",
-    "unknown",
-}
-NAME = re.compile(r"[\w.-]+/[\w.-]{1,96}")
 
 
 @dataclass
@@ -59,6 +45,9 @@ class Repository:
     commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     requests: dict[str, tuple[str, dict[str, bytes]]] = field(default_factory=dict)
     """Pull requests: the reference, and its commit."""
+    titles: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Their authors and titles, by reference."""
+    closed: set[str] = field(default_factory=set)
 
     def add(self, files: dict[str, bytes], reference: str | None = None) -> str:
         oid = hashlib.sha1(repr((len(self.commits), len(self.requests), sorted(files))).encode() + b"".join(files.values())).hexdigest()
@@ -242,7 +231,8 @@ class Handler(BaseHTTPRequestHandler):
     def commit(self, _: str, name: str, revision: str) -> None:
         request = self.query.get("create_pr") == ["1"]
         self.require_token()
-        if not request:
+        owned = not request and self.find(name).titles.get(revision, ("",))[0] == OWNERS[self.token][0]
+        if not request and not owned:
             self.require_write(name)
         self.state.sent.append(self.body)
         repository, (tip, files) = self.find(name), self.find_commit(name, revision)
@@ -261,7 +251,10 @@ class Handler(BaseHTTPRequestHandler):
                 changed.pop(value["path"])
         if faults := find_faults(changed.get("README.md", b"---\n{}\n---\n").decode()):
             raise Refusal(400, "; ".join(faults))
-        reference = f"refs/pr/{len(repository.requests) + 1}" if request else None
+        reference = f"refs/pr/{len(repository.requests) + 1}" if request else revision if revision.startswith("refs/pr/") else None
+        if request and reference:
+            header = json.loads(self.body.splitlines()[0])["value"]
+            repository.titles[reference] = OWNERS[self.token][0], header["summary"]
         oid, url = repository.add(changed, reference), f"{self.state.url}/{name}"
         number = reference and reference.rpartition("/")[2]
         self.answer(200, {"commitOid": oid, "commitUrl": f"{url}/commit/{oid}", "pullRequestUrl": number and f"{url}/discussions/{number}"})
@@ -270,6 +263,18 @@ class Handler(BaseHTTPRequestHandler):
         repository, (oid, files) = self.find(name), self.find_commit(name, revision or "main")
         siblings = [{"rfilename": path} for path in files]
         self.answer(200, {"id": name, "_id": "0" * 24, "sha": oid, "private": repository.private, "siblings": siblings, "tags": []})
+
+    def discussions(self, kind: str, name: str) -> None:
+        wanted = {key: self.query[key][0] for key in ("author", "type", "status") if key in self.query}
+        found = []
+        for reference, (author, title) in self.find(name).titles.items():
+            status = "closed" if reference in self.find(name).closed else "open"
+            if wanted.get("author", author) == author and wanted.get("status", status) == status:
+                about = {"title": title, "num": int(reference.rpartition("/")[2]), "author": {"name": author}, "status": status}
+                found.append(
+                    {**about, "createdAt": "2026-01-01T00:00:00.000Z", "isPullRequest": True, "repo": {"name": name, "type": kind[:-1]}}
+                )
+        self.answer(200, {"discussions": found, "count": len(found), "start": 0})
 
     def tree(self, _: str, name: str, revision: str) -> None:
         self.answer(200, [describe(path, content) for path, content in self.find_commit(name, revision)[1].items()])
@@ -319,6 +324,7 @@ ROUTES = (
     (rf"POST /(spaces/|datasets/)?{REPO}\.git/info/lfs/objects/batch", "batch"),
     (r"PUT /storage/(\w{64})", "store"),
     (rf"POST /api/{KIND}/{REPO}/commit/(.+)", "commit"),
+    (rf"GET /api/{KIND}/{REPO}/discussions", "discussions"),
     (rf"GET /api/{KIND}/{REPO}/tree/(.+)", "tree"),
     (rf"GET /api/{KIND}/{REPO}/revision/(.+)", "info"),
     (rf"GET /api/{KIND}/{REPO}", "info"),
@@ -327,46 +333,6 @@ ROUTES = (
     (rf"GET /api/collections/{REPO}", "get_collection"),
     (rf"POST /api/collections/{REPO}/items", "add_item"),
 )
-
-
-def git_hash(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def describe(path: str, content: bytes) -> dict[str, Any]:
-    entry = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
-    large = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
-    return {**entry, **({"lfs": large} if path.endswith(".safetensors") else {})}
-
-
-def find_faults(card: str) -> list[str]:
-    """What is wrong with a card's front matter; the rules follow refusals of the real hub that users reported."""
-    found = re.match(r"---\n(.*?)\n---\n", card, re.DOTALL)
-    try:
-        data = yaml.safe_load(found[1]) if found else {}
-    except yaml.YAMLError as error:
-        return [f"front matter is not YAML: {error}"]
-    if not isinstance(data, dict):
-        return ["front matter is no mapping"]
-    faults = []
-    bases = data.get("base_model") or []
-    for base in [bases] if isinstance(bases, str) else bases:
-        if not NAME.fullmatch(str(base)):
-            faults.append(f'"base_model" with value "{base}" is not valid. Use a model id from https://hf.co/models.')
-    for key in ("language", "license", "tags", "datasets"):
-        values = data.get(key) or []
-        if not all(isinstance(one, str) for one in ([values] if isinstance(values, str) else values)):
-            faults.append(f'"{key}" must be a string or a list of strings')
-    if isinstance(data.get("license"), str) and data["license"] not in LICENCES:
-        faults.append(f'"license" must be one of {sorted(LICENCES)}')
-    if data.get("license") == "other" and not data.get("license_name"):
-        faults.append('"license_name" is needed where "license" is "other"')
-    for model in data.get("model-index") or []:
-        for result in model["results"]:
-            if not {"task", "dataset", "metrics"} <= set(result) or not {"name", "type"} <= set(result["dataset"]):
-                faults.append('"model-index[0].results" lacks task, dataset or metrics')
-            faults += [f"{one}: value must be a number" for one in result["metrics"] if not isinstance(one.get("value"), int | float)]
-    return faults
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from loopback_hub import find_faults
+from hub_rules import find_faults
 from pushable import BASE, COMMIT, PROFILE, RESTRICTED, SOURCE, TASK, write_run
 
 from xlift.harness import card, card_text

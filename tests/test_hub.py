@@ -85,6 +85,28 @@ def test_a_pull_request_leaves_the_main_branch(loopback: State, files: list[File
     assert "no such repository" in refusal(changed, Target("lab/none", request=True))
 
 
+def test_a_pull_request_is_opened_once(loopback: State, files: list[File], monkeypatch: pytest.MonkeyPatch) -> None:
+    push(HERE, files, "message")
+    monkeypatch.setenv("HF_TOKEN", STRANGER)
+    place, made = Target("lab/mine", request=True), loopback.repositories["lab/mine"]
+    first = push(place, [File("README.md", b"# Better card")], "message")
+    again = push(place, [File("README.md", b"# Better card")], "message")
+    assert (again.sent, again.url, again.commit) == ((), first.url, first.commit)
+    third = push(place, [File("README.md", b"# Best card"), File("xlift.json", b"{}")], "message")
+    assert third.sent == ("README.md", "xlift.json") and third.url == first.url and third.revision == "refs/pr/1"
+    assert list(made.requests) == ["refs/pr/1"] and made.requests["refs/pr/1"][1]["README.md"] == b"# Best card"
+    assert push(place, [File("README.md", b"# Card")], "another message").revision == "refs/pr/2"
+    made.closed.add("refs/pr/1")
+    assert push(place, [File("README.md", b"# Best card")], "message").revision == "refs/pr/3", "a closed one is not added to"
+
+
+def test_a_pull_request_that_was_merged_needs_no_other(loopback: State, files: list[File], monkeypatch: pytest.MonkeyPatch) -> None:
+    push(HERE, files, "message")
+    monkeypatch.setenv("HF_TOKEN", STRANGER)
+    done = push(Target("lab/mine", request=True), files, "message")
+    assert not done.sent and done.url.endswith("/lab/mine") and not loopback.repositories["lab/mine"].requests
+
+
 def test_a_public_repository_is_not_taken_for_a_private_one(loopback: State, files: list[File]) -> None:
     push(HERE, files, "message")
     assert "public on the hub" in refusal(files, Target("lab/mine", private=True))

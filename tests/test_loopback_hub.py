@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from hub_rules import find_faults
 from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from loopback_hub import STRANGER, TOKEN, State, find_faults
+from loopback_hub import STRANGER, TOKEN, State
 
 
 def add(**files: bytes) -> list[CommitOperationAdd]:

@@ -1,0 +1,73 @@
+"""Stages in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from xlift.harness.executors import run_apart
+from xlift.harness.rows import UserError
+
+T = TypeVar("T")
+
+
+def divide(one: int, other: int) -> float:
+    if other == 0:
+        raise UserError("nothing divides by zero")
+    return one / other
+
+
+def sleep(note: Path) -> None:
+    note.write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_results_and_user_errors_come_back() -> None:
+    assert run_apart("dividing", divide, 3, 2) == 1.5
+    with pytest.raises(UserError, match="^nothing divides by zero$"):
+        run_apart("dividing", divide, 3, 0)
+
+
+def test_a_process_that_dies_is_named() -> None:
+    with pytest.raises(UserError, match="^fitting: its process died"):
+        run_apart("fitting", die)
+
+
+def test_a_stage_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    lines = [
+        "from pathlib import Path",
+        "from test_executors import sleep",
+        "from xlift.harness.executors import run_apart",
+        f"if __name__ == '__main__': run_apart('x', sleep, Path({str(note)!r}))",
+    ]
+    code = "\n".join(lines)
+    command = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
+    try:
+        stage = int(wait_for(lambda: note.read_text() if note.is_file() else ""))
+    finally:
+        command.kill()
+        command.wait()
+    assert wait_for(lambda: not is_running(stage))
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.is_file() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_for(find: Callable[[], T]) -> T:
+    end = time.monotonic() + 60
+    while not (found := find()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
