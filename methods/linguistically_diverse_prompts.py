@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Literal
 
@@ -151,9 +152,10 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
         answers = ctx.generate([ask(template.replace("{prompt}", request)) for request in requests], Sampling(self.options.max_tokens))
         made = []
         for answer in answers:
-            if reason := find_flaw(answer):
+            first, *chatter = answer.text.strip().splitlines() or [""]
+            if reason := find_flaw(replace(answer, text=first.strip(), finished=answer.finished or bool(chatter))):
                 drops[f"{where}: {reason}"] += 1
-            made.append("" if reason else answer.text.strip().splitlines()[0].strip())  # what follows the first line is chatter
+            made.append("" if reason else first.strip())
         return made
 
 

@@ -21,8 +21,8 @@ class World:
     pivot = "en"
     round = 0
 
-    def __init__(self, budget: int | None = 8, said: str = "it sings", translated: str = "{text} ({lang})") -> None:
-        self.budget, self.said, self.translated = budget, said, translated
+    def __init__(self, budget: int | None = 8, said: str = "it sings", translated: str = "{text} ({lang})", finished: bool = True) -> None:
+        self.budget, self.said, self.translated, self.finished = budget, said, translated, finished
         self.asked: list[Chat] = []
 
     @property
@@ -46,7 +46,7 @@ class World:
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         self.asked += chats
-        return [Answer(self.said, 3, True) for _ in chats]
+        return [Answer(self.said, 3, self.finished) for _ in chats]
 
     def identify(self, texts: Sequence[str]) -> list[str]:
         return ["en" if text.startswith("English") else "und" for text in texts]
@@ -201,6 +201,13 @@ def test_ldp_with_the_translator() -> None:
 def test_ldp_says_why_it_has_no_exemplars(said: str, says: str) -> None:
     with pytest.raises(UserError, match=f"es/exemplars: 0 translations into 'en' can be used instead of 4.*{says}.*set translations"):
         prepare("linguistically_diverse_prompts", World(said=said), exemplars=4, pool=10)
+
+
+def test_ldp_takes_the_first_line_of_an_answer_that_was_cut_off_later() -> None:
+    plan = prepare("linguistically_diverse_prompts", World(said="it sings\nbecause it is", finished=False), exemplars=2)
+    assert plan.drops == {} and "English: it sings\nSpanish" in profile_of(plan).prompt["es"]
+    with pytest.raises(UserError, match="cut off 10"):
+        prepare("linguistically_diverse_prompts", World(said="it sings because", finished=False), pool=10)
 
 
 def test_ldp_needs_other_languages() -> None:
