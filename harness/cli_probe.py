@@ -48,7 +48,8 @@ def probe(
     if not codes:
         raise UserError("--languages: name at least one besides the pivot, such as es,sw")
     found = probing.probe(subject, probing.read_sentences(codes, pivot or subject.pivot, corpus, limit))
-    written = _write(found, out or run) if out or run else []
+    folder = out or run
+    written = _write(found, folder) if folder else []
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=1))
         return

@@ -137,7 +137,8 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
     from xlift.harness.engine_states import encode, read_states
 
     form = "lora" if all(one.peft_type == "LORA" for one in subject.adapters.values()) else "merged"
-    with HfEngine(subject.base, build(EngineSettings, {"backend": "hf", "dtype": dtype, "adapter_form": form}, "probe")) as engine:
+    engine = HfEngine(subject.base, build(EngineSettings, {"backend": "hf", "dtype": dtype, "adapter_form": form}, "probe"))
+    with engine:
         tokens = {code: encode(engine.tokenizer, texts) for code, texts in sentences.texts.items()}
         kept = [
             row for row in range(len(tokens[sentences.pivot])) if all(1 < len(one[row]) <= engine.max_length for one in tokens.values())
@@ -208,7 +209,7 @@ def _align(reading: Reading, pivot: Reading) -> Alignment:
 def _find_adapter(folder: Path, record: Record) -> Adapter | None:
     """The adapter that a record was measured with, by its hash: among the run's own, else where the record says."""
     given = record.adapter or {}
-    for place in [*sorted(folder.glob("fit-*/adapter")), str(given.get("name", ""))]:
+    for place in [*map(str, sorted(folder.glob("fit-*/adapter"))), str(given.get("name", ""))]:
         try:
             adapter = adapters.resolve(place)
         except UserError:
