@@ -64,10 +64,9 @@ def main() -> None:
         print(f"{name:28} {seconds[0]:6.2f} s, {seconds[1]:6.2f} s of CPU")
     print(f"{'all':28} {spent[0]:6.2f} s, {spent[1]:6.2f} s of CPU (mark: 10 s)")
     peer = measure(lambda: loop_over(documents, options.loops))[1]
-    whole = peer * (options.runs - 1) * tasks / options.loops
-    print(
-        f"scipy.stats.bootstrap: {peer:.2f} s of CPU for {options.loops} intervals, so {whole:.1f} s for the {(options.runs - 1) * tasks} by task"
-    )
+    pairs = (options.runs - 1) * tasks
+    whole = peer * pairs / options.loops
+    print(f"scipy.stats.bootstrap: {peer:.2f} s of CPU for {options.loops} intervals, so {whole:.1f} s for the {pairs} by task")
     print(f"all our tables take {whole / spent[1]:.1f} times less CPU than its intervals by task alone")
 
 
