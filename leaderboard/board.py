@@ -193,7 +193,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     if any(one is None for sheet in sheets for one in sheet):
         return replace(figure, note="no samples: no interval")
     try:
-        scores = [align({str(one.seed): one.table for one in sheet if one}) for sheet in sheets]
+        scores = [align({str(one.seed): one.columns for one in sheet if one}) for sheet in sheets]
         same = len({array.shape[1] for array in scores}) == 1 and all(task.startswith(PARALLEL) for task in tasks)
         whole = estimate(scores, parallel=same and len(scores) > 1)
     except UserError as error:

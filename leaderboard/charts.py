@@ -8,9 +8,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from markupsafe import escape
 
 INK, MUTED, GRID, MARK = "#1f2328", "#59636e", "#d1d9e0", "#0b57d0"
 DARK = {INK: "#f0f6fc", MUTED: "#9198a1", GRID: "#3d444d", MARK: "#7fb0ff"}
+DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [14, 4]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
 
@@ -45,12 +47,31 @@ def draw_curve(points: Sequence[dict[str, Any]]) -> str:
     return _write(alt.Chart(pd.DataFrame(points)).mark_line(color=MARK).encode(x=x, y=y).properties(width=440, height=200))
 
 
+def draw_layers(points: Sequence[dict[str, Any]], text: str) -> str:
+    """Shares by layer, two panels in a row: rows of panel, name, layer and value, at most five names; ``text`` says what it shows."""
+    data = pd.DataFrame(points)
+    names = list(dict.fromkeys(data["name"]))
+    y = alt.Y("value:Q", title=None, scale=alt.Scale(domain=[min(0.0, float(data["value"].min())), 1.0]))
+    dash = alt.StrokeDash("name:N", title=None, scale=alt.Scale(domain=names, range=DASHES[: len(names)]))
+    shade = alt.Color("name:N", title=None, scale=alt.Scale(domain=names, range=[MUTED, *[MARK] * (len(names) - 1)]))
+    lines = alt.Chart(data).mark_line(strokeWidth=2).encode(x=alt.X("layer:Q", title="layer"), y=y, strokeDash=dash, color=shade)
+    panels = alt.Facet("panel:N", title=None, sort=list(dict.fromkeys(data["panel"])))
+    return _describe(_write(lines.properties(width=220, height=140).facet(facet=panels, columns=2)), text)
+
+
+def _describe(svg: str, text: str) -> str:
+    """The SVG with its text alternative inside, for readers that open the file by itself."""
+    head, closed, rest = svg.partition(">")
+    return f'{head} role="img"{closed}<desc>{escape(text)}</desc>{rest}'
+
+
 def _write(chart: Any) -> str:
     axis = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 260}
     legend = {"labelColor": INK, "symbolFillColor": MARK, "symbolStrokeColor": MARK, "orient": "bottom"}
     # Colours are attributes in the SVG, and a rule in its style sheet is stronger than an attribute.
-    spec = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view={"stroke": "transparent"}).to_dict()
-    svg = str(vl_convert.vegalite_to_svg(spec))
+    view, header = {"stroke": "transparent"}, {"labelColor": INK}
+    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header)
+    svg = str(vl_convert.vegalite_to_svg(made.to_dict()))
     rules = "".join(f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     head, closed, rest = svg.partition(">")
     return f"{head}{closed}<style>@media (prefers-color-scheme:dark){{{rules}}}</style>{rest}\n"

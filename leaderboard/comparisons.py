@@ -197,10 +197,10 @@ def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
     first = next(iter(sheets.values()))
     for column in first:
         runs = {(name, one.seed): one for name, sheet in sheets.items() for one in sorted(sheet[column], key=lambda one: one.seed or 0)}
-        values = align({f"{name}, {one.task}, seed {seed}": one.table for (name, seed), one in runs.items()})
+        values = align({f"{name}, {one.task}, seed {seed}": one.columns for (name, seed), one in runs.items()})
         for name in sheets:
             scores[name].append(values[[owner == name for owner, _ in runs]])
-    ids = [runs[0].table["doc_id"].to_numpy() for runs in first.values()]
+    ids = [runs[0].columns.ids for runs in first.values()]
     shared = all(runs[0].task.startswith(PARALLEL) for runs in first.values())
     return scores, shared and all(np.array_equal(one, ids[0]) for one in ids)
 

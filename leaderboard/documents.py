@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,17 @@ _CROSS = re.compile(r"xlift_mlqa_([a-z]{2})_([a-z]{2})")
 
 
 @dataclass(frozen=True)
+class Columns:
+    """A table of documents as arrays, by doc_id: a leaderboard reads each some forty times, and pandas takes long to hand out a column."""
+
+    ids: NDArray[Any]
+    hashes: NDArray[Any]
+    values: NDArray[np.float64]
+    repeated: Any
+    """A doc_id that stands there twice; None for none."""
+
+
+@dataclass(frozen=True)
 class Documents:
     """One metric of one task as one model did it, document by document."""
 
@@ -42,6 +54,11 @@ class Documents:
     comparability: str
     table: pd.DataFrame
     """doc_id, doc_hash and value, by doc_id."""
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The table, as ``align`` takes it."""
+        return _take_columns(self.table)
 
     @property
     def name(self) -> str:
@@ -127,25 +144,35 @@ def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tup
     return [(row[metric][0], row[metric][1]) for row in rows]
 
 
-def align(tables: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
+def align(tables: Mapping[str, pd.DataFrame | Columns]) -> NDArray[np.float64]:
     """The values of several models on the same documents, (models, documents), paired by doc_id whatever the order of the rows.
 
     Raises UserError for a document that one of them lacks or has twice, and where the same number stands for different texts.
     """
-    sheets = {name: table if table["doc_id"].is_monotonic_increasing else table.sort_values("doc_id") for name, table in tables.items()}
+    sheets = {name: table if isinstance(table, Columns) else _take_columns(table) for name, table in tables.items()}
     first, *_ = sheets
-    ids, hashes = (sheets[first][column].to_numpy() for column in ("doc_id", "doc_hash"))
+    ids, hashes = sheets[first].ids, sheets[first].hashes
     for name, sheet in sheets.items():
-        own = sheet["doc_id"].to_numpy()
-        if len(np.unique(own)) < len(own):
-            raise UserError(f"{name}: document {sheet['doc_id'][sheet['doc_id'].duplicated()].iloc[0]} stands in its scores twice")
-        if not np.array_equal(own, ids):
-            odd = sorted(set(own) ^ set(ids))
+        if sheet.repeated is not None:
+            raise UserError(f"{name}: document {sheet.repeated} stands in its scores twice")
+        if not np.array_equal(sheet.ids, ids):
+            odd = sorted(set(sheet.ids) ^ set(ids))
             who = name if odd[0] in ids else first
             raise UserError(f"{first} and {name} were not scored on the same documents: {len(odd)} differ, {who} lacks {odd[0]}")
-        if (wrong := sheet["doc_hash"].to_numpy() != hashes).any():
+        if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
-    return np.stack([sheet["value"].to_numpy(dtype=np.float64) for sheet in sheets.values()])
+    return np.stack([sheet.values for sheet in sheets.values()])
+
+
+def _take_columns(table: pd.DataFrame) -> Columns:
+    sheet = table if table["doc_id"].is_monotonic_increasing else table.sort_values("doc_id")
+    twice = sheet["doc_id"].duplicated()
+    return Columns(
+        ids=sheet["doc_id"].to_numpy(),
+        hashes=sheet["doc_hash"].to_numpy(dtype=object),
+        values=sheet["value"].to_numpy(dtype=np.float64),
+        repeated=sheet["doc_id"][twice].iloc[0] if twice.any() else None,
+    )
 
 
 def language_of(task: str, pivot: str) -> tuple[str, str] | None:

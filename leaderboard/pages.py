@@ -18,7 +18,7 @@ from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target
 from xlift.leaderboard.figures import collect_charts, draw_run
 from xlift.leaderboard.pairs import Pair
 from xlift.leaderboard.runs import Run
-from xlift.leaderboard.samples import PER_PAGE, read_sheets
+from xlift.leaderboard.samples import PER_PAGE, find_base, read_sheets
 from xlift.leaderboard.text import clean, direction, name_language, show, slug
 
 Pages = Iterator[tuple[str, str]]
@@ -54,7 +54,7 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
 
 
 def _render_run(pages: Any, board: Board, row: Row, run: Run) -> Pages:
-    base = next((one for one in board.runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
+    base = find_base(board.runs, run)
     curve = draw_run(run)
     if curve:
         yield f"charts/curve-{run.id}.svg", curve

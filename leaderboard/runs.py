@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,12 @@ Reader = Callable[[Path], Iterable[Run]]
 
 
 def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
+    """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
+    found = find_runs(results, read_foreign)
+    return replace(found, runs=tuple(_add_documents(run) for run in found.runs))
+
+
+def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """The runs in folders, at any depth, and in single JSON files. Of several evaluations of one model the newest counts.
 
     Raises UserError for a path that is not there, and where nothing at all can be used.
@@ -98,7 +104,7 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
         why = f": {left_out[0]}" if left_out else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
     order = sorted(newest.values(), key=lambda run: (run.record.suite, run.record.label != "base", run.record.label, run.record.seed or 0))
-    return Collection(tuple(_add_documents(run) for run in order), tuple(sorted(left_out)))
+    return Collection(tuple(order), tuple(sorted(left_out)))
 
 
 def _find_sources(place: Path) -> Iterator[Path]:
@@ -177,7 +183,7 @@ def _add_documents(run: Run) -> Run:
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, run.stage)}")
-    return Run(run.record, run.stage, run.origin, run.written, run.stages, run.suite, tuple(documents), tuple(notes))
+    return replace(run, documents=tuple(documents), notes=tuple(notes))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

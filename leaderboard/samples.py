@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ PER_PAGE = 50
 RIGHT = 50.0
 """Points from which an answer counts as right in the filters."""
 
+MARKS = ("wrong", "flipped", "off-target")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -28,11 +30,12 @@ class Sample:
     extracted: str | None
     """None where extraction changed nothing."""
     base: str | None
+    base_extracted: str | None
     scores: Mapping[str, float]
     base_scores: Mapping[str, float]
     judge: Mapping[str, str]
     marks: tuple[str, ...]
-    """wrong, flipped, off-target."""
+    """Of MARKS."""
     page: int
 
 
@@ -57,20 +60,32 @@ class Sheet:
 
 def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
     """The samples of each task whose file can be read; the base's answers where it had the same documents."""
-    for task, result in run.record.tasks.items():
-        lines = _read(run, task)
-        if not lines:
-            continue
-        theirs = {}
-        if base is not None and base is not run and task in base.record.tasks:
-            same = base.record.tasks[task].comparability == result.comparability
-            theirs = {(line.get("doc_id"), line.get("doc_hash")): line for line in (_read(base, task) if same else [])}
-        metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
-        samples = []
-        for number, line in enumerate(lines):
-            other = theirs.get((line.get("doc_id"), line.get("doc_hash")))
-            samples.append(_make(line, other, metric, number // PER_PAGE + 1))
-        yield Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
+    for task in run.record.tasks:
+        if sheet := read_sheet(run, base, task):
+            yield sheet
+
+
+def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
+    """The samples of one task of a run; None where there are none that can be read."""
+    lines, result = _read(run, task), run.record.tasks[task]
+    if not lines:
+        return None
+    theirs = {}
+    if base is not None and base is not run and task in base.record.tasks:
+        same = base.record.tasks[task].comparability == result.comparability
+        theirs = {_identify(line): line for line in (_read(base, task) if same else [])}
+    metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
+    samples = (_make(line, theirs.get(_identify(line)), metric, number // PER_PAGE + 1) for number, line in enumerate(lines))
+    return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
+
+
+def find_base(runs: Iterable[Run], run: Run) -> Run | None:
+    """The base that a run's samples stand beside."""
+    return next((one for one in runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
+
+
+def _identify(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return line.get("doc_id"), line.get("doc_hash"), line.get("filter")
 
 
 def _read(run: Run, task: str) -> list[dict[str, Any]]:
@@ -84,20 +99,27 @@ def _read(run: Run, task: str) -> list[dict[str, Any]]:
 
 def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int) -> Sample:
     scores, theirs = _scores(line), _scores(base or {})
-    answer, extracted = _text(line.get("resps")), _text(line.get("filtered_resps"))
+    answer, extracted = _answer(line)
+    base_answer, base_extracted = _answer(base) if base is not None else (None, None)
     return Sample(
         id=_text(line.get("doc_id")),
         prompt=_find_prompt(line),
         reference=_text(line.get("target")),
         answer=answer,
-        extracted=extracted if extracted != answer else None,
-        base=None if base is None else _text(base.get("resps")),
+        extracted=extracted,
+        base=base_answer,
+        base_extracted=base_extracted,
         scores=scores,
         base_scores=theirs,
         judge={str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))},
         marks=_mark(scores, theirs, metric),
         page=page,
     )
+
+
+def _answer(line: Mapping[str, Any]) -> tuple[str, str | None]:
+    answer, extracted = _text(line.get("resps")), _text(line.get("filtered_resps"))
+    return answer, extracted if extracted != answer else None
 
 
 def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | None) -> tuple[str, ...]:
@@ -109,8 +131,8 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | 
 
     ours, theirs = judge(scores), judge(base)
     flipped = ours is not None and theirs is not None and ours != theirs
-    found = (("wrong", ours is False), ("flipped", flipped), ("off-target", scores.get("off_target", 0) > 0))
-    return tuple(name for name, holds in found if holds)
+    off_target = scores.get("off_target", 0) > 0
+    return tuple(name for name, holds in zip(MARKS, (ours is False, flipped, off_target), strict=True) if holds)
 
 
 def _scores(line: Mapping[str, Any]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 
 import regex
 from markupsafe import Markup, escape
@@ -19,6 +20,7 @@ RTL_SCRIPTS = {"Arab", "Hebr", "Nkoo", "Syrc", "Thaa"}
 _DECEPTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
+_DIRECTING = re.compile(f"{_DECEPTIVE.pattern[:-1]}\u200e\u200f\u061c]")
 _TAGS = regex.compile(r"[\U000E0000-\U000E007F]|[\p{Mn}\p{Me}]{9,}")
 
 
@@ -33,16 +35,29 @@ def clean(text: str) -> str:
 
 def show(text: str, longest: int = LONGEST) -> Markup:
     """A text of many lines as HTML: deceptive characters are named (``U+202E``), and what is over ``longest`` is counted, not shown."""
+    marked = Markup('<span class="mark">{}</span>')
+    return Markup("").join(marked.format(part) if is_mark else escape(part) for is_mark, part in _take_apart(text, longest, _DECEPTIVE))
+
+
+def spell_out(text: str, longest: int = LONGEST) -> str:
+    """``show`` for a terminal: marks stand in ``<>``, and characters that only set a direction are named too.
+
+    A page keeps a text's direction to its own block, a terminal cannot.
+    """
+    return "".join(f"<{part}>" if is_mark else part for is_mark, part in _take_apart(text.expandtabs(4), longest, _DIRECTING))
+
+
+def _take_apart(text: str, longest: int, hidden: re.Pattern[str]) -> Iterator[tuple[bool, str]]:
+    """Pieces of a text, and whether each is a mark that stands for something not shown."""
     text = text.replace("\r\n", "\n")
-    shown, rest = text[:longest], len(text) - longest
-    parts, end = [], 0
-    for found in _DECEPTIVE.finditer(shown):
-        parts += [escape(clean(shown[end : found.start()])), Markup('<span class="mark">U+{:04X}</span>').format(ord(found[0]))]
+    shown, rest, end = text[:longest], len(text) - longest, 0
+    for found in hidden.finditer(shown):
+        yield False, clean(shown[end : found.start()])
+        yield True, f"U+{ord(found[0]):04X}"
         end = found.end()
-    parts.append(escape(clean(shown[end:])))
+    yield False, clean(shown[end:])
     if rest > 0:
-        parts.append(Markup('<span class="mark">{:,} more characters</span>').format(rest))
-    return Markup("").join(parts)
+        yield True, f"{rest:,} more characters"
 
 
 def slug(*names: str) -> str:

@@ -1,0 +1,111 @@
+"""Hidden states and log-probabilities of whole sentences, and how near the states of translations lie to each other.
+
+A sentence is read after one prefix token (the tokenizer's first token, else its end token, as lm-eval takes for rolling
+log-likelihoods), so that its first token has a probability too. The state at the prefix, which is the same for every sentence, and the
+states at padding are in no mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xlift.harness.batches import split
+
+BATCH_TOKENS = 2048
+"""Tokens (sentences x width) of one forward pass; all their states and logits are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's states on N sentences, in float32 on the CPU: S = layers + 1 states, the embeddings' first, of H numbers."""
+
+    mean: Tensor
+    """(N, S, H): over the tokens of the sentence."""
+    last: Tensor
+    """(N, S, H): at its last token."""
+    bits: Tensor
+    """(N,) float64: minus log2 of the sentence's probability."""
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Each sentence as tokens, after the prefix token."""
+    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [[prefix, *ids] for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def read_states(model: Any, sentences: Sequence[Sequence[int]], advance: Callable[[int], object] = lambda count: None) -> Reading:
+    """Send sentences, as ``encode`` gives them, through a causal transformers model; ``advance`` hears of each batch's size.
+
+    Sentences of like length share a batch and are padded on the right, where a causal model's earlier states do not see it.
+    transformers gives the last layer's states after the final norm.
+    """
+    lengths = [len(one) for one in sentences]
+    found: dict[int, tuple[Tensor, Tensor, float]] = {}
+    for batch in split(range(len(sentences)), lengths, BATCH_TOKENS):
+        width = lengths[batch[0]]
+        ids = torch.tensor([[*sentences[number], *[0] * (width - lengths[number])] for number in batch])
+        ends = torch.tensor([lengths[number] for number in batch])
+        places = torch.arange(width)
+        attended = places < ends[:, None]
+        output = model(
+            input_ids=ids.to(model.device), attention_mask=attended.long().to(model.device), output_hidden_states=True, use_cache=False
+        )
+        states = torch.stack([state.float().cpu() for state in output.hidden_states], dim=1)  # (rows, S, width, H)
+        last = states[torch.arange(len(batch)), :, ends - 1]
+        states.masked_fill_(~(attended & (places > 0))[:, None, :, None], 0.0)
+        means = states.sum(dim=2) / (ends - 1)[:, None, None]
+        for row, number in enumerate(batch):
+            end = lengths[number]
+            logits = output.logits[row, : end - 1].float()
+            nats = torch.nn.functional.cross_entropy(logits, ids[row, 1:end].to(logits.device), reduction="sum")
+            found[number] = means[row], last[row], float(nats) / log(2)
+        advance(len(batch))
+    means, lasts, bits = zip(*(found[number] for number in range(len(sentences))), strict=True)
+    return Reading(torch.stack(means), torch.stack(lasts), torch.tensor(bits, dtype=torch.float64))
+
+
+def measure_cosine(states: Tensor, pivot: Tensor) -> tuple[list[float], list[float]]:
+    """Mean cosine by layer of each sentence with its own translation, and with all the others.
+
+    ``states`` and ``pivot`` are (N, S, H), the same row being a translation; N is 2 or more. States of different sentences share large
+    components, so a cosine says something only beside that of unrelated ones.
+
+    Source: Language Ranker (Li et al. 2024, arXiv:2404.11553), which takes the last token's state of each layer.
+    """
+    own, others = [], []
+    for cosines in _cosines(states, pivot):
+        count, together = len(cosines), float(cosines.diagonal().sum())
+        own.append(together / count)
+        others.append((float(cosines.sum()) - together) / (count * (count - 1)))
+    return own, others
+
+
+def retrieve(states: Tensor, pivot: Tensor) -> tuple[list[float], list[float]]:
+    """Share of sentences, by layer, that are nearer to their translation than to any other: to the pivot, and from it.
+
+    Shapes as in ``measure_cosine``. Nearness is the cosine; a tie is a miss, so a layer where all states are alike scores 0.
+
+    Source: sentence retrieval on FLORES by layer as in the analysis of x-LLaMA (Zhu et al. 2023, arXiv:2308.04948), and in MEXA
+    (Kargaran et al. 2024, arXiv:2410.05873), which asks for both directions at once where these are two numbers.
+    """
+    towards, back = [], []
+    for cosines in _cosines(states, pivot):
+        own = cosines.diagonal()
+        others = cosines.masked_fill(torch.eye(len(cosines), dtype=torch.bool), -torch.inf)
+        towards.append(float((own > others.amax(dim=1)).double().mean()))
+        back.append(float((own > others.amax(dim=0)).double().mean()))
+    return towards, back
+
+
+def _cosines(states: Tensor, pivot: Tensor) -> Any:
+    """(N, N) for each layer, sentences by pivot sentences, in float64 so that equal states tie."""
+    for layer in range(states.shape[1]):
+        one, other = (torch.nn.functional.normalize(side[:, layer].double(), dim=-1) for side in (states, pivot))
+        yield one @ other.T

@@ -1,0 +1,226 @@
+"""What a base and its adapters make of parallel sentences: alignment with the pivot by layer, retrieval by layer, and perplexity.
+
+Nothing is generated and nothing is trained. docs/diagnostics.md says what each number means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness import adapters, base_model
+from xlift.harness.adapters import Adapter
+from xlift.harness.base_model import Base
+from xlift.harness.config import BaseSettings, EngineSettings, build
+from xlift.harness.languages import find
+from xlift.harness.results import Alignment, LanguageProbe, ModelProbe, Probe, Record, read
+from xlift.harness.rows import UserError, name_nearest
+from xlift.tasks import data
+
+if TYPE_CHECKING:
+    from xlift.harness.engine_states import Reading
+
+SPLITS = {"flores": "dev"}
+"""Corpora whose sentences are translations of each other in all languages, and the split that is read: never one that is measured."""
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The same sentences in several languages, the pivot first."""
+
+    corpus: str
+    pivot: str
+    texts: Mapping[str, tuple[str, ...]]
+    """By language code; the same position is the same sentence."""
+    origins: Mapping[str, data.Origin]
+    of: int
+    """Sentences the corpus has."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is probed: a base and adapters of it, by label."""
+
+    base: Base
+    adapters: Mapping[str, Adapter]
+    left_out: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    """Those a run was about; none for a bare model."""
+    pivot: str = "en"
+
+
+def read_sentences(languages: Sequence[str], pivot: str = "en", corpus: str = "flores", limit: int | None = None) -> Sentences:
+    """The first ``limit`` sentences of a corpus in the pivot and other languages.
+
+    The bundled samples stand in where the corpus is not to be had. Raises UserError for another corpus, an unknown language, a language
+    that is missing, and fewer than two sentences.
+    """
+    if corpus not in SPLITS:
+        raise UserError(f"--corpus {corpus!r}: its sentences are not parallel, or are kept for measuring{name_nearest(corpus, SPLITS)}")
+    codes = list(dict.fromkeys(find(code).code for code in (pivot, *languages)))
+    if len(codes) < 2:
+        raise UserError(f"--languages: name one besides the pivot ({codes[0]})")
+    columns = {code: data.read(corpus, code, SPLITS[corpus], samples="missing") for code in codes}
+    ids = {code: list(rows["id"]) for code, rows in columns.items()}
+    if odd := [code for code in codes if ids[code] != ids[codes[0]]]:
+        raise UserError(
+            f"{corpus}: not the same sentences in {codes[0]} and {odd[0]} (one from XLIFT_DATA or the hub, one from the samples?)"
+        )
+    texts = {code: tuple(rows["text"][:limit]) for code, rows in columns.items()}
+    if len(texts[codes[0]]) < 2:
+        raise UserError(f"{len(texts[codes[0]])} sentence: retrieval needs two at least; raise --limit")
+    origins = {code: data.locate(corpus, code, SPLITS[corpus], samples="missing") for code in codes}
+    return Sentences(corpus, codes[0], texts, origins, len(ids[codes[0]]))
+
+
+def is_run(place: Path) -> bool:
+    """Whether a path is a run folder, and not a model's."""
+    return (place / "suite.resolved.json").is_file()
+
+
+def open_run(folder: Path) -> Subject:
+    """The base and the measured adapters of a run. Raises UserError where the base cannot be had or is another one by now."""
+    try:
+        suite = json.loads((folder / "suite.resolved.json").read_text(encoding="utf-8"))
+        languages = suite["languages"]
+        codes = tuple(dict.fromkeys([*languages["train"], *languages["evaluate"]]))
+        settings = build(BaseSettings, suite["base"], f"{folder}/suite.resolved.json: base")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}/suite.resolved.json: damaged ({type(error).__name__}); run the suite again") from None
+    base = base_model.resolve(settings)
+    records = [record for record in read([folder]) if record.adapter]
+    found: dict[str, Adapter] = {}
+    left_out = []
+    for record in records:
+        label = record.label if record.seed is None else f"{record.label}-seed{record.seed}"
+        if record.base.get("sha256") != base.sha256:
+            raise UserError(f"{folder}: {record.name} was measured on another base than {base.name} is now; name the model and --adapter")
+        adapter = _find_adapter(folder, record)
+        if adapter is None:
+            left_out.append(f"{label}: its adapter is gone")
+        elif not adapter.has_weights:
+            left_out.append(f"{label}: a profile without weights, so its states are the base's")
+        else:
+            found[label] = adapter
+    return Subject(base, found, tuple(left_out), codes, languages["pivot"])
+
+
+def open_model(model: str, references: Mapping[str, str]) -> Subject:
+    """A model by name, and adapters by label. Raises UserError for what cannot be found or has no weights."""
+    return Subject(base_model.resolve(BaseSettings(model=model)), resolve_adapters(references))
+
+
+def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
+    """Adapters by label. Raises UserError for one that cannot be found, and for a profile alone."""
+    found = {label: adapters.resolve(reference) for label, reference in references.items()}
+    for label, adapter in found.items():
+        if label == "base":
+            raise UserError("--adapter base=...: 'base' is the model without adapters; choose another name")
+        if not adapter.has_weights:
+            raise UserError(f"adapter {adapter.name}: a profile without weights, so its states are the base's")
+    return found
+
+
+def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
+    """Measure the base, then each adapter in its place, on one loaded model.
+
+    Sentences too long for the model in some language are left out in all. Raises UserError for an adapter that does not fit the base, and
+    where fewer than two sentences are left.
+    """
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from xlift.harness.engine import library_versions
+    from xlift.harness.engine_hf import HfEngine
+    from xlift.harness.engine_states import encode, read_states
+
+    form = "lora" if all(one.peft_type == "LORA" for one in subject.adapters.values()) else "merged"
+    engine = HfEngine(subject.base, build(EngineSettings, {"backend": "hf", "dtype": dtype, "adapter_form": form}, "probe"))
+    with engine:
+        tokens = {code: encode(engine.tokenizer, texts) for code, texts in sentences.texts.items()}
+        kept = [
+            row for row in range(len(tokens[sentences.pivot])) if all(1 < len(one[row]) <= engine.max_length for one in tokens.values())
+        ]
+        if len(kept) < 2:
+            raise UserError(f"{subject.base.name}: fewer than two sentences fit its {engine.max_length} tokens in every language")
+        models = []
+        total = len(kept) * len(tokens) * (1 + len(subject.adapters))
+        with tqdm(total=total, desc="sentences", disable=None, leave=False) as bar:
+            for label, adapter in (("base", None), *subject.adapters.items()):
+                engine.swap(adapter)
+                pivot: Reading | None = None
+                found = {}
+                for code, texts in sentences.texts.items():
+                    reading = read_states(engine.model, [tokens[code][row] for row in kept], bar.update)
+                    found[code] = describe([texts[row] for row in kept], [len(tokens[code][row]) - 1 for row in kept], reading, pivot)
+                    pivot = pivot or reading
+                models.append(ModelProbe(label=label, adapter=_identify(adapter) if adapter else None, languages=found))
+        described = engine.describe()
+    return Probe(
+        base=_identify(subject.base),
+        engine={name: described[name] for name in ("backend", "dtype", "adapter_form", "device")},
+        corpus={
+            "name": sentences.corpus,
+            "split": SPLITS[sentences.corpus],
+            "files": {code: {"origin": one.origin, "sha256": one.sha256} for code, one in sentences.origins.items()},
+        },
+        pivot=sentences.pivot,
+        sentences=len(kept),
+        sentences_of=sentences.of,
+        models=tuple(models),
+        left_out=subject.left_out,
+        versions=library_versions("torch", "transformers", "peft"),
+    )
+
+
+def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, pivot: Reading | None) -> LanguageProbe:
+    """The numbers of one language: totals over all sentences, never means of their means; ``pivot`` is None for the pivot itself.
+
+    ``tokens`` are those of each sentence, without the prefix.
+    """
+    bits, count = float(reading.bits.sum()), sum(tokens)
+    characters, size = sum(map(len, texts)), sum(len(text.encode("utf-8")) for text in texts)
+    return LanguageProbe(
+        sentences=len(texts),
+        tokens=count,
+        characters=characters,
+        bytes=size,
+        perplexity=2 ** (bits / count),
+        character_perplexity=2 ** (bits / characters),
+        bits_per_character=bits / characters,
+        bits_per_byte=bits / size,
+        bits_per_sentence=bits / len(texts),
+        characters_per_token=characters / count,
+        alignment=_align(reading, pivot) if pivot else None,
+    )
+
+
+def _align(reading: Reading, pivot: Reading) -> Alignment:
+    from xlift.harness.engine_states import measure_cosine, retrieve
+
+    cosine, unrelated = measure_cosine(reading.last, pivot.last)
+    towards, back = retrieve(reading.mean, pivot.mean)
+    score = sum(cosine[1:]) / len(cosine[1:])
+    return Alignment(cosine=tuple(cosine), unrelated=tuple(unrelated), score=score, to_pivot=tuple(towards), from_pivot=tuple(back))
+
+
+def _find_adapter(folder: Path, record: Record) -> Adapter | None:
+    """The adapter that a record was measured with, by its hash: among the run's own, else where the record says."""
+    given = record.adapter or {}
+    for place in [*map(str, sorted(folder.glob("fit-*/adapter"))), str(given.get("name", ""))]:
+        try:
+            adapter = adapters.resolve(place)
+        except UserError:
+            continue
+        if adapter.sha256 == given.get("sha256"):
+            return adapter
+    return None
+
+
+def _identify(model: Base | Adapter) -> dict[str, Any]:
+    """Name and hash, without the folders of this machine."""
+    name = Path(model.name).name if Path(model.name).is_absolute() else model.name
+    kind = {"peft_type": model.peft_type} if isinstance(model, Adapter) else {}
+    return {"name": name, "revision": model.revision, "sha256": model.sha256, **kind}

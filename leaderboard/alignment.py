@@ -1,0 +1,79 @@
+"""The chart of ``probe.json``: retrieval and cosine by layer, base and adapters, with a text that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from xlift.harness.results import Alignment, ModelProbe, Probe, read_probe
+from xlift.leaderboard.charts import DASHES, draw_layers
+from xlift.leaderboard.runs import Run
+from xlift.leaderboard.text import clean, name_language
+
+MOST = 12
+"""Languages of one chart; the others are in the numbers."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart and its text alternative, which is inside the SVG too."""
+
+    svg: str
+    text: str
+
+
+def draw_alignment(run: Run) -> Drawing | None:
+    """What the probe of a run's folder says of one of its models, beside the base.
+
+    None where there is no ``probe.json``, or where it does not hold this model. Raises UserError for one that cannot be read.
+    """
+    probe = read_probe(run.stage.parent)
+    if probe is None or run.record.base.get("sha256") != probe.base.get("sha256"):
+        return None
+    wanted = (run.record.adapter or {}).get("sha256")
+    kept = [one for one in probe.models if one.adapter is None or one.adapter.get("sha256") == wanted]
+    if wanted and len(kept) < 2:
+        return None
+    return draw_probe(probe.model_copy(update={"models": tuple(kept[:2])}))
+
+
+def draw_probe(probe: Probe) -> Drawing | None:
+    """The first five models of a probe and its first twelve languages; None where no language stands beside the pivot."""
+    models = probe.models[: len(DASHES)]
+    languages = [code for code, found in probe.models[0].languages.items() if found.alignment][:MOST]
+    if not languages:
+        return None
+    points = [point for code in languages for model in models for point in _trace(model, code)]
+    text = clean(" ".join(_tell(probe, models, languages)))
+    return Drawing(draw_layers(points, text), text)
+
+
+def _trace(model: ModelProbe, code: str) -> Iterator[dict[str, Any]]:
+    found = model.languages[code].alignment
+    if found:
+        for measure, values in (("retrieval", found.retrieval), ("cosine", found.cosine)):
+            panel = f"{name_language(code)}: {measure}"
+            yield from ({"panel": panel, "name": clean(model.label), "layer": layer, "value": value} for layer, value in enumerate(values))
+
+
+def _tell(probe: Probe, models: tuple[ModelProbe, ...], languages: list[str]) -> Iterator[str]:
+    part = f" of {probe.sentences_of}" if probe.sentences < probe.sentences_of else ""
+    corpus = f"{probe.corpus.get('name')} {probe.corpus.get('split')}"
+    yield f"Retrieval and cosine by layer against {name_language(probe.pivot)}, on {probe.sentences}{part} sentences of {corpus}."
+    for code in languages:
+        parts = [f"{model.label} {_peak(found)}" for model in models if (found := model.languages[code].alignment)]
+        yield f"{name_language(code)}: {'; '.join(parts)}."
+    if len(models) < len(probe.models) or len(languages) < sum(one.alignment is not None for one in probe.models[0].languages.values()):
+        yield f"{len(probe.models)} models and {len(probe.models[0].languages)} languages were measured; the others are in the numbers."
+
+
+def _peak(found: Alignment) -> str:
+    layer, value = best_layer(found)
+    return f"retrieves {value:.0%} at layer {layer}, mean cosine {found.score:.2f}"
+
+
+def best_layer(found: Alignment) -> tuple[int, float]:
+    """The layer with the highest retrieval accuracy, both directions averaged, and that accuracy; the first one of equals."""
+    value = max(found.retrieval)
+    return found.retrieval.index(value), value
