@@ -17,7 +17,8 @@ from pathlib import Path
 
 import openai
 
-from xlift.harness.judges import JudgeSettings, open_judge
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judges import open_judge
 from xlift.harness.judging import judge_pairs
 from xlift.tasks.judge import ORDERS, Pair, build_chat
 

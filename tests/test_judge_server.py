@@ -17,7 +17,8 @@ from judges import FaultProxy, serve
 from xlift.harness import engine_api
 from xlift.harness.arithmetic import choose_arithmetic
 from xlift.harness.base_model import Base
-from xlift.harness.judges import JudgeSettings, open_judge
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judges import open_judge
 from xlift.harness.judging import Judged, judge_pairs
 from xlift.tasks.judge import MODES, Mode, Pair
 from xlift.tasks.probes import list_probes
