@@ -14,7 +14,7 @@ from xlift.tasks.judge import Mode, check_mode
 CHOICES = (
     "--judge http://HOST:PORT/v1 --model NAME (an OpenAI-compatible server, such as vLLM's), --judge https://api.openai.com/v1 "
     "--model NAME, --judge engine:MODEL (a local or hub model on xlift's engine), or --judge lm:TYPE,ARGUMENTS (a model of lm-eval's); "
-    "a suite's judge block has these options as keys"
+    "a suite's judge block has these options as keys, lm_eval takes them as XLIFT_JUDGE, XLIFT_JUDGE_MODEL and so on"
 )
 PACE = frozenset({"concurrency", "requests_per_minute", "limit_tokens", "key_variable", "verdicts"})
 """Settings that move no verdict."""

@@ -169,14 +169,18 @@ def published() -> tuple[str, ...]:
     return tuple(split for split in CORPORA[CORPUS].splits if split != "instructions")
 
 
+def read_published(lang: str, against: str) -> list[Said]:
+    """Published answers in one language, in the benchmark's order. Raises UserError where they are not to be had."""
+    from xlift.tasks import data
+
+    return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in data.read(CORPUS, lang, against)]
+
+
 def _read_opponent(
     run: Path, newest: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
 ) -> list[Said]:  # fmt: skip
     if against in published():
-        from xlift.tasks import data
-
-        rows = data.read(CORPUS, task.removeprefix(TASK), against)
-        return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in rows]
+        return read_published(task.removeprefix(TASK), against)
     seeds = {seed: other for (label, seed, its), other in newest.items() if (label, its) == (against, task)}
     opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
     if opponent is None:
@@ -209,14 +213,15 @@ def _write(
         folder.mkdir(exist_ok=True)
         for contest, row, won in results:
             seed = "" if contest.record.seed is None else f"_seed{contest.record.seed}"
-            lines = (_describe_verdict(verdict, judged, described, mode) for verdict in won)
+            lines = (describe_verdict(verdict, judged, described, mode) for verdict in won)
             file = f"verdicts_{contest.task}_{contest.record.label}{seed}.jsonl"
             (folder / file).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
             row["verdicts"] = file
         write_json(folder / "judgements.json", {**head, "results": [row for _, row, _ in results]})
 
 
-def _describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+def describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+    """A verdict as one line of a file: preference, outcome and the judge's words, without the answers."""
     keys = [key_of(described, mode, verdict.pair, order) for order in ORDERS]
     return {
         "id": verdict.pair.id,
