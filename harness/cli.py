@@ -256,17 +256,21 @@ def _split_adapter(text: str) -> tuple[str, str]:
 def _report(folders: list[Path], as_json: bool) -> None:
     from xlift.harness import results
     from xlift.leaderboard import table
+    from xlift.leaderboard.judgements import group_settings, read_win_rates
 
     records = results.read(folders)
     scores, costs = table.tabulate_scores(records), table.tabulate_costs(records)
+    rates = group_settings([rate for folder in folders for rate in read_win_rates(folder, results.read([folder]))])
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"scores": json.loads(scores.to_json(orient="records")), "costs": json.loads(costs.to_json(orient="records"))}, indent=1
-            )
-        )
+        tables = {"scores": scores, "costs": costs, "win_rates": table.tabulate_win_rates([one for some in rates.values() for one in some])}
+        typer.echo(json.dumps({name: json.loads(found.to_json(orient="records")) for name, found in tables.items()}, indent=1))
         return
     _print_table(table.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
+    for setting, some in rates.items():
+        title = (
+            f"Win rates judged by {setting.name} (calibration: {some[0].calibration}); not comparable with other judges, modes, opponents"
+        )
+        _print_table(table.spread_win_rates(some), title)
     _print_table(costs, "Cost")
     for record in records:
         for part, share in (record.cost.get("prepare", {}).get("losses") or {}).items():

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from xlift.harness.results import Record, read_record
 from xlift.harness.rows import UserError
 from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
+from xlift.leaderboard.judgements import WinRate, read_win_rates
 from xlift.leaderboard.text import slug
 
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
@@ -37,6 +38,7 @@ class Run:
     suite: Mapping[str, Any] | None = None
     """The resolved suite."""
     documents: tuple[Documents, ...] = ()
+    win_rates: tuple[WinRate, ...] = ()
     notes: tuple[str, ...] = ()
     """What of it is missing, and why."""
 
@@ -177,7 +179,13 @@ def _add_documents(run: Run) -> Run:
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, run.stage)}")
-    return Run(run.record, run.stage, run.origin, run.written, run.stages, run.suite, tuple(documents), tuple(notes))
+    rates: list[WinRate] = []
+    if run.origin == "xlift":
+        try:
+            rates = read_win_rates(run.stage.parent, [record])
+        except UNREADABLE as error:
+            notes.append(_say(error, run.stage.parent))
+    return replace(run, documents=tuple(documents), win_rates=tuple(rates), notes=tuple(notes))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

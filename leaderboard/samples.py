@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
+from xlift.harness.rows import UserError
 from xlift.leaderboard.board import split
 from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
+from xlift.leaderboard.judgements import read_verdicts
 from xlift.leaderboard.runs import UNREADABLE, Run
 from xlift.leaderboard.text import slug
 
@@ -66,10 +68,11 @@ def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
             same = base.record.tasks[task].comparability == result.comparability
             theirs = {(line.get("doc_id"), line.get("doc_hash")): line for line in (_read(base, task) if same else [])}
         metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
+        said = _read_verdicts(run, task)
         samples = []
         for number, line in enumerate(lines):
             other = theirs.get((line.get("doc_id"), line.get("doc_hash")))
-            samples.append(_make(line, other, metric, number // PER_PAGE + 1))
+            samples.append(_make(line, other, metric, number // PER_PAGE + 1, said))
         yield Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
 
 
@@ -82,7 +85,24 @@ def _read(run: Run, task: str) -> list[dict[str, Any]]:
         return []
 
 
-def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int) -> Sample:
+def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
+    """What each judge said of a task's items by id; nothing of a file that cannot be read."""
+    found = {}
+    for rate in run.win_rates:
+        if rate.task == task:
+            try:
+                found[f"Judge: {rate.setting.name}"] = read_verdicts(rate)
+            except UserError:
+                continue
+    return found
+
+
+def _make(
+    line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]
+) -> Sample:  # fmt: skip
+    doc = line.get("doc")
+    id = str(doc.get("id")) if isinstance(doc, Mapping) else ""
+    own = {str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))}
     scores, theirs = _scores(line), _scores(base or {})
     answer, extracted = _text(line.get("resps")), _text(line.get("filtered_resps"))
     return Sample(
@@ -94,7 +114,7 @@ def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str |
         base=None if base is None else _text(base.get("resps")),
         scores=scores,
         base_scores=theirs,
-        judge={str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))},
+        judge=own | {name: verdicts[id] for name, verdicts in said.items() if id in verdicts},
         marks=_mark(scores, theirs, metric),
         page=page,
     )
