@@ -57,11 +57,12 @@ class JudgedTask(ConfigurableTask):  # type: ignore[misc]
 
     def build_all_requests(self, **options: Any) -> None:
         """lm-eval's, after the judge's settings are checked, or its filter taken away."""
-        asking = [(ensemble, found) for ensemble in self._filters for found in _find_arguments(ensemble)]
+        filters: list[Any] = self._filters
+        asking = [found for ensemble in filters for found in _find_arguments(ensemble)]
         if "bypass" in self._metric_fn_list:  # what --predict_only makes of the metrics
-            self._filters = [ensemble for ensemble in self._filters if not _find_arguments(ensemble)]
-            asking = []
-        for _, arguments in asking:
+            filters, asking = [ensemble for ensemble in filters if not _find_arguments(ensemble)], []
+        self._filters: list[Any] = filters
+        for arguments in asking:
             settings = read_settings(arguments)
             find_model(settings)
             data.locate(CORPUS, self.config.dataset_kwargs["lang"], settings.against)

@@ -93,8 +93,8 @@ def _open() -> Any:
 
 def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figure:
     """A share of wins in points."""
-    low, high = interval or (None, None)
-    return Figure(*(None if one is None else 100 * one for one in (value, low, high)))
+    low, high = (100 * end for end in interval) if interval else (None, None)
+    return Figure(None if value is None else 100 * value, low, high)
 
 
 def _finalize(value: Any) -> Any:
