@@ -17,7 +17,8 @@ from pathlib import Path
 
 import openai
 
-from xlift.harness.judges import JudgeSettings, open_judge
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judges import open_judge
 from xlift.harness.judging import judge_pairs
 from xlift.tasks.judge import ORDERS, Pair, build_chat
 
@@ -91,7 +92,9 @@ def main() -> None:
     words = "one two three four five six seven eight nine ten " * 20
     pairs = [Pair(str(n), "en", f"Instruction {n}", f"{words}{n}", words) for n in range(options.pairs)]
     print(f"bound: {options.concurrency / options.seconds:.0f} requests a second")
-    for _ in range(2):
+    for run in (send_plainly, judge):
+        run(url, pairs[: options.concurrency], options.concurrency)  # what is loaded on first use is not the throughput
+    for _ in range(3):
         plain, ours = (run(url, pairs, options.concurrency) for run in (send_plainly, judge))
         print(f"load generator {plain:.1f} a second, judging {ours:.1f} a second: {ours / plain:.0%}")
     server.terminate()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlift.harness import cli_hub
-from xlift.harness.cli_judge import fidelity, judge
+from xlift.harness.cli_judge import JUDGE, fidelity, judge
 from xlift.harness.cli_probe import probe
 from xlift.harness.cli_show import show
 from xlift.harness.cli_site import site
@@ -35,6 +35,8 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key: --set train.learning_rate=1.0e-4")
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
+Judge = Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="Judge the X-AlpacaEval answers too; the rest of the judge's "
+                                           "options are keys of the suite: --set judge.model=NAME.")]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 RUNS = Path("runs")
 
@@ -42,9 +44,9 @@ RUNS = Path("runs")
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
         strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
-        as_json: AsJson = False) -> None:  # fmt: skip
-    """Prepare, train and measure every method of a suite, then print the table. Run it again to resume."""
-    loaded = _load(suite, overrides, strict)
+        judge: Judge = None, as_json: AsJson = False) -> None:  # fmt: skip
+    """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
+    loaded = _load(suite, _add_judge(overrides, judge), strict)
     # After the suite is read: a mistake in it must not wait for what a run needs.
     from xlift.harness import dry
     from xlift.harness import run as pipeline
@@ -52,9 +54,7 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
     if dry_run:
         _show_dry(dry.plan_run(loaded, runs), as_json)
         return
-    folder = pipeline.run_suite(loaded, runs)
-    _report([folder], as_json)
-    typer.echo(f"results: {folder}", err=True)
+    _judge_and_report(loaded, pipeline.measure_suite(loaded, runs), as_json)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", help="Items of each task: a smoke test.")] = None,
     backend: Annotated[str, typer.Option("--backend", help="auto, vllm, hf or api.")] = "auto",
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
-    overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
+    judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
     from xlift.harness import config
@@ -110,10 +110,10 @@ def evaluate(
         "engine": {"backend": backend},
         "evaluate": {"tasks": tasks.split(","), "limit": limit, "adapters": named},
     }
-    folder = pipeline.run_suite(config.read(values, "command line", overrides or []), runs)
-    _report([folder], as_json)
+    loaded = config.read(values, "command line", _add_judge(overrides, judge))
+    folder = pipeline.measure_suite(loaded, runs)
+    _judge_and_report(loaded, folder, as_json)
     cli_hub.tell_reproduction(folder, named)
-    typer.echo(f"results: {folder}", err=True)
 
 
 @app.command()
@@ -238,6 +238,20 @@ def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
     return config.load(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
 
 
+def _add_judge(overrides: list[str] | None, judge: str | None) -> list[str]:
+    return [*(overrides or []), *([] if judge is None else [f"judge.judge={json.dumps(judge)}"])]
+
+
+def _judge_and_report(suite: Suite, folder: Path, as_json: bool) -> None:
+    from xlift.harness.judgement import judge_suite
+
+    try:
+        judge_suite(suite, folder)
+    finally:  # a judge that fails takes no score with it
+        _report([folder], as_json)
+        typer.echo(f"results: {folder}", err=True)
+
+
 def _split_adapter(text: str) -> tuple[str, str]:
     name, equals, place = text.partition("=")
     return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
@@ -246,17 +260,21 @@ def _split_adapter(text: str) -> tuple[str, str]:
 def _report(folders: list[Path], as_json: bool) -> None:
     from xlift.harness import results
     from xlift.leaderboard import table
+    from xlift.leaderboard.judgements import group_settings, read_win_rates
 
     records = results.read(folders)
     scores, costs = table.tabulate_scores(records), table.tabulate_costs(records)
+    rates = group_settings([rate for folder in folders for rate in read_win_rates(folder, results.read([folder]))])
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"scores": json.loads(scores.to_json(orient="records")), "costs": json.loads(costs.to_json(orient="records"))}, indent=1
-            )
-        )
+        tables = {"scores": scores, "costs": costs, "win_rates": table.tabulate_win_rates([one for some in rates.values() for one in some])}
+        typer.echo(json.dumps({name: json.loads(found.to_json(orient="records")) for name, found in tables.items()}, indent=1))
         return
     _print_table(table.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
+    for setting, some in rates.items():
+        title = (
+            f"Win rates judged by {setting.name} (calibration: {some[0].calibration}); not comparable with other judges, modes, opponents"
+        )
+        _print_table(table.spread_win_rates(some), title)
     _print_table(costs, "Cost")
     for record in records:
         for part, share in (record.cost.get("prepare", {}).get("losses") or {}).items():

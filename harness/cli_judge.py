@@ -10,6 +10,8 @@ import typer
 
 from xlift.harness.rows import UserError
 
+JUDGE = "URL|engine:MODEL|lm:TYPE,ARGS"
+
 SHOWN = {
     "label": "model", "seed": "seed", "lang": "lang", "items": "items", "items_of": "of", "win_rate": "win rate", "win_rate_stderr": "±",
     "length_controlled": "length-controlled", "wins": "wins", "ties": "ties", "losses": "losses", "errors": "errors", "flips": "flips",
@@ -19,43 +21,39 @@ SHOWN = {
 
 def judge(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Run folders with X-AlpacaEval answers.")] = None,
-    judged_by: Annotated[str, typer.Option("--judge", metavar="URL|engine:MODEL|lm:TYPE,ARGS", help="There is no default.")] = "",
+    judge: Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="There is no default.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model's name at the URL.")] = None,
-    mode: Annotated[str, typer.Option("--mode", help="weighted (AlpacaEval 2) or verdict (MT-Bench, PLUG).")] = "weighted",
-    against: Annotated[str, typer.Option("--against", help="A model of the run, or published answers.")] = "gpt-4-turbo-2024-04-09",
+    mode: Annotated[str | None, typer.Option("--mode", help="weighted (AlpacaEval 2, the default) or verdict (MT-Bench, PLUG).")] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="A model of the run, or published answers (gpt-4-turbo-2024-04-09 by default).")
+    ] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Put the built-in probes to the judge first.")] = False,
     difficulty: Annotated[Path | None, typer.Option("--difficulty", metavar="CSV", help="AlpacaEval's table, for length control.")] = None,
     limit_tokens: Annotated[int | None, typer.Option("--limit-tokens", help="Most tokens to spend at the URL.")] = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="Requests under way at once.")] = 16,
-    per_minute: Annotated[float | None, typer.Option("--requests-per-minute", help="Most requests a minute.")] = None,
-    key_variable: Annotated[str, typer.Option("--key-variable", help="Variable that holds the key.")] = "OPENAI_API_KEY",
-    verdicts: Annotated[Path, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs.")] = Path("runs/judges"),
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once (16).")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option("--requests-per-minute", help="Most requests a minute.")] = None,
+    key_variable: Annotated[str | None, typer.Option("--key-variable", help="Variable that holds the key (OPENAI_API_KEY).")] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs (runs/judges).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Compare X-AlpacaEval answers of finished runs with others, by a judge; generations are never touched."""
-    from xlift.harness.calibration import calibrate as put_probes
-    from xlift.harness.config import build
-    from xlift.harness.judged_runs import judge_runs
-    from xlift.harness.judges import JudgeSettings, open_judge
-    from xlift.tasks.judge import check_mode
+    given = locals()
+    from xlift.harness import judgement
+    from xlift.harness.judge_settings import JudgeSettings
+    from xlift.harness.sections import build
 
-    asked = {
-        "judge": judged_by, "model": model, "key_variable": key_variable, "concurrency": concurrency,
-        "requests_per_minute": per_minute, "limit_tokens": limit_tokens,
-    }  # fmt: skip
-    chosen, table = check_mode(mode), _read_table(difficulty)
+    # What is not given is left to the settings' own defaults, which a suite has too.
+    asked = {name: given[name] for name in JudgeSettings.model_fields if given[name] is not None}
+    settings = build(JudgeSettings, asked, "command line")
     if not runs and not calibrate:
         raise UserError("name a run folder, such as runs/demo, or say --calibrate to put the probes to the judge")
-    opened = open_judge(build(JudgeSettings, asked, "command line"))
-    try:
-        calibration = put_probes(opened, chosen, verdicts) if calibrate else None
-        rows = judge_runs(opened, chosen, runs, against, verdicts, table) if runs else []
-    finally:
-        opened.close()
+    found = judgement.judge(settings, runs or [])
     if as_json:
-        typer.echo(json.dumps({"calibration": calibration, "results": rows}, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps({"calibration": found.calibration, "results": found.rows}, ensure_ascii=False, indent=1))
         return
-    _show(calibration, rows, against)
+    _show(found.calibration, found.rows, settings.against)
 
 
 def fidelity(
@@ -89,14 +87,3 @@ def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]], agains
     typer.echo(f"calibration: {rows[0]['calibration']}; length control: {'; '.join(dict.fromkeys(row['length_control'] for row in rows))}")
     if any(row["items"] < row["items_of"] for row in rows):
         typer.echo("Smoke test: not all items of every task were judged.")
-
-
-def _read_table(path: Path | None) -> Any:
-    import pandas as pd
-
-    if path is None:
-        return None
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--difficulty {path}: no CSV that can be read ({str(error).splitlines()[0]})") from None

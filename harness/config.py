@@ -11,21 +11,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from xlift.harness.judge_settings import JudgeSettings
 from xlift.harness.languages import find
 from xlift.harness.rows import UserError, name_nearest
-
-S = TypeVar("S", bound=BaseModel)
-
-
-class Section(BaseModel):
-    """A part of a suite: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from xlift.harness.sections import Section as Section
+from xlift.harness.sections import build as build
 
 
 class BaseSettings(Section):
@@ -175,6 +170,8 @@ class Suite(Section):
     train: TrainSettings = TrainSettings()
     engine: EngineSettings = EngineSettings()
     evaluate: EvaluateSettings
+    judge: JudgeSettings | None = None
+    """Who compares the X-AlpacaEval answers with others, after the evaluation; nobody where not given."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
@@ -218,14 +215,6 @@ def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> N
         if not dash:
             raise UserError(f"{where}: {key!r} is no pair; write SOURCE-TARGET, such as en-es, or default")
         find(source), find(target)
-
-
-def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
-    """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise UserError(_explain(error, model, where)) from None
 
 
 def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
@@ -303,31 +292,3 @@ def _put(values: Mapping[str, Any], parts: Sequence[str], value: Any, text: str)
     if not isinstance(inner, Mapping):
         raise UserError(f"--set {text!r}: {head!r} holds a value, not keys")
     return {**values, head: _put(inner, rest, value, text)}
-
-
-def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    first = error.errors(include_url=False)[0]
-    place = [str(part) for part in first["loc"]]
-    at = ".".join(place) or "suite"
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    got = "" if first["type"] == "missing" else f", got {first['input']!r}"
-    return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
-
-
-def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
-    """The keys of the section at a place, through mappings and optional sections; none where it is no section."""
-    at: Any = model
-    for part in place:
-        if get_origin(at) is dict:
-            at = get_args(at)[1]
-        elif isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
-            at = at.model_fields[part].annotation
-            if get_origin(at) is not dict:  # a section or None
-                at = next((kind for kind in get_args(at) if isinstance(kind, type) and issubclass(kind, BaseModel)), at)
-        else:
-            return []
-        if get_origin(at) is not dict and not isinstance(at, type):
-            return []
-    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xlift.harness import plugin
+from xlift.harness import judgement, plugin
 from xlift.harness import run as pipeline
 from xlift.harness.config import Suite
+from xlift.harness.judged_runs import is_judged
 from xlift.harness.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage
 
 GIB = 2**30
@@ -17,7 +19,7 @@ def check(suite: Suite) -> None:
     """Raise UserError for whatever is wrong in a suite, as far as it shows without a model and without data."""
     from xlift.harness.evaluate import expand_tasks
 
-    expand_tasks(suite)
+    judgement.check(suite, expand_tasks(suite)[0])
     for chosen in suite.methods.values():
         plugin.load(chosen.method, chosen.options)
 
@@ -37,11 +39,15 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
             stages += found
             models.append(model)
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    items = _count_items(run)
+    items, left = _count_items(run, run.tasks), 0
     for model in models:
         known = model.label == "base" or model.adapter is not None
         done = known and run.store.manifest(evaluate_stage(run, model)) is not None
+        left += not done
         stages.append(_row("evaluate", model.name, done, items=items))
+    if suite.judge:
+        answers = _count_items(run, judgement.choose(run.tasks))
+        stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
     totals = {
         "run folder": str(run.root),
@@ -50,6 +56,8 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
         "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
         "disk free": f"{pipeline.free_bytes(runs) / GIB:.1f} GiB",
     }
+    if suite.judge:
+        totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
     return {"stages": stages, "totals": totals}
 
 
@@ -73,12 +81,12 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int) -> tuple[lis
     return stages, Measured(label, seed, adapter)
 
 
-def _count_items(run: Run) -> int:
+def _count_items(run: Run, tasks: Sequence[str]) -> int:
     from xlift.harness.evaluate import limit_of
     from xlift.tasks import data, index
 
     total = 0
-    for task in run.tasks:
+    for task in tasks:
         source = index.source_of(task)
         if source is not None:
             rows = len(data.read(*source, samples=run.suite.data.samples))

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ import pandas as pd
 
 from xlift.harness.calibration import find_calibration
 from xlift.harness.config import digest
+from xlift.harness.judge_settings import JudgeSettings
 from xlift.harness.judges import Judge
 from xlift.harness.judging import Judged, judge_pairs, key_of, name_folder
 from xlift.harness.results import Record, read
@@ -47,13 +49,14 @@ class Contest:
 
 
 def judge_runs(
-    judge: Judge, mode: Mode, runs: Sequence[Path], against: str, verdicts: Path, difficulty: pd.DataFrame | None = None
+    judge: Judge, settings: JudgeSettings, runs: Sequence[Path], verdicts: Path, difficulty: pd.DataFrame | None = None
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Judge the X-AlpacaEval answers of all models of some runs; a row a model and language is written into its run and returned.
 
-    ``against`` is a split of reference answers, or a label of the same run; ``verdicts`` is the folder of what judges said.
-    Raises UserError where answers and references do not fit together and where the judge fails; what it said by then is kept.
+    ``verdicts`` is the folder of what judges said. Raises UserError where answers and references do not fit together and where the judge
+    fails; what it said by then is kept.
     """
+    mode, against = settings.mode, settings.against
     contests, left_out = gather(runs, against)
     judged = judge_pairs(judge, mode, [pair for contest in contests for pair in contest.pairs], verdicts)
     described = judge.describe()
@@ -74,8 +77,32 @@ def judge_runs(
         by_run[contest.run].append((contest, row, won))
         rows.append({**row, "judge": described["model"], "mode": mode, "calibration": head["calibration"]})
     for run, results in by_run.items():
-        _write(run / f"judge-{name_folder({**described, 'mode': mode, 'against': against})}", head, results, judged, described, mode)
+        folder = run / f"judge-{name_folder({**described, 'mode': mode, 'against': against})}"
+        _write(folder, {**head, "asked": identify(settings, run)}, results, judged, described, mode)
     return rows
+
+
+def identify(settings: JudgeSettings, run: Path) -> str:
+    """A hash of all that determines the win rates of a run: the judge and how it is asked, and the newest answers."""
+    answers = sorted((*map(str, key), str(record.tasks[key[2]].samples)) for key, record in _newest(read([run])).items())
+    table = settings.difficulty
+    try:
+        difficulty = hashlib.sha256(table.read_bytes()).hexdigest() if table else None
+    except OSError as error:
+        raise UserError(f"--difficulty {table}: {error.strerror}") from None
+    return digest({**settings.identity(), "difficulty": difficulty, "prompt": prompt_sha256(settings.mode), "answers": answers})
+
+
+def is_judged(settings: JudgeSettings, run: Path) -> bool:
+    """Whether the win rates of a run are there already, for the answers that are there now."""
+    wanted = identify(settings, run)
+    for path in run.glob("judge-*/judgements.json"):
+        try:
+            if json.loads(path.read_text(encoding="utf-8"))["asked"] == wanted:
+                return True
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return False
 
 
 def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]]:
@@ -90,9 +117,9 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
             raise UserError(f"{run}: no answers to {TASK}{{lang}} in it; add the task to the suite and run it again")
         newest = _newest(records)
         labels = sorted({record.label for record in records})
-        if against not in (*labels, *_splits()):
+        if against not in (*labels, *published()):
             raise UserError(
-                f"--against {against!r}: neither a model of {run} nor published answers{name_nearest(against, [*labels, *_splits()])}"
+                f"--against {against!r}: neither a model of {run} nor published answers{name_nearest(against, [*labels, *published()])}"
             )
         for (label, _, task), record in newest.items():
             if label == against:
@@ -135,20 +162,25 @@ def _newest(records: Iterable[Record]) -> dict[tuple[str, int | None, str], Reco
     return found
 
 
-def _splits() -> tuple[str, ...]:
+def published() -> tuple[str, ...]:
+    """Models whose answers come with the benchmark."""
     from xlift.tasks.corpora import CORPORA
 
     return tuple(split for split in CORPORA[CORPUS].splits if split != "instructions")
 
 
+def read_published(lang: str, against: str) -> list[Said]:
+    """Published answers in one language, in the benchmark's order. Raises UserError where they are not to be had."""
+    from xlift.tasks import data
+
+    return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in data.read(CORPUS, lang, against)]
+
+
 def _read_opponent(
     run: Path, newest: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
 ) -> list[Said]:  # fmt: skip
-    if against in _splits():
-        from xlift.tasks import data
-
-        rows = data.read(CORPUS, task.removeprefix(TASK), against)
-        return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in rows]
+    if against in published():
+        return read_published(task.removeprefix(TASK), against)
     seeds = {seed: other for (label, seed, its), other in newest.items() if (label, its) == (against, task)}
     opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
     if opponent is None:
@@ -168,6 +200,7 @@ def _describe(contest: Contest, against: str) -> dict[str, Any]:
         "lang": contest.lang,
         "against": against,
         "items_of": result.items_of,
+        "samples": result.samples,
         "comparability": result.comparability,
     }
 
@@ -180,14 +213,15 @@ def _write(
         folder.mkdir(exist_ok=True)
         for contest, row, won in results:
             seed = "" if contest.record.seed is None else f"_seed{contest.record.seed}"
-            lines = (_describe_verdict(verdict, judged, described, mode) for verdict in won)
+            lines = (describe_verdict(verdict, judged, described, mode) for verdict in won)
             file = f"verdicts_{contest.task}_{contest.record.label}{seed}.jsonl"
             (folder / file).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
             row["verdicts"] = file
         write_json(folder / "judgements.json", {**head, "results": [row for _, row, _ in results]})
 
 
-def _describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+def describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+    """A verdict as one line of a file: preference, outcome and the judge's words, without the answers."""
     keys = [key_of(described, mode, verdict.pair, order) for order in ORDERS]
     return {
         "id": verdict.pair.id,

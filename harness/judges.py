@@ -12,10 +12,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import Field
-
-from xlift.harness.config import BaseSettings, EngineSettings, Section
-from xlift.harness.rows import Chat, UserError
+from xlift.harness.config import BaseSettings, EngineSettings
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.rows import Chat, UserError, name_nearest
 from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
 
 if TYPE_CHECKING:
@@ -23,29 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CHOICES = (
-    "--judge http://HOST:PORT/v1 --model NAME (an OpenAI-compatible server, such as vLLM's), --judge https://api.openai.com/v1 "
-    "--model NAME, --judge engine:MODEL (a local or hub model on xlift's engine), or --judge lm:TYPE,ARGUMENTS (a model of lm-eval's)"
-)
 CHUNK = 256
 """Chats that a local judge is given at once; what a killed run loses at most."""
-
-
-class JudgeSettings(Section):
-    """Who judges, and how much it may cost."""
-
-    judge: str
-    """``http...``, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``."""
-    model: str | None = None
-    """The model's name at the server."""
-    key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the server's key."""
-    concurrency: int = Field(16, ge=1)
-    """Requests under way at once."""
-    requests_per_minute: float | None = Field(None, gt=0)
-    """Most requests sent to the server in a minute, tries after a failure not counted; no bound where not given."""
-    limit_tokens: int | None = Field(None, ge=1)
-    """Most tokens that one command may spend at a server, prompts and replies together."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +49,11 @@ class Judge(Protocol):
     def close(self) -> None: ...
 
 
-def open_judge(settings: JudgeSettings | None) -> Judge:
-    """The judge of some settings. Raises UserError, with the choices, where none is named."""
-    if settings is None or not settings.judge:
-        raise UserError(f"no judge is named, and none is chosen for you: {CHOICES}")
-    kind, colon, name = settings.judge.partition(":")
-    if kind in ("http", "https"):
-        if not settings.model:
-            raise UserError(f"--judge {settings.judge}: give --model NAME, the model's name at that server")
+def open_judge(settings: JudgeSettings) -> Judge:
+    """The judge of some settings."""
+    if settings.kind == "api":
         return ApiJudge(settings)
-    if kind not in ("engine", "lm") or not colon or not name:
-        raise UserError(f"--judge {settings.judge!r} names no judge; choices: {CHOICES}")
-    if settings.limit_tokens or settings.requests_per_minute or settings.model:
-        raise UserError(f"--judge {settings.judge}: --model, --limit-tokens and --requests-per-minute are for judges behind a URL")
-    return open_engine_judge(name) if kind == "engine" else open_lm_judge(name)
+    return open_engine_judge(settings) if settings.kind == "engine" else open_lm_judge(settings)
 
 
 def estimate(chat: Chat, mode: Mode) -> int:
@@ -238,30 +207,50 @@ class LmJudge:
         return [Reply(text) for text in self._lm.generate_until(asked)]
 
 
-def open_engine_judge(model: str) -> LmJudge:
+def find_model(settings: JudgeSettings) -> Any:
+    """The files of a local judge, or the class of lm-eval's that it is; None for a served one. Nothing is loaded.
+
+    Raises UserError where there is no such model.
+    """
+    if settings.kind == "engine":
+        from xlift.harness.base_model import resolve
+
+        base = resolve(BaseSettings(model=settings.name))
+        if not base.sha256:
+            raise UserError(f"--judge {settings.judge}: a served model; give its server as --judge URL and its name as --model")
+        return base
+    if settings.kind == "lm":
+        import lm_eval.models  # noqa: F401  (fills the registry)
+        from lm_eval.api.registry import get_model, model_registry
+
+        kind = settings.name.partition(",")[0]
+        try:
+            return get_model(kind)
+        except (ValueError, KeyError):
+            raise UserError(
+                f"--judge {settings.judge}: lm-eval has no model {kind!r}{name_nearest(kind, model_registry.keys(), 50)}"
+            ) from None
+    return None
+
+
+def open_engine_judge(settings: JudgeSettings) -> LmJudge:
     """A local folder, a hub repository or the embedded model on xlift's engine, with all the length it has up to 16,384 tokens."""
-    from xlift.harness.base_model import resolve
     from xlift.harness.engine import load
 
-    base = resolve(BaseSettings(model=model))
-    if not base.sha256:
-        raise UserError(f"--judge engine:{model}: a served model; give its server as --judge URL and its name as --model")
+    base = find_model(settings)
     engine = load(base, EngineSettings(max_length=max(64, min(base.max_length, 16384))))
     told = engine.describe()
     numerics = {key: told[key] for key in ("backend", "dtype", "chat_template_sha256")}
-    return LmJudge(
-        engine.lm(), {"kind": "engine", "model": model.rstrip("/").rpartition("/")[2], "sha256": base.sha256, **numerics}, engine
-    )
+    name = settings.name.rstrip("/").rpartition("/")[2]
+    return LmJudge(engine.lm(), {"kind": "engine", "model": name, "sha256": base.sha256, **numerics}, engine)
 
 
-def open_lm_judge(text: str) -> LmJudge:
+def open_lm_judge(settings: JudgeSettings) -> LmJudge:
     """A model of lm-eval's, as ``TYPE,key=value,...``: its name and the arguments of ``--model_args``."""
-    import lm_eval.models  # noqa: F401  (fills the registry)
-    from lm_eval.api.registry import get_model
-
-    kind, _, arguments = text.partition(",")
+    kind, _, arguments = settings.name.partition(",")
     try:
-        lm = get_model(kind).create_from_arg_string(arguments)
+        lm = find_model(settings).create_from_arg_string(arguments)
     except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-        raise UserError(f"--judge lm:{text}: lm-eval does not load it: {str(error).splitlines()[0] if str(error) else error!r}") from None
+        said = str(error).splitlines()[0] if str(error) else repr(error)
+        raise UserError(f"--judge {settings.judge}: lm-eval does not load it: {said}") from None
     return LmJudge(lm, {"kind": "lm", "model": kind, "arguments": arguments})

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness import adapters, base_model, plugin
+from xlift.harness import adapters, base_model, judgement, plugin
 from xlift.harness.config import Suite
 from xlift.harness.executors import run_apart
 from xlift.harness.generations import Generations
@@ -41,12 +41,14 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
 
     loaded = {label: plugin.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
     tasks, left_out = expand_tasks(suite)
+    judgement.check(suite, tasks)
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
         adapters.resolve(reference)
     for task in tasks:
         index.data_of(task, suite.data.samples)
+    judgement.check_sources(suite, tasks)
     root = runs / suite.name
     run = Run(suite, root, tasks, left_out, base_model.resolve(suite.base))
     if asking := [label for label, method in loaded.items() if method.system_turn]:
@@ -59,7 +61,14 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
 
 
 def run_suite(suite: Suite, runs: Path) -> Path:
-    """Prepare, fit and evaluate; returns the run folder. Finished stages are skipped, so the same call resumes."""
+    """Prepare, fit, evaluate, and judge where the suite names a judge; returns the run folder. The same call resumes."""
+    root = measure_suite(suite, runs)
+    judgement.judge_suite(suite, root)
+    return root
+
+
+def measure_suite(suite: Suite, runs: Path) -> Path:
+    """``run_suite`` without the judge. Finished stages are skipped."""
     run = open_run(suite, runs)
     for line in run.left_out:
         logger.info("left out, the benchmark has no such language: %s", line)

@@ -14,6 +14,7 @@ from xlift.harness.results import Record, headline, scale
 from xlift.harness.rows import UserError
 from xlift.leaderboard.comparisons import rank_overall, tabulate_lifts, tabulate_ranks, tabulate_tasks
 from xlift.leaderboard.documents import PARALLEL, PER_DOCUMENT, Documents, align, language_of
+from xlift.leaderboard.judgements import Setting
 from xlift.leaderboard.runs import Collection, Run
 from xlift.leaderboard.statistics import estimate
 from xlift.leaderboard.text import slug
@@ -86,6 +87,11 @@ class Row:
         """Languages evaluated."""
         found = (language_of(task, self.record.pivot) for task in self.keys)
         return tuple(sorted({one[1] for one in found if one}))
+
+    @property
+    def judges(self) -> tuple[Setting, ...]:
+        """Settings under which its answers were judged."""
+        return tuple(dict.fromkeys(rate.setting for run in self.runs for rate in run.win_rates))
 
     @property
     def cost(self) -> dict[str, Any]:

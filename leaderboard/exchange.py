@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xlift.harness.results import LOWER_IS_BETTER, OF_HUNDRED, Record
 from xlift.leaderboard.board import Board, Row, off_target, split
 from xlift.leaderboard.runs import Origin, Run
+from xlift.leaderboard.table import tabulate_win_rates
 from xlift.leaderboard.text import clean, slug
 
 EEE_VERSION = "0.3.0"
@@ -73,6 +74,7 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
         "tasks": board.tasks,
         "ranks": board.ranks,
         "pairs": pairs,
+        "win_rates": tabulate_win_rates([rate for run in board.runs for rate in run.win_rates]),
     }
     for name, table in tables.items():
         plain = table.map(_flatten) if len(table) else table

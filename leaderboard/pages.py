@@ -16,6 +16,7 @@ from markupsafe import Markup
 from xlift.harness.results import LOWER_IS_BETTER, scale
 from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
 from xlift.leaderboard.figures import collect_charts, draw_run
+from xlift.leaderboard.judgements import group_settings
 from xlift.leaderboard.pairs import Pair
 from xlift.leaderboard.runs import Run
 from xlift.leaderboard.samples import PER_PAGE, find_base, read_sheets
@@ -80,7 +81,7 @@ def _open() -> Any:
     functions = {
         "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_benchmark, "split": split,
         "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
-        "hub": hub_link, "lower": LOWER_IS_BETTER,
+        "hub": hub_link, "lower": LOWER_IS_BETTER, "group_settings": group_settings, "win_rate": win_rate,
     }  # fmt: skip
     environment.globals.update(functions)
 
@@ -88,6 +89,12 @@ def _open() -> Any:
         return environment.get_template(template).render(root=root, **context)
 
     return pages
+
+
+def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figure:
+    """A share of wins in points."""
+    low, high = (100 * end for end in interval) if interval else (None, None)
+    return Figure(None if value is None else 100 * value, low, high)
 
 
 def _finalize(value: Any) -> Any:
@@ -224,12 +231,12 @@ def _options(rows: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
 def _choices(board: Board) -> dict[str, list[tuple[str, str]]]:
     """What the index can be filtered by: value and name of each choice."""
     rows = board.rows
-    judges = {str(row.record.engine.get("judge")) for row in rows if row.record.engine.get("judge")}
+    judges = {setting.key: setting for row in rows for setting in row.judges}
     return {
         "base": [(name, name) for name in sorted({row.base for row in rows})],
         "method": [(name, name) for name in sorted({row.method for row in rows})],
         "trained": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.record.trained})],
         "evaluated": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.languages})],
         "benchmark": [(name, name_benchmark(name)) for name in sorted({name for row in rows for name in row.scores})],
-        "judge": [(name, name) for name in sorted(judges)],
+        "judge": [(setting.key, setting.name) for setting in sorted(judges.values())],
     }

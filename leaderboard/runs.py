@@ -14,6 +14,7 @@ from typing import Any, Literal
 from xlift.harness.results import Record, read_record
 from xlift.harness.rows import UserError
 from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
+from xlift.leaderboard.judgements import WinRate, read_win_rates
 from xlift.leaderboard.text import slug
 
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
@@ -37,6 +38,7 @@ class Run:
     suite: Mapping[str, Any] | None = None
     """The resolved suite."""
     documents: tuple[Documents, ...] = ()
+    win_rates: tuple[WinRate, ...] = ()
     notes: tuple[str, ...] = ()
     """What of it is missing, and why."""
 
@@ -78,7 +80,7 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
-    """The runs in folders, at any depth, and in single JSON files. Of several evaluations of one model the newest counts.
+    """The runs in folders, at any depth, and in single JSON files, with their win rates. Of several evaluations of one model the newest counts.
 
     Raises UserError for a path that is not there, and where nothing at all can be used.
     """
@@ -104,7 +106,7 @@ def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
         why = f": {left_out[0]}" if left_out else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
     order = sorted(newest.values(), key=lambda run: (run.record.suite, run.record.label != "base", run.record.label, run.record.seed or 0))
-    return Collection(tuple(order), tuple(sorted(left_out)))
+    return Collection(tuple(_add_win_rates(run) for run in order), tuple(sorted(left_out)))
 
 
 def _find_sources(place: Path) -> Iterator[Path]:
@@ -184,6 +186,15 @@ def _add_documents(run: Run) -> Run:
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, run.stage)}")
     return replace(run, documents=tuple(documents), notes=tuple(notes))
+
+
+def _add_win_rates(run: Run) -> Run:
+    if run.origin != "xlift":
+        return run
+    try:
+        return replace(run, win_rates=tuple(read_win_rates(run.stage.parent, [run.record])))
+    except UNREADABLE as error:
+        return replace(run, notes=(*run.notes, _say(error, run.stage.parent)))
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
+from xlift.harness.rows import UserError
 from xlift.leaderboard.board import split
 from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
+from xlift.leaderboard.judgements import read_verdicts
 from xlift.leaderboard.runs import UNREADABLE, Run
 from xlift.leaderboard.text import slug
 
@@ -75,7 +77,8 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {_identify(line): line for line in (_read(base, task) if same else [])}
     metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
-    samples = (_make(line, theirs.get(_identify(line)), metric, number // PER_PAGE + 1) for number, line in enumerate(lines))
+    said = _read_verdicts(run, task)
+    samples = (_make(line, theirs.get(_identify(line)), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
     return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
 
 
@@ -97,7 +100,24 @@ def _read(run: Run, task: str) -> list[dict[str, Any]]:
         return []
 
 
-def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int) -> Sample:
+def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
+    """What each judge said of a task's items by id; nothing of a file that cannot be read."""
+    found = {}
+    for rate in run.win_rates:
+        if rate.task == task:
+            try:
+                found[f"Judge: {rate.setting.name}"] = read_verdicts(rate)
+            except UserError:
+                continue
+    return found
+
+
+def _make(
+    line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]
+) -> Sample:  # fmt: skip
+    doc = line.get("doc")
+    id = str(doc.get("id")) if isinstance(doc, Mapping) else ""
+    own = {str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))}
     scores, theirs = _scores(line), _scores(base or {})
     answer, extracted = _answer(line)
     base_answer, base_extracted = _answer(base) if base is not None else (None, None)
@@ -111,7 +131,7 @@ def _make(line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str |
         base_extracted=base_extracted,
         scores=scores,
         base_scores=theirs,
-        judge={str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))},
+        judge=own | {name: verdicts[id] for name, verdicts in said.items() if id in verdicts},
         marks=_mark(scores, theirs, metric),
         page=page,
     )

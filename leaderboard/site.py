@@ -72,7 +72,7 @@ def _result_files(place: Path) -> list[Path]:
         raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
     if place.is_file():
         return [place]
-    files = (path for pattern in ("*.json", "samples_*.jsonl") for path in place.rglob(pattern))
+    files = (path for pattern in ("*.json", "samples_*.jsonl", "verdicts_*.jsonl") for path in place.rglob(pattern))
     return sorted(path for path in files if path.is_file() and "adapter" not in path.relative_to(place).parts)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from xlift.harness.results import LOWER_IS_BETTER, Record, headline
+from xlift.leaderboard.judgements import WinRate
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
@@ -61,6 +62,59 @@ def spread_models(scores: pd.DataFrame) -> pd.DataFrame:
     order = shown.drop_duplicates(["task", "metric", "items"])[["task", "metric", "items"]]
     wide = shown.pivot_table(index=["task", "metric", "items"], columns="model", values="text", aggfunc="first", sort=False)
     return wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()[["task", "metric", "items", *scores["model"].unique()]]
+
+
+def tabulate_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
+    """One row for each judge's setting, model and task. Only rows of one ``setting`` may stand beside each other; nothing is ranked."""
+    rows = []
+    for one in rates:
+        low, high = one.controlled_interval or (None, None)
+        rows.append(
+            {
+                "setting": one.setting.key,
+                "judge": one.setting.judge,
+                "served": one.setting.served,
+                "mode": one.setting.mode,
+                "against": one.setting.against,
+                "prompt_sha256": one.setting.prompt,
+                "calibration": one.calibration,
+                "suite": one.suite,
+                "model": one.model,
+                "task": one.task,
+                "items": one.items,
+                "items_of": one.items_of,
+                "win_rate": one.value,
+                "win_rate_stderr": one.stderr,
+                "length_controlled": one.controlled,
+                "length_controlled_low": low,
+                "length_controlled_high": high,
+                "length_control": one.control,
+                "flips": one.flips,
+                "parse_errors": one.parse_errors,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def spread_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
+    """The table people read, of one setting: a row for each model and task."""
+
+    def write(value: float | None, interval: tuple[float, float] | None) -> str:
+        ends = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        return "" if value is None else f"{value:.3f}{ends}"
+
+    return pd.DataFrame(
+        {
+            "model": one.model,
+            "task": one.task,
+            "items": f"{one.items}/{one.items_of}",
+            "win rate": write(one.value, one.interval),
+            "length-controlled": write(one.controlled, one.controlled_interval) or one.control,
+            "flips": write(one.flips, None),
+            "parse errors": write(one.parse_errors, None),
+        }
+        for one in rates
+    )
 
 
 def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:

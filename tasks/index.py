@@ -17,6 +17,9 @@ from xlift.tasks import data, make_yaml
 Source = tuple[str, str, str]
 """Corpus, language and split."""
 
+JUDGED = "xlift_judged_x_alpaca_eval"
+"""How the tasks begin that ask a judge within lm-eval."""
+
 _PAIR = re.compile(r"xlift_flores_([a-z]{3}_[A-Z][a-z]{3})_([a-z]{3}_[A-Z][a-z]{3})")
 
 

@@ -23,41 +23,67 @@ FOLDS = 5
 ITEMS = 805
 """Of AlpacaEval; the difficulties are looked up by place among them."""
 STRENGTHS = np.logspace(-4, 4, 10)
+RESAMPLES = 100
+"""For the standard error."""
 GAMED_WEIGHT = 0.2 / 2
 """Of each row of the two gamed baselines that AlpacaEval adds to its full model."""
 GAMED = ("preference", "std_delta_len", "instruction_difficulty")
 
 
 def control_length(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
-    """``length_controlled``, a win rate between 0 and 1, and ``length_control``, which says what it is or why there is none.
+    """``control`` for the verdicts on one model in one language."""
+    preferences = np.array([np.nan if verdict.preference is None else verdict.preference for verdict in verdicts], dtype=float)
+    deltas = np.array([len(verdict.pair.answer) - len(verdict.pair.reference) for verdict in verdicts], dtype=float)
+    return control(preferences, deltas, difficulty)
 
-    Without a table it is AlpacaEval's "minimal" formula: length and model. ``difficulty`` is a table with one row an item in the order of
-    the 805 (columns index, instruction_difficulty), or AlpacaEval's df_gamed.csv, which has preference, std_delta_len and
-    not_gamed_baseline too and then takes part with a weight of 0.1 a row, as it does there. Lengths are characters: good within one
-    language. Items that cannot be read are left out after their places are counted.
+
+def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
+    """``length_controlled``, a win rate between 0 and 1, its ``length_controlled_stderr``, and ``length_control``: what it is, or why there
+    is none.
+
+    ``preferences`` (items,) are nan where they cannot be read; such items are left out after their places are counted. ``deltas`` (items,)
+    are lengths less those of the reference in characters: good within one language. Without a table it is AlpacaEval's "minimal" formula:
+    length and model. ``difficulty`` is a table with one row an item in the order of the 805 (columns index, instruction_difficulty), or
+    AlpacaEval's df_gamed.csv, which has preference, std_delta_len and not_gamed_baseline too and then takes part with a weight of 0.1 a
+    row, as it does there. The standard error is that of resampled items, the strength of the penalty kept.
 
     Raises UserError where a table is given and the items are not the 805.
     """
-    readable = [place for place, verdict in enumerate(verdicts) if verdict.preference is not None]
-    deltas = np.array([len(verdict.pair.answer) - len(verdict.pair.reference) for verdict in verdicts], dtype=float)
-    if difficulty is not None and len(verdicts) != ITEMS:
-        raise UserError(f"the table of difficulties goes by place among {ITEMS} items, and {len(verdicts)} were judged; leave it out")
+    readable = np.flatnonzero(~np.isnan(preferences))
+    if difficulty is not None and len(preferences) != ITEMS:
+        raise UserError(f"the table of difficulties goes by place among {ITEMS} items, and {len(preferences)} were judged; leave it out")
     if len(readable) < 2 * FOLDS:
-        return {"length_controlled": None, "length_control": f"not computed: {len(readable)} items can be read, and it needs {2 * FOLDS}"}
+        return {
+            "length_controlled": None,
+            "length_controlled_stderr": None,
+            "length_control": f"not computed: {len(readable)} items can be read, and it needs {2 * FOLDS}",
+        }
     spread = deltas.std(ddof=1)
-    preferences = np.array([verdicts[place].preference for place in readable], dtype=float)
     lengths = np.tanh(deltas[readable] / spread) if spread > 0 else np.zeros(len(readable))
     columns, formula = [lengths], "minimal: tanh(length difference / sd) + model"
-    extra, targets, weights = np.empty((0, 2)), np.empty(0), np.empty(0)
+    extra, targets = np.empty((0, 2)), np.empty(0)
     if difficulty is not None:
         hardness, extra, targets = _read_difficulty(difficulty)
-        columns, weights = [lengths, hardness[readable]], np.full(len(targets), GAMED_WEIGHT)
+        columns = [lengths, hardness[readable]]
         formula = "tanh(length difference / sd) + instruction difficulty + model" + (", with gamed baselines" if len(targets) else "")
     rows = np.column_stack([*columns, np.ones(len(readable))])
-    weights = np.concatenate([weights, np.ones(len(readable))])
-    coefficients = fit(np.vstack([extra, rows]), np.concatenate([targets, preferences]), weights)
-    equal = np.column_stack([np.zeros(len(readable)), rows[:, 1:]])
-    return {"length_controlled": float(_logistic(equal @ coefficients).mean()), "length_control": formula}
+    value, stderr = _predict(rows, preferences[readable], extra, targets)
+    return {"length_controlled": value, "length_controlled_stderr": stderr, "length_control": formula}
+
+
+def _predict(rows: Array, preferences: Array, extra: Array, targets: Array) -> tuple[float, float]:
+    """The win rate at equal length, and its standard error; ``extra`` rows have ``targets`` and a small weight, and are not resampled."""
+    whole, wanted = np.vstack([extra, rows]), np.concatenate([targets, preferences])
+    fixed, equal = np.full(len(targets), GAMED_WEIGHT), np.column_stack([np.zeros(len(rows)), rows[:, 1:]])
+    strength = choose_strength(whole, wanted, np.concatenate([fixed, np.ones(len(rows))]))
+
+    def predict(counts: Array) -> float:
+        coefficients = fit(whole, wanted, np.concatenate([fixed, counts]), strength)
+        return float(np.average(_logistic(equal @ coefficients), weights=counts))
+
+    chance = np.random.default_rng(0)
+    drawn = chance.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES).astype(float)
+    return predict(np.ones(len(rows))), float(np.std([predict(counts) for counts in drawn], ddof=1))
 
 
 def _read_difficulty(table: pd.DataFrame) -> tuple[Array, Array, Array]:
@@ -76,11 +102,16 @@ def _read_difficulty(table: pd.DataFrame) -> tuple[Array, Array, Array]:
     return values, rows.astype(float), gamed["preference"].to_numpy(dtype=float)
 
 
-def fit(rows: Array, targets: Array, weights: Array) -> Array:
-    """Coefficients of the L1 logistic regression of soft targets, with the strength of the penalty that loses least in cross-validation.
+def fit(rows: Array, targets: Array, weights: Array, strength: float | None = None) -> Array:
+    """Coefficients of the L1 logistic regression of soft targets, with the chosen strength of the penalty where none is given.
 
     Rows (items, features), targets between 0 and 1 and weights (items,).
     """
+    return _solve(rows, targets, weights, choose_strength(rows, targets, weights) if strength is None else strength)
+
+
+def choose_strength(rows: Array, targets: Array, weights: Array) -> float:
+    """The strength of the penalty that loses least in cross-validation; arguments as in ``fit``."""
     from sklearn.model_selection import GroupKFold
 
     items = np.arange(len(rows))
@@ -94,7 +125,7 @@ def fit(rows: Array, targets: Array, weights: Array) -> Array:
                  for train, held in folds])
         for strength in STRENGTHS
     ]  # fmt: skip
-    return _solve(rows, targets, weights, float(STRENGTHS[int(np.argmin(losses))]))
+    return float(STRENGTHS[int(np.argmin(losses))])
 
 
 def _solve(rows: Array, targets: Array, weights: Array, strength: float) -> Array:

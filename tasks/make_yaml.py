@@ -42,6 +42,8 @@ class Benchmark:
     """lm-eval's ``doc_to_target``: a column or a template."""
     metrics: Mapping[str, bool | None]
     """Whether higher is better; None where neither is."""
+    judged: bool = False
+    """Whether a judge is asked about the answers."""
 
 
 _SPANS = {"exact_match": True, "f1": True, "containment": True, "off_target": False}
@@ -54,14 +56,24 @@ _TRANSLATION = {
     "chatter": False,
     "empty": False,
 }
+_ANSWERS: dict[str, bool | None] = {"off_target": False, "characters": None, "empty": False}
 BENCHMARKS = {
     "mgsm": Benchmark("numbers", "test", "answer", {"accuracy": True, "extraction_failure": False, "off_target": False}),
     "xquad": Benchmark("spans", "test", "{{answers.text[0]}}", _SPANS),
     "mlqa": Benchmark("spans", "dev", "{{answers.text[0]}}", _SPANS),
     "flores": Benchmark("translation", "devtest", "target", _TRANSLATION),
-    "x_alpaca_eval": Benchmark("language_id", "instructions", "", {"off_target": False, "characters": None, "empty": False}),
+    "x_alpaca_eval": Benchmark("language_id", "instructions", "", _ANSWERS),
+    "judged_x_alpaca_eval": Benchmark(
+        "verdicts",
+        "instructions",
+        "",
+        {**_ANSWERS, "win_rate": True, "length_controlled": True, "flips": False, "judge_errors": False},
+        judged=True,
+    ),
 }
 
+_WHOLE = ("corpus_chrf", "corpus_spbleu", "length_controlled")
+"""Metrics over all items at once."""
 _HERE = Path(__file__).parent
 _TOKENS = {"mgsm_direct": (32, 32), "mgsm_cot": (512, 1024), "qa": (64, 256), "flores": (256, 1024), "x_alpaca_eval": (512, 1024)}
 """Most tokens of an answer, in one of _SHORT_SCRIPTS and in another: SmolLM2's tokeniser, made for English, needs at most 149 for a
@@ -155,7 +167,13 @@ def _prompts() -> dict[str, Any]:
 def _template(folder: str) -> dict[str, Any]:
     benchmark = BENCHMARKS[folder]
     scorer = f"xlift.tasks.{benchmark.scorer}"
+    asked = {"name": "judge", "filter": [{"function": "take_first"}, {"function": "xlift_judge"}]}
+    judge = {
+        "class": _Function("xlift.harness.judged_task.JudgedTask"),
+        "filter_list": [{"name": "none", "filter": [{"function": "take_first"}]}, asked],
+    }
     return {
+        **(judge if benchmark.judged else {}),
         "custom_dataset": _Function("xlift.tasks.data.dataset"),
         "test_split": benchmark.split,
         "output_type": "generate_until",
@@ -165,7 +183,7 @@ def _template(folder: str) -> dict[str, Any]:
         "metric_list": [
             {
                 "metric": metric,
-                "aggregation": _Function(f"{scorer}.{metric}") if metric.startswith("corpus_") else "mean",
+                "aggregation": _Function(f"{scorer}.{metric}") if metric in _WHOLE else "mean",
                 "higher_is_better": higher_is_better,
             }
             for metric, higher_is_better in benchmark.metrics.items()
@@ -187,8 +205,8 @@ def _leaves() -> Iterator[tuple[str, dict[str, Any]]]:
         name, pair = f"xlift_mlqa_{context}_{question}", f"{context}-{question}"
         yield "mlqa", _leaf("mlqa", "qa", name, pair, _question(question), question, context)
     for lang in LANGUAGES["x_alpaca_eval"]:
-        name = f"xlift_x_alpaca_eval_{lang}"
-        yield "x_alpaca_eval", _leaf("x_alpaca_eval", "x_alpaca_eval", name, lang, _field("instruction"), lang, lang)
+        for folder in ("x_alpaca_eval", "judged_x_alpaca_eval"):
+            yield folder, _leaf("x_alpaca_eval", "x_alpaca_eval", f"xlift_{folder}_{lang}", lang, _field("instruction"), lang, lang)
     for foreign in _foreign():
         yield "flores", _flores_leaf("en", foreign)
         yield "flores", _flores_leaf(foreign, "en")
@@ -248,6 +266,8 @@ def _groups() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "mgsm", _group("mgsm", f"xlift_mgsm_{kind}", (f"xlift_mgsm_{kind}_{lang}" for lang in LANGUAGES["mgsm"]))
     for corpus in ("xquad", "mlqa", "x_alpaca_eval"):
         yield corpus, _group(corpus, f"xlift_{corpus}", (f"xlift_{corpus}_{lang}" for lang in LANGUAGES[corpus]))
+    judged = (f"xlift_judged_x_alpaca_eval_{lang}" for lang in LANGUAGES["x_alpaca_eval"])
+    yield "judged_x_alpaca_eval", _group("judged_x_alpaca_eval", "xlift_judged_x_alpaca_eval", judged)
     pairs = permutations(LANGUAGES["mlqa"], 2)
     yield "mlqa", _group("mlqa", "xlift_mlqa_cross", (f"xlift_mlqa_{context}_{question}" for context, question in pairs))
     yield "flores", _group("flores", "xlift_flores_from_eng", (_flores_name("en", code) for code in _foreign()))

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xlift.tasks import language_id
 from xlift.tasks.judge import Outcome, Verdict, combine
 from xlift.tasks.language_id import is_off_target
-from xlift.tasks.length_control import control_length
+from xlift.tasks.length_control import control, control_length
 
 
 def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
     - ``off_target`` and ``reference_off_target``: share of answers clearly not in the language of the instruction. Some instructions ask
       for another language, so that of a perfect model is not zero.
     - ``characters`` and ``reference_characters``: mean lengths.
-    - ``length_controlled``, ``length_control``: see ``control_length``; None and the reason where it cannot be had.
+    - ``length_controlled``, ``length_controlled_stderr``, ``length_control``: see ``control``; None and the reason where it cannot be had.
     """
     pairs = [verdict.pair for verdict in verdicts]
     replies = [one for verdict in verdicts for one in verdict.preferences]
@@ -51,6 +52,30 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
         "characters": _mean([len(pair.answer) for pair in pairs]),
         "reference_characters": _mean([len(pair.reference) for pair in pairs]),
     }
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
+    """lm-eval's hook for X-AlpacaEval with a judge: without it under the filter ``none``, what the judge said under the filter ``judge``.
+
+    A verdict that cannot be read has no ``win_rate``, so that the mean is over the others, and counts in ``judge_errors``.
+    """
+    found = results[0]
+    if isinstance(found, str):
+        return language_id.process_results(doc, results)
+    preference = found["preference"]
+    if preference is None:
+        return {"judge_errors": 1.0}
+    delta = len(found["text"]) - found["reference_characters"]
+    first, second = found["preferences"]
+    flipped = (first - 0.5) * (second - 0.5) < 0
+    return {"win_rate": preference, "length_controlled": [preference, delta], "flips": float(flipped), "judge_errors": 0.0}
+
+
+def length_controlled(items: Sequence[Sequence[float]]) -> float:
+    """lm-eval's aggregation of (preference, characters more than the reference), by the minimal formula; nan with too few items."""
+    preferences, deltas = np.array(items, dtype=float).T
+    found = control(preferences, deltas)["length_controlled"]
+    return float("nan") if found is None else float(found)
 
 
 _NAMES: Mapping[str, Outcome] = {"wins": "win", "ties": "tie", "losses": "lose", "errors": "error"}

@@ -17,7 +17,8 @@ from judges import FaultProxy, serve
 from xlift.harness import engine_api
 from xlift.harness.arithmetic import choose_arithmetic
 from xlift.harness.base_model import Base
-from xlift.harness.judges import JudgeSettings, open_judge
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judges import open_judge
 from xlift.harness.judging import Judged, judge_pairs
 from xlift.tasks.judge import MODES, Mode, Pair
 from xlift.tasks.probes import list_probes
@@ -87,3 +88,11 @@ def test_faults_on_the_way_change_no_verdict(url: str, tmp_path: Path, monkeypat
     assert proxy.tally["429"] == proxy.tally["500"] == proxy.tally["cut"] == 1
     for one, other in zip(straight.verdicts, faulty.verdicts, strict=True):
         assert one.preferences == pytest.approx(other.preferences, abs=0.05)  # batches move the last bits of bf16
+
+
+def test_malformed_log_probabilities_are_counted(url: str, tmp_path: Path) -> None:
+    proxy = FaultProxy(url)
+    proxy.faults = iter(["", "not numbers"])
+    with serve(proxy):
+        (verdict,) = run(proxy.url, "weighted", tmp_path, PAIRS[:1]).verdicts
+    assert proxy.tally["not numbers"] == 1 and verdict.preferences[1] is None

@@ -49,8 +49,8 @@ def write_evaluation(run: Path, label: str, seed: int | None, answers: list[tupl
         for number, (id, text) in enumerate(answers)
     ]
     (folder / samples).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    result = {"items": len(rows), "items_of": 805, "version": "1.0", "data_sha256": "d", "data_origin": "folder", "metrics": {},
-              "comparability": key, "samples": samples}  # fmt: skip
+    result = {"items": len(rows), "items_of": 805, "version": "1.0", "data_sha256": "d", "data_origin": "folder",
+              "metrics": {"off_target": {"value": 0.0, "stderr": 0.0}}, "comparability": key, "samples": samples}  # fmt: skip
     record = {"suite": run.name, "label": label, "method": None, "seed": seed, "trained": [], "pivot": "en", "base": {}, "adapter": None,
               "engine": {}, "system": None, "tasks": {task: result}, "cost": {}}  # fmt: skip
     write_json(folder / "manifest.json", {"record": record})

@@ -17,7 +17,8 @@ from xlift.harness.base_model import resolve
 from xlift.harness.calibration import NONE, calibrate, find_calibration
 from xlift.harness.config import BaseSettings, EngineSettings
 from xlift.harness.engine import load
-from xlift.harness.judges import JudgeSettings, estimate, open_judge
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judges import estimate, open_judge
 from xlift.harness.judging import Judged, Replies, judge_pairs
 from xlift.harness.rows import Sampling, UserError
 from xlift.tasks.judge import MODES, Mode, Pair, build_chat
@@ -134,7 +135,7 @@ def test_a_time_out_is_tried_again(server: JudgeServer, proxy: FaultProxy, tmp_p
 def test_a_lasting_fault_costs_nothing_that_was_judged(
     proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
 ) -> None:
-    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5)
+    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5 if fault == "slow" else 60)
     monkeypatch.setattr(engine_api, "RETRIES", 2 if fault in ("429", "500") else 0)
     proxy.faults = itertools.chain([""] * 10, itertools.repeat(fault))
     line = refusal(lambda: run(proxy, tmp_path))

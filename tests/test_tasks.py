@@ -29,6 +29,7 @@ GROUPS = {
     "flores_from_eng": 203,
     "flores_to_eng": 203,
     "x_alpaca_eval": 13,
+    "judged_x_alpaca_eval": 13,
 }
 LANGUAGES = make_yaml.LANGUAGES
 
@@ -42,7 +43,7 @@ def expected_tasks() -> set[str]:
         *(f"xlift_mlqa_{context}_{question}" for context, question in permutations(LANGUAGES["mlqa"], 2)),
         *(f"xlift_flores_eng_Latn_{code}" for code in flores),
         *(f"xlift_flores_{code}_eng_Latn" for code in flores),
-        *(f"xlift_x_alpaca_eval_{lang}" for lang in LANGUAGES["x_alpaca_eval"]),
+        *(f"xlift_{kind}x_alpaca_eval_{lang}" for kind in ("", "judged_") for lang in LANGUAGES["x_alpaca_eval"]),
     }
 
 
@@ -95,23 +96,24 @@ def test_the_benchmarks_languages() -> None:
 
 
 def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
-    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13
+    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13 * 2
     assert set(manager.all_subtasks) == expected_tasks()
     assert set(manager.all_groups) == {f"xlift_{name}" for name in GROUPS}
     assert not manager.all_tags
 
 
 def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
-    assert len(configs) == 502 + 8
+    assert len(configs) == 515 + 9
     for stem, config in configs.items():
         assert stem == config.get("group", config["task"])
 
 
 def test_functions_are_xlifts_by_full_name() -> None:
     named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
-    scorers = {f"xlift.tasks.{module}.process_results" for module in ("numbers", "spans", "translation", "language_id")}
+    scorers = {f"xlift.tasks.{module}.process_results" for module in ("numbers", "spans", "translation", "language_id", "verdicts")}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
-    assert named == {"xlift.tasks.data.dataset"} | scorers | corpus
+    judge = {"xlift.harness.judged_task.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
+    assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge
 
 
 def test_groups_average_over_languages(configs: dict[str, dict[str, Any]]) -> None:

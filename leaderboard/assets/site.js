@@ -27,7 +27,7 @@
     function fits(row, values) {
       const holds = (name) => !values.get(name) || (row.dataset[name] || "").split(" ").includes(values.get(name));
       const equal = (name) => !values.get(name) || row.dataset[name] === values.get(name);
-      return equal("base") && equal("method") && equal("judge") && holds("trained") && holds("evaluated") && holds("benchmark") &&
+      return equal("base") && equal("method") && holds("judge") && holds("trained") && holds("evaluated") && holds("benchmark") &&
         !(values.get("smoke") === "hide" && row.dataset.smoke === "yes");
     }
     function show() {

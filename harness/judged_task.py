@@ -1,0 +1,124 @@
+"""A judge inside plain lm_eval: a task whose filter asks it about all answers in one batched call.
+
+The judge's settings are the filter's arguments, else XLIFT_JUDGE and, for the others, XLIFT_JUDGE_MODEL, XLIFT_JUDGE_MODE and so on.
+Verdicts stand in the samples under the filter ``judge``, one a document. lm-eval applies filters with --predict_only too; the task then
+takes the judge away. lm-eval saves nothing before all filters are through, so a judge that fails leaves unread verdicts and raises nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lm_eval.filters  # noqa: F401  (the built-in filters must stand in the registry before ours)
+from lm_eval.api.filter import Filter
+from lm_eval.api.registry import filter_registry, register_filter
+from lm_eval.api.task import ConfigurableTask
+
+from xlift.harness.calibration import calibrate, find_calibration
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judged_runs import CORPUS, describe_verdict, published, read_published
+from xlift.harness.judges import Judge, find_model, open_judge
+from xlift.harness.judging import judge_pairs
+from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.sections import build
+from xlift.tasks import data
+from xlift.tasks.judge import Said, pair_up, prompt_sha256
+
+logger = logging.getLogger(__name__)
+
+NAME = "xlift_judge"
+VARIABLE = "XLIFT_JUDGE"
+
+
+def read_settings(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> JudgeSettings:
+    """The filter's arguments over what the environment says. Raises UserError for what is wrong in either, and where no judge is named."""
+    variables = {VARIABLE if name == "judge" else f"{VARIABLE}_{name.upper()}": name for name in JudgeSettings.model_fields}
+    given = {name: value for name, value in environment.items() if name.startswith(VARIABLE) and value}
+    if odd := sorted(given.keys() - variables.keys()):
+        raise UserError(f"unknown variable {odd[0]}{name_nearest(odd[0], variables)}")
+    settings = build(JudgeSettings, {**{variables[name]: value for name, value in given.items()}, **arguments}, NAME)
+    if settings.against not in published():
+        raise UserError(f"{VARIABLE}_AGAINST={settings.against!r}: no published answers{name_nearest(settings.against, published())}")
+    if settings.difficulty:
+        raise UserError(f"{VARIABLE}_DIFFICULTY: lm_eval's win rate is controlled by length alone; use xlift judge for difficulties")
+    return settings
+
+
+class JudgedTask(ConfigurableTask):  # type: ignore[misc]
+    """X-AlpacaEval with a judge. What is wrong in its settings is found before anything is generated."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config={key: value for key, value in config.items() if key != "class"})
+
+    def build_all_requests(self, **options: Any) -> None:
+        """lm-eval's, after the judge's settings are checked, or its filter taken away."""
+        filters: list[Any] = self._filters
+        asking = [found for ensemble in filters for found in _find_arguments(ensemble)]
+        if "bypass" in self._metric_fn_list:  # what --predict_only makes of the metrics
+            filters, asking = [ensemble for ensemble in filters if not _find_arguments(ensemble)], []
+        self._filters: list[Any] = filters
+        for arguments in asking:
+            settings = read_settings(arguments)
+            find_model(settings)
+            data.locate(CORPUS, self.config.dataset_kwargs["lang"], settings.against)
+        super().build_all_requests(**options)
+
+
+def _find_arguments(ensemble: Any) -> list[dict[str, Any]]:
+    """The arguments of the judge's filters in a pipeline, which lm-eval keeps as ``partial(class, **arguments)``."""
+    return [dict(one.keywords) for one in ensemble.filters if getattr(one, "func", None) is JudgeFilter]
+
+
+class JudgeFilter(Filter):  # type: ignore[misc]
+    """Answers in, verdicts out: ``text``, ``preference``, ``outcome``, both replies and the judge; after ``take_first``, or alone."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self._arguments = arguments
+
+    def apply(self, resps: Any, docs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One call of the judge for all documents of a task."""
+        texts = [str(one if isinstance(one, str) else one[0]).strip() for one in resps]
+        try:
+            return judge_answers(read_settings(self._arguments), docs, texts)
+        except Exception as error:  # whatever is wrong, the answers must reach lm-eval's files
+            fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            logger.error("xlift: not judged: %s; the answers are in the samples (--log_samples)", fault)
+            return [{"text": text, "preference": None, "outcome": "error", "fault": fault} for text in texts]
+
+
+def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """A verdict for each answer, in their order. Raises UserError where answers and references do not fit, and where the judge fails."""
+    said = [Said(str(doc["id"]), doc["lang"], doc["instruction"], text) for doc, text in zip(docs, texts, strict=True)]
+    pairs = pair_up(said, read_published(said[0].lang, settings.against))
+    opened, mode, folder = _open(settings), settings.mode, settings.verdicts or Path("runs/judges")
+    described = opened.describe()
+    if settings.calibrate:
+        calibrate(opened, mode, folder)
+    judged = judge_pairs(opened, mode, pairs, folder)
+    about = {**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode),
+             "against": settings.against, "calibration": find_calibration(folder, described, mode)}  # fmt: skip
+    found = {
+        verdict.pair.id: {
+            "text": verdict.pair.answer,
+            **describe_verdict(verdict, judged, described, mode),
+            "reference_characters": len(verdict.pair.reference),
+            "judge": about,
+        }
+        for verdict in judged.verdicts
+    }
+    return [found[one.id] for one in said]
+
+
+@cache
+def _open(settings: JudgeSettings) -> Judge:
+    """One judge for all tasks of a process: a local one must not be loaded once a language."""
+    return open_judge(settings)
+
+
+if NAME not in filter_registry:  # later releases may have read the entry point
+    register_filter(NAME)(JudgeFilter)

@@ -1,0 +1,112 @@
+"""Judging as one call, the same for ``xlift judge`` and as the last step of a suite with a ``judge`` block."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xlift.harness.calibration import calibrate
+from xlift.harness.config import Suite
+from xlift.harness.judge_settings import JudgeSettings
+from xlift.harness.judged_runs import CORPUS, TASK, is_judged, judge_runs, published
+from xlift.harness.judges import find_model, open_judge
+from xlift.harness.rows import UserError, name_nearest
+from xlift.tasks import data
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge said of some runs."""
+
+    calibration: dict[str, Any] | None
+    """Where it was asked for."""
+    rows: list[dict[str, Any]]
+    """Win rates, one row a model and language."""
+
+
+def judge(settings: JudgeSettings, runs: Sequence[Path], verdicts: Path = Path("runs/judges")) -> Judgement:
+    """Put the probes to the judge where the settings say so, then judge the answers of runs; replies are kept in ``verdicts``.
+
+    Raises UserError where the judge fails; what it said by then is kept, and the same call goes on from there.
+    """
+    table, kept = _read_table(settings.difficulty), settings.verdicts or verdicts
+    opened = open_judge(settings)
+    try:
+        calibration = calibrate(opened, settings.mode, kept) if settings.calibrate else None
+        return Judgement(calibration, judge_runs(opened, settings, runs, kept, table) if runs else [])
+    finally:
+        opened.close()
+
+
+def judge_suite(suite: Suite, run: Path) -> None:
+    """Judge the answers of a finished run as its suite says; nothing where it names no judge, or where all is judged already.
+
+    Raises UserError where the judge fails: scores and answers are there, and the same command goes on.
+    """
+    if suite.judge is None or is_judged(suite.judge, run):
+        return
+    logger.info("judge: %s against %s", suite.judge.name, suite.judge.against)
+    judge(suite.judge, [run], run.parent / "judges")
+
+
+def check(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raise UserError for what is wrong in a suite's ``judge`` block, as far as it shows without a model and without data."""
+    settings = suite.judge
+    if settings is None:
+        return
+    if not choose(tasks):
+        raise UserError(f"judge: there is nothing to judge; add {TASK}{{lang}} to evaluate.tasks")
+    models = ["base", *suite.methods, *suite.evaluate.adapters]
+    if settings.against not in (*models, *published()):
+        known = [*models, *published()]
+        raise UserError(f"judge.against: {settings.against!r} is neither a model of the suite nor published answers"
+                        f"{name_nearest(settings.against, known)}")  # fmt: skip
+    if models == [settings.against]:
+        raise UserError(
+            f"judge.against: {settings.against} is the only model of the suite; name published answers: {', '.join(published())}"
+        )
+
+
+def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raise UserError where the judge's model, its table or the answers to judge against are not to be had. Nothing is loaded."""
+    settings = suite.judge
+    if settings is None:
+        return
+    find_model(settings)
+    _read_table(settings.difficulty)
+    if settings.against not in published():
+        return
+    missing = []
+    for task in choose(tasks):
+        try:
+            data.locate(CORPUS, task.removeprefix(TASK), settings.against)
+        except UserError as error:
+            missing.append(error)
+    if len(missing) == len(choose(tasks)):
+        raise UserError(f"judge.against: {missing[0]}")
+
+
+def count_requests(settings: JudgeSettings, items: int, models: int) -> int:
+    """The most requests that judging ``items`` answers of each model can cost: both orders, the opponent's own answers and probes not."""
+    return 2 * items * (models - (settings.against not in published()))
+
+
+def choose(tasks: Sequence[str]) -> list[str]:
+    """Those of the tasks whose answers can be judged."""
+    return [task for task in tasks if task.startswith(TASK)]
+
+
+def _read_table(path: Path | None) -> pd.DataFrame | None:
+    if path is None:
+        return None
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--difficulty {path}: no CSV that can be read ({str(error).splitlines()[0]})") from None

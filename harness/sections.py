@@ -1,0 +1,54 @@
+"""Sections of settings: frozen, every key checked, and a mistake named with its place and the nearest right name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xlift.harness.rows import UserError, name_nearest
+
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of a suite: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
+    """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise UserError(_explain(error, model, where)) from None
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    at = ".".join(place) or "suite"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+    return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
+    """The keys of the section at a place, through mappings and optional sections; none where it is no section."""
+    at: Any = model
+    for part in place:
+        if get_origin(at) is dict:
+            at = get_args(at)[1]
+        elif isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
+            at = at.model_fields[part].annotation
+            if get_origin(at) is not dict:  # a section or None
+                at = next((kind for kind in get_args(at) if isinstance(kind, type) and issubclass(kind, BaseModel)), at)
+        else:
+            return []
+        if get_origin(at) is not dict and not isinstance(at, type):
+            return []
+    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
