@@ -82,7 +82,8 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
 def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """The runs in folders, at any depth, and in single JSON files, with their win rates.
 
-    Of several evaluations of one model the newest counts. Raises UserError for a path that is not there, and where nothing at all can be used.
+    Of several evaluations of one model the newest counts.
+    Raises UserError for a path that is not there, and where nothing at all can be used.
     """
     found: list[Run] = []
     left_out: list[str] = []
