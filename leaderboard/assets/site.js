@@ -75,7 +75,7 @@
         const button = document.createElement("button");
         const anchor = head.querySelector("a");
         button.type = "button";
-        button.textContent = head.textContent;
+        button.textContent = (anchor || head).textContent;
         if (anchor) { anchor.textContent = "page"; anchor.setAttribute("aria-label", "Page of " + button.textContent); head.append(" ", anchor); head.prepend(button); }
         else head.replaceChildren(button);
         button.addEventListener("click", () => {
