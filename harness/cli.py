@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xlift.harness import cli_hub
+from xlift.harness import cli_hub, cli_site
 from xlift.harness.cli_judge import fidelity, judge
-from xlift.harness.cli_site import site
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(judge)
 app.command()(fidelity)
-app.command()(site)
+app.command()(cli_site.site)
+app.command()(cli_site.record)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

@@ -1,4 +1,4 @@
-"""``xlift site``: result folders as a static leaderboard."""
+"""``xlift site``, result folders as a static leaderboard, and ``xlift record``, a run as it can be committed and published."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ def site(
     typer.echo(out / "index.html")
     if serve:
         _serve(out, port)
+
+
+def record(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")],
+) -> None:
+    """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it."""
+    from xlift.harness.publication import File, scan
+    from xlift.leaderboard import records
+
+    files = records.extract(run)
+    for name, text in files.items():
+        scan(File(name, text.encode()))
+    records.write(files, out)
+    typer.echo(f"{out}: {len(files)} files, {sum(map(len, files.values())):,} bytes", err=True)
+    typer.echo(out)
 
 
 def _serve(folder: Path, port: int) -> None:

@@ -78,13 +78,14 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """
     found: list[Run] = []
     left_out: list[str] = []
+    folders: dict[Path, _Folder] = {}
     for place in results:
         if not place.exists():
             raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
         for source in _find_sources(place):
             name = _name(source, place)
             try:
-                found += [_check(run) for run in (_read_stage(source) if source.is_dir() else read_foreign(source))]
+                found += [_check(run) for run in (_read_stage(source, folders) if source.is_dir() else read_foreign(source))]
             except UNREADABLE as error:
                 left_out.append(f"{name}: {_say(error, place)}")
     newest: dict[tuple[str, str, int | None], Run] = {}
@@ -114,7 +115,7 @@ def _find_sources(place: Path) -> Iterator[Path]:
             yield path
 
 
-def _read_stage(stage: Path) -> list[Run]:
+def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     record = read_record(stage)
     if record is None:
         return []
@@ -123,16 +124,9 @@ def _read_stage(stage: Path) -> list[Run]:
         raise UserError(f"a sample file must lie beside the manifest, {odd[0]!r} does not")
     written = max((name.rpartition("_")[2].removesuffix(".jsonl")[:19] for name in files), default="")
     day, _, time = written.partition("T")
-    run = stage.parent
-    return [
-        Run(
-            record,
-            stage,
-            written=f"{day}T{time.replace('-', ':')}Z" if time else "",
-            stages=_find_stages(run, record),
-            suite=_read_json(run / "suite.resolved.json"),
-        )
-    ]
+    folder = folders.get(stage.parent) or folders.setdefault(stage.parent, _read_folder(stage.parent))
+    when = f"{day}T{time.replace('-', ':')}Z" if time else ""
+    return [Run(record, stage, written=when, stages=folder.find_stages(record), suite=folder.suite)]
 
 
 def _check(run: Run) -> Run:
@@ -144,14 +138,36 @@ def _check(run: Run) -> Run:
     return run
 
 
-def _find_stages(run: Path, record: Record) -> dict[str, Mapping[str, Any]]:
-    """The fit that made the record's adapter, by its hash, and the prepare that made the fit's rows."""
-    wanted = (record.adapter or {}).get("sha256")
-    manifests = {kind: [_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare")}
-    fit = next((one for one in manifests["fit"] if wanted and one.get("adapter_sha256") == wanted), None)
-    rows = (fit or {}).get("inputs", {}).get("rows")
-    prepare = next((one for one in manifests["prepare"] if rows and one.get("rows_sha256") == rows), None)
-    return {kind: one for kind, one in (("fit", fit), ("prepare", prepare)) if one}
+@dataclass(frozen=True)
+class _Folder:
+    """What a run folder holds beside its evaluations."""
+
+    suite: Mapping[str, Any] | None
+    fits: Mapping[str, Mapping[str, Any]]
+    """Manifests by the hash of the adapter that was made."""
+    prepares: Mapping[str, Mapping[str, Any]]
+    """Manifests by the plan that was made: prompts alone make the same rows, none."""
+
+    def find_stages(self, record: Record) -> dict[str, Mapping[str, Any]]:
+        """The fit that made a record's adapter, and the prepare that made the fit's rows."""
+        fit = self.fits.get(str((record.adapter or {}).get("sha256")))
+        prepare = self.prepares.get(_name_plan((fit or {}).get("inputs")))
+        return {kind: one for kind, one in (("fit", fit), ("prepare", prepare)) if one}
+
+
+def _read_folder(run: Path) -> _Folder:
+    fits, prepares = ([_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare"))
+    return _Folder(
+        _read_json(run / "suite.resolved.json"),
+        {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
+        {plan: one for one in prepares if (plan := _name_plan(one))},
+    )
+
+
+def _name_plan(manifest: Any) -> str:
+    """The plan in a stage's manifest, or among its inputs, as text; empty where there is none."""
+    plan = manifest.get("plan") if isinstance(manifest, Mapping) else None
+    return json.dumps(plan, sort_keys=True) if plan else ""
 
 
 def _add_documents(run: Run) -> Run:

@@ -59,7 +59,7 @@ def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
     """The samples of each task whose file can be read; the base's answers where it had the same documents."""
     for task, result in run.record.tasks.items():
         lines = _read(run, task)
-        if not lines:
+        if not any("resps" in line for line in lines):  # a published record holds scores alone
             continue
         theirs = {}
         if base is not None and base is not run and task in base.record.tasks:
