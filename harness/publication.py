@@ -186,14 +186,14 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     return sorted(files, key=lambda file: file.path)
 
 
-def scan(file: File) -> None:
-    """Raise UserError for a file that holds a token or a path of a machine."""
+def scan(file: File, *, paths: bool = True) -> None:
+    """Raise UserError for a file that holds a token or, with ``paths``, a path of a machine."""
     for text in _texts(file):
         if found := next((pattern.search(text) for pattern in _TOKENS if pattern.search(text)), None):
             raise UserError(f"{file.path}: holds what looks like a token ({found[0][:6]}...); it is not published")
         if any(secret in text for secret in _secrets()):
             raise UserError(f"{file.path}: holds a token that an environment variable of this machine holds; it is not published")
-        if found := _PATH.search(text):
+        if paths and (found := _PATH.search(text)):
             raise UserError(f"{file.path}: names a path of this machine ({found[0]}); it is not published")
 
 

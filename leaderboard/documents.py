@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def align(tables: Mapping[str, pd.DataFrame]) -> NDArray[np.float64]:
     return np.stack([sheet["value"].to_numpy(dtype=np.float64) for sheet in sheets.values()])
 
 
+@cache
 def language_of(task: str, pivot: str) -> tuple[str, str] | None:
     """Benchmark and language of a task; None for tasks that are not xlift's and for pairs of two languages that are not the pivot.
 

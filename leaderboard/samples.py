@@ -35,6 +35,10 @@ class Sample:
     """wrong, flipped, off-target."""
     page: int
 
+    @property
+    def base_off_target(self) -> bool:
+        return self.base_scores.get("off_target", 0) > 0
+
 
 @dataclass(frozen=True)
 class Sheet:

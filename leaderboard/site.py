@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,6 +41,16 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     return collection.left_out
 
 
+def list_files(out: Path) -> tuple[str, ...]:
+    """The files of a site that was built in ``out``, by their names below it."""
+    return tuple(read_state(out, STATE, "a site")["files"])
+
+
+def owns(path: str) -> bool:
+    """Whether a site may have made a file of this name."""
+    return bool(re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare)\.html|feed\.xml", path))
+
+
 def fingerprint(results: Sequence[Path]) -> str:
     """Hash of all that a site is made of: the results, wherever they lie, and the code."""
     code = Path(__file__).parent
@@ -69,5 +80,5 @@ def _result_files(place: Path) -> list[Path]:
         raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
     if place.is_file():
         return [place]
-    files = (path for pattern in ("*.json", "samples_*.jsonl") for path in place.rglob(pattern))
+    files = (path for pattern in ("*.json", "samples_*.jsonl", "verdicts_*.jsonl") for path in place.rglob(pattern))
     return sorted(path for path in files if path.is_file() and "adapter" not in path.relative_to(place).parts)
