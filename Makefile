@@ -44,3 +44,4 @@ bench: install
 	@$(BIN)/python benchmarks/training.py
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(BIN)/python benchmarks/judging.py
+	@$(BIN)/python benchmarks/site.py

@@ -61,6 +61,7 @@ def write(files: Mapping[str, str], out: Path) -> None:
     """
     before = read_state(out, STATE, "a record")
     try:
+        write_state(out, STATE, {"schema_version": 1, "files": before["files"]})
         for name, text in files.items():
             write_file(out, name, text)
         delete_files(out, set(before["files"]) - set(files))

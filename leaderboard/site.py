@@ -31,6 +31,7 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     collection = runs.collect(results, foreign.read)
     made: list[str] = []
     try:
+        write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
         for name, text in _make(board.make(collection)):
             write_file(out, name, text)
             made.append(name)

@@ -293,5 +293,15 @@ def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, t
     assert json.loads((out / "data/options.json").read_text())[0]["option"] == "rows"
 
 
+def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("xlift.leaderboard.site.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build([results], tmp_path / "site")
+    build([results], tmp_path / "site")
+    build([results], tmp_path / "other")
+    assert read_site(tmp_path / "site") == read_site(tmp_path / "other")
+
+
 def test_prose_keeps_paragraphs_and_code() -> None:
     assert str(write_prose("One\nline: ``a < b``.\n\nTwo.")) == "<p>One line: <code>a &lt; b</code>.</p>\n<p>Two.</p>"
