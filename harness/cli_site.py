@@ -1,9 +1,9 @@
-"""``xlift site``: result folders as a static leaderboard."""
+"""``xlift site``, result folders as a static leaderboard, and ``xlift record``, a run as it can be committed and published."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,15 +17,81 @@ def site(
     out: Annotated[Path, typer.Option("--out", help="Where the site is written.")] = Path("site"),
     serve: Annotated[bool, typer.Option("--serve", help="Show it at http://127.0.0.1:PORT until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8000,
+    push: Annotated[str | None, typer.Option("--push", metavar="ORG/NAME", help="Put it on the hub as a static Space.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the Space private, where it is made.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what --push would send; no network, no token.")] = False,
 ) -> None:
     """Build the leaderboard of finished runs as static pages that need no server."""
+    if dry_run and not push:
+        raise UserError("--dry-run shows what --push ORG/NAME would send; name the Space")
     from xlift.leaderboard.site import build
 
     for line in build(results, out):
         typer.echo(f"left out: {line}", err=True)
     typer.echo(out / "index.html")
+    if push:
+        _push(out, push, private, dry_run)
     if serve:
         _serve(out, port)
+
+
+def record(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")],
+) -> None:
+    """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it."""
+    from xlift.harness.publication import File, scan
+    from xlift.leaderboard import records
+
+    files = records.extract(run)
+    for name, text in files.items():
+        scan(File(name, text.encode()))
+    records.write(files, out)
+    typer.echo(f"{out}: {len(files)} files, {sum(map(len, files.values())):,} bytes", err=True)
+    typer.echo(out)
+
+
+CARD = """---
+title: xlift leaderboard
+sdk: static
+app_file: index.html
+pinned: false
+---
+
+Which method lifts a language model most in which language, how surely and at what cost.
+Made by `xlift site` from result folders; its data are below `data/`.
+"""
+
+
+def _push(folder: Path, repository: str, private: bool, dry_run: bool) -> None:
+    """The built site, and no other file that lies beside it, as one commit to a Space. Pages that are made no longer are deleted there."""
+    from xlift.harness import hub
+    from xlift.harness.publication import README, File, check_name, scan
+    from xlift.leaderboard.site import list_files, owns
+
+    check_name(repository)
+    files = [File(README, CARD.encode()), *(File(name, folder / name) for name in list_files(folder))]
+    for file in files:
+        scan(file, paths=not file.path.startswith(("samples/", "data/")))  # what a model wrote may well look like a path
+    if shown := sum(file.path.startswith("samples/") for file in files):
+        typer.echo(f"{shown} pages show prompts and references of benchmarks; a site built from records (xlift record) has none", err=True)
+    target = hub.Target(repository, private, kind="space")
+    if dry_run:
+        _show_plan(hub.plan(target, files))
+        return
+    done = hub.push(target, files, "Leaderboard, made by xlift", owns)
+    what = f"sent {len(done.sent)} files" if done.sent else "nothing to send, all files are there"
+    typer.echo(f"{done.url} at {done.commit[:12]}: {what}; read back and compared")
+
+
+def _show_plan(plan: dict[str, Any]) -> None:
+    typer.echo(f"{plan['repository']} ({plan['visibility']} where it is made), a static Space")
+    folders: dict[str, list[int]] = {}
+    for file in plan["files"]:
+        name, slash, _ = file["path"].partition("/")
+        folders.setdefault(name + slash, []).append(file["bytes"])
+    for name, sizes in sorted(folders.items()):
+        typer.echo(f"  {len(sizes):>6} files  {sum(sizes):>12,} bytes  {name}")
 
 
 def _serve(folder: Path, port: int) -> None:

@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -71,14 +71,16 @@ def plan(target: Target, files: Sequence[File]) -> dict[str, Any]:
     }
 
 
-def push(target: Target, files: Sequence[File], message: str) -> Pushed:
+def push(target: Target, files: Sequence[File], message: str, owns: Callable[[str], bool] | None = None) -> Pushed:
     """Make the repository where it is missing, commit the files that differ, and compare what arrived.
+
+    Files that the hub has and ``files`` lacks stay, but those whose path ``owns`` are deleted: pages of a site that are made no longer.
 
     The commit names its parent: where somebody else committed meanwhile, nothing is changed. Large files that an interrupted push sent are
     not sent again. A pull request of the same message that is still open is added to, so that a second push opens no second one. Raises
     UserError for what the user can put right, ServiceError where the hub fails.
     """
-    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     with _speaking(target) as api:
         found = _look(api, target)
@@ -92,18 +94,22 @@ def push(target: Target, files: Sequence[File], message: str) -> Pushed:
             raise UserError(f"{target.repository}: public on the hub, --private would not hide it; change its visibility there first")
         url = f"{api.endpoint}/{'spaces/' if target.kind == 'space' else ''}{target.repository}"
         tip, reference = found.sha, None
-        changed = _list_changed(api, target, tip, files)
+        held = _list_files(api, target, tip)
+        changed = [file for file in files if not _is_held(file, held.get(file.path))]
         if changed and target.request and (opened := _find_request(api, target, message)):
             reference, url = opened.git_reference, opened.url
             tip = api.repo_info(target.repository, repo_type=target.kind, revision=reference).sha
-            changed = _list_changed(api, target, tip, files)
+            held = _list_files(api, target, tip)
+            changed = [file for file in files if not _is_held(file, held.get(file.path))]
         unchanged = tuple(file.path for file in files if file not in changed)
-        if not changed:
+        gone = sorted(path for path in set(held) - {file.path for file in files} if owns and owns(path) and hasattr(held[path], "blob_id"))
+        if not changed and not gone:
             return Pushed(target.repository, url, tip, reference or tip, (), unchanged)
-        logger.info("%s: sending %s", target.repository, ", ".join(file.path for file in changed))
+        few = ", ".join(file.path for file in changed) if len(changed) <= 12 else f"{len(changed)} files"
+        logger.info("%s: sending %s", target.repository, few)
         made = api.create_commit(
             target.repository,
-            [CommitOperationAdd(file.path, file.content) for file in changed],
+            [*(CommitOperationAdd(file.path, file.content) for file in changed), *(CommitOperationDelete(path) for path in gone)],
             commit_message=message,
             repo_type=target.kind,
             revision=reference,
@@ -207,10 +213,8 @@ def _look(api: Any, target: Target) -> Any:
         raise
 
 
-def _list_changed(api: Any, target: Target, revision: str, files: Sequence[File]) -> list[File]:
-    entries = api.list_repo_tree(target.repository, recursive=True, revision=revision, repo_type=target.kind)
-    held = {entry.path: entry for entry in entries}
-    return [file for file in files if not _is_held(file, held.get(file.path))]
+def _list_files(api: Any, target: Target, revision: str) -> dict[str, Any]:
+    return {entry.path: entry for entry in api.list_repo_tree(target.repository, recursive=True, revision=revision, repo_type=target.kind)}
 
 
 def _find_request(api: Any, target: Target, title: str) -> Any:

@@ -8,14 +8,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
 from xlift.harness.base_model import EMBEDDED
-from xlift.harness.results import Record, read
+from xlift.harness.results import Record, read, strip_paths
 from xlift.harness.rows import UserError
 from xlift.harness.store import MANIFEST, read_manifest
 from xlift.tasks.licences import list_possible
@@ -136,8 +136,8 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
     suite = json.loads((run / SUITE).read_text(encoding="utf-8")) if run else None
     record, base_record = find_records(run, adapter.sha256) if run else (None, None)
     base = name_base(made, suite)
-    made = {**_strip_paths(made), "base": {**made["base"], "name": base.id}}
-    return Facts(repository, adapter, made, base, _strip_paths(suite), record, base_record, {}, leaderboard)
+    made = {**strip_paths(made), "base": {**made["base"], "name": base.id}}
+    return Facts(repository, adapter, made, base, strip_paths(suite), record, base_record, {}, leaderboard)
 
 
 def name_base(made: Mapping[str, Any], suite: Mapping[str, Any] | None) -> HubBase:
@@ -186,14 +186,14 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     return sorted(files, key=lambda file: file.path)
 
 
-def scan(file: File) -> None:
-    """Raise UserError for a file that holds a token or a path of a machine."""
+def scan(file: File, *, paths: bool = True) -> None:
+    """Raise UserError for a file that holds a token or, with ``paths``, a path of a machine."""
     for text in _texts(file):
         if found := next((pattern.search(text) for pattern in _TOKENS if pattern.search(text)), None):
             raise UserError(f"{file.path}: holds what looks like a token ({found[0][:6]}...); it is not published")
         if any(secret in text for secret in _secrets()):
             raise UserError(f"{file.path}: holds a token that an environment variable of this machine holds; it is not published")
-        if found := _PATH.search(text):
+        if paths and (found := _PATH.search(text)):
             raise UserError(f"{file.path}: names a path of this machine ({found[0]}); it is not published")
 
 
@@ -237,25 +237,11 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _strip_paths(value: Any) -> Any:
-    """Plain data in which a path stands as its last part alone."""
-    if isinstance(value, Mapping):
-        return {key: _strip_paths(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_strip_paths(inner) for inner in value]
-    if isinstance(value, str) and "\n" not in value:
-        if value.startswith(("/", "~/", "./", "../")) and len(Path(value).parts) > 1:
-            return Path(value).name
-        if re.match(r"[A-Za-z]:\\", value):
-            return PureWindowsPath(value).name
-    return value
-
-
 def _publish(record: Record | None, facts: Facts) -> dict[str, Any] | None:
     """A record as others may read it: samples stay at home, and names are the hub's."""
     if record is None:
         return None
-    values = _strip_paths(record.model_dump(mode="json"))
+    values = strip_paths(record.model_dump(mode="json"))
     values["base"]["name"] = facts.base.id
     if values["adapter"]:
         values["adapter"] |= {"name": facts.repository, "base_name": facts.base.id}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -205,3 +206,17 @@ def read_record(stage: Path) -> Record | None:
         return Record(**manifest["record"])
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{stage}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None
+
+
+def strip_paths(value: Any) -> Any:
+    """Plain data as others may read it: a path stands as its last part alone."""
+    if isinstance(value, Mapping):
+        return {key: strip_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [strip_paths(inner) for inner in value]
+    if isinstance(value, str) and "\n" not in value:
+        if value.startswith(("/", "~/", "./", "../")) and len(Path(value).parts) > 1:
+            return Path(value).name
+        if re.match(r"[A-Za-z]:\\", value):
+            return PureWindowsPath(value).name
+    return value

@@ -31,13 +31,22 @@ def draw_forest(points: Sequence[dict[str, Any]], title: str) -> str:
 
 
 def draw_cost(points: Sequence[dict[str, Any]], title: str, cost: str) -> str:
-    """Lift against cost: rows of name, cost, value."""
-    data = pd.DataFrame(points)
+    """Lift against cost: rows of name, cost, value. Names that would lie on each other are moved apart."""
+    data = pd.DataFrame(points).sort_values("value", ignore_index=True)
+    data["label"] = _part(list(data["value"]), max(data["value"].max() - min(0, data["value"].min()), 1) / 18)
     x = alt.X("cost:Q", title=cost, scale=alt.Scale(zero=True, nice=True))
     base = alt.Chart(data).encode(x=x, y=alt.Y("value:Q", title=title))
     marks = base.mark_point(color=MARK, filled=True, size=60, opacity=1)
-    names = base.mark_text(align="left", dx=7, color=INK, limit=180).encode(text="name:N")
+    names = base.mark_text(align="left", baseline="middle", dx=7, color=INK, limit=180).encode(y="label:Q", text="name:N")
     return _write(alt.layer(marks, names).properties(width=440, height=260))
+
+
+def _part(values: Sequence[float], least: float) -> list[float]:
+    """Rising values, moved up where they lie closer together than ``least``."""
+    placed: list[float] = []
+    for value in values:
+        placed.append(max(value, placed[-1] + least) if placed else value)
+    return placed
 
 
 def draw_curve(points: Sequence[dict[str, Any]]) -> str:

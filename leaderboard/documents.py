@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ PER_DOCUMENT = {"corpus_chrf": "chrf", "corpus_spbleu": "spbleu"}
 
 PARALLEL = ("xlift_mgsm", "xlift_xquad", "xlift_flores", "xlift_x_alpaca_eval")
 """Benchmarks whose documents are the same in all languages, under the same number. MLQA has a part of its documents in each."""
+
+HASH = 16
+"""Characters of a document's hash that are compared: a published record has no more."""
 
 _PAIR = re.compile(r"xlift_flores_([a-z]{3}_[A-Z][a-z]{3})_([a-z]{3}_[A-Z][a-z]{3})")
 _ONE = re.compile(r"(xlift_(?:mgsm_direct|mgsm_cot|xquad|mlqa|x_alpaca_eval))_([a-z]{2,3}(?:-[A-Z][a-z]{3})?)")
@@ -124,9 +127,8 @@ def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, tas
             raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {PER_DOCUMENT.get(name, 'another')!r}")
         if value is None or value != value:
             raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
-    table = pd.DataFrame(
-        {"doc_id": [row["doc_id"] for row in rows], "doc_hash": [row["doc_hash"] for row in rows], "value": np.array(values, dtype=float)}
-    )
+    hashes = [str(row["doc_hash"])[:HASH] for row in rows]
+    table = pd.DataFrame({"doc_id": [row["doc_id"] for row in rows], "doc_hash": hashes, "value": np.array(values, dtype=float)})
     if (twice := table["doc_id"].duplicated()).any():
         raise UserError(f"{path.name}: document {table['doc_id'][twice].iloc[0]} stands in it twice; evaluate {record.name} again")
     return table.sort_values("doc_id", ignore_index=True)
@@ -175,6 +177,7 @@ def _take_columns(table: pd.DataFrame) -> Columns:
     )
 
 
+@cache
 def language_of(task: str, pivot: str) -> tuple[str, str] | None:
     """Benchmark and language of a task; None for tasks that are not xlift's and for pairs of two languages that are not the pivot.
 

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xlift.harness.results import LOWER_IS_BETTER, OF_HUNDRED, Record
 from xlift.leaderboard.board import Board, Row, off_target, split
-from xlift.leaderboard.runs import Origin, Run
+from xlift.leaderboard.runs import Origin, Run, read_curve
 from xlift.leaderboard.table import tabulate_win_rates
 from xlift.leaderboard.text import clean, slug
 
 EEE_VERSION = "0.3.0"
+
+TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "options", "training", "curves")
+"""Names of the tables below ``data/``, each as CSV and JSON."""
 
 
 class PublishedRun(BaseModel):
@@ -67,23 +70,20 @@ class Results(BaseModel):
 
 def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Name and text of every data file."""
-    tables = {
-        "rows": _rows(board),
-        "scores": _scores(board),
-        "lifts": board.lifts,
-        "tasks": board.tasks,
-        "ranks": board.ranks,
-        "pairs": pairs,
-        "win_rates": tabulate_win_rates([rate for run in board.runs for rate in run.win_rates]),
-    }
-    for name, table in tables.items():
+    rates = tabulate_win_rates([rate for run in board.runs for rate in run.win_rates])
+    made = (
+        _rows(board), _scores(board), board.lifts, board.tasks, board.ranks, pairs, rates,
+        _options(board), _training(board), _curves(board),
+    )  # fmt: skip
+    for name, table in zip(TABLES, made, strict=True):
         plain = table.map(_flatten) if len(table) else table
         yield f"data/{name}.csv", plain.to_csv(index=False, lineterminator="\n")
-        yield f"data/{name}.json", _dump(json.loads(plain.to_json(orient="records", double_precision=15)))
+        yield f"data/{name}.json", _dump_lines(json.loads(plain.to_json(orient="records", double_precision=15)))
     results = Results(
         rows=tuple(_publish_row(row) for row in board.rows), runs=tuple(_publish_run(run) for run in board.runs), left_out=board.left_out
     )
-    yield "data/results.json", _dump(_mend(results.model_dump(mode="json")))
+    parts = (f'"{key}": {_dump_lines(value)}' for key, value in _mend(results.model_dump(mode="json")).items())
+    yield "data/results.json", "{" + ",\n".join(part.rstrip() for part in parts) + "}\n"
     yield (
         "data/results.schema.json",
         _dump({"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}),
@@ -181,6 +181,31 @@ def _scores(board: Board) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _options(board: Board) -> pd.DataFrame:
+    """Options of each row's method, as they were resolved."""
+    rows = []
+    for row in board.rows:
+        found = (row.runs[0].stages.get("prepare", {}).get("inputs") or {}).get("options") or {}
+        rows += [{"row": row.id, "method": row.method, "option": str(name), "value": str(value)} for name, value in found.items()]
+    return pd.DataFrame(rows, columns=["row", "method", "option", "value"])
+
+
+def _training(board: Board) -> pd.DataFrame:
+    """Training rows kept and dropped."""
+    rows = []
+    for run in board.runs:
+        prepare = run.stages.get("prepare", {})
+        for kind, column in (("kept", "kinds"), ("dropped", "drops")):
+            found = (prepare.get(column) or {}).items()
+            rows += [{"run": run.id, "what": kind, "rows": str(name), "number": number} for name, number in found]
+    return pd.DataFrame(rows, columns=["run", "what", "rows", "number"])
+
+
+def _curves(board: Board) -> pd.DataFrame:
+    rows = [{"run": run.id, "step": step, "tokens": tokens, "loss": loss} for run in board.runs for step, tokens, loss in read_curve(run)]
+    return pd.DataFrame(rows, columns=["run", "step", "tokens", "loss"])
+
+
 def _write_feed(board: Board) -> str:
     """Atom: one entry for each run, newest first, dated by its measurement."""
     runs = sorted(board.runs, key=lambda run: (run.written, run.id), reverse=True)
@@ -223,6 +248,13 @@ def _mend(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
+
+
+def _dump_lines(value: Any) -> str:
+    """JSON with each item of a list on a line of its own; many times faster to write than indented, and no longer to read."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, allow_nan=False) for one in value) + "\n]\n"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _dump(value: Any) -> str:

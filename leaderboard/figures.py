@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from xlift.leaderboard.alignment import draw_alignment
 from xlift.leaderboard.board import KINDS, Board, Row
 from xlift.leaderboard.charts import draw_cost, draw_curve, draw_forest
-from xlift.leaderboard.runs import Run
+from xlift.leaderboard.runs import Run, read_curve
 from xlift.leaderboard.text import clean, slug
 
 MOST = 60
@@ -22,11 +23,16 @@ def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
         yield from _cost(f"cost-{slug(method)}-of", [row for row in board.rows if row.method == method])
 
 
-def draw_run(run: Run) -> str | None:
-    """The learning curve of a run; None where it did not train."""
-    curve = (run.stages.get("fit", {}).get("report") or {}).get("curve") or []
-    points = [{"tokens": point[1], "loss": point[2]} for point in curve if isinstance(point, list) and len(point) == 3]
-    return draw_curve(points) if len(points) > 1 else None
+def draw_run(run: Run) -> Iterator[tuple[str, str, str, str]]:
+    """Title, name, text and SVG of each chart of a run's page: its learning curve, where it trained, and what a probe saw by layer.
+
+    Raises UserError for a probe that cannot be read.
+    """
+    points = [{"tokens": tokens, "loss": loss} for _, tokens, loss in read_curve(run)]
+    if len(points) > 1:
+        yield "Training", f"curve-{run.id}", "Training loss against tokens trained", draw_curve(points)
+    if drawing := draw_alignment(run):
+        yield "Alignment with the pivot by layer", f"alignment-{run.id}", drawing.text, drawing.svg
 
 
 def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
@@ -44,12 +50,12 @@ def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 def _cost(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     names = _names(rows)
     points = [
-        {"name": names[row.id], "cost": row.cost["tokens_trained"], "value": row.averages["lift"].value}
-        for row in rows
-        if "lift" in row.averages and row.averages["lift"].value is not None and row.cost["tokens_trained"] is not None
+        {"name": names[row.id], "cost": cost["tokens_trained"] + (cost["tokens_generated"] or 0), "value": row.averages["lift"].value}
+        for row in rows[:MOST]
+        if "lift" in row.averages and row.averages["lift"].value is not None and (cost := row.cost)["tokens_trained"] is not None
     ]
     if points:
-        yield name, draw_cost(points, "lift, points of 100", "tokens trained")
+        yield name, draw_cost(points, "lift, points of 100", "tokens trained and generated")
 
 
 def _names(rows: Sequence[Row]) -> dict[str, str]:

@@ -144,8 +144,9 @@ def read_verdicts(rate: WinRate) -> dict[str, str]:
         for line in read_lines(rate.verdicts):
             preference = line["preference"]
             worth = "cannot be read" if preference is None else f"{preference:.2f} for the answer"
-            first, second = line["replies"]
-            found[str(line["id"])] = f"{line['outcome']}: {worth}\nanswer first: {first}\nopponent first: {second}"
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            found[str(line["id"])] = f"{line['outcome']}: {worth}"
+            if replies := line.get("replies"):  # a published record lacks them
+                found[str(line["id"])] += f"\nanswer first: {replies[0]}\nopponent first: {replies[1]}"
+    except (OSError, LookupError, TypeError, ValueError, AttributeError):
         raise UserError(f"{rate.verdicts.name}: damaged or gone; judge the run again") from None
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,22 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xlift.harness.results import LOWER_IS_BETTER, scale
+from xlift.harness.results import LOWER_IS_BETTER, headline, scale
+from xlift.harness.rows import UserError
 from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
+from xlift.leaderboard.documents import PER_DOCUMENT
+from xlift.leaderboard.exchange import TABLES
 from xlift.leaderboard.figures import collect_charts, draw_run
 from xlift.leaderboard.judgements import group_settings
 from xlift.leaderboard.pairs import Pair
 from xlift.leaderboard.runs import Run
-from xlift.leaderboard.samples import PER_PAGE, find_base, read_sheets
-from xlift.leaderboard.text import clean, direction, name_language, show, slug
+from xlift.leaderboard.samples import PER_PAGE, read_sheets
+from xlift.leaderboard.text import clean, direction, name_language, show, slug, write_prose
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
+Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
+"""Method minus base, by suite and label, then by task and metric."""
 
 NAMES = {
     "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
@@ -34,14 +40,15 @@ NAMES = {
 def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
     """Every page and chart of the site, one after the other."""
     pages = _open()
-    charts = dict(collect_charts(board))
+    charts, differences = dict(collect_charts(board)), _collect_differences(board)
+    bases = {run.record.suite: run for run in board.runs if run.record.label == "base"}
     yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
-    yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board))
+    yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board), tables=TABLES)
     yield "compare.html", pages("compare.html", "", board=board, pairs=pairs)
     for benchmark in dict.fromkeys(name for group in board.groups for name in group.benchmarks):
-        yield f"benchmarks/{slug(benchmark)}.html", pages("benchmark.html", "../", charts=charts, **_benchmark(board, benchmark))
+        yield f"benchmarks/{slug(benchmark)}.html", pages("benchmark.html", "../", **_benchmark(board, differences, benchmark))
     for language in sorted({language for row in board.rows for language in row.languages}):
-        yield f"languages/{slug(language)}.html", pages("language.html", "../", **_language(board, language))
+        yield f"languages/{slug(language)}.html", pages("language.html", "../", **_language(board, differences, language))
     for method in dict.fromkeys(row.method for row in board.rows):
         rows = [row for row in board.rows if row.method == method]
         text, defaults = describe_method(method)
@@ -51,14 +58,17 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
         )
     for row in board.rows:
         for run in row.runs:
-            yield from _render_run(pages, board, row, run)
+            yield from _render_run(pages, row, run, bases.get(run.record.suite), differences.get((row.suite, row.label), {}))
 
 
-def _render_run(pages: Any, board: Board, row: Row, run: Run) -> Pages:
-    base = find_base(board.runs, run)
-    curve = draw_run(run)
-    if curve:
-        yield f"charts/curve-{run.id}.svg", curve
+def _render_run(pages: Any, row: Row, run: Run, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
+    charts = []
+    try:
+        for title, name, text, svg in draw_run(run):
+            yield f"charts/{name}.svg", svg
+            charts.append((title, name, text))
+    except UserError as error:
+        run = replace(run, notes=(*run.notes, str(error)))
     sheets = []
     for sheet in read_sheets(run, base):
         sheets.append((sheet.task, sheet.file(1), len(sheet.samples)))
@@ -66,10 +76,7 @@ def _render_run(pages: Any, board: Board, row: Row, run: Run) -> Pages:
             shown = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
             name = f"samples/{run.id}/{sheet.file(page)}"
             yield name, pages("samples.html", "../../", run=run, row=row, sheet=sheet, page=page, shown=shown, has_base=base is not None)
-    yield (
-        f"runs/{run.id}.html",
-        pages("run.html", "../", run=run, row=row, sheets=sheets, has_curve=bool(curve), tasks=_of(board.tasks, row)),
-    )
+    yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets, charts=charts, tasks=tasks)
 
 
 def _open() -> Any:
@@ -81,7 +88,8 @@ def _open() -> Any:
     functions = {
         "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_benchmark, "split": split,
         "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
-        "hub": hub_link, "lower": LOWER_IS_BETTER, "group_settings": group_settings, "win_rate": win_rate,
+        "hub": hub_link, "lower": LOWER_IS_BETTER, "prose": write_prose, "average": average, "group_settings": group_settings,
+        "win_rate": win_rate,
     }  # fmt: skip
     environment.globals.update(functions)
 
@@ -138,7 +146,9 @@ def spell(value: Any) -> str:
 
 
 def hub_link(run: Run) -> str | None:
-    """Address of a pushed adapter, only where its name is one of the hub's."""
+    """Address of a pushed adapter: the one that its push left in the run folder, or that of the hub's name it was measured under."""
+    if run.link:
+        return run.link
     name = str((run.record.adapter or {}).get("name", ""))
     match = re.fullmatch(r"hub:([\w.-]+/[\w.-]+?)(?:@[\w.-]+)?", name, re.ASCII)
     return f"https://huggingface.co/{match[1]}" if match else None
@@ -165,19 +175,33 @@ def to_figure(found: Mapping[Any, Any]) -> Figure:
     )  # fmt: skip
 
 
-def _of(table: pd.DataFrame, row: Row) -> dict[tuple[str, str], Figure]:
-    """Differences from the base by task and metric."""
-    if table.empty:
-        return {}
-    mine = table[(table["suite"] == row.suite) & (table["method"] == row.label)]
-    return {(one["task"], one["metric"]): to_figure(one) for one in mine.to_dict("records")}
+def average(run: Run) -> float | None:
+    """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
+    boards: dict[str, list[float]] = {}
+    for task, result in run.record.tasks.items():
+        shown = headline(task)
+        score = result.metrics.get(PER_DOCUMENT.get(shown or "", shown or ""))
+        if shown and shown != "off_target":
+            if score is None or score.value is None:
+                return None
+            boards.setdefault(split(task, run.record.pivot)[0], []).append(scale(shown) * score.value)
+    means = [sum(values) / len(values) for values in boards.values()]
+    return sum(means) / len(means) if means else None
 
 
-def _difference(board: Board, row: Row, task: str) -> Figure:
-    return _of(board.tasks, row).get((task, row.tasks[task].metric)) or Figure(note="no comparison with the base")
+def _collect_differences(board: Board) -> Differences:
+    found: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
+    for one in board.tasks.to_dict("records"):
+        found.setdefault((one["suite"], one["method"]), {})[one["task"], one["metric"]] = to_figure(one)
+    return found
 
 
-def _benchmark(board: Board, benchmark: str) -> dict[str, Any]:
+def _difference(differences: Differences, row: Row, task: str) -> Figure:
+    found = differences.get((row.suite, row.label), {}).get((task, row.tasks[task].metric))
+    return found or Figure(note="no comparison with the base")
+
+
+def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[str, Any]:
     groups = []
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
@@ -185,7 +209,7 @@ def _benchmark(board: Board, benchmark: str) -> dict[str, Any]:
             for task in row.keys:
                 name, language = split(task, row.record.pivot)
                 if name == benchmark:
-                    cells.setdefault(row.id, {})[language] = (task, row.tasks[task], _difference(board, row, task))
+                    cells.setdefault(row.id, {})[language] = (task, row.tasks[task], _difference(differences, row, task))
         languages = sorted({language for found in cells.values() for language in found})
         if cells:
             groups.append((group, [row for row in group.rows if row.id in cells], languages, cells, _ranks(board, group, benchmark)))
@@ -197,15 +221,16 @@ def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
     if board.ranks.empty or "benchmark" not in board.ranks:
         return {}
     several = len({row.suite for row in board.rows if any(run.documents for run in row.runs)}) > 1
-    found = {}
-    for one in board.ranks[(board.ranks["benchmark"] == benchmark) & (board.ranks["metric"] != "off_target")].to_dict("records"):
-        for row in group.rows:
-            if one["model"] == (f"{row.suite}: {row.label}" if several else row.label):
-                found[row.id] = f"{one['rank']:.0f} of {one['of']:.0f}" if one["rank"] == one["rank"] else str(one["note"])
-    return found
+    ids = {f"{row.suite}: {row.label}" if several else row.label: row.id for row in group.rows}
+    table = board.ranks[(board.ranks["benchmark"] == benchmark) & (board.ranks["metric"] != "off_target")]
+    return {
+        ids[one["model"]]: f"{one['rank']:.0f} of {one['of']:.0f}" if one["rank"] == one["rank"] else str(one["note"])
+        for one in table.to_dict("records")
+        if one["model"] in ids
+    }
 
 
-def _language(board: Board, language: str) -> dict[str, Any]:
+def _language(board: Board, differences: Differences, language: str) -> dict[str, Any]:
     groups = []
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
@@ -213,7 +238,7 @@ def _language(board: Board, language: str) -> dict[str, Any]:
             for task in row.keys:
                 benchmark, spoken = split(task, row.record.pivot)
                 if spoken == language:
-                    cells.setdefault(row.id, {})[benchmark] = (task, row.tasks[task], _difference(board, row, task))
+                    cells.setdefault(row.id, {})[benchmark] = (task, row.tasks[task], _difference(differences, row, task))
         if cells:
             benchmarks = [name for name in group.benchmarks if any(name in found for found in cells.values())]
             groups.append((group, [row for row in group.rows if row.id in cells], benchmarks, cells))

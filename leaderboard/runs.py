@@ -6,12 +6,13 @@ What cannot be used is named and left out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from xlift.harness.results import Record, read_record
+from xlift.harness.results import Record, read_record, strip_paths
 from xlift.harness.rows import UserError
 from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
 from xlift.leaderboard.judgements import WinRate, read_win_rates
@@ -37,6 +38,8 @@ class Run:
     """Manifests of its prepare and fit stages, where they are there."""
     suite: Mapping[str, Any] | None = None
     """The resolved suite."""
+    link: str | None = None
+    """Where its adapter lies on the hub, as the push of its run wrote down."""
     documents: tuple[Documents, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
     notes: tuple[str, ...] = ()
@@ -87,13 +90,14 @@ def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """
     found: list[Run] = []
     left_out: list[str] = []
+    folders: dict[Path, _Folder] = {}
     for place in results:
         if not place.exists():
             raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
         for source in _find_sources(place):
             name = _name(source, place)
             try:
-                found += [_check(run) for run in (_read_stage(source) if source.is_dir() else read_foreign(source))]
+                found += [_check(run) for run in (_read_stage(source, folders) if source.is_dir() else read_foreign(source))]
             except UNREADABLE as error:
                 left_out.append(f"{name}: {_say(error, place)}")
     newest: dict[tuple[str, str, int | None], Run] = {}
@@ -123,7 +127,7 @@ def _find_sources(place: Path) -> Iterator[Path]:
             yield path
 
 
-def _read_stage(stage: Path) -> list[Run]:
+def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     record = read_record(stage)
     if record is None:
         return []
@@ -132,35 +136,72 @@ def _read_stage(stage: Path) -> list[Run]:
         raise UserError(f"a sample file must lie beside the manifest, {odd[0]!r} does not")
     written = max((name.rpartition("_")[2].removesuffix(".jsonl")[:19] for name in files), default="")
     day, _, time = written.partition("T")
-    run = stage.parent
-    return [
-        Run(
-            record,
-            stage,
-            written=f"{day}T{time.replace('-', ':')}Z" if time else "",
-            stages=_find_stages(run, record),
-            suite=_read_json(run / "suite.resolved.json"),
-        )
-    ]
+    folder = folders.get(stage.parent) or folders.setdefault(stage.parent, _read_folder(stage.parent))
+    when = f"{day}T{time.replace('-', ':')}Z" if time else ""
+    link = folder.links.get((record.label, record.seed))
+    return [Run(record, stage, written=when, stages=folder.find_stages(record), suite=folder.suite, link=link)]
 
 
 def _check(run: Run) -> Run:
-    """The run. Raises UserError where a name in it is no text that a file could hold."""
+    """The run, its base without a folder of the machine. Raises UserError where a name in it is no text that a file could hold."""
     try:
         json.dumps(run.record.model_dump(), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         raise UserError("a name in its record is not valid Unicode (a lone surrogate)") from None
-    return run
+    return replace(run, record=run.record.model_copy(update={"base": strip_paths(run.record.base)}))
 
 
-def _find_stages(run: Path, record: Record) -> dict[str, Mapping[str, Any]]:
-    """The fit that made the record's adapter, by its hash, and the prepare that made the fit's rows."""
-    wanted = (record.adapter or {}).get("sha256")
-    manifests = {kind: [_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare")}
-    fit = next((one for one in manifests["fit"] if wanted and one.get("adapter_sha256") == wanted), None)
-    rows = (fit or {}).get("inputs", {}).get("rows")
-    prepare = next((one for one in manifests["prepare"] if rows and one.get("rows_sha256") == rows), None)
-    return {kind: one for kind, one in (("fit", fit), ("prepare", prepare)) if one}
+@dataclass(frozen=True)
+class _Folder:
+    """What a run folder holds beside its evaluations."""
+
+    suite: Mapping[str, Any] | None
+    fits: Mapping[str, Mapping[str, Any]]
+    """Manifests by the hash of the adapter that was made."""
+    prepares: Mapping[str, Mapping[str, Any]]
+    """Manifests by the plan that was made: prompts alone make the same rows, none."""
+    links: Mapping[tuple[str, int | None], str]
+
+    def find_stages(self, record: Record) -> dict[str, Mapping[str, Any]]:
+        """The fit that made a record's adapter, and the prepare that made the fit's rows."""
+        fit = self.fits.get(str((record.adapter or {}).get("sha256")))
+        prepare = self.prepares.get(_name_plan((fit or {}).get("inputs")))
+        return {kind: one for kind, one in (("fit", fit), ("prepare", prepare)) if one}
+
+
+def _read_folder(run: Path) -> _Folder:
+    fits, prepares = ([_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare"))
+    return _Folder(
+        strip_paths(_read_json(run / "suite.resolved.json")),
+        {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
+        {plan: one for one in prepares if (plan := _name_plan(one))},
+        _read_links(run),
+    )
+
+
+def _read_links(run: Path) -> dict[tuple[str, int | None], str]:
+    """Addresses on a hub by label and seed, where ``xlift push --all`` left them; only those that are addresses."""
+    found = (_read_json(run / "hub.json") or {}).get("adapters")
+    named = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return {
+        (one["label"], one.get("seed")): one["url"]
+        for one in named
+        if isinstance(one.get("label"), str)
+        and isinstance(one.get("seed"), int | None)
+        and re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,3}", str(one.get("url")), re.ASCII)
+    }
+
+
+def _name_plan(manifest: Any) -> str:
+    """The plan in a stage's manifest, or among its inputs, as text; empty where there is none."""
+    plan = manifest.get("plan") if isinstance(manifest, Mapping) else None
+    return json.dumps(plan, sort_keys=True) if plan else ""
+
+
+def read_curve(run: Run) -> list[tuple[float, float, float]]:
+    """Step, tokens trained and loss along a run's training; empty where it did not train."""
+    curve = (run.stages.get("fit", {}).get("report") or {}).get("curve") or []
+    return [(point[0], point[1], point[2]) for point in curve if isinstance(point, list) and len(point) == 3]
 
 
 def _add_documents(run: Run) -> Run:

@@ -40,6 +40,10 @@ class Sample:
     """Of MARKS."""
     page: int
 
+    @property
+    def base_off_target(self) -> bool:
+        return self.base_scores.get("off_target", 0) > 0
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -70,7 +74,7 @@ def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
 def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     """The samples of one task of a run; None where there are none that can be read."""
     lines, result = _read(run, task), run.record.tasks[task]
-    if not lines:
+    if not any("resps" in line for line in lines):  # a published record holds scores alone
         return None
     theirs = {}
     if base is not None and base is not run and task in base.record.tasks:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.rows import UserError
 from xlift.leaderboard import board, foreign, runs
 from xlift.leaderboard.exchange import write_data
+from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
 from xlift.leaderboard.pages import render
 from xlift.leaderboard.pairs import compare_rows, tabulate
 
@@ -24,23 +24,32 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     Nothing is done where the results are those that ``out`` was built from; a file is written only where it changes. Raises UserError
     for results that are not there or hold nothing, and where ``out`` holds files that are not a site's.
     """
-    before = _read_state(out)
+    before = read_state(out, STATE, "a site")
     key = fingerprint(results)
     if before.get("fingerprint") == key and all((out / name).is_file() for name in before["files"]):
-        return tuple(before["left_out"])
+        return tuple(before.get("left_out", ()))
     collection = runs.collect(results, foreign.read)
     made: list[str] = []
     try:
+        write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
         for name, text in _make(board.make(collection)):
-            _write(out, name, text)
+            write_file(out, name, text)
             made.append(name)
-        for name in set(before["files"]) - set(made):
-            _inside(out, name).unlink(missing_ok=True)
-        state = {"fingerprint": key, "left_out": list(collection.left_out), "files": sorted(made)}
-        _write(out, STATE, json.dumps(state, indent=1) + "\n")
+        delete_files(out, set(before["files"]) - set(made))
+        write_state(out, STATE, {"fingerprint": key, "left_out": list(collection.left_out), "files": sorted(made)})
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot write the site ({error.strerror}); choose another folder with --out") from None
     return collection.left_out
+
+
+def list_files(out: Path) -> tuple[str, ...]:
+    """The files of a site that was built in ``out``, by their names below it."""
+    return tuple(read_state(out, STATE, "a site")["files"])
+
+
+def owns(path: str) -> bool:
+    """Whether a site may have made a file of this name."""
+    return bool(re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare)\.html|feed\.xml", path))
 
 
 def fingerprint(results: Sequence[Path]) -> str:
@@ -74,42 +83,3 @@ def _result_files(place: Path) -> list[Path]:
         return [place]
     files = (path for pattern in ("*.json", "samples_*.jsonl", "verdicts_*.jsonl") for path in place.rglob(pattern))
     return sorted(path for path in files if path.is_file() and "adapter" not in path.relative_to(place).parts)
-
-
-def _read_state(out: Path) -> dict[str, Any]:
-    """The state of the site in a folder; that of an empty one where there is none."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: not a folder; choose another with --out")
-    state = _read_json(out / STATE)
-    if isinstance(state.get("files"), list) and isinstance(state.get("left_out"), list):
-        return state
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: holds files that are not a site of xlift; choose an empty folder with --out")
-    return {"files": [], "left_out": []}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _inside(out: Path, name: str) -> Path:
-    """A file of the site. Raises UserError for a name that leads out of the folder."""
-    path = out / name
-    if not path.resolve().is_relative_to(out.resolve()):
-        raise UserError(f"{name}: leads out of {out}")
-    return path
-
-
-def _write(out: Path, name: str, text: str) -> None:
-    """Write a file, whole or not at all, where its text is not there already."""
-    path, data = _inside(out, name), text.encode("utf-8")
-    if path.is_file() and path.read_bytes() == data:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -61,7 +61,7 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     _check(method, base)
     half = _padding([*method, *base], len(method) if parallel else 1)
     exact = bool(half) and len(method) == 1 and all(len(one[0]) == 1 for one in (method, base))
-    wins, losses = (((one[0] == 1) & (other[0] == 0)).sum() for one, other in ((method, base), (base, method)))
+    ours, theirs = method[0], base[0]
     documents = sum(one.shape[1] for one in method)
     if parallel:
         method, base = _join(method), _join(base)
@@ -69,7 +69,7 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     pads = [np.array([half, -half]) if half else np.empty(0) for _ in differences]
     bounds = (-1.0, 1.0) if half else None
     found = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
-    p = float(mcnemar(wins, losses)) if exact else found.p
+    p = float(mcnemar(((ours == 1) & (theirs == 0)).sum(), ((ours == 0) & (theirs == 1)).sum())) if exact else found.p
     return replace(found, p=p, test="mcnemar" if exact else "t", seeds=len(method[0]), documents=documents)
 
 

@@ -29,6 +29,8 @@ def clean(text: str) -> str:
 
     A pile of more than eight combining marks is cut to eight.
     """
+    if text.isascii() and text.isprintable():
+        return text
     shown = _DECEPTIVE.sub("\N{REPLACEMENT CHARACTER}", text)
     return str(_TAGS.sub(lambda found: "" if found[0] >= "\U000e0000" else found[0][:8], shown))
 
@@ -58,6 +60,16 @@ def _take_apart(text: str, longest: int, hidden: re.Pattern[str]) -> Iterator[tu
     yield False, clean(shown[end:])
     if rest > 0:
         yield True, f"{rest:,} more characters"
+
+
+def write_prose(text: str) -> Markup:
+    """A docstring as HTML: its paragraphs, and code where it stands between double backquotes."""
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        pieces = clean(" ".join(paragraph.split())).split("``")
+        marked = (Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece) for number, piece in enumerate(pieces))
+        paragraphs.append(Markup("<p>{}</p>").format(Markup("").join(marked)))
+    return Markup("\n").join(paragraphs)
 
 
 def slug(*names: str) -> str:

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,12 @@ TEMPLATE = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests for a GPU are left out where there is none."""
+    """Tests for a GPU or a browser are left out where there is none."""
+    browsing = [item for item in items if item.get_closest_marker("browser")]
+    if browsing and shutil.which("chromium") is None and not os.environ.get("XLIFT_SKIPS_FAIL"):
+        config.hook.pytest_deselected(items=browsing)
+        items[:] = [item for item in items if item not in browsing]
+        warnings.warn("no chromium: the site is not tested in a browser; get it with: apt-get install chromium", stacklevel=1)
     wanting = [item for item in items if item.get_closest_marker("gpu")]
     if wanting:
         import torch

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from xlift.harness.config import digest
 from xlift.harness.results import Record
 from xlift.harness.store import Stage, Store
 
@@ -47,9 +48,24 @@ def write_run(
             (folder / files[task]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return {"record": record.model_dump(mode="json")}
 
-    stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "answers": ascii(answers)})
+    stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "answers": digest(ascii(answers))})
     Store(root).write(stage, work)
     return root
+
+
+def write_training(root: Path, label: str, *, seed: int = 0, adapter: str = "a", options: Mapping[str, Any] | None = None) -> None:
+    """The prepare and fit stages of a run of ``write_run``, and the resolved suite, as the pipeline leaves them."""
+    plan = {"rows_sha256": f"{label:r<64}"[:64], "objective": {"kind": "sft"}, "phases": [], "profile": None}
+    inputs = {"method": "cross_lingual", "options": options or {"rows": 100}, "languages": ["es"]}
+    made = {
+        "rows": 100, "generated_tokens": 50, "seconds": 2.0, "corpora": ["alpaca/en"], "translated": {"apertium -u eng-spa": 90},
+        "plan": plan, "kinds": {"es/translation": 100}, "drops": {"es/translation: too long": 7},
+    }  # fmt: skip
+    Store(root).write(Stage("prepare", label, inputs), lambda _: made)
+    report = {"tokens_trained": 1000, "seconds": 3.0, "device": "cpu", "curve": [[1, 100, 3.0], [2, 500, 2.5], [3, 1000, 2.25]]}
+    done = {"report": report, "adapter_sha256": adapter * 64}
+    Store(root).write(Stage("fit", f"{label}-seed{seed}", {"plan": plan, "seed": seed}), lambda _: done)
+    (root / "suite.resolved.json").write_text(json.dumps({"name": "s", "methods": {label: {"method": "cross_lingual"}}}))
 
 
 class Page(HTMLParser):

@@ -11,14 +11,14 @@ from urllib.parse import unquote, urldefrag
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from result_folders import Page, write_run
+from result_folders import Page, write_run, write_training
 from typer.testing import CliRunner
 
 from xlift.harness.cli import app
 from xlift.harness.rows import UserError
 from xlift.leaderboard import board, foreign, runs
 from xlift.leaderboard.site import STATE, build
-from xlift.leaderboard.text import clean, direction, show, slug
+from xlift.leaderboard.text import clean, direction, show, slug, write_prose
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
 TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
@@ -271,3 +271,37 @@ def test_the_site_is_built_without_torch(results: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert hashlib.sha256((tmp_path / "site/index.html").read_bytes()).hexdigest()
+
+
+def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, tmp_path: Path) -> None:
+    write_training(results, "better", adapter="0")
+    url = "https://huggingface.co/lab/s-better-seed0"
+    links = [{"label": "better", "seed": 0, "url": url, "commit": "c"}, {"label": "same", "seed": 0, "url": "javascript:alert(1)"}]
+    (results / "hub.json").write_text(json.dumps({"adapters": [*links, 3, {"label": "x", "seed": []}]}))
+    (results / "suite.resolved.json").write_text(json.dumps({"name": "s", "base": {"model": "/secret/models/tiny"}}))
+    out = tmp_path / "site"
+    build([results], out)
+    page = Page((out / "runs/s--better--seed0.html").read_text())
+    assert any(one.get("href") == url for one in page.all("a"))
+    assert "dropped: es/translation: too long" in page.text and "trained on cpu" in page.text and "better".ljust(64, "r") in page.text
+    assert {"href": "../charts/curve-s--better--seed0.svg"} in page.all("a")
+    assert not any("secret" in text or "javascript:alert" in text for text in read_site(out).values())
+    assert "seed 0: mean score 90.0" in Page((out / "index.html").read_text()).text
+    assert json.loads((out / "data/curves.json").read_text())[0] == {"run": "s--better--seed0", "step": 1, "tokens": 100, "loss": 3.0}
+    kept, dropped = json.loads((out / "data/training.json").read_text())
+    assert (kept["rows"], kept["number"], dropped["rows"], dropped["number"]) == ("es/translation", 100, "es/translation: too long", 7)
+    assert json.loads((out / "data/options.json").read_text())[0]["option"] == "rows"
+
+
+def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("xlift.leaderboard.site.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build([results], tmp_path / "site")
+    build([results], tmp_path / "site")
+    build([results], tmp_path / "other")
+    assert read_site(tmp_path / "site") == read_site(tmp_path / "other")
+
+
+def test_prose_keeps_paragraphs_and_code() -> None:
+    assert str(write_prose("One\nline: ``a < b``.\n\nTwo.")) == "<p>One line: <code>a &lt; b</code>.</p>\n<p>Two.</p>"

@@ -341,3 +341,8 @@ def test_a_large_board_takes_seconds() -> None:
         assert len([compare(sheet, sheets["0"]) for sheet in sheets.values()]) == 50
         assert len(compare_pairs(sheets)) == 1225
     assert time.process_time() - started < 10
+
+
+def test_sides_may_have_different_numbers_of_seeds() -> None:
+    method, base = np.array([[1.0, 0.0, 1.0, 1.0]] * 3), np.array([[0.0, 0.0, 1.0, 0.0]] * 2)
+    assert compare([method], [base]).value == pytest.approx(0.5)

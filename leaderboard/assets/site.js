@@ -34,10 +34,13 @@
       const values = read();
       let shown = 0;
       for (const row of rows) { row.hidden = !fits(row, values); shown += row.hidden ? 0 : 1; }
-      for (const cell of document.querySelectorAll("table.board [data-benchmark]:is(td, th)")) {
-        cell.hidden = Boolean(values.get("benchmark")) && cell.dataset.benchmark !== values.get("benchmark");
+      for (const table of tables) {
+        [...table.tHead.rows[0].cells].forEach((head, index) => {
+          const away = Boolean(head.dataset.benchmark && values.get("benchmark") && head.dataset.benchmark !== values.get("benchmark"));
+          for (const row of table.rows) row.cells[index].hidden = away;
+        });
+        arrange(table);
       }
-      for (const table of tables) arrange(table);
       form.querySelector("output").textContent = shown + " of " + rows.length + " rows";
       link.hidden = chosen.size < 2 || chosen.size > 4;
       link.href = "compare.html#rows=" + [...chosen].join(",");
@@ -75,7 +78,7 @@
         const button = document.createElement("button");
         const anchor = head.querySelector("a");
         button.type = "button";
-        button.textContent = head.textContent;
+        button.textContent = (anchor || head).textContent;
         if (anchor) { anchor.textContent = "page"; anchor.setAttribute("aria-label", "Page of " + button.textContent); head.append(" ", anchor); head.prepend(button); }
         else head.replaceChildren(button);
         button.addEventListener("click", () => {

@@ -1,0 +1,62 @@
+"""Folders that a command made and keeps: a list in each names its files, and no other file is written over or deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.rows import UserError
+
+
+def read_state(out: Path, name: str, what: str) -> dict[str, Any]:
+    """What was written into ``out`` before, from its list ``name``: ``files`` and what else was kept; no files where it is empty.
+
+    Raises UserError for a folder of something else than ``what``.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: not a folder; choose another with --out")
+    state = _read_json(out / name)
+    if isinstance(state.get("files"), list):
+        return state
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: holds files that are not {what} of xlift; choose an empty folder with --out")
+    return {"files": []}
+
+
+def write_file(out: Path, name: str, text: str) -> None:
+    """Write a file, whole or not at all, where its text is not there already. Raises UserError for a name that leads out of ``out``."""
+    path, data = _inside(out, name), text.encode("utf-8")
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def delete_files(out: Path, names: Iterable[str]) -> None:
+    """Delete files that ``out`` no longer has. Raises UserError for a name that leads out of it."""
+    for name in names:
+        _inside(out, name).unlink(missing_ok=True)
+
+
+def write_state(out: Path, name: str, state: dict[str, Any]) -> None:
+    """Write the list, last of all."""
+    write_file(out, name, json.dumps(state, indent=1) + "\n")
+
+
+def _inside(out: Path, name: str) -> Path:
+    path = out / name
+    if not path.resolve().is_relative_to(out.resolve()):
+        raise UserError(f"{name}: leads out of {out}")
+    return path
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,119 @@
+"""Published records: a run folder with its numbers and without texts, adapters and folders of the machine.
+
+    NAME/record.json                                which files it has
+    NAME/suite.resolved.json, NAME/hub.json
+    NAME/{prepare,fit,evaluate,judge}-*/*.json      manifests of the stages behind each measured model, win rates
+    NAME/evaluate-*/samples_*.jsonl                 for each document its number, hash and scores
+    NAME/judge-*/verdicts_*.jsonl                   for each item its verdict, without what the judge wrote
+
+Prompts, references and answers of benchmarks are under licences of their own and stay at home. A record is read as a run folder is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from xlift.harness.results import Record, strip_paths
+from xlift.harness.rows import UserError
+from xlift.leaderboard.documents import HASH, choose_metrics, read_lines
+from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
+from xlift.leaderboard.runs import Run, collect
+
+STATE = "record.json"
+
+SPOKEN = ("replies",)
+"""What a judge wrote about an item; it may quote the item."""
+
+
+def extract(folder: Path) -> dict[str, str]:
+    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken.
+
+    Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
+    """
+    collection = collect([folder], _refuse)
+    if broken := [line for line in collection.left_out if not line.endswith("which counts")]:
+        raise UserError(f"{broken[0]}; a record is made of whole runs alone")
+    files: dict[str, str] = {}
+    for run in collection.runs:
+        if lost := [note for note in run.notes if "samples" in note]:
+            raise UserError(f"{folder}: {run.record.name}: {lost[0]}; evaluate it again")
+        files.update(_write_evaluation(run))
+    known = [dict(stage) for run in collection.runs for stage in run.stages.values()]
+    for path in sorted(folder.glob("*-*/manifest.json")):
+        if path.parent.name.startswith(("fit-", "prepare-")) and (manifest := _read(path)) in known:
+            files[_name(path)] = _dump(strip_paths(manifest))
+    for path in sorted([*folder.glob("*.json"), *folder.glob("judge-*/*.json")]):
+        if path.name != STATE:
+            files[path.relative_to(folder).as_posix()] = _dump(strip_paths(_read(path)))
+    for path in sorted(folder.glob("judge-*/verdicts_*.jsonl")):
+        kept = ({key: value for key, value in line.items() if key not in SPOKEN} for line in read_lines(path))
+        files[_name(path)] = "".join(_dump_line(line) for line in kept)
+    return dict(sorted(files.items()))
+
+
+def write(files: Mapping[str, str], out: Path) -> None:
+    """Write a record in ``out``; files that an earlier one had and this one lacks are deleted.
+
+    Raises UserError where ``out`` holds something else than a record.
+    """
+    before = read_state(out, STATE, "a record")
+    try:
+        write_state(out, STATE, {"schema_version": 1, "files": before["files"]})
+        for name, text in files.items():
+            write_file(out, name, text)
+        delete_files(out, set(before["files"]) - set(files))
+        write_state(out, STATE, {"schema_version": 1, "files": list(files)})
+    except OSError as error:
+        raise UserError(f"{error.filename or out}: cannot write the record ({error.strerror}); choose another folder with --out") from None
+
+
+def _write_evaluation(run: Run) -> Iterator[tuple[str, str]]:
+    stage = run.stage.name
+    manifest = strip_paths(_read(run.stage / "manifest.json"))
+    if run.record.adapter:
+        # The stage that made it, and no folder of the machine.
+        place = PurePath(str(run.record.adapter.get("name", "")))
+        hub = str(place).startswith("hub:")
+        manifest["record"]["adapter"]["name"] = str(place) if hub else PurePath(*place.parts[-2:]).as_posix()
+    yield f"{stage}/manifest.json", _dump(manifest)
+    for task, result in run.record.tasks.items():
+        if result.samples:
+            yield f"{stage}/{result.samples}", "".join(_write_scores(run.record, task, run.stage / result.samples))
+
+
+def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
+    """The lines of a sample file with the scores that are compared, and nothing that could be read."""
+    wanted = choose_metrics(task, record.tasks[task])
+    for line in read_lines(path):
+        scores = {name: line[name] for name in {metric.partition("/")[0] for metric in wanted} if isinstance(line.get(name), int | float)}
+        head = {"doc_id": line["doc_id"], "doc_hash": str(line["doc_hash"])[:HASH], "filter": str(line.get("filter", "none"))}
+        yield _dump_line({**head, "metrics": sorted(scores), **dict(sorted(scores.items()))})
+
+
+def _refuse(path: Path) -> list[Run]:
+    raise UserError("results of others have no record; commit the file itself")
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        raise UserError(f"{path}: not a JSON file that can be read") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=1) + "\n"
+
+
+def _dump_line(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) + "\n"

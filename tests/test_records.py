@@ -1,0 +1,92 @@
+"""Published records: what of a run they hold, what they must not, and that the site made of them says the same."""
+
+import json
+from pathlib import Path
+
+import pytest
+from result_folders import write_run, write_training
+from typer.testing import CliRunner
+
+from xlift.harness.cli import app
+from xlift.harness.rows import UserError
+from xlift.leaderboard import board, foreign, records, runs
+from xlift.leaderboard.site import build
+
+GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
+TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
+SECRET = "a licensed sentence"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    root = tmp_path / "runs" / "s"
+    write_run(root, "base", dict.fromkeys(TASKS, BAD))
+    for seed in (0, 1):
+        write_run(root, "better", dict.fromkeys(TASKS, GOOD), seed=seed, adapter=str(seed), answers=[SECRET] * 20)
+        write_training(root, "better", seed=seed, adapter=str(seed))
+    adapter = next(root.glob("fit-*")) / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    (next(root.glob("prepare-*")) / "rows.jsonl").write_text(json.dumps({"response": SECRET}) + "\n")
+    (root / "hub.json").write_text(json.dumps({"collection": None, "adapters": []}))
+    judged = root / "judge-m-0123"
+    judged.mkdir()
+    (judged / "judgements.json").write_text(json.dumps({"schema_version": 1, "results": [{"label": "better", "win_rate": 0.5}]}))
+    (judged / "verdicts_x_better_seed0.jsonl").write_text(json.dumps({"id": "1", "preference": 1.0, "replies": [SECRET]}) + "\n")
+    return root
+
+
+def test_a_record_has_numbers_and_no_texts(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results" / "s"
+    done = CliRunner().invoke(app, ["record", str(run), "--out", str(out)])
+    assert (done.exit_code, done.stdout.strip()) == (0, str(out))
+    files = {path.relative_to(out).as_posix(): path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert not any(text in found for text in (SECRET, "¿0?", "siete", str(tmp_path)) for found in files.values())
+    assert {name.split("-")[0] for name in files if "/" in name} == {"prepare", "fit", "evaluate", "judge"}
+    assert not any("adapter_model" in name or "rows.jsonl" in name for name in files)
+    sheets = [json.loads(text.splitlines()[0]) for name, text in files.items() if "samples_xlift_mgsm_direct_es" in name]
+    assert sorted(sheets, key=lambda line: line["accuracy"])[0] == {
+        "doc_id": 0, "doc_hash": "h0", "filter": "none", "metrics": ["accuracy", "off_target"], "accuracy": 0.0, "off_target": 1.0,
+    }  # fmt: skip
+    assert json.loads(next(text for name, text in files.items() if "verdicts" in name)) == {"id": "1", "preference": 1.0}
+
+
+def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path: Path) -> None:
+    records.write(records.extract(run), tmp_path / "results" / "s")
+    made = [board.make(runs.collect([place], foreign.read)) for place in (run, tmp_path / "results")]
+    shown = [[(row.label, row.rank, row.mean, row.averages, row.scores, row.cost, row.notes) for row in one.rows] for one in made]
+    assert shown[0] == shown[1]
+    assert made[1].rows[0].cost["help"] == "translator apertium -u eng-spa, corpus alpaca/en"
+    build([tmp_path / "results"], tmp_path / "site")
+    page = (tmp_path / "site/runs/s--better--seed0.html").read_text()
+    assert "not published with this record" in page and "too long" in page and "curve-s--better--seed0.svg" in page
+    assert not (tmp_path / "site/samples").exists()
+
+
+def test_a_record_is_made_anew_in_its_place_and_nowhere_else(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    records.write(records.extract(run), out)
+    first = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    records.write(records.extract(run), out)
+    assert first == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    (run / "hub.json").unlink()
+    records.write(records.extract(run), out)
+    assert not (out / "hub.json").exists()
+    with pytest.raises(UserError, match="not a record of xlift"):
+        records.write(records.extract(run), run)
+
+
+def test_a_record_is_whole_or_is_not_made(run: Path, tmp_path: Path) -> None:
+    stage = next(path.parent for path in run.glob("evaluate-*/samples_*"))
+    next(stage.glob("samples_*")).unlink()
+    with pytest.raises(UserError, match="its samples are gone; evaluate it again"):
+        records.extract(run)
+    (stage / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="damaged.*a record is made of whole runs alone"):
+        records.extract(run)
+
+
+def test_a_token_in_a_run_stops_its_record(run: Path, tmp_path: Path) -> None:
+    (run / "suite.resolved.json").write_text(json.dumps({"name": "s", "key": "hf_" + "a1" * 17}))
+    done = CliRunner().invoke(app, ["record", str(run), "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, UserError) and "looks like a token" in str(done.exception) and not (tmp_path / "out").exists()
