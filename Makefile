@@ -31,7 +31,8 @@ site: install
 	@$(BIN)/xlift site leaderboard/results --out site
 
 test: install
-	@$(BIN)/python -m pytest
+	@# A file's tests stay in one process, as they share models.
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	@$(BIN)/ruff check .
