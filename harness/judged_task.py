@@ -1,12 +1,14 @@
 """A judge inside plain lm_eval: a task whose filter asks it about all answers in one batched call.
 
 The judge's settings are the filter's arguments, else XLIFT_JUDGE and, for the others, XLIFT_JUDGE_MODEL, XLIFT_JUDGE_MODE and so on.
-Verdicts stand in the samples under the filter ``judge``, one a document. lm-eval applies filters with --predict_only too; the task then
-takes the judge away. lm-eval saves nothing before all filters are through, so a judge that fails leaves unread verdicts and raises nothing.
+Verdicts stand in the samples under the filter ``judge``, one a document, as JSON in ``filtered_resps``. lm-eval applies filters with
+--predict_only too; the task then takes the judge away. lm-eval saves nothing before all filters are through, so a judge that fails leaves
+unread verdicts and raises nothing.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -74,21 +76,28 @@ def _find_arguments(ensemble: Any) -> list[dict[str, Any]]:
     return [dict(one.keywords) for one in ensemble.filters if getattr(one, "func", None) is JudgeFilter]
 
 
+class Entry(dict[str, Any]):
+    """A verdict that lm-eval, which writes filtered answers with ``str``, writes as JSON."""
+
+    def __str__(self) -> str:
+        return json.dumps(self, ensure_ascii=False)
+
+
 class JudgeFilter(Filter):  # type: ignore[misc]
     """Answers in, verdicts out: ``text``, ``preference``, ``outcome``, both replies and the judge; after ``take_first``, or alone."""
 
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
 
-    def apply(self, resps: Any, docs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def apply(self, resps: Any, docs: Sequence[Mapping[str, Any]]) -> list[Entry]:
         """One call of the judge for all documents of a task."""
         texts = [str(one if isinstance(one, str) else one[0]).strip() for one in resps]
         try:
-            return judge_answers(read_settings(self._arguments), docs, texts)
+            return [Entry(one) for one in judge_answers(read_settings(self._arguments), docs, texts)]
         except Exception as error:  # whatever is wrong, the answers must reach lm-eval's files
             fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
             logger.error("xlift: not judged: %s; the answers are in the samples (--log_samples)", fault)
-            return [{"text": text, "preference": None, "outcome": "error", "fault": fault} for text in texts]
+            return [Entry(text=text, preference=None, outcome="error", fault=fault) for text in texts]
 
 
 def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:

@@ -172,4 +172,5 @@ def test_plain_lm_eval(server: JudgeServer, tiny_base: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     (path,) = (tmp_path / "out").rglob("samples_*.jsonl")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len([row for row in rows if row["filter"] == "judge" and row["filtered_resps"][0]["judge"]["served"] == "judge-1"]) == 3
+    verdicts = [json.loads(row["filtered_resps"][0]) for row in rows if row["filter"] == "judge"]
+    assert [one["judge"]["served"] for one in verdicts] == ["judge-1"] * 3
