@@ -40,6 +40,8 @@ class Run:
     """The resolved suite."""
     link: str | None = None
     """Where its adapter lies on the hub, as the push of its run wrote down."""
+    collection: str | None = None
+    """The hub's collection of its suite, where its adapter was pushed with it."""
     documents: tuple[Documents, ...] = ()
     win_rates: tuple[WinRate, ...] = ()
     notes: tuple[str, ...] = ()
@@ -139,7 +141,12 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     folder = folders.get(stage.parent) or folders.setdefault(stage.parent, _read_folder(stage.parent))
     when = f"{day}T{time.replace('-', ':')}Z" if time else ""
     link = folder.links.get((record.label, record.seed))
-    return [Run(record, stage, written=when, stages=folder.find_stages(record), suite=folder.suite, link=link)]
+    return [
+        Run(
+            record, stage, written=when, stages=folder.find_stages(record), suite=folder.suite, link=link,
+            collection=folder.collection if link else None,
+        )
+    ]  # fmt: skip
 
 
 def _check(run: Run) -> Run:
@@ -161,6 +168,7 @@ class _Folder:
     prepares: Mapping[str, Mapping[str, Any]]
     """Manifests by the plan that was made: prompts alone make the same rows, none."""
     links: Mapping[tuple[str, int | None], str]
+    collection: str | None
 
     def find_stages(self, record: Record) -> dict[str, Mapping[str, Any]]:
         """The fit that made a record's adapter, and the prepare that made the fit's rows."""
@@ -170,26 +178,30 @@ class _Folder:
 
 
 def _read_folder(run: Path) -> _Folder:
+    pushed = _read_json(run / "hub.json") or {}
     fits, prepares = ([_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare"))
     return _Folder(
         strip_paths(_read_json(run / "suite.resolved.json")),
         {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
         {plan: one for one in prepares if (plan := _name_plan(one))},
-        _read_links(run),
+        _read_links(pushed),
+        pushed.get("collection") if _is_address(pushed.get("collection")) else None,
     )
 
 
-def _read_links(run: Path) -> dict[tuple[str, int | None], str]:
+def _read_links(pushed: Mapping[str, Any]) -> dict[tuple[str, int | None], str]:
     """Addresses on a hub by label and seed, where ``xlift push --all`` left them; only those that are addresses."""
-    found = (_read_json(run / "hub.json") or {}).get("adapters")
+    found = pushed.get("adapters")
     named = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return {
         (one["label"], one.get("seed")): one["url"]
         for one in named
-        if isinstance(one.get("label"), str)
-        and isinstance(one.get("seed"), int | None)
-        and re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,3}", str(one.get("url")), re.ASCII)
+        if isinstance(one.get("label"), str) and isinstance(one.get("seed"), int | None) and _is_address(one.get("url"))
     }
+
+
+def _is_address(value: Any) -> bool:
+    return bool(re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,3}", str(value), re.ASCII))
 
 
 def _name_plan(manifest: Any) -> str:

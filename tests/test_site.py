@@ -277,12 +277,14 @@ def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, t
     write_training(results, "better", adapter="0")
     url = "https://huggingface.co/lab/s-better-seed0"
     links = [{"label": "better", "seed": 0, "url": url, "commit": "c"}, {"label": "same", "seed": 0, "url": "javascript:alert(1)"}]
-    (results / "hub.json").write_text(json.dumps({"adapters": [*links, 3, {"label": "x", "seed": []}]}))
+    together = "https://huggingface.co/collections/lab/xlift-s-0123"
+    (results / "hub.json").write_text(json.dumps({"collection": together, "adapters": [*links, 3, {"label": "x", "seed": []}]}))
     (results / "suite.resolved.json").write_text(json.dumps({"name": "s", "base": {"model": "/secret/models/tiny"}}))
     out = tmp_path / "site"
     build([results], out)
     page = Page((out / "runs/s--better--seed0.html").read_text())
-    assert any(one.get("href") == url for one in page.all("a"))
+    assert {url, together} <= {one.get("href") for one in page.all("a")}
+    assert together not in (out / "runs/s--same--seed0.html").read_text(), "it was not pushed"
     assert "dropped: es/translation: too long" in page.text and "trained on cpu" in page.text and "better".ljust(64, "r") in page.text
     assert {"href": "../charts/curve-s--better--seed0.svg"} in page.all("a")
     assert not any("secret" in text or "javascript:alert" in text for text in read_site(out).values())
