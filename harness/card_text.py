@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from importlib import import_module
 from inspect import getdoc
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from xlift.harness.data_card import describe_help, tabulate
 from xlift.harness.languages import find
 from xlift.harness.publication import Facts, reduce_suite
-from xlift.harness.results import Score, TaskResult, headline
+from xlift.harness.reproduction import list_settings, name_backend
+from xlift.harness.results import Record, Score, TaskResult, headline
 from xlift.harness.rows import UserError
 
 SHARES = ("accuracy", "exact_match", "containment", "off_target", "extraction_failure", "chatter", "empty")
@@ -210,23 +210,18 @@ def _write_reproduction(facts: Facts) -> str:
         [f"Made with xlift {version}. With the settings above as `suite.yaml`:\n\n```\nxlift run suite.yaml\n```"] if facts.suite else []
     )
     if facts.record:
-        parts.append(f"To measure it again and compare with `evaluation.json`:\n\n```\n{_write_command(facts, facts.record.tasks)}\n```")
+        parts.append(f"To measure it again and compare with `evaluation.json`:\n\n```\n{_write_command(facts, facts.record)}\n```")
     return "\n\n".join(parts)
 
 
-def _write_command(facts: Facts, tasks: Mapping[str, TaskResult]) -> str:
-    record, limits = facts.record, {task: one.items for task, one in tasks.items() if one.items < one.items_of}
-    engine = record.engine if record else {}
-    settings = [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
-    settings += [f"engine.adapter_form={engine['adapter_form']}"] if engine.get("adapter_form") in ("merged", "lora") else []
-    settings += ["evaluate.limits={" + ", ".join(f"{task}: {count}" for task, count in limits.items()) + "}"] if limits else []
-    samples = any(one.data_origin == "samples" for one in tasks.values())
+def _write_command(facts: Facts, record: Record) -> str:
+    backend = name_backend(record)
     words = [
         f"xlift evaluate --base {facts.base.local}",
         f"--adapter {facts.name}=hub:{facts.repository}",
-        f"--tasks {','.join(tasks)}",
-        *([f"--backend {engine['backend']}"] if engine.get("backend") in ("hf", "vllm") else []),
-        *(f"--set '{setting}'" for setting in settings + (["data.samples=always"] if samples else [])),
+        f"--tasks {','.join(record.tasks)}",
+        *([f"--backend {backend}"] if backend != "auto" else []),
+        *(f"--set '{setting}'" for setting in list_settings(record)),
     ]
     return " \\\n    ".join(words)
 

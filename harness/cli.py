@@ -87,14 +87,17 @@ def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
 
 @app.command()
 def evaluate(
-    tasks: Annotated[str, typer.Option("--tasks", help="Tasks or groups, split by commas; {lang} and {flores} stand for --languages.")],
+    again: Annotated[str | None, typer.Argument(metavar="[hub:ORG/NAME]", help="Measure an adapter again as its scores were.")] = None,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="Tasks or groups, split by commas; {lang} and {flores} stand for --languages.")
+    ] = None,
     adapters: Annotated[
         list[str] | None, typer.Option("--adapter", metavar="NAME=PATH", help="A PEFT adapter, a folder or hub:ORG/NAME.")
     ] = None,
-    base: Annotated[str, typer.Option("--base", help="The base model.")] = "smollm2-135m-instruct",
+    base: Annotated[str | None, typer.Option("--base", help="The base model.  [default: smollm2-135m-instruct]")] = None,
     languages: Annotated[str, typer.Option("--languages", help="Codes separated by commas.")] = "en",
     limit: Annotated[int | None, typer.Option("--limit", help="Items of each task: a smoke test.")] = None,
-    backend: Annotated[str, typer.Option("--backend", help="auto, vllm, hf or api.")] = "auto",
+    backend: Annotated[str | None, typer.Option("--backend", help="auto, vllm, hf or api.  [default: auto]")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -103,11 +106,20 @@ def evaluate(
     from xlift.harness import run as pipeline
 
     named = dict(_split_adapter(text) for text in adapters or [])
+    if again:
+        from xlift.harness.reproduction import recall
+
+        known = recall(again)
+        named[again.rpartition("/")[2].partition("@")[0]] = again
+        base, tasks, backend = base or known.base, tasks or known.tasks, backend or known.backend
+        overrides = [*known.settings, *(overrides or [])]
+    if not tasks:
+        raise UserError("say --tasks, or name an adapter as hub:ORG/NAME to measure it again as its scores were")
     values = {
         "name": name,
-        "base": {"model": base},
+        "base": {"model": base or "smollm2-135m-instruct"},
         "languages": {"evaluate": languages.split(",")},
-        "engine": {"backend": backend},
+        "engine": {"backend": backend or "auto"},
         "evaluate": {"tasks": tasks.split(","), "limit": limit, "adapters": named},
     }
     loaded = config.read(values, "command line", _add_judge(overrides, judge))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from xlift.harness.publication import EVALUATION
+from xlift.harness.adapters import resolve
+from xlift.harness.base_model import EMBEDDED
+from xlift.harness.publication import EMBEDDED_HUB_ID, EVALUATION
 from xlift.harness.results import Record
 from xlift.harness.rows import UserError
 
@@ -26,6 +29,43 @@ def read_recorded(folder: Path) -> Record | None:
         return Record(**json.loads(path.read_text(encoding="utf-8"))["adapter"])
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"{path}: no record of schema version 1 ({str(error).splitlines()[0]})") from None
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How an adapter of the hub was measured."""
+
+    base: str
+    """The embedded model's name, or the base's on the hub."""
+    tasks: str
+    backend: str
+    settings: tuple[str, ...]
+    """KEY=VALUE, for ``--set``."""
+
+
+def recall(place: str) -> Conditions:
+    """The conditions of an adapter's recorded scores. Raises UserError where it brings none along."""
+    record = read_recorded(resolve(place).folder)
+    if record is None:
+        raise UserError(f"{place}: no {EVALUATION} with it, so nothing to measure again; name --adapter NAME={place} and --tasks")
+    base = str(record.base.get("name"))
+    return Conditions(
+        EMBEDDED if base == EMBEDDED_HUB_ID else base, ",".join(record.tasks), name_backend(record), tuple(list_settings(record))
+    )
+
+
+def name_backend(record: Record) -> str:
+    """For ``--backend``."""
+    return str(record.engine["backend"]) if record.engine.get("backend") in ("hf", "vllm") else "auto"
+
+
+def list_settings(record: Record) -> list[str]:
+    """What else moved a record's scores, as KEY=VALUE for ``--set``."""
+    engine, limits = record.engine, {task: one.items for task, one in record.tasks.items() if one.items < one.items_of}
+    settings = [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
+    settings += [f"engine.adapter_form={engine['adapter_form']}"] if engine.get("adapter_form") in ("merged", "lora") else []
+    settings += ["evaluate.limits={" + ", ".join(f"{task}: {count}" for task, count in limits.items()) + "}"] if limits else []
+    return settings + (["data.samples=always"] if any(one.data_origin == "samples" for one in record.tasks.values()) else [])
 
 
 def compare(recorded: Record, fresh: Record) -> list[dict[str, Any]]:

@@ -64,8 +64,10 @@ def test_scores_of_the_hubs_copy_are_those_that_were_recorded(
         "evaluate", "--base", base.name, "--adapter", "m=hub:lab/mine", "--tasks", TASK, "--limit", "2", "--backend", "hf",
         "--languages", "es", "--set", "data.samples=always", "--runs", str(tmp_path / "again"),
     )  # fmt: skip
+    _, short = call("evaluate", "hub:lab/mine", "--base", base.name, "--languages", "es", "--runs", str(tmp_path / "short"))
     held = json.loads(loopback.files("lab/mine")["evaluation.json"])["adapter"]["tasks"][TASK]["metrics"]
     assert f"m: {len(held)} of {len(held)} recorded scores reproduced" in err
+    assert f"mine: {len(held)} of {len(held)} recorded scores reproduced" in short
 
 
 def test_other_weights_have_other_logits(trained: tuple[Base, Path], make_adapter: Callable[..., Path]) -> None:
