@@ -109,6 +109,10 @@ def evaluate(
     if again:
         from xlift.harness.reproduction import recall
 
+        if limit:
+            raise UserError(
+                f"--limit: {again} is measured on as many items as its scores were; leave it out, or name --adapter and --tasks"
+            )
         known = recall(again)
         named[again.rpartition("/")[2].partition("@")[0]] = again
         base, tasks, backend = base or known.base, tasks or known.tasks, backend or known.backend

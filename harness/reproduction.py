@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +46,14 @@ class Conditions:
 
 def recall(place: str) -> Conditions:
     """The conditions of an adapter's recorded scores. Raises UserError where it brings none along."""
+    if not place.startswith("hub:"):
+        raise UserError(f"{place}: write hub:ORG/NAME to measure it again; a folder is measured with --adapter NAME={place} and --tasks")
     record = read_recorded(resolve(place).folder)
     if record is None:
         raise UserError(f"{place}: no {EVALUATION} with it, so nothing to measure again; name --adapter NAME={place} and --tasks")
     base = str(record.base.get("name"))
-    return Conditions(
-        EMBEDDED if base == EMBEDDED_HUB_ID else base, ",".join(record.tasks), name_backend(record), tuple(list_settings(record))
-    )
+    embedded = base == EMBEDDED_HUB_ID and not _commit(record)
+    return Conditions(EMBEDDED if embedded else base, ",".join(record.tasks), name_backend(record), tuple(list_settings(record)))
 
 
 def name_backend(record: Record) -> str:
@@ -62,10 +64,18 @@ def name_backend(record: Record) -> str:
 def list_settings(record: Record) -> list[str]:
     """What else moved a record's scores, as KEY=VALUE for ``--set``."""
     engine, limits = record.engine, {task: one.items for task, one in record.tasks.items() if one.items < one.items_of}
-    settings = [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
+    settings = [f"base.revision={commit}"] if (commit := _commit(record)) else []
+    settings += [f"evaluate.system={json.dumps(record.system)}"] if record.system is not None else []
+    settings += [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
     settings += [f"engine.adapter_form={engine['adapter_form']}"] if engine.get("adapter_form") in ("merged", "lora") else []
     settings += ["evaluate.limits={" + ", ".join(f"{task}: {count}" for task, count in limits.items()) + "}"] if limits else []
     return settings + (["data.samples=always"] if any(one.data_origin == "samples" for one in record.tasks.values()) else [])
+
+
+def _commit(record: Record) -> str | None:
+    """The base's commit on the hub; None where it was not loaded from there."""
+    revision = str(record.base.get("revision") or "")
+    return revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
 def compare(recorded: Record, fresh: Record) -> list[dict[str, Any]]:

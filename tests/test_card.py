@@ -60,7 +60,8 @@ def test_the_text_says_how_it_was_made_and_how_to_load_it(tmp_path: Path) -> Non
         f'from_pretrained("org/base", revision="{COMMIT}")',
         "--enable-lora --max-lora-rank 8 --lora-modules mine=lab/mine",
         "pretrained=org/base,peft=lab/mine",
-        f"--adapter mine=hub:lab/mine \\\n    --tasks {TASK} \\\n    --backend hf \\\n    --set 'engine.dtype=float32'",
+        f"--adapter mine=hub:lab/mine \\\n    --tasks {TASK} \\\n    --backend hf \\\n"
+        f"    --set 'base.revision={COMMIT}' \\\n    --set 'engine.dtype=float32'",
         "xlift run suite.yaml",
     ):
         assert wanted in body

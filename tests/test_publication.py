@@ -25,7 +25,7 @@ def refusal(adapter: Path, repository: str = "lab/mine", run: Path | None = None
     [
         "see /home/me/data/rows",
         "/srv/models/base",
-        '"/work/a.txt"',
+        '"/data/a.txt"',
         "~/models/x",
         "file:///etc/x",
         r"C:\Users\me",
