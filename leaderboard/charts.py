@@ -50,10 +50,14 @@ def _part(values: Sequence[float], least: float) -> list[float]:
 
 
 def draw_curve(points: Sequence[dict[str, Any]]) -> str:
-    """Training loss: rows of tokens and loss."""
+    """Training loss: rows of seed, tokens and loss."""
+    data = pd.DataFrame(points)
+    seeds = list(dict.fromkeys(data["seed"]))
+    scale = alt.Scale(domain=seeds, range=[DASHES[number % len(DASHES)] for number in range(len(seeds))])
+    dash = alt.StrokeDash("seed:N", sort=seeds, scale=scale, legend=alt.Legend() if len(seeds) > 1 else None)
     x = alt.X("tokens:Q", title="tokens trained")
     y = alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False))
-    return _write(alt.Chart(pd.DataFrame(points)).mark_line(color=MARK).encode(x=x, y=y).properties(width=440, height=200))
+    return _write(alt.Chart(data).mark_line(color=MARK).encode(x=x, y=y, strokeDash=dash).properties(width=440, height=200))
 
 
 def draw_layers(points: Sequence[dict[str, Any]], text: str) -> str:
@@ -80,7 +84,7 @@ def _write(chart: Any) -> str:
     # Colours are attributes in the SVG, and a rule in its style sheet is stronger than an attribute.
     view, header = {"stroke": "transparent"}, {"labelColor": INK}
     made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header)
-    svg = str(vl_convert.vegalite_to_svg(made.to_dict()))
+    svg = str(vl_convert.vegalite_to_svg(made.to_dict(validate=False)))
     rules = "".join(f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     head, closed, rest = svg.partition(">")
     return f"{head}{closed}<style>@media (prefers-color-scheme:dark){{{rules}}}</style>{rest}\n"

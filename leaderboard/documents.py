@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,12 @@ def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, tas
             raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {PER_DOCUMENT.get(name, 'another')!r}")
         if value is None or value != value:
             raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
-    hashes = [str(row["doc_hash"])[:HASH] for row in rows]
-    table = pd.DataFrame({"doc_id": [row["doc_id"] for row in rows], "doc_hash": hashes, "value": np.array(values, dtype=float)})
-    if (twice := table["doc_id"].duplicated()).any():
-        raise UserError(f"{path.name}: document {table['doc_id'][twice].iloc[0]} stands in it twice; evaluate {record.name} again")
-    return table.sort_values("doc_id", ignore_index=True)
+    order = sorted(range(len(rows)), key=lambda number: rows[number]["doc_id"])
+    ids = [rows[number]["doc_id"] for number in order]
+    if (twice := _find_repeated(ids)) is not None:
+        raise UserError(f"{path.name}: document {twice} stands in it twice; evaluate {record.name} again")
+    hashes = [str(rows[number]["doc_hash"])[:HASH] for number in order]
+    return pd.DataFrame({"doc_id": ids, "doc_hash": hashes, "value": np.array(values, dtype=float)[order]})
 
 
 def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tuple[str, str]]:
@@ -168,13 +170,14 @@ def align(tables: Mapping[str, pd.DataFrame | Columns]) -> NDArray[np.float64]:
 
 def _take_columns(table: pd.DataFrame) -> Columns:
     sheet = table if table["doc_id"].is_monotonic_increasing else table.sort_values("doc_id")
-    twice = sheet["doc_id"].duplicated()
-    return Columns(
-        ids=sheet["doc_id"].to_numpy(),
-        hashes=sheet["doc_hash"].to_numpy(dtype=object),
-        values=sheet["value"].to_numpy(dtype=np.float64),
-        repeated=sheet["doc_id"][twice].iloc[0] if twice.any() else None,
-    )
+    ids = sheet["doc_id"].to_numpy()
+    hashes, values = sheet["doc_hash"].to_numpy(dtype=object), sheet["value"].to_numpy(dtype=np.float64)
+    return Columns(ids=ids, hashes=hashes, values=values, repeated=_find_repeated(ids))
+
+
+def _find_repeated(ids: Sequence[Any] | NDArray[Any]) -> Any:
+    """The first of sorted ids that stands there twice; None for none."""
+    return next((one for one, other in pairwise(ids) if one == other), None)
 
 
 @cache

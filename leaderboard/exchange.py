@@ -82,16 +82,14 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     results = Results(
         rows=tuple(_publish_row(row) for row in board.rows), runs=tuple(_publish_run(run) for run in board.runs), left_out=board.left_out
     )
-    parts = (f'"{key}": {_dump_lines(value)}' for key, value in _mend(results.model_dump(mode="json")).items())
+    parts = (f'"{key}": {_dump_lines(value)}' for key, value in results.model_dump(mode="json").items())
     yield "data/results.json", "{" + ",\n".join(part.rstrip() for part in parts) + "}\n"
-    yield (
-        "data/results.schema.json",
-        _dump({"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}),
-    )
-    yield "data/every_eval_ever.jsonl", "".join(json.dumps(_mend(write_every_eval_ever(run)), sort_keys=True) + "\n" for run in board.runs)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Results.model_json_schema(mode="serialization")}
+    yield "data/results.schema.json", _dump(schema, indent=1) + "\n"
+    yield "data/every_eval_ever.jsonl", "".join(_dump(write_every_eval_ever(run), sort_keys=True) + "\n" for run in board.runs)
     for run in board.runs:
         if run.suite:
-            yield f"data/suites/{slug(run.record.suite)}.json", _dump(_mend(dict(run.suite)))
+            yield f"data/suites/{slug(run.record.suite)}.json", _dump(dict(run.suite), indent=1) + "\n"
     yield "feed.xml", _write_feed(board)
 
 
@@ -253,9 +251,15 @@ def _mend(value: Any) -> Any:
 def _dump_lines(value: Any) -> str:
     """JSON with each item of a list on a line of its own; many times faster to write than indented, and no longer to read."""
     if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(json.dumps(one, ensure_ascii=False, allow_nan=False) for one in value) + "\n]\n"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+        return "[\n" + ",\n".join(_dump(one) for one in value) + "\n]\n"
+    return _dump(value) + "\n"
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+def _dump(value: Any, **options: Any) -> str:
+    """JSON that can be written as UTF-8. Few values have to be mended, and looking at each takes longer than writing them all."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+        text.encode("utf-8")
+    except ValueError:
+        return json.dumps(_mend(value), ensure_ascii=False, allow_nan=False, **options)
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from xlift.leaderboard.alignment import draw_alignment
 from xlift.leaderboard.board import KINDS, Board, Row
@@ -23,16 +24,30 @@ def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
         yield from _cost(f"cost-{slug(method)}-of", [row for row in board.rows if row.method == method])
 
 
-def draw_run(run: Run) -> Iterator[tuple[str, str, str, str]]:
-    """Title, name, text and SVG of each chart of a run's page: its learning curve, where it trained, and what a probe saw by layer.
+@dataclass(frozen=True)
+class Chart:
+    """A chart below a heading of a page."""
 
-    Raises UserError for a probe that cannot be read.
-    """
-    points = [{"tokens": tokens, "loss": loss} for _, tokens, loss in read_curve(run)]
-    if len(points) > 1:
-        yield "Training", f"curve-{run.id}", "Training loss against tokens trained", draw_curve(points)
+    title: str
+    name: str
+    text: str
+    svg: str
+
+
+def draw_training(row: Row) -> Chart | None:
+    """The learning curves of a row, a line for each seed; None where nothing was trained."""
+    points = [{"seed": str(run.record.seed), "tokens": tokens, "loss": loss} for run in row.runs for _, tokens, loss in read_curve(run)]
+    if len(points) < 2:
+        return None
+    seeds = f", a line for each of {len(row.runs)} seeds" if len(row.runs) > 1 else ""
+    return Chart("Training", f"curve-{row.id}", f"Training loss against tokens trained{seeds}", draw_curve(points))
+
+
+def draw_layers(run: Run) -> Chart | None:
+    """What a probe saw of a run's model by layer; None where none did. Raises UserError for a probe that cannot be read."""
     if drawing := draw_alignment(run):
-        yield "Alignment with the pivot by layer", f"alignment-{run.id}", drawing.text, drawing.svg
+        return Chart("Alignment with the pivot by layer", f"alignment-{run.id}", drawing.text, drawing.svg)
+    return None
 
 
 def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:

@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from joblib import Parallel, delayed
 from markupsafe import Markup
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
@@ -19,17 +21,20 @@ from xlift.harness.rows import UserError
 from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
 from xlift.leaderboard.documents import PER_DOCUMENT
 from xlift.leaderboard.exchange import TABLES
-from xlift.leaderboard.figures import collect_charts, draw_run
+from xlift.leaderboard.figures import Chart, collect_charts, draw_layers, draw_training
 from xlift.leaderboard.judgements import group_settings
 from xlift.leaderboard.pairs import Pair
 from xlift.leaderboard.runs import Run
-from xlift.leaderboard.samples import PER_PAGE, read_sheets
+from xlift.leaderboard.samples import MARKS, PER_PAGE, list_texts, read_sheets
 from xlift.leaderboard.text import clean, direction, name_language, show, slug, write_prose
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
+
+SHARED = 100
+"""Runs from which on the pages are made by as many processes as there are cores; with fewer it takes longer to start these."""
 
 NAMES = {
     "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
@@ -56,29 +61,62 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
             f"methods/{slug(method)}.html",
             pages("method.html", "../", method=method, rows=rows, text=text, defaults=defaults, charts=charts, options=_options(rows)),
         )
-    for row in board.rows:
-        for run in row.runs:
-            yield from _render_run(pages, row, run, bases.get(run.record.suite), differences.get((row.suite, row.label), {}))
+    jobs = [(row, bases.get(row.suite), differences.get((row.suite, row.label), {})) for row in board.rows]
+    if len(board.runs) < SHARED:
+        for job in jobs:
+            yield from _render_row(*job)
+        return
+    share = Parallel(n_jobs=-1, return_as="generator")
+    for made in share(delayed(_list_pages)(_lighten(row), base and _lighten_run(base), tasks) for row, base, tasks in jobs):
+        yield from made
 
 
-def _render_run(pages: Any, row: Row, run: Run, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
-    charts = []
-    try:
-        for title, name, text, svg in draw_run(run):
-            yield f"charts/{name}.svg", svg
-            charts.append((title, name, text))
-    except UserError as error:
-        run = replace(run, notes=(*run.notes, str(error)))
+def _lighten(row: Row) -> Row:
+    return replace(row, runs=tuple(_lighten_run(run) for run in row.runs))
+
+
+def _lighten_run(run: Run) -> Run:
+    """The run as its page needs it: that it has documents, and not all of them."""
+    return replace(run, documents=run.documents[:1])
+
+
+def _list_pages(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> list[tuple[str, str]]:
+    return list(_render_row(row, base, tasks))
+
+
+def _render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
+    """The pages of a row's runs and of their samples."""
+    pages, training = _open(), draw_training(row)
+    for run in row.runs:
+        charts = [training] if training else []
+        try:
+            charts += [layers] if (layers := draw_layers(run)) else []
+        except UserError as error:
+            run = replace(run, notes=(*run.notes, str(error)))
+        yield from ((f"charts/{chart.name}.svg", chart.svg) for chart in charts)
+        yield from _render_run(pages, row, run, base, charts, tasks)
+
+
+def _render_run(
+    pages: Any, row: Row, run: Run, base: Run | None, charts: list[Chart], tasks: Mapping[tuple[str, str], Figure]
+) -> Pages:  # fmt: skip
     sheets = []
     for sheet in read_sheets(run, base):
         sheets.append((sheet.task, sheet.file(1), len(sheet.samples)))
+        marked = {mark: sheet.marked(mark) for mark in MARKS}
         for page in range(1, sheet.pages + 1):
-            shown = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
-            name = f"samples/{run.id}/{sheet.file(page)}"
-            yield name, pages("samples.html", "../../", run=run, row=row, sheet=sheet, page=page, shown=shown, has_base=base is not None)
+            shown = [
+                (sample, list_texts(sample, sheet.language, run.record.label == "base"))
+                for sample in sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
+            ]
+            yield (
+                f"samples/{run.id}/{sheet.file(page)}",
+                pages("samples.html", "../../", run=run, sheet=sheet, page=page, shown=shown, marked=marked),
+            )
     yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets, charts=charts, tasks=tasks)
 
 
+@cache
 def _open() -> Any:
     """A function that renders a template: (template, path to the site's root, context)."""
     environment = Environment(
@@ -92,6 +130,7 @@ def _open() -> Any:
         "win_rate": win_rate,
     }  # fmt: skip
     environment.globals.update(functions)
+    environment.filters.update(show=show, slug=slug)
 
     def pages(template: str, root: str, **context: Any) -> str:
         return environment.get_template(template).render(root=root, **context)

@@ -12,7 +12,7 @@ from xlift.leaderboard.board import split
 from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
 from xlift.leaderboard.judgements import read_verdicts
 from xlift.leaderboard.runs import UNREADABLE, Run
-from xlift.leaderboard.text import slug
+from xlift.leaderboard.text import direction, slug
 
 PER_PAGE = 50
 RIGHT = 50.0
@@ -41,8 +41,10 @@ class Sample:
     page: int
 
     @property
-    def base_off_target(self) -> bool:
-        return self.base_scores.get("off_target", 0) > 0
+    def figures(self) -> list[tuple[str, str, str]]:
+        """Each metric with the scores of the answer and of the base's, empty where it has none."""
+        base = self.base_scores
+        return [(name, f"{value:.3g}", f"{base[name]:.3g}" if name in base else "") for name, value in self.scores.items()]
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,28 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     if not any("resps" in line for line in lines):  # a published record holds scores alone
         return None
     theirs = {}
-    if base is not None and base is not run and task in base.record.tasks:
+    if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {_identify(line): line for line in (_read(base, task) if same else [])}
     metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
     said = _read_verdicts(run, task)
     samples = (_make(line, theirs.get(_identify(line)), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
     return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
+
+
+def list_texts(sample: Sample, language: str, is_base: bool) -> list[tuple[str, str | None, str, str]]:
+    """What a page shows of a sample: label, text, its language, empty where it is not known, and direction. No text: none to compare.
+
+    An answer off target is in some language, but not in the one asked for.
+    """
+    found: list[tuple[str, str | None, str]] = [("Prompt", sample.prompt, ""), ("Reference", sample.reference, language)]
+    if not is_base:
+        found.append(("Base", sample.base, "" if sample.base_scores.get("off_target", 0) > 0 else language))
+    found.append(("Answer", sample.answer, "" if "off-target" in sample.marks else language))
+    if sample.extracted is not None:
+        found.append(("Extracted", sample.extracted, ""))
+    found += [(name, said, "") for name, said in sample.judge.items()]
+    return [(label, text, code, direction(code) if code else "auto") for label, text, code in found]
 
 
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:

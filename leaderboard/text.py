@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 import regex
 from markupsafe import Markup, escape
@@ -32,11 +33,16 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     shown = _DECEPTIVE.sub("\N{REPLACEMENT CHARACTER}", text)
+    # Neither marks nor tags come before U+0300, and looking for them takes longest of all.
+    if max(shown, default="") < "\u0300":
+        return shown
     return str(_TAGS.sub(lambda found: "" if found[0] >= "\U000e0000" else found[0][:8], shown))
 
 
 def show(text: str, longest: int = LONGEST) -> Markup:
     """A text of many lines as HTML: deceptive characters are named (``U+202E``), and what is over ``longest`` is counted, not shown."""
+    if len(text) <= longest and not _DECEPTIVE.search(text):
+        return escape(clean(text))
     marked = Markup('<span class="mark">{}</span>')
     return Markup("").join(marked.format(part) if is_mark else escape(part) for is_mark, part in _take_apart(text, longest, _DECEPTIVE))
 
@@ -80,6 +86,7 @@ def slug(*names: str) -> str:
     return "--".join(_slug(name) for name in names)
 
 
+@lru_cache(maxsize=100_000)
 def _slug(name: str) -> str:
     kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:48].strip("-")
     if kept == name and name:

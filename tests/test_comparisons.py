@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_named(run: Path) -> None:
     with pytest.raises(UserError, match="keeps no texts"):
         read_pairs(run, method, task, "chrf")
     path.write_text(whole + whole, encoding="utf-8")
-    with pytest.raises(UserError, match="document 1 stands in it twice"):
+    with pytest.raises(UserError, match="document 0 stands in it twice"):
         read_documents(run, method, task, "chrf")
     path.write_text(whole.replace("40.0", "NaN"), encoding="utf-8")
     with pytest.raises(UserError, match="document 0 has no 'chrf'"):

@@ -8,47 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from preference_training import LORA, SETTINGS, make_pairs, train
 from safetensors.torch import load_file
 
 from xlift.harness.base_model import Base
 from xlift.harness.batches import Corpus, encode
-from xlift.harness.config import TrainSettings
 from xlift.harness.dpo import PreferenceTrainer, judge
 from xlift.harness.plugin import Dpo, Sft
-from xlift.harness.rows import Example, Preference, UserError, ask
-from xlift.harness.trainer import FitReport, fit
-
-LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
-SETTINGS: dict[str, Any] = {
-    "batch_tokens": 512, "micro_batch_tokens": 256, "max_length": 96, "dtype": "float32", "checkpoint_steps": 2, "lora": LORA,
-    "learning_rate": 5e-3,
-}  # fmt: skip
-
-
-def make_pairs(count: int = 24) -> list[Preference]:
-    texts = [("say it " * (1 + n % 2), f"word {n} " * (1 + n % 4), "no " * (1 + n % 5)) for n in range(count)]
-    return [Preference(ask(prompt), chosen, rejected, "en", f"p{n}", "test") for n, (prompt, chosen, rejected) in enumerate(texts)]
-
-
-def train(
-    base: Path,
-    stage: Path,
-    rows: Sequence[Example | Preference] | None = None,
-    objective: Sft | Dpo | None = None,
-    start: Path | None = None,
-    phases: Sequence[Sequence[str]] = (),
-    **changed: Any,
-) -> FitReport:
-    return fit(
-        base, rows or make_pairs(), TrainSettings(**{**SETTINGS, **changed}), stage / "adapter", seed=0, progress=False,
-        provenance={"base": {"name": "org/tiny"}}, objective=objective or Dpo(), start=start, phases=phases,
-    )  # fmt: skip
+from xlift.harness.rows import Example, Preference, ask
+from xlift.harness.trainer import FitReport
 
 
 def fingerprint(stage: Path) -> str:
@@ -234,7 +207,7 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_dpo import train
+from preference_training import train
 train(Path(sys.argv[2]), Path(sys.argv[3]), epochs=2)
 """
 
@@ -289,60 +262,6 @@ def test_equal_budgets_are_equal_steps_and_tokens_whatever_the_objective(tiny_ba
     assert [report.steps for report in found] == [8, 8, 8]
     # no row is longer than two times 96 tokens
     assert all(0 <= report.tokens_trained - 2000 < 2 * 96 for report in found)
-
-
-def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path) -> None:
-    rows = [Example(ask("say a"), "b" * 20, "en", f"{kind}{n}", kind) for kind in ("questions", "answers") for n in range(8)]
-    one = train(tiny_base, tmp_path / "one", rows, Sft(), phases=[["questions"], ["answers"]], batch_tokens=128)
-    other = train(tiny_base, tmp_path / "other", rows, Sft(), phases=[["answers"], ["questions"]], batch_tokens=128)
-    assert one.steps == other.steps == round(16 * (one.tokens_trained // 16) / 128) and one.tokens_trained == other.tokens_trained
-    with pytest.raises(UserError, match="rows of kind 'answers' are in no phase"):
-        train(tiny_base, tmp_path / "wrong", rows, Sft(), phases=[["questions"]])
-
-
-def test_plain_training_goes_on_from_an_adapter(tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
-    start, rows = make_adapter(tiny), [Example(ask("say it"), "word " * 3, "en", f"r{number}", "test") for number in range(8)]
-    train(tiny.folder, tmp_path, rows, Sft(), start=start, learning_rate=1e-9)
-    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (start, tmp_path / "adapter"))
-    assert before.keys() == after.keys() and all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
-
-
-def test_starts_that_training_cannot_go_on_from(tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
-    start = make_adapter(tiny)
-    for lora, message in [
-        ({**LORA, "r": 8}, "train.lora: r is 8, but 4 in the adapter"),
-        ({**LORA, "lora_alpha": 4}, "train.lora: lora_alpha is 4, but 8"),
-        ({**LORA, "target_modules": ["q_proj"]}, "train.lora: .*proj.* differs from the adapter .* same targets"),
-    ]:
-        with pytest.raises(UserError, match=message):
-            train(tiny.folder, tmp_path, start=start, lora=lora)
-    with pytest.raises(UserError, match="no such folder"):
-        train(tiny.folder, tmp_path, start=tmp_path / "nowhere")
-    (start / "xlift.json").write_text(json.dumps({"base": {"sha256": "1" * 64}}))
-    with pytest.raises(UserError, match="trained on another base"):
-        fit(
-            tiny.folder, make_pairs(), TrainSettings(), tmp_path / "adapter", seed=0, objective=Dpo(), start=start,
-            provenance={"base": {"name": "tiny", "sha256": "2" * 64}},
-        )  # fmt: skip
-    config = json.loads((start / "adapter_config.json").read_text())
-    (start / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "IA3"}))
-    with pytest.raises(UserError, match="holds no LoRA"):
-        train(tiny.folder, tmp_path, start=start)
-
-
-@pytest.mark.parametrize(
-    ("rows", "objective", "message"),
-    [
-        ([Example(ask("say it"), "word", "en", "r0", "test")], Dpo(), "row 'r0' is an example, but the objective Dpo trains on Preference"),
-        (make_pairs(2), Sft(), "row 'p0' is a preference, but the objective Sft trains on Example rows"),
-        ([Preference(ask("say it"), "no", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen and the rejected answer are the same"),
-        ([Preference(ask("say it"), "", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen answer is empty"),
-        ([Preference(ask("say it " * 20), "yes", "no", "en", "p0", "test")], Dpo(), "train.max_length 96: none of 1 rows"),
-    ],
-)
-def test_rows_that_cannot_be_trained_on(rows: list[Any], objective: Sft | Dpo, message: str, tiny_base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        train(tiny_base, tmp_path, rows, objective)
 
 
 @pytest.mark.slow

@@ -286,13 +286,20 @@ def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, t
     assert {url, together} <= {one.get("href") for one in page.all("a")}
     assert together not in (out / "runs/s--same--seed0.html").read_text(), "it was not pushed"
     assert "dropped: es/translation: too long" in page.text and "trained on cpu" in page.text and "better".ljust(64, "r") in page.text
-    assert {"href": "../charts/curve-s--better--seed0.svg"} in page.all("a")
+    assert {"href": "../charts/curve-s--better.svg"} in page.all("a")
     assert not any("secret" in text or "javascript:alert" in text for text in read_site(out).values())
     assert "seed 0: mean score 90.0" in Page((out / "index.html").read_text()).text
     assert json.loads((out / "data/curves.json").read_text())[0] == {"run": "s--better--seed0", "step": 1, "tokens": 100, "loss": 3.0}
     kept, dropped = json.loads((out / "data/training.json").read_text())
     assert (kept["rows"], kept["number"], dropped["rows"], dropped["number"]) == ("es/translation", 100, "es/translation: too long", 7)
     assert json.loads((out / "data/options.json").read_text())[0]["option"] == "rows"
+
+
+def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build([results], tmp_path / "alone")
+    monkeypatch.setattr("xlift.leaderboard.pages.SHARED", 1)
+    build([results], tmp_path / "shared")
+    assert read_site(tmp_path / "alone") == read_site(tmp_path / "shared")
 
 
 def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

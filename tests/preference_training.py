@@ -1,0 +1,36 @@
+"""A short training on preferences: what the tests of the loss and of its starts both do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.config import TrainSettings
+from xlift.harness.plugin import Dpo, Sft
+from xlift.harness.rows import Example, Preference, ask
+from xlift.harness.trainer import FitReport, fit
+
+LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
+SETTINGS: dict[str, Any] = {
+    "batch_tokens": 512, "micro_batch_tokens": 256, "max_length": 96, "dtype": "float32", "checkpoint_steps": 2, "lora": LORA,
+    "learning_rate": 5e-3,
+}  # fmt: skip
+
+
+def make_pairs(count: int = 24) -> list[Preference]:
+    texts = [("say it " * (1 + n % 2), f"word {n} " * (1 + n % 4), "no " * (1 + n % 5)) for n in range(count)]
+    return [Preference(ask(prompt), chosen, rejected, "en", f"p{n}", "test") for n, (prompt, chosen, rejected) in enumerate(texts)]
+
+
+def train(
+    base: Path,
+    stage: Path,
+    rows: Sequence[Example | Preference] | None = None,
+    objective: Sft | Dpo | None = None,
+    start: Path | None = None,
+    phases: Sequence[Sequence[str]] = (),
+    **changed: Any,
+) -> FitReport:
+    return fit(
+        base, rows or make_pairs(), TrainSettings(**{**SETTINGS, **changed}), stage / "adapter", seed=0, progress=False,
+        provenance={"base": {"name": "org/tiny"}}, objective=objective or Dpo(), start=start, phases=phases,
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""What training begins with: rows of phases, an earlier adapter, and what of either is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from preference_training import LORA, make_pairs, train
+from safetensors.torch import load_file
+
+from xlift.harness.base_model import Base
+from xlift.harness.config import TrainSettings
+from xlift.harness.plugin import Dpo, Sft
+from xlift.harness.rows import Example, Preference, UserError, ask
+from xlift.harness.trainer import fit
+
+
+def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path) -> None:
+    rows = [Example(ask("say a"), "b" * 20, "en", f"{kind}{n}", kind) for kind in ("questions", "answers") for n in range(8)]
+    one = train(tiny_base, tmp_path / "one", rows, Sft(), phases=[["questions"], ["answers"]], batch_tokens=128)
+    other = train(tiny_base, tmp_path / "other", rows, Sft(), phases=[["answers"], ["questions"]], batch_tokens=128)
+    assert one.steps == other.steps == round(16 * (one.tokens_trained // 16) / 128) and one.tokens_trained == other.tokens_trained
+    with pytest.raises(UserError, match="rows of kind 'answers' are in no phase"):
+        train(tiny_base, tmp_path / "wrong", rows, Sft(), phases=[["questions"]])
+
+
+def test_plain_training_goes_on_from_an_adapter(tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+    start, rows = make_adapter(tiny), [Example(ask("say it"), "word " * 3, "en", f"r{number}", "test") for number in range(8)]
+    train(tiny.folder, tmp_path, rows, Sft(), start=start, learning_rate=1e-9)
+    before, after = (load_file(folder / "adapter_model.safetensors") for folder in (start, tmp_path / "adapter"))
+    assert before.keys() == after.keys() and all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_starts_that_training_cannot_go_on_from(tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+    start = make_adapter(tiny)
+    for lora, message in [
+        ({**LORA, "r": 8}, "train.lora: r is 8, but 4 in the adapter"),
+        ({**LORA, "lora_alpha": 4}, "train.lora: lora_alpha is 4, but 8"),
+        ({**LORA, "target_modules": ["q_proj"]}, "train.lora: .*proj.* differs from the adapter .* same targets"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            train(tiny.folder, tmp_path, start=start, lora=lora)
+    with pytest.raises(UserError, match="no such folder"):
+        train(tiny.folder, tmp_path, start=tmp_path / "nowhere")
+    (start / "xlift.json").write_text(json.dumps({"base": {"sha256": "1" * 64}}))
+    with pytest.raises(UserError, match="trained on another base"):
+        fit(
+            tiny.folder, make_pairs(), TrainSettings(), tmp_path / "adapter", seed=0, objective=Dpo(), start=start,
+            provenance={"base": {"name": "tiny", "sha256": "2" * 64}},
+        )  # fmt: skip
+    config = json.loads((start / "adapter_config.json").read_text())
+    (start / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "IA3"}))
+    with pytest.raises(UserError, match="holds no LoRA"):
+        train(tiny.folder, tmp_path, start=start)
+
+
+@pytest.mark.parametrize(
+    ("rows", "objective", "message"),
+    [
+        ([Example(ask("say it"), "word", "en", "r0", "test")], Dpo(), "row 'r0' is an example, but the objective Dpo trains on Preference"),
+        (make_pairs(2), Sft(), "row 'p0' is a preference, but the objective Sft trains on Example rows"),
+        ([Preference(ask("say it"), "no", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen and the rejected answer are the same"),
+        ([Preference(ask("say it"), "", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen answer is empty"),
+        ([Preference(ask("say it " * 20), "yes", "no", "en", "p0", "test")], Dpo(), "train.max_length 96: none of 1 rows"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on(rows: list[Any], objective: Sft | Dpo, message: str, tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        train(tiny_base, tmp_path, rows, objective)
