@@ -6,11 +6,13 @@
     NAME/evaluate-*/samples_*.jsonl                 for each document its number, hash and scores
     NAME/judge-*/verdicts_*.jsonl                   for each item its verdict, without what the judge wrote
 
-Prompts, references and answers of benchmarks are under licences of their own and stay at home. A record is read as a run folder is.
+Prompts, references and answers of benchmarks are under licences of their own and stay at home; so do the sentences of corpora that a
+profile puts before a prompt, of which the hash is kept. A record is read as a run folder is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
@@ -37,14 +39,15 @@ def extract(folder: Path) -> dict[str, str]:
     if broken := [line for line in collection.left_out if not line.endswith("which counts")]:
         raise UserError(f"{broken[0]}; a record is made of whole runs alone")
     files: dict[str, str] = {}
+    withheld = {text for run in collection.runs for text in _find_borrowed(run)}
     for run in collection.runs:
         if lost := [note for note in run.notes if "samples" in note]:
             raise UserError(f"{folder}: {run.record.name}: {lost[0]}; evaluate it again")
-        files.update(_write_evaluation(run))
+        files.update(_write_evaluation(run, withheld))
     known = [dict(stage) for run in collection.runs for stage in run.stages.values()]
     for path in sorted(folder.glob("*-*/manifest.json")):
         if path.parent.name.startswith(("fit-", "prepare-")) and (manifest := _read(path)) in known:
-            files[_name(path)] = _dump(strip_paths(manifest))
+            files[_name(path)] = _dump(_withhold(strip_paths(manifest), withheld))
     for path in sorted([*folder.glob("*.json"), *folder.glob("judge-*/*.json")]):
         if path.name != STATE:
             files[path.relative_to(folder).as_posix()] = _dump(strip_paths(_read(path)))
@@ -70,7 +73,25 @@ def write(files: Mapping[str, str], out: Path) -> None:
         raise UserError(f"{error.filename or out}: cannot write the record ({error.strerror}); choose another folder with --out") from None
 
 
-def _write_evaluation(run: Run) -> Iterator[tuple[str, str]]:
+def _find_borrowed(run: Run) -> list[str]:
+    """The prompts of a run's profile, where they were made from corpora."""
+    prepare = run.stages.get("prepare", {})
+    profile = (prepare.get("plan") or {}).get("profile") or {}
+    return list((profile.get("prompt") or {}).values()) if prepare.get("corpora") else []
+
+
+def _withhold(value: Any, texts: set[str]) -> Any:
+    """The value with each of ``texts`` in it replaced by its hash: what is equal stays equal."""
+    if isinstance(value, dict):
+        return {key: _withhold(one, texts) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_withhold(one, texts) for one in value]
+    if isinstance(value, str) and value in texts:
+        return f"withheld, sha256 {hashlib.sha256(value.encode()).hexdigest()}"
+    return value
+
+
+def _write_evaluation(run: Run, withheld: set[str]) -> Iterator[tuple[str, str]]:
     stage = run.stage.name
     manifest = strip_paths(_read(run.stage / "manifest.json"))
     if run.record.adapter:
@@ -78,7 +99,7 @@ def _write_evaluation(run: Run) -> Iterator[tuple[str, str]]:
         place = PurePath(str(run.record.adapter.get("name", "")))
         hub = str(place).startswith("hub:")
         manifest["record"]["adapter"]["name"] = str(place) if hub else PurePath(*place.parts[-2:]).as_posix()
-    yield f"{stage}/manifest.json", _dump(manifest)
+    yield f"{stage}/manifest.json", _dump(_withhold(manifest, withheld))
     for task, result in run.record.tasks.items():
         if result.samples:
             yield f"{stage}/{result.samples}", "".join(_write_scores(run.record, task, run.stage / result.samples))

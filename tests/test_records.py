@@ -1,5 +1,6 @@
 """Published records: what of a run they hold, what they must not, and that the site made of them says the same."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -61,6 +62,22 @@ def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path
     page = (tmp_path / "site/runs/s--better--seed0.html").read_text()
     assert "not published with this record" in page and "too long" in page and "curve-s--better.svg" in page
     assert not (tmp_path / "site/samples").exists()
+
+
+def test_sentences_of_corpora_in_a_profile_stay_at_home(run: Path) -> None:
+    profile = {"prompt": {"es": f"{SECRET}: {{prompt}}"}, "header": {"es": "Respuesta:"}}
+    for path in [*run.glob("prepare-*/manifest.json"), *run.glob("fit-*/manifest.json")]:
+        manifest = json.loads(path.read_text())
+        manifest.get("inputs", {}).get("plan", manifest.get("plan"))["profile"] = profile
+        path.write_text(json.dumps(manifest))
+    files = records.extract(run)
+    assert not any(SECRET in text for text in files.values())
+    made = [json.loads(text) for name, text in files.items() if name.startswith(("prepare", "fit"))]
+    plans = [one["inputs"].get("plan") or one["plan"] for one in made]
+    assert len(plans) == 3 and all(plan["profile"] == plans[0]["profile"] for plan in plans), "a fit still finds its rows"
+    assert plans[0]["profile"]["header"] == profile["header"]
+    digest = hashlib.sha256(profile["prompt"]["es"].encode()).hexdigest()
+    assert plans[0]["profile"]["prompt"] == {"es": f"withheld, sha256 {digest}"}
 
 
 def test_a_record_is_made_anew_in_its_place_and_nowhere_else(run: Path, tmp_path: Path) -> None:
