@@ -54,7 +54,7 @@
         else head.removeAttribute("aria-sort");
       });
       const body = table.tBodies[0];
-      const value = (row) => row.cells[column].dataset.value || "";
+      const value = (row) => { const cell = row.cells[column]; return cell.dataset.value ?? (cell.className === "words" ? cell.textContent.trim() : ""); };
       body.append(...[...body.rows].sort((one, other) => {
         if (column >= 0) {
           const [a, b] = [value(one), value(other)];
