@@ -30,12 +30,12 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     stages: list[dict[str, Any]] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
-        rounds = plugin.load(chosen.method, chosen.options).rounds
+        method = plugin.load(chosen.method, chosen.options)
         prepared = run.store.manifest(prepare_stage(run, Round(label)))
-        rows = prepared["rows"] if prepared else suite.rows
+        rows = prepared["rows"] if prepared else suite.rows if method.trains else 0
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
         for seed in suite.seeds if rows != 0 else (None,):
-            found, model = _plan_fits(run, label, seed, rounds)
+            found, model = _plan_fits(run, label, seed, method.rounds, rows)
             stages += found
             models.append(model)
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
@@ -61,7 +61,7 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     return {"stages": stages, "totals": totals}
 
 
-def _plan_fits(run: Run, label: str, seed: int | None, rounds: int) -> tuple[list[dict[str, Any]], Measured]:
+def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | None) -> tuple[list[dict[str, Any]], Measured]:
     """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
     stages, turn, adapter = [], Round(label), None
     for number in range(rounds):
@@ -74,8 +74,8 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int) -> tuple[lis
         stage = fit_stage(run, turn, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
-        rows = prepared["rows"] if prepared else run.suite.rows
-        tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens
+        rows = prepared["rows"] if prepared else most
+        tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens if rows != 0 else 0
         name = Measured(label, seed, None).name + (f"-round{number + 1}" if number else "")
         stages.append(_row("fit", name, fitted is not None, rows=rows, tokens=tokens))
     return stages, Measured(label, seed, adapter)

@@ -174,6 +174,8 @@ class Method(ABC, Generic[OptionsT]):
     Options: ClassVar[type[Options]]
     system_turn: ClassVar[bool] = False
     """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
+    trains: ClassVar[bool] = True
+    """Whether there may be rows; without, the method is its profile, and a plan of a run counts no tokens for it."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options

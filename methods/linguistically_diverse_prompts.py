@@ -69,6 +69,7 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
     """A profile without rows, for FLORES alone: exemplars before each request to translate."""
 
     Options = LinguisticallyDiversePromptsOptions
+    trains = False
 
     def prepare(self, ctx: Context) -> Plan:
         drops: Counter[str] = Counter()

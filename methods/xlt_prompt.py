@@ -40,6 +40,7 @@ class XltPrompt(Method[XltPromptOptions]):
     """A profile without rows: the base answers, asked to think in the pivot."""
 
     Options = XltPromptOptions
+    trains = False
 
     def prepare(self, ctx: Context) -> Plan:
         chosen = [find(lang).code for lang in self.options.languages or ctx.languages]

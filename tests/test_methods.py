@@ -62,6 +62,7 @@ def test_contract(name: str, budget: int | None) -> None:
     assert plan.rows or plan.profile
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     assert any(message["role"] == "system" for row in plan.rows for message in row.messages) <= find_method(name).system_turn
+    assert bool(plan.rows) == find_method(name).trains
 
 
 def test_no_plan_depends_on_the_order_of_sets() -> None:

@@ -175,6 +175,16 @@ def test_dry_run_knows_what_is_done(finished: Path, tiny_base: Path) -> None:
     assert {row["state"] for row in plan["stages"]} == {"done"}
 
 
+def test_dry_run_counts_nothing_for_prompts_alone(tiny_base: Path, tmp_path: Path) -> None:
+    from xlift.harness.dry import plan_run
+
+    settings = {**suite_of(tiny_base), "methods": {"xlt": {"method": "xlt_prompt"}}, "seeds": [0, 1]}
+    stages = plan_run(config.read(settings, "test"), tmp_path / "runs")["stages"]
+    assert [(row["stage"], row["label"], row["rows"], row["tokens"]) for row in stages] == [
+        ("prepare", "xlt", 0, None), ("fit", "xlt", 0, 0), ("evaluate", "base", None, None), ("evaluate", "xlt", None, None),
+    ]  # fmt: skip
+
+
 def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path) -> None:
     lidr = {
         "method": "dpo_self_improvement",
