@@ -280,6 +280,8 @@ def _report(folders: list[Path], as_json: bool) -> None:
 
     records = results.read(folders)
     scores, costs = table.tabulate_scores(records), table.tabulate_costs(records)
+    if scores.empty:
+        raise UserError(f"{', '.join(map(str, folders))}: {len(records)} measured models, and no task has a score; evaluate them again")
     rates = group_settings([rate for folder in folders for rate in read_win_rates(folder, results.read([folder]))])
     if as_json:
         tables = {"scores": scores, "costs": costs, "win_rates": table.tabulate_win_rates([one for some in rates.values() for one in some])}

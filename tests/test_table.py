@@ -1,8 +1,12 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from result_folders import write_run
+from typer.testing import CliRunner
 
+from xlift.harness.cli import app
 from xlift.harness.results import Record, read
 from xlift.harness.rows import UserError
 from xlift.harness.store import Stage, Store
@@ -60,3 +64,14 @@ def test_folders_without_results_are_named(tmp_path: Path) -> None:
     Store(tmp_path).write(Stage("evaluate", "m", {}), lambda folder: {"record": {"schema_version": 2}})
     with pytest.raises(UserError, match="does not follow schema version 1"):
         read([tmp_path])
+
+
+def test_a_report_without_a_score_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["report", str(write_run(tmp_path / "runs" / "s", "base", {"t": [1.0]}))])
+    assert done.exit_code == 0, "as long as one task has a score"
+    (manifest,) = (tmp_path / "runs" / "s").glob("evaluate-*/manifest.json")
+    found = json.loads(manifest.read_text())
+    found["record"]["tasks"]["t"]["metrics"] = {}
+    manifest.write_text(json.dumps(found))
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs" / "s")])
+    assert isinstance(done.exception, UserError) and "1 measured models, and no task has a score" in str(done.exception)
