@@ -297,6 +297,8 @@ def _report(folders: list[Path], as_json: bool) -> None:
     for record in records:
         for part, share in (record.cost.get("prepare", {}).get("losses") or {}).items():
             typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
+    for line in table.doubt_lifts(scores):
+        typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")
 

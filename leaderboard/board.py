@@ -17,6 +17,7 @@ from xlift.leaderboard.documents import PARALLEL, PER_DOCUMENT, Documents, align
 from xlift.leaderboard.judgements import Setting
 from xlift.leaderboard.runs import Collection, Run
 from xlift.leaderboard.statistics import estimate
+from xlift.leaderboard.table import ASTRAY, warn_off_target
 from xlift.leaderboard.text import slug
 
 KINDS = ("lift", "retention", "transfer")
@@ -175,7 +176,10 @@ def _make_row(runs: Sequence[Run]) -> Row:
         "scores": {benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
         "tasks": {task: _score(runs, [task]) for task in keys},
     }
-    notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    results = [(task, result.metrics.get("off_target")) for run in runs for task, result in run.record.tasks.items()]
+    found = {task: score.value for task, score in results if score}
+    astray = [f"{task}: {warn_off_target(share)}" for task, share in found.items() if share >= ASTRAY]
+    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *astray]))
     return Row(slug(record.suite, record.label), record.suite, record.label, tuple(runs), keys, rows["scores"], rows["tasks"], notes=notes)
 
 

@@ -11,6 +11,25 @@ from xlift.leaderboard.judgements import WinRate
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
+ASTRAY = 0.5
+"""Off-target rate from which a task's other scores are doubted."""
+
+
+def warn_off_target(share: float) -> str:
+    """What a score may mean where most answers are in another language: a copied prompt shares names and numbers with the reference."""
+    return f"{share:.0%} of the answers are in another language than asked for; a score of such answers can come from copying the prompt"
+
+
+def doubt_lifts(scores: pd.DataFrame) -> list[str]:
+    """A line for each lift that was measured on answers in another language; ``scores`` as ``tabulate_scores`` gives them."""
+    shares = scores[scores["metric"] == "off_target"].set_index(["suite", "model", "task"])["value"]
+    found = scores[(scores["metric"] != "off_target") & (scores["lift"] > 0)]
+    return [
+        f"{row['model']}: {row['task']} rose, but {warn_off_target(share)}"
+        for row in found.to_dict("records")
+        if (share := shares.get((row["suite"], row["model"], row["task"]), 0.0)) >= ASTRAY
+    ]
+
 
 def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each record, task and metric: the benchmark's headline metric and ``off_target``, or those named.

@@ -10,7 +10,7 @@ from xlift.harness.cli import app
 from xlift.harness.results import Record, read
 from xlift.harness.rows import UserError
 from xlift.harness.store import Stage, Store
-from xlift.leaderboard.table import spread_models, tabulate_costs, tabulate_scores
+from xlift.leaderboard.table import doubt_lifts, spread_models, tabulate_costs, tabulate_scores
 
 
 def record(label: str, accuracy: float, off_target: float, key: str = "k", seed: int | None = None) -> Record:
@@ -75,3 +75,11 @@ def test_a_report_without_a_score_says_so(tmp_path: Path) -> None:
     manifest.write_text(json.dumps(found))
     done = CliRunner().invoke(app, ["report", str(tmp_path / "runs" / "s")])
     assert isinstance(done.exception, UserError) and "1 measured models, and no task has a score" in str(done.exception)
+
+
+def test_a_lift_of_answers_in_another_language_is_doubted() -> None:
+    scores = tabulate_scores(
+        [record("base", 0.2, 0.0), record("copies", 0.3, 0.75), record("answers", 0.3, 0.25), record("falls", 0.1, 0.75)]
+    )
+    (line,) = doubt_lifts(scores)
+    assert line.startswith("copies: xlift_mgsm_cot_es rose, but 75% of the answers are in another language than asked for")
