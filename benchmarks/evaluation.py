@@ -2,12 +2,14 @@
 
     python benchmarks/evaluation.py                 all three peers
     python benchmarks/evaluation.py merged hf       some of them
+    python benchmarks/evaluation.py lora --limit 4  fewer items, where a peer would take hours
 
 Peers: `merged` is lm_eval --model vllm on merged folders, `lora` is lm_eval --model vllm with lora_local_path, `hf` is lm_eval --model hf
 with peft= at batch 32. All compute in the dtype that xlift chooses for this machine. Without XLIFT_DATA the bundled samples serve (24
 items each).
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -24,8 +26,8 @@ from xlift.tasks import index
 
 BIN = Path(sys.executable).parent
 TASKS = ["xlift_mgsm_direct_es", "xlift_xquad_es", "xlift_mlqa_es", "xlift_flores_eng_Latn_spa_Latn"]
-LIMIT = 32
 DTYPE = str(choose_arithmetic("bfloat16")).removeprefix("torch.")
+PEERS = ["merged", "lora", "hf"]
 VLLM = f"dtype={DTYPE},max_model_len=2048,enforce_eager=True"
 ENVIRONMENT = {
     **os.environ,
@@ -55,8 +57,8 @@ def make_adapters(base: base_model.Base, out: Path) -> dict[str, Path]:
     return made
 
 
-def lm_eval(arguments: list[str], out: Path) -> dict[str, float]:
-    chosen = ["--include_path", index.folder(), "--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--apply_chat_template"]
+def lm_eval(arguments: list[str], limit: int, out: Path) -> dict[str, float]:
+    chosen = ["--include_path", index.folder(), "--tasks", ",".join(TASKS), "--limit", str(limit), "--apply_chat_template"]
     command = [BIN / "lm_eval", "run", *chosen, "--output_path", out / "results.json", "--log_samples", *arguments]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if done.returncode:
@@ -65,8 +67,8 @@ def lm_eval(arguments: list[str], out: Path) -> dict[str, float]:
     return {task: next(value for key, value in found[task].items() if key.split(",")[0] == results.headline(task)) for task in TASKS}
 
 
-def run_xlift(made: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
-    chosen = ["--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--languages", "es", "--set", "data.samples=missing"]
+def run_xlift(made: dict[str, Path], limit: int, out: Path) -> dict[str, dict[str, float]]:
+    chosen = ["--tasks", ",".join(TASKS), "--limit", str(limit), "--languages", "es", "--set", "data.samples=missing"]
     command = [BIN / "xlift", "evaluate", *chosen, "--runs", out, "--backend", "vllm"]
     for name, folder in made.items():
         command += ["--adapter", f"{name}={folder}"]
@@ -77,14 +79,16 @@ def run_xlift(made: dict[str, Path], out: Path) -> dict[str, dict[str, float]]:
     return {record.label: {task: record.tasks[task].metrics[str(results.headline(task))].value for task in TASKS} for record in records}
 
 
-def time_peer(arguments: Callable[[str], list[str]], names: list[str], out: Path) -> tuple[float, dict[str, dict[str, float]]]:
+def time_peer(
+    arguments: Callable[[str], list[str]], names: list[str], limit: int, out: Path
+) -> tuple[float, dict[str, dict[str, float]]]:  # fmt: skip
     started, scores = time.perf_counter(), {}
     for name in names:
-        scores[name] = lm_eval(arguments(name), out / name)
+        scores[name] = lm_eval(arguments(name), limit, out / name)
     return time.perf_counter() - started, scores
 
 
-def main(chosen: list[str]) -> None:
+def main(chosen: list[str], limit: int) -> None:
     base = base_model.resolve(BaseSettings())
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -105,15 +109,21 @@ def main(chosen: list[str]) -> None:
             return ["--model", "hf", "--model_args", f"pretrained={base.folder},dtype={DTYPE}{extra}", "--batch_size", "32"]
 
         started = time.perf_counter()
-        ours = run_xlift(made, work / "xlift")
+        ours = run_xlift(made, limit, work / "xlift")
         seconds = time.perf_counter() - started
-        print(f"xlift evaluate, base + 3 adapters on {len(TASKS)} tasks, limit {LIMIT}, {DTYPE}: {seconds:.1f} s", flush=True)
+        print(f"xlift evaluate, base + 3 adapters on {len(TASKS)} tasks, limit {limit}, {DTYPE}: {seconds:.1f} s", flush=True)
         for peer in chosen:
-            taken, theirs = time_peer(lambda name, peer=peer: arguments_of(peer, name), names, work / peer)
+            taken, theirs = time_peer(lambda name, peer=peer: arguments_of(peer, name), names, limit, work / peer)
             equal = sum(abs(theirs[name][task] - ours[name][task]) < 1e-9 for name in names for task in TASKS)
             ratio, of = f"xlift is {taken / seconds:.2f} times as fast", len(names) * len(TASKS)
             print(f"lm_eval {peer:7} {taken:7.1f} s   {ratio}   {equal} of {of} scores equal", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["merged", "lora", "hf"])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("peers", nargs="*", default=PEERS, help=", ".join(PEERS))
+    parser.add_argument("--limit", type=int, default=32)
+    options = parser.parse_args()
+    if odd := set(options.peers) - set(PEERS):
+        parser.error(f"unknown peer {min(odd)}; known: {', '.join(PEERS)}")
+    main(options.peers, options.limit)
