@@ -42,6 +42,8 @@ class Figure:
     """The smallest true difference that the test would have found with 80 % power."""
     items: int = 0
     items_of: int = 0
+    astray: float | None = None
+    """Off-target rate of a task's answers, 0 to 1, where it casts doubt on the score."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +174,17 @@ def _make_row(runs: Sequence[Run]) -> Row:
     boards: dict[str, list[str]] = defaultdict(list)
     for task in keys:
         boards[split(task, record.pivot)[0]].append(task)
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        for task, result in run.record.tasks.items():
+            found[task] += [result.metrics["off_target"].value] if "off_target" in result.metrics else []
+    astray = {task: sum(values) / len(values) for task, values in found.items() if values and sum(values) / len(values) >= ASTRAY}
     rows = {
         "scores": {benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
-        "tasks": {task: _score(runs, [task]) for task in keys},
+        "tasks": {task: replace(_score(runs, [task]), astray=astray.get(task)) for task in keys},
     }
-    results = [(task, result.metrics.get("off_target")) for run in runs for task, result in run.record.tasks.items()]
-    found = {task: score.value for task, score in results if score}
-    astray = [f"{task}: {warn_off_target(share)}" for task, share in found.items() if share >= ASTRAY]
-    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *astray]))
+    doubts = [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(task) != "off_target"]
+    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *doubts]))
     return Row(slug(record.suite, record.label), record.suite, record.label, tuple(runs), keys, rows["scores"], rows["tasks"], notes=notes)
 
 
@@ -208,7 +213,9 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         whole = estimate(scores, parallel=same and len(scores) > 1)
     except UserError as error:
         return replace(figure, note=str(error))
-    return replace(figure, low=points * whole.low, high=points * whole.high)
+    low, high = points * whole.low, points * whole.high
+    # The t interval of few seeds knows no bounds, a score does.
+    return replace(figure, low=max(0.0, low), high=min(100.0, high) if shown else high)
 
 
 def _gather(rows: Sequence[Row]) -> list[list[Row]]:

@@ -34,7 +34,8 @@ def draw_cost(points: Sequence[dict[str, Any]], title: str, cost: str) -> str:
     """Lift against cost: rows of name, cost, value. Names that would lie on each other are moved apart."""
     data = pd.DataFrame(points).sort_values("value", ignore_index=True)
     data["label"] = _part(list(data["value"]), max(data["value"].max() - min(0, data["value"].min()), 1) / 18)
-    x = alt.X("cost:Q", title=cost, scale=alt.Scale(zero=True, nice=True))
+    # Room for the last name inside the frame: how wide it is depends on the reader's fonts.
+    x = alt.X("cost:Q", title=cost, scale=alt.Scale(domain=[0, 1.4 * max(data["cost"].max(), 1)], nice=True))
     base = alt.Chart(data).encode(x=x, y=alt.Y("value:Q", title=title))
     marks = base.mark_point(color=MARK, filled=True, size=60, opacity=1)
     names = base.mark_text(align="left", baseline="middle", dx=7, color=INK, limit=180).encode(y="label:Q", text="name:N")

@@ -69,7 +69,7 @@ def _cost(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         for row in rows[:MOST]
         if "lift" in row.averages and row.averages["lift"].value is not None and (cost := row.cost)["tokens_trained"] is not None
     ]
-    if points:
+    if len(points) > 1:
         yield name, draw_cost(points, "lift, points of 100", "tokens trained and generated")
 
 

@@ -295,6 +295,15 @@ def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, t
     assert json.loads((out / "data/options.json").read_text())[0]["option"] == "rows"
 
 
+def test_answers_in_another_language_are_marked_beside_their_score(results: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    build([results], out)
+    for name in ("benchmarks/xlift_mgsm_direct.html", "languages/es.html"):
+        text = Page((out / name).read_text()).text
+        assert "90 % off target" in text and "10 % off target" not in text
+    assert "90% of the answers are in another language" in Page((out / "index.html").read_text()).text
+
+
 def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build([results], tmp_path / "alone")
     monkeypatch.setattr("xlift.leaderboard.pages.SHARED", 1)
