@@ -242,7 +242,7 @@ def _fill(number: int, members: Sequence[Row], first: Sequence[Row], lifts: pd.D
     """A group with its averages and ranks; rows that lack a task of the group are not ranked."""
     keys = {task: key for row in members for task, key in row.keys.items()}
     benchmarks = tuple(sorted({benchmark for row in members for benchmark in row.scores}))
-    averaged = {row.id: _average(row, lifts, members) for row in members}
+    averaged = _average(members, lifts)
     whole = [row for row in members if row.keys.keys() == keys.keys()]
     ranks, missed, note = {}, None, ""
     try:
@@ -271,29 +271,34 @@ def _fill(number: int, members: Sequence[Row], first: Sequence[Row], lifts: pd.D
     return Group(number, tuple(rows), keys, benchmarks, () if number == 1 else _tell_apart(members, first), detectable, note)
 
 
-def _average(row: Row, lifts: pd.DataFrame, members: Sequence[Row]) -> dict[str, Figure]:
-    """Lift, retention and transfer over the benchmarks that the group has for that kind, in points.
+def _average(members: Sequence[Row], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
+    """Lift, retention and transfer of each row of a group over the benchmarks that the group has for that kind, in points.
 
     The intervals of benchmarks are combined as those of separate documents.
     """
-    if lifts.empty or row.label == "base":
-        return {}
-    mine = lifts[(lifts["suite"] == row.suite) & (lifts["method"] == row.label)]
-    others = lifts[lifts["suite"].isin({other.suite for other in members})]
-    averages = {}
-    for kind in KINDS:
-        wanted = {name for name in others[others["kind"] == kind]["benchmark"] if headline(name) not in (None, "off_target")}
-        found = [
-            one for one in mine[mine["kind"] == kind].to_dict("records") if one["metric"] != "off_target" and one["benchmark"] in wanted
-        ]
-        good = [one for one in found if one["value"] is not None and not pd.isna(one["value"])]
-        figure = Figure(have=len(good), of=len(wanted), note=next((one["note"] for one in found if one not in good), ""))
-        if good and len(good) == len(wanted):
-            value = sum(scale(one["metric"]) * one["value"] for one in good) / len(good)
-            half = math.sqrt(sum((scale(one["metric"]) * (one["high"] - one["low"]) / 2) ** 2 for one in good)) / len(good)
-            figure = replace(figure, value=value, low=value - half, high=value + half)
-        averages[kind] = figure
-    return averages
+    suites = {row.suite for row in members}
+    found: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
+    wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for one in lifts.to_dict("records"):
+        if one["suite"] in suites and headline(one["benchmark"]) not in (None, "off_target"):
+            wanted[one["kind"]].add(one["benchmark"])
+            found[one["suite"], one["method"], one["kind"]] += [one] if one["metric"] != "off_target" else []
+    return {
+        row.id: {kind: _average_kind(found[row.suite, row.label, kind], len(wanted[kind])) for kind in KINDS}
+        if row.label != "base" and not lifts.empty
+        else {}
+        for row in members
+    }
+
+
+def _average_kind(found: Sequence[Mapping[Any, Any]], wanted: int) -> Figure:
+    good = [one for one in found if one["value"] is not None and not pd.isna(one["value"])]
+    figure = Figure(have=len(good), of=wanted, note=next((one["note"] for one in found if one not in good), ""))
+    if not good or len(good) < wanted:
+        return figure
+    value = sum(scale(one["metric"]) * one["value"] for one in good) / len(good)
+    half = math.sqrt(sum((scale(one["metric"]) * (one["high"] - one["low"]) / 2) ** 2 for one in good)) / len(good)
+    return replace(figure, value=value, low=value - half, high=value + half)
 
 
 def _settings(rows: Iterable[Row]) -> dict[str, str]:

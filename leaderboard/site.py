@@ -6,13 +6,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xlift.harness.rows import UserError
-from xlift.leaderboard import board, foreign, runs
-from xlift.leaderboard.exchange import write_data
 from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
-from xlift.leaderboard.pages import render
-from xlift.leaderboard.pairs import compare_rows, tabulate
+
+if TYPE_CHECKING:
+    from xlift.leaderboard.board import Board
 
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
@@ -28,6 +28,9 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     key = fingerprint(results)
     if before.get("fingerprint") == key and all((out / name).is_file() for name in before["files"]):
         return tuple(before.get("left_out", ()))
+    # Tables and charts take longer to import than an unchanged site takes to be known as such.
+    from xlift.leaderboard import board, foreign, runs
+
     collection = runs.collect(results, foreign.read)
     made: list[str] = []
     try:
@@ -64,7 +67,11 @@ def fingerprint(results: Sequence[Path]) -> str:
     return made.hexdigest()
 
 
-def _make(made: board.Board) -> Iterator[tuple[str, str]]:
+def _make(made: Board) -> Iterator[tuple[str, str]]:
+    from xlift.leaderboard.exchange import write_data
+    from xlift.leaderboard.pages import render
+    from xlift.leaderboard.pairs import compare_rows, tabulate
+
     pairs = compare_rows(made)
     for path in sorted((Path(__file__).parent / "assets").iterdir()):
         yield f"assets/{path.name}", path.read_text(encoding="utf-8")

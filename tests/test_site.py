@@ -313,7 +313,7 @@ def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: P
 
 def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("xlift.leaderboard.site.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("xlift.leaderboard.exchange.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build([results], tmp_path / "site")
     build([results], tmp_path / "site")
