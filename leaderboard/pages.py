@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from joblib import Parallel, delayed
 from markupsafe import Markup
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
 from xlift.harness.rows import UserError
 from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
+from xlift.leaderboard.cores import share
 from xlift.leaderboard.documents import PER_DOCUMENT
 from xlift.leaderboard.exchange import TABLES
 from xlift.leaderboard.figures import Chart, collect_charts, draw_layers, draw_training
@@ -32,9 +32,6 @@ Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
-
-SHARED = 100
-"""Runs from which on the pages are made by as many processes as there are cores; with fewer it takes longer to start these."""
 
 NAMES = {
     "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
@@ -61,40 +58,33 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
             f"methods/{slug(method)}.html",
             pages("method.html", "../", method=method, rows=rows, text=text, defaults=defaults, charts=charts, options=_options(rows)),
         )
-    jobs = [(row, bases.get(row.suite), differences.get((row.suite, row.label), {})) for row in board.rows]
-    if len(board.runs) < SHARED:
-        for job in jobs:
-            yield from _render_row(*job)
-        return
-    share = Parallel(n_jobs=-1, return_as="generator")
-    for made in share(delayed(_list_pages)(_lighten(row), base and _lighten_run(base), tasks) for row, base, tasks in jobs):
+    light = {suite: _lighten(run) for suite, run in bases.items()}
+    jobs = [
+        (replace(row, runs=tuple(map(_lighten, row.runs))), light.get(row.suite), differences.get((row.suite, row.label), {}))
+        for row in board.rows
+    ]
+    for made in share(_render_row, jobs):
         yield from made
 
 
-def _lighten(row: Row) -> Row:
-    return replace(row, runs=tuple(_lighten_run(run) for run in row.runs))
-
-
-def _lighten_run(run: Run) -> Run:
+def _lighten(run: Run) -> Run:
     """The run as its page needs it: that it has documents, and not all of them."""
     return replace(run, documents=run.documents[:1])
 
 
-def _list_pages(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> list[tuple[str, str]]:
-    return list(_render_row(row, base, tasks))
-
-
-def _render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
+def _render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> list[tuple[str, str]]:
     """The pages of a row's runs and of their samples."""
     pages, training = _open(), draw_training(row)
+    made: list[tuple[str, str]] = []
     for run in row.runs:
         charts = [training] if training else []
         try:
             charts += [layers] if (layers := draw_layers(run)) else []
         except UserError as error:
             run = replace(run, notes=(*run.notes, str(error)))
-        yield from ((f"charts/{chart.name}.svg", chart.svg) for chart in charts)
-        yield from _render_run(pages, row, run, base, charts, tasks)
+        made += [(f"charts/{chart.name}.svg", chart.svg) for chart in charts]
+        made += _render_run(pages, row, run, base, charts, tasks)
+    return made
 
 
 def _render_run(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from xlift.harness.results import Record, read_record, strip_paths
 from xlift.harness.rows import UserError
+from xlift.leaderboard.cores import share
 from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
 from xlift.leaderboard.judgements import WinRate, read_win_rates
 from xlift.leaderboard.text import slug
@@ -81,7 +82,7 @@ Reader = Callable[[Path], Iterable[Run]]
 def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
     found = find_runs(results, read_foreign)
-    return replace(found, runs=tuple(_add_documents(run) for run in found.runs))
+    return replace(found, runs=tuple(share(_add_documents, [(run,) for run in found.runs])))
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
