@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from xlift.leaderboard.comparisons import rank_overall, tabulate_lifts, tabulate_ranks, tabulate_tasks
-from xlift.leaderboard.documents import Documents
+from xlift.leaderboard.documents import Columns, Documents
 from xlift.leaderboard.statistics import RESAMPLES
 
 LANGUAGES = ("en", "es", "de", "zh", "th", "ru", "bn", "sw", "te", "ja")
@@ -32,9 +31,9 @@ def make_documents(runs: int, languages: int, items: int) -> Iterator[Documents]
             for number in range(runs):
                 skill = hardness + rng.normal(number / runs / 4, 0.7, items)
                 values = (skill > 0).astype(float) if metric == "accuracy" else 1 / (1 + np.exp(-skill))
-                table = pd.DataFrame({"doc_id": ids, "doc_hash": [f"h{one}" for one in ids], "value": values})
+                columns = Columns(ids, np.array([f"h{one}" for one in ids]), values)
                 label, seed = ("base", None) if number == 0 else (f"m{number:02}", 0)
-                yield Documents("s", label, seed, TRAINED if number else (), "en", task, metric, f"{task}-k", table)
+                yield Documents("s", label, seed, TRAINED if number else (), "en", task, metric, f"{task}-k", columns)
 
 
 def main() -> None:
@@ -79,9 +78,9 @@ def measure(work: Callable[[], object]) -> np.ndarray:
 
 def loop_over(documents: list[Documents], loops: int) -> None:
     """The intervals of the first comparisons, one after the other."""
-    base = {one.task: one.table["value"].to_numpy() for one in documents if one.label == "base"}
+    base = {one.task: one.columns.values for one in documents if one.label == "base"}
     for one in [one for one in documents if one.label != "base"][:loops]:
-        differences = one.table["value"].to_numpy() - base[one.task]
+        differences = one.columns.values - base[one.task]
         stats.bootstrap((differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0))
 
 

@@ -1,4 +1,7 @@
-"""Charts as SVG, drawn when the site is built: one file for light and dark, readable without colour."""
+"""Charts as SVG, drawn when the site is built: one file for light and dark, readable without colour.
+
+They are made without Altair's checks of each part against a schema, which take as long as the drawing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from markupsafe import escape
 
 INK, MUTED, GRID, MARK = "#1f2328", "#59636e", "#d1d9e0", "#0b57d0"
@@ -16,6 +20,7 @@ DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [14, 4]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
 
+@debug_mode(False)
 def draw_forest(points: Sequence[dict[str, Any]], title: str) -> str:
     """Lifts with intervals: rows of name, part, value, low and high, in points; a line at no lift."""
     data = pd.DataFrame(points)
@@ -30,6 +35,7 @@ def draw_forest(points: Sequence[dict[str, Any]], title: str) -> str:
     return _write(alt.layer(zero, lines, marks).properties(width=440, height=alt.Step(16)))
 
 
+@debug_mode(False)
 def draw_cost(points: Sequence[dict[str, Any]], title: str, cost: str) -> str:
     """Lift against cost: rows of name, cost, value. Names that would lie on each other are moved apart."""
     data = pd.DataFrame(points).sort_values("value", ignore_index=True)
@@ -50,6 +56,7 @@ def _part(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
+@debug_mode(False)
 def draw_curve(points: Sequence[dict[str, Any]]) -> str:
     """Training loss: rows of seed, tokens and loss."""
     data = pd.DataFrame(points)
@@ -61,6 +68,7 @@ def draw_curve(points: Sequence[dict[str, Any]]) -> str:
     return _write(alt.Chart(data).mark_line(color=MARK).encode(x=x, y=y, strokeDash=dash).properties(width=440, height=200))
 
 
+@debug_mode(False)
 def draw_layers(points: Sequence[dict[str, Any]], text: str) -> str:
     """Shares by layer, two panels in a row: rows of panel, name, layer and value, at most five names; ``text`` says what it shows."""
     data = pd.DataFrame(points)

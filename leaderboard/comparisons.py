@@ -20,6 +20,8 @@ Runs = Sequence[Documents]
 """The seeds of one model on one task."""
 Sheet = Mapping[str, Runs]
 """One model, by task or by language."""
+Comparison = Mapping[str, Any]
+"""A row of a table, not yet corrected for the others of the table."""
 
 
 def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
@@ -29,7 +31,17 @@ def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
     Differences are turned so that more is better. ``p_corrected`` is Holm's over the whole table. ``lacking`` names trained languages
     that the benchmark was not asked in. Where the two may not be compared the numbers are missing and ``note`` says why.
     """
-    rows = []
+    return tabulate(compare_languages(documents))
+
+
+def tabulate_tasks(documents: Iterable[Documents]) -> pd.DataFrame:
+    """Method minus base on each task by itself, tasks of other makers included; columns as in ``tabulate_lifts``."""
+    return tabulate(compare_tasks(documents))
+
+
+def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
+    """The rows of ``tabulate_lifts`` before they are corrected."""
+    rows: list[Comparison] = []
     for (suite, metric), models in _group(documents).items():
         base = models.pop("base", {})
         for label, tasks in models.items():
@@ -39,19 +51,31 @@ def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
                 lacking = tuple(sorted(set(one.trained) - set(languages))) if kind == "lift" else ()
                 row = {"suite": suite, "method": label, "benchmark": benchmark, "metric": metric, "kind": kind}
                 rows.append({**row, "languages": tuple(languages), "lacking": lacking, **_compare(ours, theirs, label)})
-    return _correct(rows)
+    return rows
 
 
-def tabulate_tasks(documents: Iterable[Documents]) -> pd.DataFrame:
-    """Method minus base on each task by itself, tasks of other makers included; columns as in ``tabulate_lifts``."""
-    rows = []
+def compare_tasks(documents: Iterable[Documents]) -> list[Comparison]:
+    """The rows of ``tabulate_tasks`` before they are corrected."""
+    rows: list[Comparison] = []
     for (suite, metric), models in _group(documents).items():
         base = models.pop("base", {})
         for label, tasks in models.items():
             for task, runs in tasks.items():
                 row = {"suite": suite, "method": label, "task": task, "metric": metric}
                 rows.append({**row, **_compare({task: runs}, {task: base[task]} if task in base else {}, label)})
-    return _correct(rows)
+    return rows
+
+
+def tabulate(rows: Sequence[Comparison]) -> pd.DataFrame:
+    """Rows as a table, with Holm's correction over all of them."""
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    table["p_corrected"] = correct(table["p"].to_numpy(dtype=np.float64))
+    table["significant"] = table["p_corrected"] < ALPHA
+    made = max(int(table["p"].notna().sum()), 1)
+    table["detectable"] = [detectable(parts, made) if isinstance(parts, tuple) else np.nan for parts in table["parts"]]
+    return table.drop(columns="parts")
 
 
 def tabulate_ranks(documents: Iterable[Documents], *, average: bool = False) -> pd.DataFrame:
@@ -227,14 +251,3 @@ def _compare(method: Sheet, base: Sheet, name: str) -> dict[str, Any]:
         return {**dict.fromkeys(kept), "p": np.nan, "item_se": None, "parts": None, "note": str(error)}
     note = "one seed: variance between seeds unknown" if found.seeds < 2 and next(iter(method.values()))[0].seed is not None else ""
     return {**{key: getattr(found, key) for key in kept}, "item_se": found.parts[0][0], "parts": found.parts, "note": note}
-
-
-def _correct(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
-    table["p_corrected"] = correct(table["p"].to_numpy(dtype=np.float64))
-    table["significant"] = table["p_corrected"] < ALPHA
-    made = max(int(table["p"].notna().sum()), 1)
-    table["detectable"] = [detectable(parts, made) if isinstance(parts, tuple) else np.nan for parts in table["parts"]]
-    return table.drop(columns="parts")

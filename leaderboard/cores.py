@@ -14,8 +14,11 @@ SHARED = 50
 
 
 def share(work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
-    """What ``work`` makes of each job's arguments, in their order. Work, arguments and results must be picklable."""
+    """What ``work`` makes of each job's arguments, in their order. Work, arguments and results must be picklable.
+
+    Shared jobs start at once, and go on while the caller does other things.
+    """
     if len(jobs) < SHARED:
-        yield from (work(*job) for job in jobs)
-    else:
-        yield from Parallel(n_jobs=-1, return_as="generator")(delayed(work)(*job) for job in jobs)
+        return (work(*job) for job in jobs)
+    made: Iterator[T] = Parallel(n_jobs=-1, return_as="generator")(delayed(work)(*job) for job in jobs)
+    return made

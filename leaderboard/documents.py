@@ -6,8 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,17 @@ _CROSS = re.compile(r"xlift_mlqa_([a-z]{2})_([a-z]{2})")
 
 @dataclass(frozen=True)
 class Columns:
-    """A table of documents as arrays, by doc_id: a leaderboard reads each some forty times, and pandas takes long to hand out a column."""
+    """Scores by document, as arrays: a leaderboard reads each some forty times, and pandas is slow to make tables and to read them."""
 
     ids: NDArray[Any]
+    """doc_id, rising."""
     hashes: NDArray[Any]
     values: NDArray[np.float64]
-    repeated: Any
-    """A doc_id that stands there twice; None for none."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """doc_id, doc_hash and value."""
+        return pd.DataFrame({"doc_id": self.ids, "doc_hash": self.hashes, "value": self.values})
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,7 @@ class Documents:
     task: str
     metric: str
     comparability: str
-    table: pd.DataFrame
-    """doc_id, doc_hash and value, by doc_id."""
-
-    @cached_property
-    def columns(self) -> Columns:
-        """The table, as ``align`` takes it."""
-        return _take_columns(self.table)
+    columns: Columns
 
     @property
     def name(self) -> str:
@@ -85,27 +82,35 @@ def collect(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Docume
         for record in sorted(read([folder]), key=_written):
             for task, result in record.tasks.items():
                 for metric in choose_metrics(task, result, metrics):
-                    table = read_documents(folder, record, task, metric)
-                    documents = Documents(
-                        record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, result.comparability, table
-                    )
-                    found[folder, record.suite, record.label, record.seed, task, metric] = documents
+                    columns = take_scores(*_read_samples(folder, record, task), record, task, metric)
+                    key = folder, record.suite, record.label, record.seed, task, metric
+                    found[key] = name_scores(columns, record, task, metric)
     return list(found.values())
 
 
 def read_documents(folder: Path, record: Record, task: str, metric: str) -> pd.DataFrame:
-    """One task's scores by document: doc_id, doc_hash and value, by doc_id.
+    """One task's scores: a table of doc_id, doc_hash and value, by doc_id.
 
     ``folder`` is the run that ``record`` was read from; ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError
     for an unknown task or metric, a sample file that is missing or damaged, and a document without a score or with two.
     """
+    return take_scores(*_read_samples(folder, record, task), record, task, metric).table
+
+
+def _read_samples(folder: Path, record: Record, task: str) -> tuple[list[dict[str, Any]], Path]:
     if task not in record.tasks:
         raise UserError(f"{record.name}: no task {task!r}{name_nearest(task, record.tasks)}")
     file = record.tasks[task].samples
     path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
     if path is None:
         raise UserError(f"{folder}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
-    return take_scores(read_lines(path), path, record, task, metric)
+    return read_lines(path), path
+
+
+def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Documents:
+    """Scores with what tells them from others."""
+    key = record.tasks[task].comparability
+    return Documents(record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, key, columns)
 
 
 def choose_metrics(task: str, result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
@@ -115,8 +120,8 @@ def choose_metrics(task: str, result: TaskResult, metrics: Sequence[str] = ()) -
     return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
 
 
-def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, task: str, metric: str) -> pd.DataFrame:
-    """``read_documents`` for the rows of a sample file that was read already; ``path`` names it in errors."""
+def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, task: str, metric: str) -> Columns:
+    """The scores of ``read_documents`` for the rows of a sample file that was read already; ``path`` names it in errors."""
     name, _, chosen = metric.partition("/")
     rows = [row for row in lines if row.get("filter", "none") == (chosen or "none")]
     known = set().union(*(row.get("metrics", ()) for row in rows))
@@ -129,11 +134,11 @@ def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, tas
         if value is None or value != value:
             raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
     order = sorted(range(len(rows)), key=lambda number: rows[number]["doc_id"])
-    ids = [rows[number]["doc_id"] for number in order]
-    if (twice := _find_repeated(ids)) is not None:
-        raise UserError(f"{path.name}: document {twice} stands in it twice; evaluate {record.name} again")
-    hashes = [str(rows[number]["doc_hash"])[:HASH] for number in order]
-    return pd.DataFrame({"doc_id": ids, "doc_hash": hashes, "value": np.array(values, dtype=float)[order]})
+    ids = np.array([rows[number]["doc_id"] for number in order])
+    if len(twice := ids[1:][ids[1:] == ids[:-1]]):
+        raise UserError(f"{path.name}: document {twice[0]} stands in it twice; evaluate {record.name} again")
+    hashes = np.array([str(rows[number]["doc_hash"])[:HASH] for number in order])
+    return Columns(ids, hashes, np.array(values, dtype=np.float64)[order])
 
 
 def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tuple[str, str]]:
@@ -148,17 +153,14 @@ def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tup
     return [(row[metric][0], row[metric][1]) for row in rows]
 
 
-def align(tables: Mapping[str, pd.DataFrame | Columns]) -> NDArray[np.float64]:
-    """The values of several models on the same documents, (models, documents), paired by doc_id whatever the order of the rows.
+def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
+    """The values of several models on the same documents, (models, documents).
 
-    Raises UserError for a document that one of them lacks or has twice, and where the same number stands for different texts.
+    Raises UserError for a document that one of them lacks, and where the same number stands for different texts.
     """
-    sheets = {name: table if isinstance(table, Columns) else _take_columns(table) for name, table in tables.items()}
     first, *_ = sheets
     ids, hashes = sheets[first].ids, sheets[first].hashes
     for name, sheet in sheets.items():
-        if sheet.repeated is not None:
-            raise UserError(f"{name}: document {sheet.repeated} stands in its scores twice")
         if not np.array_equal(sheet.ids, ids):
             odd = sorted(set(sheet.ids) ^ set(ids))
             who = name if odd[0] in ids else first
@@ -166,18 +168,6 @@ def align(tables: Mapping[str, pd.DataFrame | Columns]) -> NDArray[np.float64]:
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
     return np.stack([sheet.values for sheet in sheets.values()])
-
-
-def _take_columns(table: pd.DataFrame) -> Columns:
-    sheet = table if table["doc_id"].is_monotonic_increasing else table.sort_values("doc_id")
-    ids = sheet["doc_id"].to_numpy()
-    hashes, values = sheet["doc_hash"].to_numpy(dtype=object), sheet["value"].to_numpy(dtype=np.float64)
-    return Columns(ids=ids, hashes=hashes, values=values, repeated=_find_repeated(ids))
-
-
-def _find_repeated(ids: Sequence[Any] | NDArray[Any]) -> Any:
-    """The first of sorted ids that stands there twice; None for none."""
-    return next((one for one, other in pairwise(ids) if one == other), None)
 
 
 @cache

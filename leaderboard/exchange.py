@@ -13,7 +13,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from xlift.harness.results import LOWER_IS_BETTER, OF_HUNDRED, Record
-from xlift.leaderboard.board import Board, Row, off_target, split
+from xlift.leaderboard.board import Board
+from xlift.leaderboard.rows import Row, off_target, split
 from xlift.leaderboard.runs import Origin, Run, read_curve
 from xlift.leaderboard.table import tabulate_win_rates
 from xlift.leaderboard.text import clean, slug
@@ -76,9 +77,10 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
         _options(board), _training(board), _curves(board),
     )  # fmt: skip
     for name, table in zip(TABLES, made, strict=True):
-        plain = table.map(_flatten) if len(table) else table
+        words = table.select_dtypes(exclude="number").items()
+        plain = table.assign(**{str(column): values.map(_flatten) for column, values in words})
         yield f"data/{name}.csv", plain.to_csv(index=False, lineterminator="\n")
-        yield f"data/{name}.json", _dump_lines(json.loads(plain.to_json(orient="records", double_precision=15)))
+        yield f"data/{name}.json", _to_json(plain)
     results = Results(
         rows=tuple(_publish_row(row) for row in board.rows), runs=tuple(_publish_run(run) for run in board.runs), left_out=board.left_out
     )
@@ -235,6 +237,12 @@ def _flatten(value: Any) -> Any:
         value = clean(value)
         return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value
     return value
+
+
+def _to_json(table: pd.DataFrame) -> str:
+    """A list of records, each on a line of its own."""
+    lines = [line for line in table.to_json(orient="records", lines=True, double_precision=15, force_ascii=False).split("\n") if line]
+    return "[\n" + ",\n".join(lines).replace("\\/", "/") + "\n]\n" if lines else "[]\n"  # pandas puts a backslash before each slash
 
 
 def _mend(value: Any) -> Any:

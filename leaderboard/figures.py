@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xlift.leaderboard.alignment import draw_alignment
-from xlift.leaderboard.board import KINDS, Board, Row
+from xlift.leaderboard.board import KINDS, Board
 from xlift.leaderboard.charts import draw_cost, draw_curve, draw_forest
+from xlift.leaderboard.rows import Row
 from xlift.leaderboard.runs import Run, read_curve
 from xlift.leaderboard.text import clean, slug
 

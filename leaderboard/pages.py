@@ -17,15 +17,16 @@ from markupsafe import Markup
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
 from xlift.harness.rows import UserError
-from xlift.leaderboard.board import KINDS, Board, Figure, Group, Row, off_target, split
-from xlift.leaderboard.cores import share
+from xlift.leaderboard.articles import link_samples, write_article
+from xlift.leaderboard.board import KINDS, Board, Group
 from xlift.leaderboard.documents import PER_DOCUMENT
 from xlift.leaderboard.exchange import TABLES
 from xlift.leaderboard.figures import Chart, collect_charts, draw_layers, draw_training
 from xlift.leaderboard.judgements import group_settings
 from xlift.leaderboard.pairs import Pair
+from xlift.leaderboard.rows import Figure, Row, off_target, split
 from xlift.leaderboard.runs import Run
-from xlift.leaderboard.samples import MARKS, PER_PAGE, list_texts, read_sheets
+from xlift.leaderboard.samples import MARKS, PER_PAGE, read_sheets
 from xlift.leaderboard.text import clean, direction, name_language, show, slug, write_prose
 
 Pages = Iterator[tuple[str, str]]
@@ -40,10 +41,9 @@ NAMES = {
 
 
 def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
-    """Every page and chart of the site, one after the other."""
+    """The pages and charts that show many rows, one after the other."""
     pages = _open()
     charts, differences = dict(collect_charts(board)), _collect_differences(board)
-    bases = {run.record.suite: run for run in board.runs if run.record.label == "base"}
     yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
     yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board), tables=TABLES)
     yield "compare.html", pages("compare.html", "", board=board, pairs=pairs)
@@ -58,13 +58,16 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
             f"methods/{slug(method)}.html",
             pages("method.html", "../", method=method, rows=rows, text=text, defaults=defaults, charts=charts, options=_options(rows)),
         )
-    light = {suite: _lighten(run) for suite, run in bases.items()}
-    jobs = [
-        (replace(row, runs=tuple(map(_lighten, row.runs))), light.get(row.suite), differences.get((row.suite, row.label), {}))
+
+
+def list_rows(board: Board) -> list[tuple[Row, Run | None, Mapping[tuple[str, str], Figure]]]:
+    """What ``render_row`` needs for each row, light enough to be sent to another process."""
+    differences = _collect_differences(board)
+    bases = {run.record.suite: _lighten(run) for run in board.runs if run.record.label == "base"}
+    return [
+        (replace(row, runs=tuple(map(_lighten, row.runs))), bases.get(row.suite), differences.get((row.suite, row.label), {}))
         for row in board.rows
     ]
-    for made in share(_render_row, jobs):
-        yield from made
 
 
 def _lighten(run: Run) -> Run:
@@ -72,19 +75,17 @@ def _lighten(run: Run) -> Run:
     return replace(run, documents=run.documents[:1])
 
 
-def _render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> list[tuple[str, str]]:
-    """The pages of a row's runs and of their samples."""
+def render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
+    """The pages of a row's runs and of their samples; ``tasks`` are its differences from ``base`` by task and metric."""
     pages, training = _open(), draw_training(row)
-    made: list[tuple[str, str]] = []
     for run in row.runs:
         charts = [training] if training else []
         try:
             charts += [layers] if (layers := draw_layers(run)) else []
         except UserError as error:
             run = replace(run, notes=(*run.notes, str(error)))
-        made += [(f"charts/{chart.name}.svg", chart.svg) for chart in charts]
-        made += _render_run(pages, row, run, base, charts, tasks)
-    return made
+        yield from ((f"charts/{chart.name}.svg", chart.svg) for chart in charts)
+        yield from _render_run(pages, row, run, base, charts, tasks)
 
 
 def _render_run(
@@ -93,15 +94,13 @@ def _render_run(
     sheets = []
     for sheet in read_sheets(run, base):
         sheets.append((sheet.task, sheet.file(1), len(sheet.samples)))
-        marked = {mark: sheet.marked(mark) for mark in MARKS}
+        marked = {mark: (len(sheet.marked(mark)), link_samples(sheet, mark)) for mark in MARKS}
         for page in range(1, sheet.pages + 1):
-            shown = [
-                (sample, list_texts(sample, sheet.language, run.record.label == "base"))
-                for sample in sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
-            ]
+            found = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
+            articles = [write_article(sample, sheet.language, run.record.label == "base") for sample in found]
             yield (
                 f"samples/{run.id}/{sheet.file(page)}",
-                pages("samples.html", "../../", run=run, sheet=sheet, page=page, shown=shown, marked=marked),
+                pages("samples.html", "../../", run=run, sheet=sheet, page=page, articles=articles, marked=marked),
             )
     yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets, charts=charts, tasks=tasks)
 

@@ -10,9 +10,10 @@ import pandas as pd
 
 from xlift.harness.results import headline, scale
 from xlift.harness.rows import UserError
-from xlift.leaderboard.board import Board, Figure, Group, Row, split
+from xlift.leaderboard.board import Board, Group
 from xlift.leaderboard.comparisons import compare_runs
 from xlift.leaderboard.documents import PER_DOCUMENT, Documents
+from xlift.leaderboard.rows import Figure, Row, split
 from xlift.leaderboard.statistics import ALPHA, Estimate, correct
 
 MOST = 24

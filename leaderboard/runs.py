@@ -15,7 +15,7 @@ from typing import Any, Literal
 from xlift.harness.results import Record, read_record, strip_paths
 from xlift.harness.rows import UserError
 from xlift.leaderboard.cores import share
-from xlift.leaderboard.documents import Documents, choose_metrics, read_lines, take_scores
+from xlift.leaderboard.documents import Documents, choose_metrics, name_scores, read_lines, take_scores
 from xlift.leaderboard.judgements import WinRate, read_win_rates
 from xlift.leaderboard.text import slug
 
@@ -231,12 +231,7 @@ def _add_documents(run: Run) -> Run:
         try:
             lines = read_lines(path)
             for metric in choose_metrics(task, result):
-                table = take_scores(lines, path, record, task, metric)
-                documents.append(
-                    Documents(
-                        record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, result.comparability, table
-                    )
-                )
+                documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, run.stage)}")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
 from xlift.harness.rows import UserError
-from xlift.leaderboard.board import split
 from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
 from xlift.leaderboard.judgements import read_verdicts
+from xlift.leaderboard.rows import split
 from xlift.leaderboard.runs import UNREADABLE, Run
-from xlift.leaderboard.text import direction, slug
+from xlift.leaderboard.text import slug
 
 PER_PAGE = 50
 RIGHT = 50.0
@@ -88,21 +90,6 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
 
 
-def list_texts(sample: Sample, language: str, is_base: bool) -> list[tuple[str, str | None, str, str]]:
-    """What a page shows of a sample: label, text, its language, empty where it is not known, and direction. No text: none to compare.
-
-    An answer off target is in some language, but not in the one asked for.
-    """
-    found: list[tuple[str, str | None, str]] = [("Prompt", sample.prompt, ""), ("Reference", sample.reference, language)]
-    if not is_base:
-        found.append(("Base", sample.base, "" if sample.base_scores.get("off_target", 0) > 0 else language))
-    found.append(("Answer", sample.answer, "" if "off-target" in sample.marks else language))
-    if sample.extracted is not None:
-        found.append(("Extracted", sample.extracted, ""))
-    found += [(name, said, "") for name, said in sample.judge.items()]
-    return [(label, text, code, direction(code) if code else "auto") for label, text, code in found]
-
-
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:
     """The base that a run's samples stand beside."""
     return next((one for one in runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
@@ -115,10 +102,15 @@ def _identify(line: Mapping[str, Any]) -> tuple[Any, ...]:
 def _read(run: Run, task: str) -> list[dict[str, Any]]:
     file = run.record.tasks[task].samples
     try:
-        lines = read_lines(run.stage / file) if file else []
-        return sorted(lines, key=lambda line: (line["doc_id"], str(line.get("filter"))))
+        return _read_sorted(run.stage / file, (run.stage / file).stat().st_mtime_ns) if file else []
     except UNREADABLE:
         return []
+
+
+@lru_cache(maxsize=32)
+def _read_sorted(path: Path, changed: int) -> list[dict[str, Any]]:
+    """The rows of a sample file, that of a base for all that stand beside it."""
+    return sorted(read_lines(path), key=lambda line: (line["doc_id"], str(line.get("filter"))))
 
 
 def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlift.harness.rows import UserError
 from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
@@ -32,12 +32,9 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     from xlift.leaderboard import board, foreign, runs
 
     collection = runs.collect(results, foreign.read)
-    made: list[str] = []
     try:
         write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
-        for name, text in _make(board.make(collection)):
-            write_file(out, name, text)
-            made.append(name)
+        made = _write(out, board.make(collection))
         delete_files(out, set(before["files"]) - set(made))
         write_state(out, STATE, {"fingerprint": key, "left_out": list(collection.left_out), "files": sorted(made)})
     except OSError as error:
@@ -67,16 +64,41 @@ def fingerprint(results: Sequence[Path]) -> str:
     return made.hexdigest()
 
 
-def _make(made: Board) -> Iterator[tuple[str, str]]:
+def _write(out: Path, board: Board) -> list[str]:
+    """Write every file and return their names. Other cores write the rows' pages while this one writes the rest."""
+    from xlift.leaderboard.cores import share
+    from xlift.leaderboard.pages import list_rows
+
+    rows = share(_write_row, [(out, *job) for job in list_rows(board)])
+    names = _write_files(out, _make(board))
+    return [*names, *(name for row in rows for name in row)]
+
+
+def _write_row(out: Path, *job: Any) -> list[str]:
+    from xlift.leaderboard.pages import render_row
+
+    return _write_files(out, render_row(*job))
+
+
+def _write_files(out: Path, made: Iterable[tuple[str, str]]) -> list[str]:
+    names = []
+    for name, text in made:
+        write_file(out, name, text)
+        names.append(name)
+    return names
+
+
+def _make(board: Board) -> Iterator[tuple[str, str]]:
+    """Name and text of every file that is not of one row."""
     from xlift.leaderboard.exchange import write_data
     from xlift.leaderboard.pages import render
     from xlift.leaderboard.pairs import compare_rows, tabulate
 
-    pairs = compare_rows(made)
+    pairs = compare_rows(board)
     for path in sorted((Path(__file__).parent / "assets").iterdir()):
         yield f"assets/{path.name}", path.read_text(encoding="utf-8")
-    yield from render(made, pairs)
-    yield from write_data(made, tabulate(pairs))
+    yield from render(board, pairs)
+    yield from write_data(board, tabulate(pairs))
 
 
 def _code_files(code: Path) -> list[Path]:

@@ -22,6 +22,8 @@ _DECEPTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
 _DIRECTING = re.compile(f"{_DECEPTIVE.pattern[:-1]}\u200e\u200f\u061c]")
+# Most texts have none of these, and so nothing that would have to be looked for more closely.
+_UNUSUAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u0300-\U0010ffff]")
 _TAGS = regex.compile(r"[\U000E0000-\U000E007F]|[\p{Mn}\p{Me}]{9,}")
 
 
@@ -30,19 +32,16 @@ def clean(text: str) -> str:
 
     A pile of more than eight combining marks is cut to eight.
     """
-    if text.isascii() and text.isprintable():
+    if not _UNUSUAL.search(text):
         return text
     shown = _DECEPTIVE.sub("\N{REPLACEMENT CHARACTER}", text)
-    # Neither marks nor tags come before U+0300, and looking for them takes longest of all.
-    if max(shown, default="") < "\u0300":
-        return shown
     return str(_TAGS.sub(lambda found: "" if found[0] >= "\U000e0000" else found[0][:8], shown))
 
 
 def show(text: str, longest: int = LONGEST) -> Markup:
     """A text of many lines as HTML: deceptive characters are named (``U+202E``), and what is over ``longest`` is counted, not shown."""
-    if len(text) <= longest and not _DECEPTIVE.search(text):
-        return escape(clean(text))
+    if len(text) <= longest and not _UNUSUAL.search(text):
+        return escape(text)
     marked = Markup('<span class="mark">{}</span>')
     return Markup("").join(marked.format(part) if is_mark else escape(part) for is_mark, part in _take_apart(text, longest, _DECEPTIVE))
 
