@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -233,10 +234,14 @@ def _flatten(value: Any) -> Any:
     """A cell as CSV can hold it; text that a spreadsheet would take for a formula gets a quote before it."""
     if isinstance(value, tuple | list):
         value = " ".join(map(str, value))
-    if isinstance(value, str):
-        value = clean(value)
-        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value
-    return value
+    return _quote(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=10_000)
+def _quote(text: str) -> str:
+    """Names stand in a table once for each of their scores."""
+    text = clean(text)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
 def _to_json(table: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from xlift.harness.results import Record, headline, scale
@@ -75,12 +76,12 @@ class Row:
     def method(self) -> str:
         return self.record.method or ("base" if self.label == "base" else "unknown")
 
-    @property
+    @cached_property
     def smoke(self) -> bool:
         """Whether a limit kept items out."""
         return any(result.items < result.items_of for run in self.runs for result in run.record.tasks.values())
 
-    @property
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages evaluated."""
         found = (language_of(task, self.record.pivot) for task in self.keys)

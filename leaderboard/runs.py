@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,12 +53,12 @@ class Run:
     def key(self) -> tuple[str, str, int | None]:
         return self.record.suite, self.record.label, self.record.seed
 
-    @property
+    @cached_property
     def id(self) -> str:
         suite, label, seed = self.key
         return slug(suite, label, *([] if seed is None else [f"seed{seed}"]))
 
-    @property
+    @cached_property
     def row(self) -> str:
         """Id of the row that pools the seeds."""
         return slug(*self.key[:2])
