@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,11 +35,14 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     collection = runs.collect(results, foreign.read)
     try:
         write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
+        gc.freeze()  # nothing of the results is garbage, and statsmodels looks for some at each correction: a second at a thousand runs
         made = _write(out, board.make(collection))
         delete_files(out, set(before["files"]) - set(made))
         write_state(out, STATE, {"fingerprint": key, "left_out": list(collection.left_out), "files": sorted(made)})
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot write the site ({error.strerror}); choose another folder with --out") from None
+    finally:
+        gc.unfreeze()
     return collection.left_out
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from statsmodels.stats.multitest import multipletests
 
 from xlift.harness.rows import UserError
 
@@ -68,8 +67,11 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     differences = [ours.mean(axis=0) - theirs.mean(axis=0) for ours, theirs in zip(method, base, strict=True)]
     pads = [np.array([half, -half]) if half else np.empty(0) for _ in differences]
     bounds = (-1.0, 1.0) if half else None
-    found = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
-    p = float(mcnemar(((ours == 1) & (theirs == 0)).sum(), ((ours == 0) & (theirs == 1)).sum())) if exact else found.p
+    found, centre = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
+    if exact:
+        p = float(mcnemar(((ours == 1) & (theirs == 0)).sum(), ((ours == 0) & (theirs == 1)).sum()))
+    else:
+        p = float(_p_value(np.array([centre]), [(np.array([se]), np.array([df])) for se, df in found.parts], found.documents)[0])
     return replace(found, p=p, test="mcnemar" if exact else "t", seeds=len(method[0]), documents=documents)
 
 
@@ -80,8 +82,8 @@ def estimate(scores: Scores, *, parallel: bool = False, resamples: int = RESAMPL
     joined = _join(scores) if parallel else scores
     pads = [np.array([0.5 + half, 0.5 - half]) if half else np.empty(0) for _ in joined]
     bounds = (0.0, 1.0) if half else None
-    found = _estimate([one.mean(axis=0) for one in joined], pads, [_seed_part(joined)], bounds, resamples, seed)
-    return replace(found, p=float("nan"), test="none", seeds=len(scores[0]), documents=sum(one.shape[1] for one in scores))
+    found, _ = _estimate([one.mean(axis=0) for one in joined], pads, [_seed_part(joined)], bounds, resamples, seed)
+    return replace(found, seeds=len(scores[0]), documents=sum(one.shape[1] for one in scores))
 
 
 def mcnemar(wins: ArrayLike, losses: ArrayLike) -> Array:
@@ -92,6 +94,9 @@ def mcnemar(wins: ArrayLike, losses: ArrayLike) -> Array:
 
 def correct(p: ArrayLike) -> Array:
     """Holm's correction over all comparisons given; nan, a comparison that was not made, stays nan and counts for nothing."""
+    # It brings all of scipy.stats: a second, which processes that only compare can do without.
+    from statsmodels.stats.multitest import multipletests
+
     given = np.asarray(p, dtype=np.float64)
     corrected, made = np.full(given.shape, np.nan), ~np.isnan(given)
     if made.any():
@@ -197,8 +202,11 @@ def _estimate(
     bounds: tuple[float, float] | None,
     resamples: int,
     seed: int,
-) -> Estimate:
-    """The mean of the columns' means; ``pads`` are the columns' pseudo-documents, ``bounds`` the least and the largest value there is."""
+) -> tuple[Estimate, float]:
+    """The mean of the columns' means, not tested, and the same with ``pads``, the columns' pseudo-documents, which a test starts from.
+
+    ``bounds`` are the least and the largest value there is.
+    """
     value = float(np.mean([column.mean() for column in columns]))
     padded = [np.concatenate(pair) for pair in zip(columns, pads, strict=True)]
     centre = float(np.mean([column.mean() for column in padded]))
@@ -217,17 +225,18 @@ def _estimate(
     parts = ((float(se), float(df)), *((part.se, part.df) for part in seeds if part.sd is not None))
     ends = np.array([value - np.hypot(value - low, width**0.5), value + np.hypot(high - value, width**0.5)])
     low, high = np.clip(ends, *bounds) if bounds else ends
-    return Estimate(
+    found = Estimate(
         value=value,
         low=float(low),
         high=float(high),
-        p=float(_p_value(np.array([centre]), [(np.array([se]), np.array([df])) for se, df in parts], sum(map(len, columns)))[0]),
-        test="t",
+        p=float("nan"),
+        test="none",
         parts=parts,
         seed_sd=seeds[0].sd,
         seeds=0,
         documents=sum(len(column) for column in columns),
     )
+    return found, centre
 
 
 @lru_cache(maxsize=8)
