@@ -12,7 +12,7 @@ import pandas as pd
 
 from xlift.harness.results import headline, scale
 from xlift.harness.rows import UserError
-from xlift.leaderboard.comparisons import rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
 from xlift.leaderboard.cores import share
 from xlift.leaderboard.documents import Documents
 from xlift.leaderboard.rows import Figure, Row, make_row, split
@@ -63,13 +63,18 @@ def make(collection: Collection) -> Board:
         pooled[run.row].append(run)
         if run.record.label == "base":
             bases[run.record.suite] += run.documents
-    made, by_kind, by_task = zip(*share(make_row, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()]), strict=True)
-    # What another process made holds copies of its runs.
+    made, by_kind, by_task = zip(*share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()]), strict=True)
     rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
     lifts, tasks = (tabulate([one for found in each for one in found]) for each in (by_kind, by_task))
     ranks = tabulate_ranks(collection.documents, average=True)
     groups = [_fill(number, group, groups_before, lifts) for number, group, groups_before in _number(_gather(rows))]
     return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out)
+
+
+def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[Row, list[Comparison], list[Comparison]]:
+    """``make_row``, the row without its runs: the caller has them, and they take long to send from one process to another."""
+    row, by_kind, by_task = make_row(runs, base)
+    return replace(row, runs=()), by_kind, by_task
 
 
 def _gather(rows: Sequence[Row]) -> list[list[Row]]:

@@ -83,7 +83,9 @@ Reader = Callable[[Path], Iterable[Run]]
 def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
     found = find_runs(results, read_foreign)
-    return replace(found, runs=tuple(share(_add_documents, [(run,) for run in found.runs])))
+    read = share(_read_scores, [(run.record, run.stage) for run in found.runs])
+    runs = (replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(found.runs, read, strict=True))
+    return replace(found, runs=tuple(runs))
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
@@ -218,25 +220,24 @@ def read_curve(run: Run) -> list[tuple[float, float, float]]:
     return [(point[0], point[1], point[2]) for point in curve if isinstance(point, list) and len(point) == 3]
 
 
-def _add_documents(run: Run) -> Run:
-    """The run with its per-document scores; a task whose samples cannot be read keeps its scores and loses its comparisons."""
-    documents, notes = [], list(run.notes)
-    record = run.record
+def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], list[str]]:
+    """A run's per-document scores, and what of them is missing: without its samples a task keeps its score and loses its comparisons."""
+    documents, notes = [], []
     for task, result in record.tasks.items():
         if not result.metrics:
             notes.append(f"{task}: no score")
         if not result.samples:
             notes.append(f"{task}: no samples, so no interval and no paired test")
             continue
-        path = run.stage / result.samples
+        path = stage / result.samples
         try:
             lines = read_lines(path)
             for metric in choose_metrics(task, result):
                 documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]
-            notes.append(f"{task}: {_say(error, run.stage)}")
-    return replace(run, documents=tuple(documents), notes=tuple(notes))
+            notes.append(f"{task}: {_say(error, stage)}")
+    return tuple(documents), notes
 
 
 def _add_win_rates(run: Run) -> Run:
