@@ -109,7 +109,7 @@ def _read(run: Run, task: str) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=32)
 def _read_sorted(path: Path, changed: int) -> list[dict[str, Any]]:
-    """The rows of a sample file, that of a base for all that stand beside it."""
+    """The rows of a sample file, read once where a base's stands beside many; ``changed`` is its time, so that a new file is read anew."""
     return sorted(read_lines(path), key=lambda line: (line["doc_id"], str(line.get("filter"))))
 
 
