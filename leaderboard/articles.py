@@ -46,7 +46,9 @@ def _list_texts(sample: Sample, language: str, is_base: bool) -> list[tuple[str,
     return [(label, text, code, direction(code) if code else "auto") for label, text, code in found]
 
 
+@lru_cache(maxsize=8_000)
 def _write_text(label: str, text: str | None, language: str, direction: str) -> str:
+    """A prompt, its reference and the base's answer stand in the article of each seed, one after the other."""
     if text is None:
         return f'<dt>{_plain(label)}</dt><dd class="note">no comparable answer</dd>'
     spoken = f' lang="{_plain(language)}"' if language else ""

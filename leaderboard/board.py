@@ -63,10 +63,11 @@ def make(collection: Collection) -> Board:
         pooled[run.row].append(run)
         if run.record.label == "base":
             bases[run.record.suite] += run.documents
-    made, by_kind, by_task = zip(*share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()]), strict=True)
+    measured = share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()])
+    ranks = tabulate_ranks(collection.documents, average=True)  # while others measure
+    made, by_kind, by_task = zip(*measured, strict=True)
     rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
     lifts, tasks = (tabulate([one for found in each for one in found]) for each in (by_kind, by_task))
-    ranks = tabulate_ranks(collection.documents, average=True)
     groups = [_fill(number, group, groups_before, lifts) for number, group, groups_before in _number(_gather(rows))]
     return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out)
 

@@ -6,6 +6,7 @@ They are made without Altair's checks of each part against a schema, which take 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -56,16 +57,27 @@ def _part(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
+def draw_curve(points: Sequence[dict[str, Any]], text: str) -> str:
+    """Training loss: rows of seed, tokens and loss; ``text`` says what it shows."""
+    compiled = _compile_curve(tuple(dict.fromkeys(point["seed"] for point in points)))
+    data = [{**source, "values": points} if source["name"] == "points" else source for source in compiled["data"]]
+    return _describe(_adapt(vl_convert.vega_to_svg({**compiled, "data": data})), text)
+
+
+@lru_cache(maxsize=16)
 @debug_mode(False)
-def draw_curve(points: Sequence[dict[str, Any]]) -> str:
-    """Training loss: rows of seed, tokens and loss."""
-    data = pd.DataFrame(points)
-    seeds = list(dict.fromkeys(data["seed"]))
+def _compile_curve(seeds: tuple[str, ...]) -> dict[str, Any]:
+    """The chart without its points, as Vega: a site has curves by the hundred, and compiling one takes as long as drawing it.
+
+    Vega's own text alternatives are left out, which say of each line where it starts, and take a fifth of the drawing.
+    """
     scale = alt.Scale(domain=seeds, range=[DASHES[number % len(DASHES)] for number in range(len(seeds))])
     dash = alt.StrokeDash("seed:N", sort=seeds, scale=scale, legend=alt.Legend() if len(seeds) > 1 else None)
     x = alt.X("tokens:Q", title="tokens trained")
     y = alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False))
-    return _write(alt.Chart(data).mark_line(color=MARK).encode(x=x, y=y, strokeDash=dash).properties(width=440, height=200))
+    chart = alt.Chart(alt.NamedData("points")).mark_line(color=MARK).encode(x=x, y=y, strokeDash=dash).properties(width=440, height=200)
+    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(_configure(chart, aria=False))
+    return compiled
 
 
 @debug_mode(False)
@@ -88,12 +100,21 @@ def _describe(svg: str, text: str) -> str:
 
 
 def _write(chart: Any) -> str:
+    return _adapt(vl_convert.vegalite_to_svg(_configure(chart)))
+
+
+def _configure(chart: Any, **more: Any) -> dict[str, Any]:
+    """The chart in the site's colours, as Vega-Lite."""
     axis = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 260}
     legend = {"labelColor": INK, "symbolFillColor": MARK, "symbolStrokeColor": MARK, "orient": "bottom"}
-    # Colours are attributes in the SVG, and a rule in its style sheet is stronger than an attribute.
     view, header = {"stroke": "transparent"}, {"labelColor": INK}
-    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header)
-    svg = str(vl_convert.vegalite_to_svg(made.to_dict(validate=False)))
+    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header, **more)
+    specification: dict[str, Any] = made.to_dict(validate=False)
+    return specification
+
+
+def _adapt(svg: str) -> str:
+    """The SVG with rules for the dark: colours are attributes in it, and a rule in its style sheet is stronger than an attribute."""
     rules = "".join(f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     head, closed, rest = svg.partition(">")
     return f"{head}{closed}<style>@media (prefers-color-scheme:dark){{{rules}}}</style>{rest}\n"

@@ -41,7 +41,8 @@ def draw_training(row: Row) -> Chart | None:
     if len(points) < 2:
         return None
     seeds = f", a line for each of {len(row.runs)} seeds" if len(row.runs) > 1 else ""
-    return Chart("Training", f"curve-{row.id}", f"Training loss against tokens trained{seeds}", draw_curve(points))
+    text = f"Training loss against tokens trained{seeds}"
+    return Chart("Training", f"curve-{row.id}", text, draw_curve(points, text))
 
 
 def draw_layers(run: Run) -> Chart | None:

@@ -21,12 +21,12 @@ from xlift.leaderboard.articles import link_samples, write_article
 from xlift.leaderboard.board import KINDS, Board, Group
 from xlift.leaderboard.documents import PER_DOCUMENT
 from xlift.leaderboard.exchange import TABLES
-from xlift.leaderboard.figures import Chart, collect_charts, draw_layers, draw_training
+from xlift.leaderboard.figures import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.judgements import group_settings
 from xlift.leaderboard.pairs import Pair
 from xlift.leaderboard.rows import Figure, Row, off_target, split
 from xlift.leaderboard.runs import Run
-from xlift.leaderboard.samples import MARKS, PER_PAGE, read_sheets
+from xlift.leaderboard.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.text import clean, direction, name_language, show, slug, write_prose
 
 Pages = Iterator[tuple[str, str]]
@@ -78,31 +78,35 @@ def _lighten(run: Run) -> Run:
 def render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
     """The pages of a row's runs and of their samples; ``tasks`` are its differences from ``base`` by task and metric."""
     pages, training = _open(), draw_training(row)
+    sheets: dict[str, list[tuple[str, str, int]]] = {run.id: [] for run in row.runs}
+    # Seeds of one task follow each other, as they share its prompts, references and the base's answers.
+    for task in dict.fromkeys(task for run in row.runs for task in run.record.tasks):
+        for run in row.runs:
+            if task in run.record.tasks and (sheet := read_sheet(run, base, task)):
+                sheets[run.id].append((task, sheet.file(1), len(sheet.samples)))
+                yield from _render_sheet(pages, run, sheet)
+    if training:
+        yield f"charts/{training.name}.svg", training.svg
     for run in row.runs:
         charts = [training] if training else []
         try:
-            charts += [layers] if (layers := draw_layers(run)) else []
+            if layers := draw_layers(run):
+                charts.append(layers)
+                yield f"charts/{layers.name}.svg", layers.svg
         except UserError as error:
             run = replace(run, notes=(*run.notes, str(error)))
-        yield from ((f"charts/{chart.name}.svg", chart.svg) for chart in charts)
-        yield from _render_run(pages, row, run, base, charts, tasks)
+        yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets[run.id], charts=charts, tasks=tasks)
 
 
-def _render_run(
-    pages: Any, row: Row, run: Run, base: Run | None, charts: list[Chart], tasks: Mapping[tuple[str, str], Figure]
-) -> Pages:  # fmt: skip
-    sheets = []
-    for sheet in read_sheets(run, base):
-        sheets.append((sheet.task, sheet.file(1), len(sheet.samples)))
-        marked = {mark: (len(sheet.marked(mark)), link_samples(sheet, mark)) for mark in MARKS}
-        for page in range(1, sheet.pages + 1):
-            found = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
-            articles = [write_article(sample, sheet.language, run.record.label == "base") for sample in found]
-            yield (
-                f"samples/{run.id}/{sheet.file(page)}",
-                pages("samples.html", "../../", run=run, sheet=sheet, page=page, articles=articles, marked=marked),
-            )
-    yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets, charts=charts, tasks=tasks)
+def _render_sheet(pages: Any, run: Run, sheet: Sheet) -> Pages:
+    marked = {mark: (len(sheet.marked(mark)), link_samples(sheet, mark)) for mark in MARKS}
+    for page in range(1, sheet.pages + 1):
+        found = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
+        articles = [write_article(sample, sheet.language, run.record.label == "base") for sample in found]
+        yield (
+            f"samples/{run.id}/{sheet.file(page)}",
+            pages("samples.html", "../../", run=run, sheet=sheet, page=page, articles=articles, marked=marked),
+        )
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,25 +68,18 @@ class Sheet:
         return [sample for sample in self.samples if mark in sample.marks]
 
 
-def read_sheets(run: Run, base: Run | None) -> Iterator[Sheet]:
-    """The samples of each task whose file can be read; the base's answers where it had the same documents."""
-    for task in run.record.tasks:
-        if sheet := read_sheet(run, base, task):
-            yield sheet
-
-
 def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
-    """The samples of one task of a run; None where there are none that can be read."""
+    """The samples of one task of a run, with the base's answers where it had the same documents; None where none can be read."""
     lines, result = _read(run, task), run.record.tasks[task]
-    if not any("resps" in line for line in lines):  # a published record holds scores alone
+    if not any(line.answered for line in lines):  # a published record holds scores alone
         return None
-    theirs = {}
+    theirs: Mapping[tuple[Any, ...], _Line] = {}
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
-        theirs = {_identify(line): line for line in (_read(base, task) if same else [])}
+        theirs = {line.key: line for line in (_read(base, task) if same else ())}
     metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
     said = _read_verdicts(run, task)
-    samples = (_make(line, theirs.get(_identify(line)), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
+    samples = (_make(line, theirs.get(line.key), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
     return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
 
 
@@ -95,22 +88,61 @@ def find_base(runs: Iterable[Run], run: Run) -> Run | None:
     return next((one for one in runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
 
 
-def _identify(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    return line.get("doc_id"), line.get("doc_hash"), line.get("filter")
+@dataclass(frozen=True)
+class _Line:
+    """A row of a sample file as one model left it."""
+
+    key: tuple[Any, ...]
+    """What tells its document from others: doc_id, doc_hash and filter."""
+    id: str
+    doc: str
+    """The document's own id, which verdicts go by."""
+    prompt: str
+    reference: str
+    answer: str
+    extracted: str | None
+    scores: Mapping[str, float]
+    judge: Mapping[str, str]
+    answered: bool
 
 
-def _read(run: Run, task: str) -> list[dict[str, Any]]:
+def _read(run: Run, task: str) -> tuple[_Line, ...]:
     file = run.record.tasks[task].samples
     try:
-        return _read_sorted(run.stage / file, (run.stage / file).stat().st_mtime_ns) if file else []
+        return _read_lines(run.stage / file, (run.stage / file).stat().st_mtime_ns) if file else ()
     except UNREADABLE:
-        return []
+        return ()
 
 
-@lru_cache(maxsize=32)
-def _read_sorted(path: Path, changed: int) -> list[dict[str, Any]]:
-    """The rows of a sample file, read once where a base's stands beside many; ``changed`` is its time, so that a new file is read anew."""
-    return sorted(read_lines(path), key=lambda line: (line["doc_id"], str(line.get("filter"))))
+@lru_cache(maxsize=8)
+def _read_lines(path: Path, changed: int) -> tuple[_Line, ...]:
+    """The rows of a sample file, read once where a base's stands beside every seed.
+
+    ``changed`` is the file's time, so that a new one is read anew.
+    """
+    rows = sorted(read_lines(path), key=lambda row: (row["doc_id"], str(row.get("filter"))))
+    return tuple(_parse(row) for row in rows)
+
+
+def _parse(row: Mapping[str, Any]) -> _Line:
+    doc, metrics = row.get("doc"), row.get("metrics")
+    answer, extracted = _text(row.get("resps")), _text(row.get("filtered_resps"))
+    return _Line(
+        key=(row.get("doc_id"), row.get("doc_hash"), row.get("filter")),
+        id=_text(row.get("doc_id")),
+        doc=str(doc.get("id")) if isinstance(doc, Mapping) else "",
+        prompt=_find_prompt(row),
+        reference=_text(row.get("target")),
+        answer=answer,
+        extracted=extracted if extracted != answer else None,
+        scores={
+            str(name): float(value)
+            for name in (metrics if isinstance(metrics, list) else ())
+            if isinstance(value := row.get(name), int | float)
+        },
+        judge={str(key): _text(value) for key, value in row.items() if str(key).startswith(("judge", "verdict"))},
+        answered="resps" in row,
+    )
 
 
 def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
@@ -126,33 +158,23 @@ def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
 
 
 def _make(
-    line: Mapping[str, Any], base: Mapping[str, Any] | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]
+    line: _Line, base: _Line | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]
 ) -> Sample:  # fmt: skip
-    doc = line.get("doc")
-    id = str(doc.get("id")) if isinstance(doc, Mapping) else ""
-    own = {str(key): _text(value) for key, value in line.items() if str(key).startswith(("judge", "verdict"))}
-    scores, theirs = _scores(line), _scores(base or {})
-    answer, extracted = _answer(line)
-    base_answer, base_extracted = _answer(base) if base is not None else (None, None)
+    theirs: Mapping[str, float] = base.scores if base else {}
     return Sample(
-        id=_text(line.get("doc_id")),
-        prompt=_find_prompt(line),
-        reference=_text(line.get("target")),
-        answer=answer,
-        extracted=extracted,
-        base=base_answer,
-        base_extracted=base_extracted,
-        scores=scores,
+        id=line.id,
+        prompt=line.prompt,
+        reference=line.reference,
+        answer=line.answer,
+        extracted=line.extracted,
+        base=base.answer if base else None,
+        base_extracted=base.extracted if base else None,
+        scores=line.scores,
         base_scores=theirs,
-        judge=own | {name: verdicts[id] for name, verdicts in said.items() if id in verdicts},
-        marks=_mark(scores, theirs, metric),
+        judge={**line.judge, **{name: verdicts[line.doc] for name, verdicts in said.items() if line.doc in verdicts}},
+        marks=_mark(line.scores, theirs, metric),
         page=page,
     )
-
-
-def _answer(line: Mapping[str, Any]) -> tuple[str, str | None]:
-    answer, extracted = _text(line.get("resps")), _text(line.get("filtered_resps"))
-    return answer, extracted if extracted != answer else None
 
 
 def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | None) -> tuple[str, ...]:
@@ -168,15 +190,9 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | 
     return tuple(name for name, holds in zip(MARKS, (ours is False, flipped, off_target), strict=True) if holds)
 
 
-def _scores(line: Mapping[str, Any]) -> dict[str, float]:
-    names = line.get("metrics")
-    found = {str(name): line.get(name) for name in names} if isinstance(names, Sequence) else {}
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
-
-
-def _find_prompt(line: Mapping[str, Any]) -> str:
+def _find_prompt(row: Mapping[str, Any]) -> str:
     """The prompt as the model saw it: lm-eval writes the first request's arguments under gen_args_0, older versions as a list."""
-    arguments = line.get("arguments")
+    arguments = row.get("arguments")
     if isinstance(arguments, Mapping):
         first = arguments.get("gen_args_0")
         return _text(first.get("arg_0") if isinstance(first, Mapping) else first)
@@ -188,7 +204,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        if value and all(isinstance(one, str) for one in value):
+        if len(value) > 1 and all(isinstance(one, str) for one in value):
             return "\n".join(value)
         return _text(value[0]) if value else ""
     return "" if value is None else str(value)

@@ -93,6 +93,7 @@ def _slug(name: str) -> str:
     return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
 
+@lru_cache(maxsize=1_000)
 def direction(language: str | None) -> str:
     """``ltr``, ``rtl``, or ``auto`` for a language that is not known: a value of HTML's ``dir``."""
     found = languages().get(language or "")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from xlift.harness import cli, cli_show
 from xlift.harness.rows import UserError
 from xlift.leaderboard import foreign, runs
-from xlift.leaderboard.samples import MARKS, read_sheets
+from xlift.leaderboard.samples import MARKS, read_sheet
 from xlift.leaderboard.selection import select
 from xlift.leaderboard.text import spell_out
 
@@ -52,7 +52,8 @@ def test_the_marks_are_those_of_the_site(results: Path) -> None:
     collection = runs.collect([results], foreign.read)
     base = collection.runs[0]
     for run in collection.runs:
-        (sheet,) = read_sheets(run, base)
+        sheet = read_sheet(run, base, TASK)
+        assert sheet
         for mark in MARKS if run is not base else ("wrong", "off-target"):
             name = run.record.label if run is base else f"m-seed{run.record.seed}"
             assert ids(results, TASK, model=name, marks=[mark]) == [sample.id for sample in sheet.marked(mark)]
