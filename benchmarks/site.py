@@ -55,7 +55,7 @@ def write_run(root: Path, suite: str, label: str, seed: int | None, rng: random.
         about = {"version": "1.0", "data_sha256": "d" * 64, "data_origin": "folder", "comparability": f"{task}-key"}
         tasks[task] = {"items": DOCUMENTS, "items_of": DOCUMENTS, "metrics": scores, "samples": file, **about}
         if file:
-            (stage / file).write_text("".join(write_sample(number, metric, value) for number, value in enumerate(values)))
+            (stage / file).write_text("".join(write_sample(f"{suite} {name} {task}", n, metric, value) for n, value in enumerate(values)))
     record = Record(
         suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
         base={"name": f"model-{suite}", "sha256": "b" * 64}, adapter={"name": "x/adapter", "sha256": adapter} if trained else None,
@@ -70,11 +70,13 @@ def write_run(root: Path, suite: str, label: str, seed: int | None, rng: random.
         (fit / "manifest.json").write_text(json.dumps({"inputs": {}, "report": report, "adapter_sha256": adapter}))
 
 
-def write_sample(number: int, metric: str, value: float) -> str:
-    prompt = f"<|im_start|>user\n¿Cuántos son {number} y {number}? {WORDS}<|im_end|>\n<|im_start|>assistant\n"
+def write_sample(model: str, number: int, metric: str, value: float) -> str:
+    """A prompt that models share, and an answer that they don't."""
+    suite, _, task = model.split()
+    prompt = f"<|im_start|>user\n{suite}, {task}: ¿Cuántos son {number} y {number}? {WORDS}<|im_end|>\n<|im_start|>assistant\n"
     sample = {
         "doc_id": number, "doc_hash": f"{number:064}", "target": str(2 * number), "arguments": {"gen_args_0": {"arg_0": prompt}},
-        "resps": [[WORDS]], "filtered_resps": [str(number)], "filter": "none", "metrics": [metric, "off_target"],
+        "resps": [[f"{WORDS}{model} {number}"]], "filtered_resps": [str(number)], "filter": "none", "metrics": [metric, "off_target"],
         metric: value, "off_target": 0.0,
     }  # fmt: skip
     return json.dumps(sample) + "\n"

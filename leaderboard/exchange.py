@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -79,7 +78,7 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     )  # fmt: skip
     for name, table in zip(TABLES, made, strict=True):
         words = table.select_dtypes(exclude="number").items()
-        plain = table.assign(**{str(column): values.map(_flatten) for column, values in words})
+        plain = table.assign(**{str(column): _flatten_all(values) for column, values in words})
         yield f"data/{name}.csv", plain.to_csv(index=False, lineterminator="\n")
         yield f"data/{name}.json", _to_json(plain)
     results = Results(
@@ -230,17 +229,20 @@ def _write_feed(board: Board) -> str:
     return ElementTree.tostring(feed, encoding="unicode", xml_declaration=False) + "\n"
 
 
+def _flatten_all(cells: pd.Series[Any]) -> list[Any]:
+    """Each cell as CSV can hold it; few of them are different, as names stand in a table once for each of their scores."""
+    codes, values = pd.factorize(cells)
+    flat = [*(_flatten(value) for value in values), None]  # a cell without a value has the code -1
+    return [flat[code] for code in codes]
+
+
 def _flatten(value: Any) -> Any:
-    """A cell as CSV can hold it; text that a spreadsheet would take for a formula gets a quote before it."""
+    """A list becomes words; text that a spreadsheet would take for a formula gets a quote before it."""
     if isinstance(value, tuple | list):
         value = " ".join(map(str, value))
-    return _quote(value) if isinstance(value, str) else value
-
-
-@lru_cache(maxsize=10_000)
-def _quote(text: str) -> str:
-    """Names stand in a table once for each of their scores."""
-    text = clean(text)
+    if not isinstance(value, str):
+        return value
+    text = clean(value)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from xlift.harness.results import LOWER_IS_BETTER, headline, scale
 from xlift.harness.rows import UserError
@@ -138,7 +137,7 @@ def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figur
 
 
 def _finalize(value: Any) -> Any:
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return clean(value) if type(value) is str else value  # Markup is a str, too, and clean already
 
 
 def name_benchmark(name: str) -> str:

@@ -156,8 +156,8 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
 def _check(run: Run) -> Run:
     """The run, its base without a folder of the machine. Raises UserError where a name in it is no text that a file could hold."""
     try:
-        json.dumps(run.record.model_dump(), ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
+        run.record.model_dump_json()
+    except ValueError:  # pydantic's, which names no field
         raise UserError("a name in its record is not valid Unicode (a lone surrogate)") from None
     return replace(run, record=run.record.model_copy(update={"base": strip_paths(run.record.base)}))
 

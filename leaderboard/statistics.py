@@ -158,7 +158,7 @@ def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
     """
     better: dict[str, int] = dict.fromkeys(values, 0)
     tied: dict[str, list[str]] = {name: [] for name in values}
-    for first, second, p in zip(pairs["first"], pairs["second"], pairs["p_corrected"], strict=True):
+    for first, second, p in zip(*(pairs[name].tolist() for name in ("first", "second", "p_corrected")), strict=True):
         if p < ALPHA:
             better[min(first, second, key=lambda name: values[name])] += 1
         else:
