@@ -73,7 +73,7 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     lines, result = _read(run, task), run.record.tasks[task]
     if not any(line.answered for line in lines):  # a published record holds scores alone
         return None
-    theirs: Mapping[tuple[Any, ...], _Line] = {}
+    theirs: Mapping[tuple[str, str, str], _Line] = {}
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {line.key: line for line in (_read(base, task) if same else ())}
@@ -92,7 +92,7 @@ def find_base(runs: Iterable[Run], run: Run) -> Run | None:
 class _Line:
     """A row of a sample file as one model left it."""
 
-    key: tuple[Any, ...]
+    key: tuple[str, str, str]
     """What tells its document from others: doc_id, doc_hash and filter."""
     id: str
     doc: str
@@ -128,7 +128,7 @@ def _parse(row: Mapping[str, Any]) -> _Line:
     doc, metrics = row.get("doc"), row.get("metrics")
     answer, extracted = _text(row.get("resps")), _text(row.get("filtered_resps"))
     return _Line(
-        key=(row.get("doc_id"), row.get("doc_hash"), row.get("filter")),
+        key=(str(row.get("doc_id")), str(row.get("doc_hash")), str(row.get("filter"))),
         id=_text(row.get("doc_id")),
         doc=str(doc.get("id")) if isinstance(doc, Mapping) else "",
         prompt=_find_prompt(row),

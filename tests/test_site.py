@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from xlift.harness.cli import app
 from xlift.harness.rows import UserError
 from xlift.leaderboard import board, foreign, runs
+from xlift.leaderboard.charts import draw_curve
 from xlift.leaderboard.site import STATE, build
 from xlift.leaderboard.text import clean, direction, show, slug, write_prose
 
@@ -323,3 +324,13 @@ def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path
 
 def test_prose_keeps_paragraphs_and_code() -> None:
     assert str(write_prose("One\nline: ``a < b``.\n\nTwo.")) == "<p>One line: <code>a &lt; b</code>.</p>\n<p>Two.</p>"
+
+
+def test_curves_of_equal_seeds_show_their_own_points() -> None:
+    def draw(last: float) -> str:
+        return draw_curve([{"seed": "0", "tokens": 0, "loss": 1.0}, {"seed": "0", "tokens": 10, "loss": last}], "Loss & tokens")
+
+    falling, rising = draw(0.0), draw(2.0)
+    # 440 wide and 200 high, from above; the axes reach just from the least to the largest.
+    assert "M0,0L440,200" in falling and "M0,200L440,0" in rising
+    assert draw(0.0) == falling and "<desc>Loss &amp; tokens</desc>" in falling
