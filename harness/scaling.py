@@ -269,14 +269,14 @@ def _draw_errors(law: FittedLaw, languages: Sequence[str], rows: Sequence[int], 
 
 
 def _split(budget: int, weights: Sequence[float]) -> list[int]:
-    """Whole rows by largest remainder, one for each at least; who weighs more gets no fewer."""
+    """Whole rows by largest remainder, one for each at least; who weighs more gets no fewer, nor who comes first of equals."""
     exact = [budget * weight / sum(weights) for weight in weights]
     rows = [max(1, int(share)) for share in exact]
     by_remainder = sorted(range(len(rows)), key=lambda i: rows[i] - exact[i])
     for i in by_remainder[: max(0, budget - sum(rows))]:
         rows[i] += 1
     while sum(rows) > budget:
-        rows[max(range(len(rows)), key=lambda i: (rows[i], -weights[i]))] -= 1
+        rows[max(range(len(rows)), key=lambda i: (rows[i], -weights[i], i))] -= 1
     return rows
 
 

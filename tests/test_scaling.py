@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -148,6 +148,7 @@ def test_closed_form_agrees_with_the_papers_solver() -> None:
     similarity=st.dictionaries(st.sampled_from(["es", "de", "fr", "sw", "th", "zh"]), st.floats(1e-3, 1e3), min_size=1),
     budget=st.integers(6, 200_000),
 )
+@example(b=-1.0, similarity={"es": 1.0, "de": 1.0, "fr": 1 / 64, "sw": 1 / 64}, budget=7)
 def test_allocations_add_up_and_favour_the_less_similar(b: float, similarity: dict[str, float], budget: int) -> None:
     law = ScalingLaw(a=50, b=b, similarity=similarity)
     found = allocate(law, budget, list(similarity))
