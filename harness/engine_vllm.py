@@ -51,13 +51,17 @@ class VllmEngine(LocalEngine):
             self._lm.model = None
 
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
+        params = [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)]
+        # Answers that may become long begin first, so that few are left to run by themselves at the end.
+        order = sorted(range(len(prompts)), key=lambda number: -samplings[number].max_tokens)
         outputs = self._lm.model.generate(
-            [TokensPrompt(prompt_token_ids=ids) for ids in prompts],
-            [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)],
+            [TokensPrompt(prompt_token_ids=prompts[number]) for number in order],
+            [params[number] for number in order],
             use_tqdm=sys.stderr.isatty(),
             lora_request=self._lm.lora_request,
         )
-        return [_to_answer(output.outputs[0], sampling) for output, sampling in zip(outputs, samplings, strict=True)]
+        answers = {number: _to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
+        return [answers[number] for number in range(len(prompts))]
 
     def _load_weights(self, folder: Path) -> None:
         self._lm.model.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
@@ -97,7 +101,8 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
 def _on_cpu(settings: EngineSettings) -> dict[str, Any]:
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
     # Compiling costs minutes here and gains little; 32 is the smallest block, so that prompts share all but a few tokens of their prefix.
-    return {"enforce_eager": True, "block_size": 32}
+    # A step of few tokens lets answers begin before all prompts are read: both then share one pass over the weights.
+    return {"enforce_eager": True, "block_size": 32, "max_num_batched_tokens": 512}
 
 
 def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
