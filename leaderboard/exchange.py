@@ -237,8 +237,8 @@ def _flatten_all(cells: pd.Series[Any]) -> list[Any]:
 
 
 def _flatten(value: Any) -> Any:
-    """A list becomes words; text that a spreadsheet would take for a formula gets a quote before it."""
-    if isinstance(value, tuple | list):
+    """Several values become words; text that a spreadsheet would take for a formula gets a quote before it."""
+    if isinstance(value, tuple):
         value = " ".join(map(str, value))
     if not isinstance(value, str):
         return value

@@ -157,9 +157,7 @@ def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(
-    line: _Line, base: _Line | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]
-) -> Sample:  # fmt: skip
+def _make(line: _Line, base: _Line | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
     theirs: Mapping[str, float] = base.scores if base else {}
     return Sample(
         id=line.id,
