@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
+@lru_cache(maxsize=1)
 def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]:
     import torch
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict

@@ -149,11 +149,12 @@ def prepare_wave(run: Run, turns: list[Round]) -> None:
             run.store.write(prepare_stage(run, turn), work)
 
 
-def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[str | None], Engine], folder: Path) -> Mapping[str, Any]:
+def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Adapter | None], Engine], folder: Path) -> Mapping[str, Any]:
     from xlift.harness.context import RunContext, find_losses
 
     started, chosen = time.monotonic(), run.suite.methods[turn.label]
-    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(turn.start))
+    begun = adapters.resolve(turn.start) if turn.start else None
+    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(begun))
     context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
     plan = context.vet(plugin.load(chosen.method, chosen.options).prepare(context))
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
@@ -224,7 +225,7 @@ def evaluate_wave(run: Run, models: list[Measured]) -> None:
                 adapters.check(adapter, run.base)
 
             def work(folder: Path, model: Measured = model, adapter: adapters.Adapter | None = adapter) -> Mapping[str, Any]:
-                engine = start(model.adapter)
+                engine = start(adapter)
                 logger.info("evaluate: %s", model.label)
                 measured = evaluate(engine, run.suite, tasks, folder)
                 record = _record(run, model, adapter, measured, library_versions())
@@ -300,15 +301,15 @@ def _sum_costs(run: Run, model: Measured) -> dict[str, dict[str, Any]]:
     return costs
 
 
-def _start_once(run: Run, stack: ExitStack) -> Callable[[str | None], Engine]:
+def _start_once(run: Run, stack: ExitStack) -> Callable[[adapters.Adapter | None], Engine]:
     started: list[Engine] = []
 
-    def start(adapter: str | None) -> Engine:
+    def start(adapter: adapters.Adapter | None) -> Engine:
         if not started:
             from xlift.harness import engine
 
             started.append(stack.enter_context(engine.load(run.base, run.suite.engine)))
-        started[0].swap(adapters.resolve(adapter) if adapter else None)
+        started[0].swap(adapter)
         return started[0]
 
     return start

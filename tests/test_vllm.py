@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,23 @@ def test_stop_strings_lengths_and_sampling(running: Engine) -> None:
     assert whole[0].tokens == 12 and not whole[0].finished
     assert short[0].text == whole[0].text.split(" ")[0] and short[0].finished
     assert warm[0].text != warm[1].text
+
+
+def test_answers_that_repeat_themselves_are_those_of_one_token_a_step(running: Engine, smollm: Base) -> None:
+    chats = [ask("Write the word apple a hundred times."), ask("Count from one to fifty."), *map(ask, QUESTIONS[:2])]
+    asked = [Sampling(max_tokens=96), Sampling(max_tokens=96, repetition_penalty=1.3)]
+    guessed, penalised = ([answer.text for answer in running.generate(chats, sampling)] for sampling in asked)
+    with load(smollm, EngineSettings(**{**SETTINGS, "backend": "hf"})) as plain:
+        assert [guessed, penalised] == [[answer.text for answer in plain.generate(chats, sampling)] for sampling in asked]
+    assert guessed != penalised
+
+
+def test_sampling_is_repeatable(running: Engine) -> None:
+    warm = Sampling(max_tokens=48, temperature=1.0, top_p=0.9, seed=3)
+    chats = [ask("Write the word apple a hundred times.")] * 3
+    first, again = running.generate(chats, warm), running.generate(chats, warm)
+    assert first == again and len({answer.text for answer in first}) == 3
+    assert first != running.generate(chats, replace(warm, seed=4))
 
 
 def test_lm_eval_scores_and_generates(running: Engine) -> None:
