@@ -31,8 +31,8 @@ site: install
 	@$(BIN)/xlift site leaderboard/results --out site
 
 test: install
-	@# A file's tests stay in one process, as they share models.
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# A file's tests stay in one process, as they share models. Two models on the same cores must not spin while they wait.
+	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	@$(BIN)/ruff check .
