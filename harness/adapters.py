@@ -185,7 +185,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # asked for before the engine is loaded, and again by its swap
 def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]:
     import torch
     from peft import PeftConfig, get_peft_model, get_peft_model_state_dict

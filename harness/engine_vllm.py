@@ -28,9 +28,8 @@ from xlift.harness.lm import EngineLM
 from xlift.harness.rows import Answer, Sampling
 
 LARGEST_RANK = 256
-GUESSED = 4
-"""Tokens guessed at once; up to ``FEW_ANSWERS`` a step's time on a CPU is that of reading the weights, so that they come almost free."""
-FEW_ANSWERS = 16
+GUESSED, FEW_ANSWERS = 4, 16
+"""Tokens guessed for an answer, and the most answers of a step on a CPU for which that was seen to pay."""
 SHORTEST_MATCH, LONGEST_MATCH = 2, 4
 """Tokens by which a repetition is recognised."""
 
