@@ -41,6 +41,8 @@ class VllmEngine(LocalEngine):
 
     def __init__(self, base: Base, settings: EngineSettings) -> None:
         super().__init__(base, settings)
+        # Beside LoRA, vLLM wants steps that hold a guess of every answer it could run.
+        self.guesses = current_platform.is_cpu() and self.form == "merged"
         self._lm = _Lm(self)
         self._lora_ids = count(1)
 
@@ -58,7 +60,7 @@ class VllmEngine(LocalEngine):
         params = [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)]
         # Answers that may become long begin first, so that few are left to run by themselves at the end.
         order = sorted(range(len(prompts)), key=lambda number: -samplings[number].max_tokens)
-        if current_platform.is_cpu():
+        if self.guesses:
             self._lm.model.collective_rpc(_choose_guessing, args=(all(sampling.temperature == 0 for sampling in samplings),))
         outputs = self._lm.model.generate(
             [TokensPrompt(prompt_token_ids=prompts[number]) for number in order],
@@ -98,6 +100,7 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
             seed=0,
             use_tqdm_on_load=False,
             **lora,
+            **(_guess_repetitions() if engine.guesses else {}),
             **(_on_cpu(settings) if current_platform.is_cpu() else {"gpu_memory_utilization": settings.gpu_memory_utilization}),
         )
         self.tokenizer = engine.tokenizer
@@ -108,7 +111,7 @@ def _on_cpu(settings: EngineSettings) -> dict[str, Any]:
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
     # Compiling costs minutes here and gains little; 32 is the smallest block, so that prompts share all but a few tokens of their prefix.
     # A step of few tokens lets answers begin before all prompts are read: both then share one pass over the weights.
-    return {"enforce_eager": True, "block_size": 32, "max_num_batched_tokens": 512, "speculative_config": _guess_repetitions()}
+    return {"enforce_eager": True, "block_size": 32, "max_num_batched_tokens": 512}
 
 
 def _guess_repetitions() -> dict[str, Any]:
@@ -116,13 +119,14 @@ def _guess_repetitions() -> dict[str, Any]:
 
     Source: prompt lookup decoding (Saxena 2023), in vLLM's form.
     """
-    return {
+    guess = {
         "method": "ngram",
         "prompt_lookup_min": SHORTEST_MATCH,
         "prompt_lookup_max": LONGEST_MATCH,
         "num_speculative_tokens": GUESSED,
         "num_speculative_tokens_per_batch_size": [(1, FEW_ANSWERS, GUESSED), (FEW_ANSWERS + 1, FEW_ANSWERS + 1, 0)],
     }
+    return {"speculative_config": guess}
 
 
 def _choose_guessing(worker: Any, greedy: bool) -> None:
