@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import TypeVar
@@ -22,17 +23,41 @@ def run_apart(what: str, work: Callable[..., T], *arguments: object) -> T:
     A UserError comes back as it was raised; a process that dies is reported as a UserError that names ``what``. If this process is
     killed, the other ends too: it would hold its memory, and write to a stage that the next command begins anew.
     """
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin) as pool:
+    [result] = run_side_by_side(what, work, [arguments])
+    return result
+
+
+def run_side_by_side(what: str, work: Callable[..., T], calls: Sequence[tuple[object, ...]]) -> list[T]:
+    """``run_apart`` for several calls at once, in processes that share the cores evenly; the first alone shows progress bars.
+
+    Where one fails, the others come to their end before its error is raised.
+    """
+    with ExitStack() as stack:
+        pools = [
+            ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, len(calls)))
+            for number in range(len(calls))
+        ]
+        futures = [stack.enter_context(pool).submit(work, *arguments) for pool, arguments in zip(pools, calls, strict=True)]
         try:
-            return pool.submit(work, *arguments).result()
+            return [future.result() for future in futures]
         except BrokenProcessPool:
             cause = "it was killed, or memory ran out"
             raise UserError(f"{what}: its process died ({cause}); the same command goes on from the last finished piece") from None
 
 
-def _begin() -> None:
+def _begin(number: int, beside: int) -> None:
+    if beside > 1:
+        os.environ.update(_share_cores(beside))
+    if number > 0:
+        os.environ["TQDM_DISABLE"] = "1"
     show_progress()
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _share_cores(beside: int) -> dict[str, str]:
+    """Read when torch and vLLM are imported, which is after this. Threads that wait by spinning take the cores from the other processes."""
+    threads = max(1, len(os.sched_getaffinity(0)) // beside)
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
 
 def _end_with_parent() -> None:

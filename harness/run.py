@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from xlift.harness import adapters, base_model, judgement, plugin
 from xlift.harness.config import Suite
-from xlift.harness.executors import run_apart
+from xlift.harness.executors import run_apart, run_side_by_side
 from xlift.harness.generations import Generations
 from xlift.harness.plugin import Dpo, Objective, Plan, Sft
 from xlift.harness.results import Record
 from xlift.harness.rows import Example, Preference, UserError, read_row
+from xlift.harness.shares import share_out
 from xlift.harness.stages import Measured, Round, Run, describe, evaluate_stage, fit_stage, identify_model, prepare_stage, prepared_by
 from xlift.harness.store import explain_disk, read_manifest, write_json
 from xlift.tasks import data, index
@@ -129,11 +130,11 @@ def _fit(run: Run, turn: Round, seed: int | None, before: Measured | None) -> Me
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
-    """Every model that is not measured yet, on one engine."""
+    """Every model that is not measured yet, on one engine, or side by side on several."""
     missing = [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
     if missing:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
-        run_apart("evaluate", evaluate_wave, run, missing)
+        run_side_by_side("evaluate", evaluate_wave, [(run, share) for share in share_out(missing, run.suite, run.base)])
 
 
 def prepare_wave(run: Run, turns: list[Round]) -> None:

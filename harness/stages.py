@@ -125,7 +125,7 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
         "adapter": adapters.resolve(model.adapter).sha256 if model.adapter else None,
         "tasks": run.tasks,
         "data": [source.sha256 if source else None for source in found],
-        "evaluate": suite.evaluate.model_dump(mode="json", exclude={"adapters", "tasks"}),
+        "evaluate": suite.evaluate.model_dump(mode="json", exclude={"adapters", "tasks", "engines"}),
         "engine": suite.engine.model_dump(mode="json"),
     }
     return Stage("evaluate", model.name, inputs)

@@ -1,0 +1,47 @@
+"""How models are shared out among engines that measure side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+import psutil
+
+from xlift.harness.base_model import Base
+from xlift.harness.config import Suite
+
+GIB = 2**30
+OF_WEIGHTS = 6
+"""Memory of an engine per byte of stored weights: in fp32, packed beside for the products, and once more while an adapter is merged."""
+OF_LIBRARIES = 2 * GIB
+
+T = TypeVar("T")
+
+
+def share_out(models: Sequence[T], suite: Suite, base: Base) -> list[list[T]]:
+    """One list of models for each engine, as equal as can be, in order.
+
+    ``evaluate.engines: auto`` is one engine, but for vLLM on a CPU as many as the cores, the free memory and an even number of models for
+    each allow: two with a core each were seen to finish before one with both, but not where one of them has a model more to measure.
+    """
+    wanted = suite.evaluate.engines
+    count = min(wanted, len(models)) if wanted != "auto" else _count_engines(len(models), suite, base)
+    return [list(models[first::count]) for first in range(count)]
+
+
+def _count_engines(models: int, suite: Suite, base: Base) -> int:
+    if suite.engine.backend not in ("auto", "vllm") or not _has_vllm_for_cpus():
+        return 1
+    stored = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
+    each = OF_WEIGHTS * stored + suite.engine.kv_cache_gib * GIB + OF_LIBRARIES
+    most = min(models, len(os.sched_getaffinity(0)), int(psutil.virtual_memory().available // each))
+    return next(count for count in range(max(1, most), 0, -1) if models % count == 0)
+
+
+def _has_vllm_for_cpus() -> bool:
+    try:
+        return "cpu" in version("vllm")
+    except PackageNotFoundError:
+        return False
