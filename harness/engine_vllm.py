@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,30 @@ GUESSED, FEW_ANSWERS = 4, 16
 """Tokens guessed for an answer, and the most answers of a step on a CPU for which that was seen to pay."""
 SHORTEST_MATCH, LONGEST_MATCH = 2, 4
 """Tokens by which a repetition is recognised."""
+
+
+def _look_past_llvmlite(register: Callable[..., None]) -> Callable[..., None]:
+    """vLLM asks all that modules hold for its attributes, at every load.
+
+    It stumbles over llvmlite's library, which has an attribute of every name and is there as soon as an engine has guessed.
+    """
+
+    def call(overrides: Mapping[str, Callable[..., Any]]) -> None:
+        ffi = sys.modules.get("llvmlite.binding.ffi")
+        library = vars(ffi).pop("lib", None) if ffi else None
+        try:
+            register(overrides)
+        finally:
+            if ffi and library is not None:
+                vars(ffi)["lib"] = library
+
+    return call
+
+
+if current_platform.is_cpu():
+    from vllm.triton_utils import dispatcher
+
+    dispatcher.register_kernels = _look_past_llvmlite(dispatcher.register_kernels)
 
 
 class VllmEngine(LocalEngine):

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from xlift.harness.executors import run_apart
+from xlift.harness.executors import run_apart, run_side_by_side
 from xlift.harness.rows import UserError
 
 T = TypeVar("T")
@@ -28,6 +28,20 @@ def sleep(note: Path) -> None:
     time.sleep(600)
 
 
+def meet(folder: Path, own: str, other: str) -> tuple[str, str | None, str | None]:
+    """Both of two can end only while both run."""
+    (folder / own).touch()
+    assert wait_for((folder / other).exists)
+    return own, os.environ.get("OMP_NUM_THREADS"), os.environ.get("TQDM_DISABLE")
+
+
+def refuse(note: Path | None) -> None:
+    if note is None:
+        raise UserError("refused")
+    time.sleep(1)
+    note.touch()
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -36,6 +50,18 @@ def test_results_and_user_errors_come_back() -> None:
     assert run_apart("dividing", divide, 3, 2) == 1.5
     with pytest.raises(UserError, match="^nothing divides by zero$"):
         run_apart("dividing", divide, 3, 0)
+
+
+def test_calls_run_at_once_on_shares_of_the_cores_and_come_back_in_order(tmp_path: Path) -> None:
+    threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    found = run_side_by_side("meeting", meet, [(tmp_path, "one", "two"), (tmp_path, "two", "one")])
+    assert found == [("one", threads, None), ("two", threads, "1")]
+
+
+def test_the_others_end_before_an_error_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^refused$"):
+        run_side_by_side("refusing", refuse, [(None,), (tmp_path / "note",)])
+    assert (tmp_path / "note").exists()
 
 
 def test_a_process_that_dies_is_named() -> None:

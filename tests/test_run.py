@@ -80,6 +80,13 @@ def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_ba
     assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
 
 
+def test_two_engines_measure_what_one_does(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "small", ignore=shutil.ignore_patterns("evaluate-*"))
+    both = run(tiny_base, tmp_path, evaluate={**suite_of(tiny_base)["evaluate"], "engines": 2})  # type: ignore[dict-item]
+    assert set(manifests(both, "evaluate")) == set(manifests(finished, "evaluate"))
+    assert [record.tasks for record in _without_dates(both)] == [record.tasks for record in _without_dates(finished)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["prepare", "fit", "evaluate"])
 def test_killed_and_resumed_equals_undisturbed(stage: str, finished: Path, tiny_base: Path, tmp_path: Path) -> None:
