@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -138,8 +138,8 @@ class EvaluateSettings(Section):
     """System prompt for every task; the chat template's own where not given."""
     adapters: dict[str, str] = Field(default_factory=dict)
     """Further adapters to measure, name to folder or ``hub:ORG/NAME``."""
-    engines: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    """Engines that measure side by side, each a share of the models on a share of the cores; auto is 1 except for vLLM on a CPU."""
+    engines: int | None = Field(None, ge=1)
+    """Engines that measure side by side, each a share of the models on a share of the cores. None: 1, but for vLLM on a CPU."""
 
 
 class LanguageSettings(Section):

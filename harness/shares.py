@@ -23,11 +23,11 @@ T = TypeVar("T")
 def share_out(models: Sequence[T], suite: Suite, base: Base) -> list[list[T]]:
     """One list of models for each engine, as equal as can be, in order.
 
-    ``evaluate.engines: auto`` is one engine, but for vLLM on a CPU as many as the cores, the free memory and an even number of models for
-    each allow: two with a core each were seen to finish before one with both, but not where one of them has a model more to measure.
+    Where ``evaluate.engines`` is not given it is one engine, but for vLLM on a CPU as many as the cores, the free memory and an even number
+    of models for each allow: two with a core each were seen to finish before one with both, but not where one of them has a model more.
     """
     wanted = suite.evaluate.engines
-    count = min(wanted, len(models)) if wanted != "auto" else _count_engines(len(models), suite, base)
+    count = min(wanted, len(models)) if wanted else _count_engines(len(models), suite, base)
     return [list(models[first::count]) for first in range(count)]
 
 

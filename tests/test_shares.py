@@ -27,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return chosen
 
 
-def suite_of(backend: str = "vllm", engines: int | str = "auto") -> config.Suite:
+def suite_of(backend: str = "vllm", engines: int | None = None) -> config.Suite:
     said = {
         "name": "shared",
         "languages": {"evaluate": ["es"]},
@@ -46,7 +46,7 @@ def test_as_many_engines_as_asked_but_none_without_a_model(base: base_model.Base
     ("models", "cores", "free", "engines"),
     [(4, 2, 100, 2), (3, 2, 100, 1), (6, 4, 100, 3), (7, 8, 100, 7), (1, 8, 100, 1), (6, 4, 9, 2), (6, 4, 3, 1)],
 )
-def test_auto_goes_by_cores_memory_and_even_shares(
+def test_the_count_goes_by_cores_memory_and_even_shares(
     models: int, cores: int, free: int, engines: int, machine: SimpleNamespace, base: base_model.Base
 ) -> None:
     """An engine of a tiny base takes its 2 GiB of cache and 2 GiB for libraries: 9 GiB hold two, 3 GiB are risked on one."""
@@ -56,7 +56,7 @@ def test_auto_goes_by_cores_memory_and_even_shares(
     assert {len(share) for share in out} == {models // engines}
 
 
-def test_auto_is_one_engine_where_it_was_not_seen_to_help(machine: SimpleNamespace, base: base_model.Base) -> None:
+def test_it_is_one_engine_where_it_was_not_seen_to_help(machine: SimpleNamespace, base: base_model.Base) -> None:
     assert shares.share_out([1, 2], suite_of("hf"), base) == [[1, 2]]
     machine.vllm = "0.32.0"
     assert shares.share_out([1, 2], suite_of(), base) == [[1, 2]]
