@@ -59,19 +59,6 @@ def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(runnin
     assert texts(running) == before
 
 
-def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smollm: Base, adapter: Any) -> None:
-    """In a process that loaded vLLM before: its guesses import llvmlite, over which the second load stumbled."""
-    chats, first = [ask(question) for question in QUESTIONS[:8]], Sampling(max_tokens=8)
-    with load(smollm, EngineSettings(**SETTINGS, adapter_form="lora")) as beside:
-        merged, lora = ([], [])
-        for start in (adapter, None):
-            for engine, found in ((running, merged), (beside, lora)):
-                engine.swap(start)
-                found.append([answer.text for answer in engine.generate(chats, first)])
-    assert lora == merged
-    assert lora[0] != lora[1]
-
-
 def test_stop_strings_lengths_and_sampling(running: Engine) -> None:
     whole, short, warm = (
         running.generate([ask("Count from one to ten.")] * 2, sampling)
@@ -146,3 +133,19 @@ if __name__ == "__main__":
     for child in alive:
         child.kill()
     assert not alive
+
+
+def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smollm: Base, adapter: Any) -> None:
+    """In a process that loaded vLLM before: its guesses import llvmlite, over which the second load stumbled.
+
+    It stands last because the end of one engine takes vLLM's process groups from the other.
+    """
+    chats, first = [ask(question) for question in QUESTIONS[:8]], Sampling(max_tokens=8)
+    with load(smollm, EngineSettings(**SETTINGS, adapter_form="lora")) as beside:
+        merged, lora = ([], [])
+        for start in (adapter, None):
+            for engine, found in ((running, merged), (beside, lora)):
+                engine.swap(start)
+                found.append([answer.text for answer in engine.generate(chats, first)])
+    assert lora == merged
+    assert lora[0] != lora[1]
