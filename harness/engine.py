@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from xlift.harness.adapters import Adapter, check, merge
+from xlift.harness.adapters import Adapter, check, merge_in_memory
 from xlift.harness.base_model import Base, load_tokenizer, one_line
 from xlift.harness.config import EngineSettings
 from xlift.harness.profile import InferenceProfile
@@ -142,7 +140,8 @@ class LocalEngine(ABC):
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]: ...
 
     @abstractmethod
-    def _load_weights(self, folder: Path) -> None: ...
+    def _load_weights(self, merged: Any | None) -> None:
+        """Take over a transformers model's weights, or with None the base's."""
 
     @abstractmethod
     def _attach(self, adapter: Adapter | None) -> None: ...
@@ -207,11 +206,10 @@ class LocalEngine(ABC):
                 )
             self._attach(adapter)
         elif adapter is None:
-            self._load_weights(self.base.folder)
+            self._load_weights(None)
         else:
-            with tempfile.TemporaryDirectory(prefix="xlift-merged-") as folder:
-                merge(adapter, self.base, Path(folder), self.settings.dtype)
-                self._load_weights(Path(folder))
+            merged, _ = merge_in_memory(adapter, self.base, self.settings.dtype)
+            self._load_weights(merged)
 
     def describe(self) -> dict[str, Any]:
         """Backend, numerics, batching, template and versions; the same for base and adapters."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -112,9 +111,10 @@ class HfEngine(LocalEngine):
         text = self.tokenizer.decode(row.answer, skip_special_tokens=True)
         return Answer(text=cut(text, row.sampling.stop), tokens=len(row.answer), finished=row.finished)
 
-    def _load_weights(self, folder: Path) -> None:
-        fresh = AutoModelForCausalLM.from_pretrained(folder, dtype=self.model.dtype)
-        self.model.load_state_dict(fresh.state_dict())
+    def _load_weights(self, merged: Any | None) -> None:
+        if merged is None:
+            merged = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=self.model.dtype)
+        self.model.load_state_dict(merged.state_dict())
 
     def _attach(self, adapter: Adapter | None) -> None:
         from peft import PeftModel
@@ -122,7 +122,7 @@ class HfEngine(LocalEngine):
         if self._tuned is not None:
             self._tuned.unload()
             self._tuned = None
-            self._load_weights(self.base.folder)  # an adapter may have brought embeddings along
+            self._load_weights(None)  # an adapter may have brought embeddings along
         if adapter is not None:
             # PEFT puts its layers into the model itself, so lm-eval's reference to it stays right.
             self._tuned = PeftModel.from_pretrained(self.model, str(adapter.folder)).eval()

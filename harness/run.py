@@ -20,7 +20,7 @@ from xlift.harness.generations import Generations
 from xlift.harness.plugin import Dpo, Objective, Plan, Sft
 from xlift.harness.results import Record
 from xlift.harness.rows import Example, Preference, UserError, read_row
-from xlift.harness.shares import share_out
+from xlift.harness.shares import share_cache, share_out
 from xlift.harness.stages import Measured, Round, Run, describe, evaluate_stage, fit_stage, identify_model, prepare_stage, prepared_by
 from xlift.harness.store import explain_disk, read_manifest, write_json
 from xlift.tasks import data, index
@@ -134,7 +134,8 @@ def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
     missing = [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
     if missing:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
-        run_side_by_side("evaluate", evaluate_wave, [(run, share) for share in share_out(missing, run.suite, run.base)])
+        shares = share_out(missing, run.suite, run.base)
+        run_side_by_side("evaluate", evaluate_wave, [(run, share, len(shares)) for share in shares])
 
 
 def prepare_wave(run: Run, turns: list[Round]) -> None:
@@ -214,12 +215,12 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
 
 
-def evaluate_wave(run: Run, models: list[Measured]) -> None:
-    """In a process of its own: the models on one engine, swapped in place, in order."""
+def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
+    """In a process of its own: the models on one engine of several, swapped in place, in order."""
     from xlift.harness.evaluate import evaluate, library_versions, open_tasks
 
     with ExitStack() as stack:
-        tasks, start = stack.enter_context(open_tasks(run.suite, run.tasks)), _start_once(run, stack)
+        tasks, start = stack.enter_context(open_tasks(run.suite, run.tasks)), _start_once(run, stack, engines)
         for model in models:
             adapter = adapters.resolve(model.adapter) if model.adapter else None
             if adapter:
@@ -302,14 +303,15 @@ def _sum_costs(run: Run, model: Measured) -> dict[str, dict[str, Any]]:
     return costs
 
 
-def _start_once(run: Run, stack: ExitStack) -> Callable[[adapters.Adapter | None], Engine]:
+def _start_once(run: Run, stack: ExitStack, beside: int = 1) -> Callable[[adapters.Adapter | None], Engine]:
     started: list[Engine] = []
 
     def start(adapter: adapters.Adapter | None) -> Engine:
         if not started:
             from xlift.harness import engine
 
-            started.append(stack.enter_context(engine.load(run.base, run.suite.engine)))
+            settings = run.suite.engine.model_copy(update={"kv_cache_gib": share_cache(run.suite, beside)})
+            started.append(stack.enter_context(engine.load(run.base, settings)))
         started[0].swap(adapter)
         return started[0]
 

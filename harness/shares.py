@@ -35,9 +35,19 @@ def _count_engines(models: int, suite: Suite, base: Base) -> int:
     if suite.engine.backend not in ("auto", "vllm") or not _has_vllm_for_cpus():
         return 1
     stored = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
-    each = OF_WEIGHTS * stored + suite.engine.kv_cache_gib * GIB + OF_LIBRARIES
-    most = min(models, len(os.sched_getaffinity(0)), int(psutil.virtual_memory().available // each))
-    return next(count for count in range(max(1, most), 0, -1) if models % count == 0)
+    free: float = psutil.virtual_memory().available
+    most = min(models, len(os.sched_getaffinity(0)))
+
+    def fits(count: int) -> bool:
+        return count * (OF_WEIGHTS * stored + OF_LIBRARIES + share_cache(suite, count) * GIB) <= free
+
+    return next((count for count in range(most, 1, -1) if models % count == 0 and fits(count)), 1)
+
+
+def share_cache(suite: Suite, engines: int) -> float:
+    """GiB of ``engine.kv_cache_gib`` for each of the engines, but one at least where there are several: less may not hold one prompt."""
+    whole = suite.engine.kv_cache_gib
+    return whole if engines == 1 else max(min(whole, 1.0), whole / engines)
 
 
 def _has_vllm_for_cpus() -> bool:
