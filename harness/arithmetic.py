@@ -9,7 +9,7 @@ def choose_arithmetic(dtype: str) -> torch.dtype:
     """``dtype``, but fp32 for bf16 on a CPU without ``amx_bf16`` or, on Arm, ``bf16``.
 
     Measured on two Xeons (benchmarks/arithmetic.py): without bf16 instructions bf16 products take three to four times as long, with
-    ``avx512_bf16`` alone still 1.6 to 1.9 times. AMD's ``avx512_bf16`` was not measured: ``engine.dtype`` and ``train.dtype`` decide there.
+    ``avx512_bf16`` alone still 1.6 to 1.9 times. AMD's ``avx512_bf16`` was not measured; an ``engine.dtype`` that is given is kept.
     """
     if dtype == "bfloat16" and not torch.cuda.is_available():
         known = torch.cpu.get_capabilities()

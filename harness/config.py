@@ -44,7 +44,7 @@ class DataSettings(Section):
 class EngineSettings(Section):
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """auto is bfloat16, but float32 on a CPU without bf16 instructions."""
+    """auto is bfloat16, but float32 on a CPU where that is faster (arithmetic.py)."""
     max_length: int = Field(2048, ge=64)
     """Tokens of prompt and answer together."""
     adapter_form: Literal["auto", "merged", "lora"] = "auto"

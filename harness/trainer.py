@@ -1,7 +1,7 @@
 """The one trainer: a LoRA adapter through PEFT, TRL and accelerate, resumable after a kill at any time.
 
-Weights are read in ``train.dtype``; LoRA's own are fp32, as bf16 would round small updates away. A CPU without bf16 instructions computes
-in fp32 on the bf16 weights (docs/performance.md; ``python benchmarks/arithmetic.py`` measures it).
+Weights are read in ``train.dtype``; LoRA's own are fp32, as bf16 would round small updates away. A CPU without fast bf16 products computes
+in fp32 on the bf16 weights (arithmetic.py, docs/performance.md).
 """
 
 from __future__ import annotations

@@ -49,11 +49,18 @@ def test_as_many_engines_as_asked_but_none_without_a_model(base: base_model.Base
 def test_the_count_goes_by_cores_memory_and_even_shares(
     models: int, cores: int, free: int, engines: int, machine: SimpleNamespace, base: base_model.Base
 ) -> None:
-    """An engine of a tiny base takes its 2 GiB of cache and 2 GiB for libraries: 9 GiB hold two, 3 GiB are risked on one."""
+    """Engines of a tiny base take 2 GiB each for libraries, and a cache of 1 GiB: 9 GiB hold two and no third, 3 GiB are risked on one."""
     machine.cores, machine.free = cores, free * GIB
     out = shares.share_out(range(models), suite_of(), base)
     assert len(out) == engines
     assert {len(share) for share in out} == {models // engines}
+
+
+@pytest.mark.parametrize(("whole", "engines", "each"), [(2, 1, 2), (2, 2, 1), (2, 4, 1), (8, 4, 2), (0.5, 1, 0.5), (0.5, 2, 0.5)])
+def test_engines_share_the_cache_but_none_has_less_than_one_gib_of_it(whole: float, engines: int, each: float) -> None:
+    suite = suite_of()
+    chosen = suite.model_copy(update={"engine": suite.engine.model_copy(update={"kv_cache_gib": whole})})
+    assert shares.share_cache(chosen, engines) == each
 
 
 def test_it_is_one_engine_where_it_was_not_seen_to_help(machine: SimpleNamespace, base: base_model.Base) -> None:

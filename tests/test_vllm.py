@@ -8,8 +8,9 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
-from xlift.harness.adapters import resolve
+from xlift.harness.adapters import merge_in_memory, resolve, tensor_shapes
 from xlift.harness.base_model import Base
 from xlift.harness.config import EngineSettings
 from xlift.harness.engine import Engine, load
@@ -57,6 +58,30 @@ def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(runnin
     running.swap(None)
     assert sum(one != other for one, other in zip(before, swapped, strict=True)) > 8
     assert texts(running) == before
+
+
+def test_the_kernel_for_norms_computes_what_vllm_does(running: Engine) -> None:
+    from vllm import ir
+    from xlift.harness import engine_vllm
+
+    numbers = torch.Generator().manual_seed(0)
+    x, residual, weight = (torch.randn(*shape, generator=numbers) for shape in ((7, 576), (7, 576), (576,)))
+    op = ir.ops.fused_add_rms_norm
+    wanted = op.impls["native"].impl_fn(x.clone(), residual.clone(), weight, 1e-5)
+    torch.testing.assert_close(op.impls[engine_vllm.KERNEL].impl_fn(x.clone(), residual.clone(), weight, 1e-5), wanted)
+    assert op.get_priority()[0] == engine_vllm.KERNEL
+    assert not engine_vllm._fits_kernel(x.T, residual.T, weight, 1e-5)
+    assert not engine_vllm._fits_kernel(x, residual, weight.bfloat16(), 1e-5)
+    assert not engine_vllm._fits_kernel(x, residual, weight, 1e-5, variance_size=64)
+
+
+def test_merged_weights_reach_vllm_by_the_names_of_the_checkpoint(smollm: Base, adapter: Any) -> None:
+    from xlift.harness.engine_vllm import _name_as_stored
+
+    merged, changed = merge_in_memory(adapter, smollm, "float32")
+    named = dict(_name_as_stored(merged))
+    assert {name: tuple(tensor.shape) for name, tensor in named.items()} == tensor_shapes(smollm.folder / "model.safetensors")
+    assert changed == 30 * 7  # layers of seven linear modules
 
 
 def test_stop_strings_lengths_and_sampling(running: Engine) -> None:
