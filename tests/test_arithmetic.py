@@ -25,6 +25,6 @@ def test_bf16_on_a_cpu_needs_the_instructions_that_make_it_faster(
 
 
 def test_a_gpu_computes_in_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_arithmetic("bfloat16") == torch.bfloat16

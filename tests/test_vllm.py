@@ -62,6 +62,7 @@ def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(runnin
 
 def test_the_kernel_for_norms_computes_what_vllm_does(running: Engine) -> None:
     from vllm import ir
+
     from xlift.harness import engine_vllm
 
     numbers = torch.Generator().manual_seed(0)
