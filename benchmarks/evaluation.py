@@ -96,7 +96,8 @@ def main(chosen: list[str], limit: int) -> None:
         merged = {"base": base.folder}
         for name, path in made.items():
             merged[name] = work / f"merged-{name}"
-            adapters.merge(adapters.resolve(path), base, merged[name], DTYPE)
+            adapters.merge(adapters.resolve(path), base, DTYPE).save_pretrained(merged[name])
+            base_model.load_tokenizer(base).save_pretrained(merged[name])
         names = ["base", *made]
 
         def arguments_of(peer: str, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.base_model import Base, download, load_tokenizer, one_line
+from xlift.harness.base_model import Base, download, one_line
 from xlift.harness.profile import InferenceProfile, read_profile
 from xlift.harness.rows import UserError
 
@@ -98,11 +98,11 @@ def check(adapter: Adapter, base: Base) -> None:
         logger.warning("adapter %s names %s as its base, not %s; its shapes fit, so it is used", adapter.name, adapter.base_name, base.name)
 
 
-def merge_in_memory(adapter: Adapter, base: Base, dtype: str) -> tuple[Any, int]:
+def merge(adapter: Adapter, base: Base, dtype: str) -> Any:
     """The base as a transformers model with the adapter merged in: in fp32 through PEFT, then cast to ``dtype`` (bfloat16, ...).
 
-    With it comes the number of tensors that differ from the base after the cast; memory is one fp32 copy of the model and one in ``dtype``.
-    Raises UserError for an adapter that cannot be merged, holds values that are not finite, or changes nothing.
+    Memory is one fp32 copy of the model and one in ``dtype``. Raises UserError for an adapter that cannot be merged, holds values that are
+    not finite, or changes nothing after the cast.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -111,29 +111,13 @@ def merge_in_memory(adapter: Adapter, base: Base, dtype: str) -> tuple[Any, int]
     model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
     before = {name: tensor.detach().to(target, copy=True) for name, tensor in model.named_parameters()}
     merged = _merged(adapter, model)
-    after = {name: tensor.detach() for name, tensor in merged.named_parameters()}
     # A sum is finite only where all that it adds is, and takes a tenth of the time; one that overflows is looked at again.
-    if not all(bool(tensor.sum().isfinite() or tensor.isfinite().all()) for tensor in after.values()):
+    if not all(bool(tensor.sum().isfinite() or tensor.isfinite().all()) for tensor in merged.parameters()):
         raise UserError(f"adapter {adapter.name}: its weights hold values that are not finite (NaN or infinity)")
     merged.to(target)
-    changed = sum(name not in before or not torch.equal(before[name], tensor) for name, tensor in merged.named_parameters())
-    if not changed:
+    if all(name in before and torch.equal(before[name], tensor) for name, tensor in merged.named_parameters()):
         raise UserError(f"adapter {adapter.name}: leaves the weights (so the logits) of {base.name} unchanged in {dtype}; train it again")
-    return merged, changed
-
-
-def merge(adapter: Adapter, base: Base, out: Path, dtype: str) -> int:
-    """Write the base with the adapter merged in as a model folder with a tokenizer.
-
-    Memory, return value and refusals are those of ``merge_in_memory``.
-    """
-    merged, changed = merge_in_memory(adapter, base, dtype)
-    try:
-        merged.save_pretrained(out)
-        load_tokenizer(base).save_pretrained(out)
-    except OSError as error:
-        raise UserError(f"adapter {adapter.name}: the merged model cannot be written to {out}: {one_line(error)}") from error
-    return changed
+    return merged
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -52,7 +52,7 @@ class EngineSettings(Section):
     batch_tokens: int = Field(8192, ge=256)
     """hf: tokens (rows x width) that one forward pass may hold."""
     kv_cache_gib: float = Field(2.0, gt=0)
-    """vllm on CPU: memory for the key-value cache, shared by engines side by side, of which each has 1 GiB at least."""
+    """vllm on CPU: memory for the key-value cache, shared by engines side by side; whole GiB, and one for each engine at least."""
     gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
     """vllm on GPU: share of the memory it may take."""
     url: str | None = None

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from xlift.harness.adapters import Adapter, check, merge_in_memory
+from xlift.harness.adapters import Adapter, check, merge
 from xlift.harness.base_model import Base, load_tokenizer, one_line
 from xlift.harness.config import EngineSettings
 from xlift.harness.profile import InferenceProfile
@@ -208,8 +208,7 @@ class LocalEngine(ABC):
         elif adapter is None:
             self._load_weights(None)
         else:
-            merged, _ = merge_in_memory(adapter, self.base, self.settings.dtype)
-            self._load_weights(merged)
+            self._load_weights(merge(adapter, self.base, self.settings.dtype))
 
     def describe(self) -> dict[str, Any]:
         """Backend, numerics, batching, template and versions; the same for base and adapters."""

@@ -45,9 +45,8 @@ def _count_engines(models: int, suite: Suite, base: Base) -> int:
 
 
 def share_cache(suite: Suite, engines: int) -> float:
-    """GiB of ``engine.kv_cache_gib`` for each of the engines, but one at least where there are several: less may not hold one prompt."""
-    whole = suite.engine.kv_cache_gib
-    return whole if engines == 1 else max(min(whole, 1.0), whole / engines)
+    """GiB of ``engine.kv_cache_gib`` for each of the engines, but one at least: less may not hold one prompt."""
+    return max(1.0, suite.engine.kv_cache_gib / engines)
 
 
 def _has_vllm_for_cpus() -> bool:

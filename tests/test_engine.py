@@ -134,7 +134,8 @@ def test_swapped_and_back(tiny: Base, adapter: Any, make_adapter: Callable[..., 
         assert texts(running) == swapped
         running.swap(None)
         assert texts(running) == before
-    merge(adapter, tiny, tmp_path, "float32")
+    merge(adapter, tiny, "float32").save_pretrained(tmp_path)
+    load_tokenizer(tiny).save_pretrained(tmp_path)
     with load(resolve_base(BaseSettings(model=str(tmp_path))), settings_of()) as merged:
         assert texts(merged) == swapped
 
