@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import stats
 
-from xlift.leaderboard.comparisons import rank_overall, tabulate_lifts, tabulate_ranks, tabulate_tasks
-from xlift.leaderboard.documents import Columns, Documents
-from xlift.leaderboard.statistics import RESAMPLES
+from xlift.leaderboard.analysis.comparisons import rank_overall, tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.analysis.statistics import RESAMPLES
+from xlift.leaderboard.loading.scores import Columns, Documents
 
 LANGUAGES = ("en", "es", "de", "zh", "th", "ru", "bn", "sw", "te", "ja")
 TRAINED = ("es", "de", "sw")

@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from xlift.harness import adapters, base_model, results
-from xlift.harness.arithmetic import choose_arithmetic
-from xlift.harness.config import BaseSettings
+from xlift.harness.config.suite import BaseSettings
+from xlift.harness.engines.dtypes import choose_arithmetic
+from xlift.harness.evaluation.records import read_records
+from xlift.harness.models import adapters, bases
 from xlift.tasks import index
+from xlift.tasks.benchmarks import headline
 
 BIN = Path(sys.executable).parent
 TASKS = ["xlift_mgsm_direct_es", "xlift_xquad_es", "xlift_mlqa_es", "xlift_flores_eng_Latn_spa_Latn"]
@@ -38,7 +40,7 @@ ENVIRONMENT = {
 }
 
 
-def make_adapters(base: base_model.Base, out: Path) -> dict[str, Path]:
+def make_adapters(base: bases.Base, out: Path) -> dict[str, Path]:
     """Three LoRA adapters (rank 16, all linear layers) with small random weights: the answers stay language, but differ."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -64,7 +66,7 @@ def lm_eval(arguments: list[str], limit: int, out: Path) -> dict[str, float]:
     if done.returncode:
         raise SystemExit(f"lm_eval failed:\n{done.stderr[-3000:]}")
     found = json.loads(max(out.glob("results_*.json")).read_text())["results"]
-    return {task: next(value for key, value in found[task].items() if key.split(",")[0] == results.headline(task)) for task in TASKS}
+    return {task: next(value for key, value in found[task].items() if key.split(",")[0] == headline(task)) for task in TASKS}
 
 
 def run_xlift(made: dict[str, Path], limit: int, out: Path) -> dict[str, dict[str, float]]:
@@ -75,8 +77,8 @@ def run_xlift(made: dict[str, Path], limit: int, out: Path) -> dict[str, dict[st
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if done.returncode:
         raise SystemExit(f"xlift failed:\n{done.stderr[-3000:]}")
-    records = results.read([out / "evaluate"])
-    return {record.label: {task: record.tasks[task].metrics[str(results.headline(task))].value for task in TASKS} for record in records}
+    records = read_records([out / "evaluate"])
+    return {record.label: {task: record.tasks[task].metrics[str(headline(task))].value for task in TASKS} for record in records}
 
 
 def time_peer(
@@ -89,7 +91,7 @@ def time_peer(
 
 
 def main(chosen: list[str], limit: int) -> None:
-    base = base_model.resolve(BaseSettings())
+    base = bases.resolve(BaseSettings())
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         made = make_adapters(base, work)
@@ -97,7 +99,7 @@ def main(chosen: list[str], limit: int) -> None:
         for name, path in made.items():
             merged[name] = work / f"merged-{name}"
             adapters.merge(adapters.resolve(path), base, DTYPE).save_pretrained(merged[name])
-            base_model.load_tokenizer(base).save_pretrained(merged[name])
+            bases.load_tokenizer(base).save_pretrained(merged[name])
         names = ["base", *made]
 
         def arguments_of(peer: str, name: str) -> list[str]:

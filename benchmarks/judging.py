@@ -17,9 +17,9 @@ from pathlib import Path
 
 import openai
 
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judges import open_judge
-from xlift.harness.judging import judge_pairs
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.judging.judges import open_judge
+from xlift.harness.judging.replies import judge_pairs
 from xlift.tasks.judge import ORDERS, Pair, build_chat
 
 REPLY = {

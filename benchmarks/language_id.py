@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from xlift.harness.languages import find
+from xlift.harness.core.languages import find
 from xlift.tasks.language_id import _compare, identify, is_off_target
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.results import Record
+from xlift.harness.evaluation.records import Record
 
 MARKS = {"seconds": 60.0, "rebuild_seconds": 5.0, "peak_mb": 2000.0, "index_kb_for_200_rows": 400.0}
 SUITES, METHODS, DOCUMENTS = 25, 7, 50

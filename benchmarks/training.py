@@ -21,9 +21,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from xlift.harness import base_model
-from xlift.harness.config import BaseSettings, TrainSettings
-from xlift.harness.rows import Example, ask
+from xlift.harness.config.suite import BaseSettings, TrainSettings
+from xlift.harness.core.types import Example, ask
+from xlift.harness.models import bases
 from xlift.tasks import data
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
@@ -48,9 +48,9 @@ class Turns:
 
 
 def train_ours(base: Path, rows: list[Example], out: Path) -> dict[str, Any]:
-    from xlift.harness import trainer
-    from xlift.harness.batches import encode
-    from xlift.harness.sft import ShowProgress
+    from xlift.harness.training import trainer
+    from xlift.harness.training.batching import encode
+    from xlift.harness.training.sft import ShowProgress
 
     class Taking(Turns, ShowProgress):
         pass
@@ -132,7 +132,7 @@ def measure_loss(base: Path, adapter: Path | None, rows: list[Example]) -> float
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from xlift.harness.batches import encode
+    from xlift.harness.training.batching import encode
 
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter:
@@ -174,7 +174,7 @@ def count_operations(base: Path, rows: list[Example]) -> tuple[int, float]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    from xlift.harness.batches import encode
+    from xlift.harness.training.batching import encode
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
@@ -196,7 +196,7 @@ def main() -> None:
         side, base, folder, count = chosen.side
         run_side(side, Path(base), Path(folder), count)
         return
-    base, sides = base_model.resolve(BaseSettings()).folder, ["ours", *chosen.peers]
+    base, sides = bases.resolve(BaseSettings()).folder, ["ours", *chosen.peers]
     rows, held_out = read_rows(chosen.steps * ROWS)
     tokens, operations = count_operations(base, rows)
     before = measure_ceilings()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xlift.harness.languages import languages
+from xlift.harness.core.languages import languages
 
 Row = dict[str, Any]
 

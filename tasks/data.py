@@ -15,9 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from xlift.harness.languages import find
-from xlift.harness.rows import LeakError, UserError, name_nearest
-from xlift.tasks.corpora import CORPORA, Choice, Corpus, File, Row, sentence
+from xlift.harness.core.errors import LeakError, UserError, name_nearest
+from xlift.harness.core.languages import find
+from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row, sentence
 from xlift.tasks.leaks import Guard
 from xlift.tasks.sources import Absent, Found, cache_folder, checksum, data_folder, fetch, find_in_folder, first_line, records, write_whole
 
@@ -266,5 +266,5 @@ def _to_arrow(rows: Sequence[Row]) -> memoryview:
 @cache
 def _code_digest() -> str:
     """Changes with the code that makes rows, so that no row outlives the code that made it."""
-    texts = (Path(str(files("xlift.tasks").joinpath(name))).read_bytes() for name in ("corpora.py", "data.py", "sources.py"))
+    texts = (Path(str(files("xlift.tasks").joinpath(name))).read_bytes() for name in ("corpus_table.py", "data.py", "sources.py"))
     return hashlib.sha256(b"".join(texts)).hexdigest()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 
 def runs_in(program: str) -> bool:

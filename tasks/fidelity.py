@@ -10,7 +10,7 @@ from importlib.resources import files
 import regex
 import yaml
 
-from xlift.harness.languages import find
+from xlift.harness.core.languages import find
 from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose
 
 OPENING = 200

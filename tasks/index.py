@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from xlift.harness.languages import find, languages
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.languages import find, languages
 from xlift.tasks import data, make_yaml
 
 Source = tuple[str, str, str]

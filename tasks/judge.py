@@ -18,7 +18,8 @@ from typing import Any, Literal, get_args
 import regex
 import yaml
 
-from xlift.harness.rows import Chat, Sampling, UserError, ask, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.types import Chat, Sampling, ask
 
 Mode = Literal["weighted", "verdict"]
 MODES: tuple[Mode, ...] = get_args(Mode)

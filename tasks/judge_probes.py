@@ -95,5 +95,7 @@ def _share(values: Iterable[bool]) -> float:
 
 @cache
 def _items() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    found: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(files("xlift.tasks").joinpath("probes.yaml").read_text(encoding="utf-8"))
+    found: dict[str, dict[str, dict[str, str]]] = yaml.safe_load(
+        files("xlift.tasks").joinpath("judge_probes.yaml").read_text(encoding="utf-8")
+    )
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 import regex
 
-from xlift.harness.languages import find, languages
+from xlift.harness.core.languages import find, languages
 
 MIN_LETTERS = 20
 """Letters a text needs before the identifier is asked; a Chinese character counts as three, kana and hangul as two."""
@@ -25,7 +25,6 @@ CLEAR_MARGIN = 2.0
 _SYMBOL = 3
 """Letters below which a foreign script is a symbol (π, μ) and not an answer."""
 _WEIGHT = {"Hani": 3, "Hira": 2, "Kana": 2, "Hang": 2}
-# FLORES dev has 102 letters a sentence in English, 35 in Chinese, 50 in Japanese, 46 in Korean.
 
 _NOT_PROSE = regex.compile(
     r"""```.*?(?:```|\Z) | `[^`\n]*`                                    # code, also a block that was cut off

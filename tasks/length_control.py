@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks.judge import Verdict
 
 Array = NDArray[np.float64]

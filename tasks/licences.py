@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xlift.tasks.corpora import CORPORA
+from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import Samples, locate, read_training
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from xlift.harness.languages import find, languages
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find, languages
 
 VERSION = 1.0
 """Version of every task: raise it when a prompt, a budget or a score changes, since numbers of two versions do not compare."""
@@ -169,7 +169,7 @@ def _template(folder: str) -> dict[str, Any]:
     scorer = f"xlift.tasks.{benchmark.scorer}"
     asked = {"name": "judge", "filter": [{"function": "take_first"}, {"function": "xlift_judge"}]}
     judge = {
-        "class": _Function("xlift.harness.judged_task.JudgedTask"),
+        "class": _Function("xlift.harness.judging.lm_eval_filter.JudgedTask"),
         "filter_list": [{"name": "none", "filter": [{"function": "take_first"}]}, asked],
     }
     return {

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks.language_id import is_off_target
 from xlift.tasks.numerals import Chain, clean, parse_number, read_chains, read_han
 

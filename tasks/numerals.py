@@ -55,8 +55,6 @@ def parse_number(text: str, lang: str) -> Decimal | None:
     return han.value if han else None
 
 
-# --- one way to write each character ---------------------------------------------------------------------------------
-
 _SAME = {
     **dict.fromkeys("−‒–﹣－➖⁻", "-"),
     **dict.fromkeys("’＇ʼ", "'"),
@@ -112,8 +110,6 @@ def _substitute(char: str) -> str:
         case _:
             return _SAME.get(char, char)
 
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
 
 _SCALES = {
     100: "百(?!分)",
@@ -189,8 +185,6 @@ def _read_terms(text: str, lang: str) -> list[_Term]:
     return terms
 
 
-# --- equations -------------------------------------------------------------------------------------------------------
-
 _EQUALS = re.compile(r"[^,;:.!?。।\n]{0,30}=\s{0,9}[$(*]{0,3}\s{0,9}")
 _OPERATOR = re.compile(r"(?:[^,;:.!?。।\n]{0,30}[+*/×÷·^]|\s{0,9}\){0,3}\s{0,9}[-x])\s{0,9}[$(]{0,3}\s{0,9}")
 _LONGEST_GAP = 60
@@ -219,8 +213,6 @@ def _settle(sides: list[list[Decimal | None]]) -> Decimal | None:
     alone = [side[0] for side in sides if len(side) == 1 and side[0] is not None]
     return alone[-1] if alone else None
 
-
-# --- Chinese numerals ------------------------------------------------------------------------------------------------
 
 _HAN = re.compile(
     r"\W*([〇零一二两兩三四五六七八九十百千万萬亿億]+)"

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.rows import UserError
-from xlift.tasks.corpora import File, Remote, Row
+from xlift.harness.core.errors import UserError
+from xlift.tasks.corpus_table import File, Remote, Row
 
 GITHUB = "https://raw.githubusercontent.com"
 PROBE_SECONDS = 5.0

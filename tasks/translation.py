@@ -17,8 +17,8 @@ import regex
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers import tokenizer_spm
 
-from xlift.harness.languages import find, languages
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find, languages
 from xlift.tasks.language_id import is_off_target
 
 _LOG = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import loopback_hub
 import pytest
+from commands import Call
 
-from xlift.harness.base_model import Base, resolve
-from xlift.harness.config import BaseSettings
+from xlift.harness.cli.main import main
+from xlift.harness.config.suite import BaseSettings
+from xlift.harness.models.bases import Base, resolve
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -171,3 +174,21 @@ def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return folder
 
     return make
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """The xlift command in this process; no output may hold the hub's token."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xlift", *map(str, arguments)])
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        assert loopback_hub.TOKEN not in out + err
+        return code, out, err
+
+    return run

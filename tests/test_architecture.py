@@ -1,64 +1,201 @@
-"""Who may import whom, how long a file may be, and what must not load torch."""
+"""The plan of the house: who may import whom and which library, what a folder offers, and that no circle comes back.
+
+All imports count: those inside functions and those under TYPE_CHECKING too.
+"""
 
 import ast
+import importlib.util
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("harness", "tasks", "methods", "leaderboard")
-FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+TOP = ("harness", "tasks", "methods", "leaderboard")
+SHIMS = {"xlift.harness.lm", "xlift.harness.judged_task", "xlift.harness.run"}
+"""Old names that are interfaces: each takes one name from its new place, and nothing of ours imports them."""
+
+LAYERS = (
+    ("harness.core",),
+    ("tasks",),
+    ("harness.config",),
+    ("harness.models",),
+    ("harness.engines", "harness.recipes"),
+    ("harness.evaluation", "harness.training", "harness.translators", "harness.plugin"),
+    ("methods", "harness.judging", "harness.diagnostics"),
+    ("harness.pipeline", "leaderboard.loading"),
+    ("leaderboard.analysis",),
+    ("leaderboard.site",),
+    ("harness.publishing",),
+    ("harness.cli", "harness.public"),
+)
+"""Rooms, the lowest first. A room imports its own floor and lower ones."""
+
+NARROW = {
+    "tasks": {"harness.core"},
+    "methods": {"harness.plugin"},
+    "leaderboard.loading": {"harness.core", "harness.evaluation", "harness.diagnostics", "tasks"},
+    "leaderboard.analysis": {"harness.core", "harness.evaluation", "harness.diagnostics", "tasks", "leaderboard.loading"},
+    "leaderboard.site": {
+        "harness.core", "harness.evaluation", "harness.diagnostics", "tasks", "leaderboard.loading", "leaderboard.analysis",
+    },
+}  # fmt: skip
+"""Rooms that may take from these rooms alone."""
+
+RECORDS = {"xlift.harness.evaluation.records", "xlift.harness.evaluation.samples", "xlift.harness.diagnostics.records"}
+"""All that the leaderboard takes of evaluation and diagnostics."""
+
+LIBRARIES = {
+    "torch": {
+        "harness.engines", "harness.training", "harness.models", "harness.diagnostics", "harness.translators.seq2seq",
+        "harness.publishing.hub", "harness.pipeline.scheduling", "harness.cli.doctor", "tasks.translation",
+    },
+    "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "harness.cli.main", "tasks"},
+    "vllm": {"harness.engines"},
+    "trl": {"harness.training"},
+    "peft": {"harness.models", "harness.training"},
+    "typer": {"harness.cli"},
+    "pandas": {"leaderboard", "harness.cli", "harness.public", "harness.judging", "tasks"},
+    "huggingface_hub": {"harness.models", "harness.publishing", "harness.cli", "tasks.sources"},
+}  # fmt: skip
+"""Where a library may be imported."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("xlift", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+FILES = {name_of(path): path for folder in TOP for path in sorted((ROOT / folder).rglob("*.py"))}
+FOLDERS = {name for name, path in FILES.items() if path.name == "__init__.py"}
+ROOMS = {room for floor in LAYERS for room in floor}
 HEAVY = {"torch", "transformers", "peft", "trl", "accelerate", "vllm", "lm_eval"}
 
 
-def imports(path: Path, *, top_level: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level else list(ast.walk(tree))
-    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+def room_of(module: str) -> str:
+    parts = module.removeprefix("xlift.").split(".")
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in ROOMS else parts[0]
 
 
-def ours(path: Path) -> set[str]:
-    return {".".join(name.split(".")[1:3]) for name in imports(path) if name.startswith("xlift.")}
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_layers(path: Path) -> None:
-    folder, found = path.relative_to(ROOT).parts[0], imports(path)
-    assert not {name.split(".")[0] for name in found} & set(FOLDERS), "import by the full name, xlift.*"
-    allowed = {
-        "methods": {"harness.plugin", "harness"},
-        "tasks": {"harness.rows", "harness.languages", "harness"},
-        "leaderboard": {"harness.results", "harness.languages", "harness.rows", "harness"},
-    }
-    if folder in allowed:
-        foreign = {name for name in ours(path) if not name.startswith(folder)} - allowed[folder]
-        assert not foreign, f"{folder} may not import {foreign}"
-    elif not path.name.startswith("cli"):
-        assert not {name for name in ours(path) if name.startswith(("leaderboard", "methods"))}
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_size(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+def imports(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Modules that a file imports, with the name that is taken of them; None for a whole module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner, None) if inner in FILES else (node.module, alias.name)
+
+
+def ours(name: str) -> set[str]:
+    """Our modules that a module imports."""
+    return {module for module, _ in imports(FILES[name]) if module in FILES}
+
+
+MODULES = [name for name in FILES if name not in SHIMS and name not in {"xlift.harness", "xlift.leaderboard"}]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_go_down(name: str) -> None:
+    floors = {room: number for number, floor in enumerate(LAYERS) for room in floor}
+    own = room_of(name)
+    assert own in floors, f"{own} is no room of LAYERS"
+    for module in ours(name):
+        room = room_of(module)
+        assert module not in SHIMS, f"{module} is an old name"
+        assert floors[room] <= floors[own], f"{name} imports {module}, which stands above it"
+        if own in NARROW and room != own:
+            assert room in NARROW[own], f"{own} may not import {module}"
+        if own.startswith("leaderboard") and room in ("harness.evaluation", "harness.diagnostics"):
+            assert module in RECORDS, f"the leaderboard takes {sorted(RECORDS)} alone, not {module}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_room_takes_of_another_what_that_one_offers(name: str) -> None:
+    for module, taken in imports(FILES[name]):
+        assert module.split(".")[0] not in TOP, f"import by the full name: xlift.{module}"
+        if module not in FILES:
+            continue
+        assert module == name or not (taken or "").startswith("_"), f"{taken} of {module} is private"
+        folder = module if module in FOLDERS else module.rpartition(".")[0]
+        if folder in FOLDERS and folder.count(".") > 1 and not name.startswith(folder + ".") and name != folder:
+            offered = read_offered(folder)
+            wanted = taken if module in FOLDERS else module.rpartition(".")[2]
+            assert wanted in offered, f"{name} takes {wanted} of {folder}, whose __all__ is {offered}"
+
+
+def read_offered(folder: str) -> list[str]:
+    for node in ast.parse(FILES[folder].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            found: list[str] = ast.literal_eval(node.value)
+            return found
+    raise AssertionError(f"{folder} has no __all__")
+
+
+def test_what_a_folder_offers_is_there_and_is_wanted() -> None:
+    taken = {(module, name) for path in FILES.values() for module, name in imports(path)}
+    for folder in sorted(FOLDERS):
+        if folder.count(".") < 2:
+            continue
+        assert ast.get_docstring(ast.parse(FILES[folder].read_text(encoding="utf-8"))), f"{folder} does not say what lives there"
+        for offered in read_offered(folder):
+            inner = f"{folder}.{offered}"
+            assert inner in FILES or FILES[folder].name == "__init__.py" and folder in ("xlift.harness.public", "xlift.harness.cli"), inner
+            if inner in FILES:
+                assert any(module == inner for module, _ in taken), f"nobody takes {inner}"
+
+
+def test_no_circles() -> None:
+    arrows = {name: ours(name) - {name} for name in FILES}
+    left = dict(arrows)
+    while ends := [name for name, to in left.items() if not to & left.keys()]:
+        for name in ends:
+            del left[name]
+    assert not left, f"these import each other: {sorted(left)}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_libraries_stay_in_their_rooms(name: str) -> None:
+    for module, _ in imports(FILES[name]):
+        rooms = LIBRARIES.get(module.split(".")[0])
+        if rooms is not None:
+            own = name.removeprefix("xlift.")
+            assert any(own == room or own.startswith(room + ".") for room in rooms), f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_size(name: str) -> None:
+    text = FILES[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 500
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, f"{node.name} is longer than 60 lines"
 
 
-def test_code_lies_in_the_four_folders_alone() -> None:
-    assert {path.parent.name for path in FILES} == set(FOLDERS), "a package folder that pyproject does not name would not be installed"
+def test_every_folder_is_installed() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    here = {f"xlift.{'.'.join(path.parent.relative_to(ROOT).parts)}" for path in FILES.values()}
+    assert set(settings["packages"]) == (here - {"xlift.harness.public"}) | {"xlift"}
 
 
-def test_leaderboard_and_tasks_name_no_heavy_library() -> None:
-    for path in FILES:
-        if path.relative_to(ROOT).parts[0] in ("leaderboard", "methods"):
-            assert not {name.split(".")[0] for name in imports(path)} & HEAVY, path
+def test_tests_mirror_the_sources() -> None:
+    extra = {"support", "e2e", "gpu"}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder = path.parent.relative_to(ROOT / "tests")
+        assert folder.parts[:1] == () or folder.parts[0] in extra or (ROOT / folder).is_dir(), f"{path} mirrors no folder"
+
+
+@pytest.mark.parametrize("old", sorted(SHIMS))
+def test_an_old_name_still_works_and_says_what_is_new(old: str) -> None:
+    importlib.util.find_spec(old)
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"{old} is xlift"):
+        module = importlib.import_module(old)
+    assert all(getattr(module, name).__module__ in module.MOVED for name in module.__all__)
 
 
 @pytest.mark.parametrize(

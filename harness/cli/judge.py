@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 JUDGE = "URL|engine:MODEL|lm:TYPE,ARGS"
 
@@ -40,9 +40,9 @@ def judge(
 ) -> None:  # fmt: skip
     """Compare X-AlpacaEval answers of finished runs with others, by a judge; generations are never touched."""
     given = locals()
-    from xlift.harness import judgement
-    from xlift.harness.judge_settings import JudgeSettings
-    from xlift.harness.sections import build
+    from xlift.harness.config.judge import JudgeSettings
+    from xlift.harness.core.settings import build
+    from xlift.harness.judging import judgement
 
     # What is not given is left to the settings' own defaults, which a suite has too.
     asked = {name: given[name] for name in JudgeSettings.model_fields if given[name] is not None}
@@ -61,27 +61,27 @@ def fidelity(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Language and script of the answers of finished runs, mixed languages, refusals, empty and repeated answers."""
-    from xlift.harness.cli import _print_rows
-    from xlift.harness.fidelity import report
+    from xlift.harness.cli.output import print_rows
+    from xlift.harness.diagnostics.fidelity import report
 
     rows = report(runs)
     if not as_json:
         rows = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    _print_rows(rows, as_json)
+    print_rows(rows, as_json)
 
 
 def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]], against: str) -> None:
     import pandas as pd
 
-    from xlift.harness.cli import _print_table
+    from xlift.harness.cli.output import print_table
 
     if calibration:
         title = f"What {calibration['judge']['model']} gets right ({calibration['mode']} mode, calibration {calibration['digest']})"
-        _print_table(pd.DataFrame(calibration["rows"]).round(3), title)
+        print_table(pd.DataFrame(calibration["rows"]).round(3), title)
     if not rows:
         return
     shown = pd.DataFrame([{title: row[key] for key, title in SHOWN.items()} for row in rows]).round(4)
-    _print_table(
+    print_table(
         shown.dropna(axis="columns", how="all"), f"Win rates against {against}, judged by {rows[0]['judge']} ({rows[0]['mode']} mode)"
     )
     typer.echo(f"calibration: {rows[0]['calibration']}; length control: {'; '.join(dict.fromkeys(row['length_control'] for row in rows))}")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
-    from xlift.harness.results import Probe
+    from xlift.harness.diagnostics.records import Probe
 
 CHART = "probe.svg"
 
@@ -31,23 +31,23 @@ def probe(
     """Measure cosine and retrieval between translations by layer, and perplexity, for a base and each adapter on one loaded model."""
     from dataclasses import replace
 
-    from xlift.harness import probe as probing
-    from xlift.harness.cli import _split_adapter
+    from xlift.harness.cli.arguments import split_adapter
+    from xlift.harness.diagnostics import probe
 
-    given = [_split_adapter(text) for text in adapters or []]
+    given = [split_adapter(text) for text in adapters or []]
     if twice := [name for number, (name, _) in enumerate(given) if name in dict(given[:number])]:
         raise UserError(f"--adapter: two are called {twice[0]!r}; name them apart with NAME=PATH")
     place = Path(model).expanduser()
-    run = place if probing.is_run(place) else None
+    run = place if probe.is_run(place) else None
     if run:
-        subject = probing.open_run(run)
-        subject = replace(subject, adapters={**subject.adapters, **probing.resolve_adapters(dict(given))})
+        subject = probe.open_run(run)
+        subject = replace(subject, adapters={**subject.adapters, **probe.resolve_adapters(dict(given))})
     else:
-        subject = probing.open_model(model, dict(given))
+        subject = probe.open_model(model, dict(given))
     codes = tuple(languages.split(",")) if languages else subject.languages
     if not codes:
         raise UserError("--languages: name at least one besides the pivot, such as es,sw")
-    found = probing.probe(subject, probing.read_sentences(codes, pivot or subject.pivot, corpus, limit))
+    found = probe.probe(subject, probe.read_sentences(codes, pivot or subject.pivot, corpus, limit))
     folder = out or run
     written = _write(found, folder) if folder else []
     if as_json:
@@ -59,9 +59,9 @@ def probe(
 
 
 def _write(found: Probe, folder: Path) -> list[Path]:
-    from xlift.harness.results import PROBE
-    from xlift.harness.store import write_json
-    from xlift.leaderboard.alignment import draw_probe
+    from xlift.harness.core.store import write_json
+    from xlift.harness.diagnostics.records import PROBE
+    from xlift.leaderboard.site.probe_charts import draw_probe
 
     drawn = draw_probe(found)
     try:
@@ -77,8 +77,8 @@ def _write(found: Probe, folder: Path) -> list[Path]:
 def _show(found: Probe) -> None:
     import pandas as pd
 
-    from xlift.harness.cli import _print_table
-    from xlift.leaderboard.alignment import best_layer
+    from xlift.harness.cli.output import print_table
+    from xlift.leaderboard.site.probe_charts import best_layer
 
     rows: list[dict[str, Any]] = []
     for code in found.models[0].languages:
@@ -100,7 +100,7 @@ def _show(found: Probe) -> None:
             rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
     origins = "+".join(dict.fromkeys(one["origin"] for one in found.corpus["files"].values()))
     corpus = f"{found.corpus['name']} {found.corpus['split']} ({origins})"
-    _print_table(
+    print_table(
         pd.DataFrame(rows), f"{found.base['name']}, {found.sentences} of {found.sentences_of} sentences, {corpus}, pivot {found.pivot}"
     )
     for line in found.left_out:

@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from xlift.leaderboard.samples import Sample
-    from xlift.leaderboard.selection import Selection
+    from xlift.leaderboard.loading.samples import Sample
+    from xlift.leaderboard.loading.select_samples import Selection
 
 SHOWN = 10
 """Samples where no limit is given."""
@@ -38,8 +38,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Show samples with prompt, reference, answer, extraction and scores; several filters leave what passes all of them."""
-    from xlift.leaderboard.samples import MARKS
-    from xlift.leaderboard.selection import select
+    from xlift.leaderboard.loading.samples import MARKS
+    from xlift.leaderboard.loading.select_samples import select
 
     marks = [name for name, asked in zip(MARKS, (wrong, flipped, off_target), strict=True) if asked]
     found = select(run, task, model, diff, marks)
@@ -57,8 +57,8 @@ def show(
 
 
 def _head(found: Selection, shown: int, marks: list[str]) -> str:
-    from xlift.leaderboard.selection import name_model
-    from xlift.leaderboard.text import clean
+    from xlift.leaderboard.loading.select_samples import name_model
+    from xlift.leaderboard.site.text import clean
 
     beside = f", beside {name_model(found.beside)}" if found.beside else ""
     of = f"{len(found.samples)} {' and '.join(marks)} of {len(found.sheet.samples)}" if marks else f"{len(found.samples)}"
@@ -92,7 +92,7 @@ def _print(found: Selection, shown: tuple[Sample, ...], marks: list[str]) -> Non
 
 
 def _title(sample: Sample) -> str:
-    from xlift.leaderboard.text import clean
+    from xlift.leaderboard.site.text import clean
 
     return " ".join([clean(sample.id), *(f"[{mark}]" for mark in sample.marks)])
 
@@ -102,7 +102,7 @@ def _common(sample: Sample) -> list[Field]:
 
 
 def _stacked(found: Selection, sample: Sample) -> list[Field]:
-    from xlift.leaderboard.selection import name_model
+    from xlift.leaderboard.loading.select_samples import name_model
 
     theirs = [(f"{name_model(found.beside)}: {label}", text) for label, text in _theirs(sample)] if found.beside else []
     return [*_spell(theirs), *_spell(_ours(sample))]
@@ -125,7 +125,7 @@ def _join(scores: Mapping[str, float]) -> str:
 
 
 def _spell(fields: list[Field]) -> list[Field]:
-    from xlift.leaderboard.text import clean, spell_out
+    from xlift.leaderboard.site.text import clean, spell_out
 
     return [(clean(label), spell_out(text)) for label, text in fields]
 
@@ -147,8 +147,8 @@ def _compare(found: Selection, sample: Sample) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from xlift.leaderboard.selection import name_model
-    from xlift.leaderboard.text import clean
+    from xlift.leaderboard.loading.select_samples import name_model
+    from xlift.leaderboard.site.text import clean
 
     ours, theirs = dict(_spell(_ours(sample))), dict(_spell(_theirs(sample)))
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 
 def site(
@@ -24,7 +24,7 @@ def site(
     """Build the leaderboard of finished runs as static pages that need no server."""
     if dry_run and not push:
         raise UserError("--dry-run shows what --push ORG/NAME would send; name the Space")
-    from xlift.leaderboard.site import build
+    from xlift.leaderboard.site.builder import build
 
     for line in build(results, out):
         typer.echo(f"left out: {line}", err=True)
@@ -40,13 +40,13 @@ def record(
     out: Annotated[Path, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")],
 ) -> None:
     """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it."""
-    from xlift.harness.publication import File, scan
-    from xlift.leaderboard import records
+    from xlift.harness.publishing.package import File, scan
+    from xlift.leaderboard.loading.record import extract_record, write_record
 
-    files = records.extract(run)
+    files = extract_record(run)
     for name, text in files.items():
         scan(File(name, text.encode()))
-    records.write(files, out)
+    write_record(files, out)
     typer.echo(f"{out}: {len(files)} files, {sum(map(len, files.values())):,} bytes", err=True)
     typer.echo(out)
 
@@ -65,9 +65,9 @@ Made by `xlift site` from result folders; its data are below `data/`.
 
 def _push(folder: Path, repository: str, private: bool, dry_run: bool) -> None:
     """The built site, and no other file that lies beside it, as one commit to a Space. Pages that are made no longer are deleted there."""
-    from xlift.harness import hub
-    from xlift.harness.publication import README, File, check_name, scan
-    from xlift.leaderboard.site import list_files, owns
+    from xlift.harness.publishing import hub
+    from xlift.harness.publishing.package import README, File, check_name, scan
+    from xlift.leaderboard.site.builder import list_files, owns
 
     check_name(repository)
     files = [File(README, CARD.encode()), *(File(name, folder / name) for name in list_files(folder))]

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from xlift.harness.rows import UserError
-from xlift.harness.sections import Section
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.settings import Section
 from xlift.tasks.judge import Mode, check_mode
 
 CHOICES = (

@@ -5,8 +5,6 @@ The resolved suite is what runs, what is hashed and what is copied beside each r
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -16,11 +14,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.languages import find
-from xlift.harness.rows import UserError, name_nearest
-from xlift.harness.sections import Section as Section
-from xlift.harness.sections import build as build
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.languages import find
+from xlift.harness.core.settings import Section as Section
+from xlift.harness.core.settings import build as build
 
 
 class BaseSettings(Section):
@@ -219,7 +217,7 @@ def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> N
         find(source), find(target)
 
 
-def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
+def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     """Read a suite from a YAML file, or by the name of one that ships, with ``a.b=value`` overrides.
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
@@ -229,35 +227,29 @@ def load(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     base = values.get("base")
     if isinstance(base, dict) and base.get("chat_template") and (beside := path.parent / str(base["chat_template"])).is_file():
         values = {**values, "base": {**base, "chat_template": beside}}
-    return read(values, Path(source).name, overrides)
+    return read_suite(values, Path(source).name, overrides)
 
 
-def read(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:
+def read_suite(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:
     """A suite from plain values, ``where`` naming them in errors."""
     for override in overrides:
         values = _override(values, override)
     return build(Suite, values, where)
 
 
-def shipped() -> list[str]:
+def shipped_suites() -> list[str]:
     """Names of the suites that come with xlift."""
-    found = files("xlift.harness").joinpath("suites").iterdir()
+    found = files("xlift.harness.config").joinpath("suites").iterdir()
     return sorted(path.name.removesuffix(".yaml") for path in found if path.name.endswith(".yaml"))
-
-
-def digest(value: Any, length: int = 12) -> str:
-    """A short hash of plain data: equal data, equal hash, whatever the order of the keys."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _locate(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():
         return path
-    if str(source) in shipped():
-        return Path(str(files("xlift.harness").joinpath("suites", f"{source}.yaml")))
-    raise UserError(f"no suite {str(source)!r}: neither a file nor a suite that ships{name_nearest(str(source), shipped())}")
+    if str(source) in shipped_suites():
+        return Path(str(files("xlift.harness.config").joinpath("suites", f"{source}.yaml")))
+    raise UserError(f"no suite {str(source)!r}: neither a file nor a suite that ships{name_nearest(str(source), shipped_suites())}")
 
 
 def _parse(path: Path) -> dict[str, Any]:

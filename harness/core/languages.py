@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Language:
 @cache
 def languages() -> dict[str, Language]:
     """All languages by short code, in the order of their FLORES codes."""
-    table = files("xlift.harness").joinpath("languages.tsv").read_text(encoding="utf-8")
+    table = files("xlift.harness.core").joinpath("languages.tsv").read_text(encoding="utf-8")
     rows = (Language(*line.split("\t")) for line in table.splitlines()[1:])
     return {row.code: row for row in rows}
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest
 
 S = TypeVar("S", bound=BaseModel)
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config import digest
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.hashing import digest
 
 MANIFEST = "manifest.json"
 

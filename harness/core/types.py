@@ -2,30 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any, TypedDict
-
-
-class UserError(Exception):
-    """A mistake the user can put right: shown as one line, exit code 2, never as a traceback."""
-
-    exit_code = 2
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the trip from a stage's process with the same text."""
-        return type(self), (str(self),)
-
-
-class ServiceError(UserError):
-    """Another machine failed or could not be reached: the same command may work later. Exit code 3."""
-
-    exit_code = 3
-
-
-class LeakError(UserError):
-    """Evaluation data were asked for, or found, in training."""
 
 
 class Message(TypedDict):
@@ -85,15 +63,6 @@ def read_row(values: dict[str, Any]) -> Example | Preference:
     """A row from the plain data of its ``to_dict``."""
     kind = Preference if "chosen" in values else Example
     return kind(**{**values, "messages": tuple(values["messages"])})
-
-
-def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
-    """The tail of an error message: the nearest known name, and all known names where they are few."""
-    names = sorted(known)
-    near = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
-    listed = f" known: {', '.join(names)}" if len(names) <= shown else f" {len(names)} are known"
-    return hint + listed
 
 
 @dataclass(frozen=True)

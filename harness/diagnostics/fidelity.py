@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.filters import is_repetitive
-from xlift.harness.results import Record, read
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.recipes.filters import is_repetitive
 from xlift.tasks import index
 from xlift.tasks.fidelity import describe
 
@@ -22,7 +22,7 @@ def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for run in runs:
-        for record in read([run]):
+        for record in read_records([run]):
             for task in record.tasks:
                 lang = index.answer_language(task)
                 if lang is not None:

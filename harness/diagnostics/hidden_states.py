@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xlift.harness.batches import split
+from xlift.harness.training.batching import split
 
 BATCH_TOKENS = 2048
 """Tokens (sentences x width) of one forward pass; all their states and logits are in memory at once."""

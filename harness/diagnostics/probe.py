@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness import adapters, base_model
-from xlift.harness.adapters import Adapter
-from xlift.harness.base_model import Base
-from xlift.harness.config import BaseSettings, EngineSettings, build
-from xlift.harness.languages import find
-from xlift.harness.results import Alignment, LanguageProbe, ModelProbe, Probe, Record, read
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.languages import find
+from xlift.harness.core.settings import build
+from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.models import adapters, bases
+from xlift.harness.models.adapters import Adapter
+from xlift.harness.models.bases import Base
 from xlift.tasks import data
 
 if TYPE_CHECKING:
-    from xlift.harness.engine_states import Reading
+    from xlift.harness.diagnostics.hidden_states import Reading
 
 SPLITS = {"flores": "dev"}
 """Corpora whose sentences are translations of each other in all languages, and the split that is read: never one that is measured."""
@@ -90,8 +92,8 @@ def open_run(folder: Path) -> Subject:
         settings = build(BaseSettings, suite["base"], f"{folder}/suite.resolved.json: base")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/suite.resolved.json: damaged ({type(error).__name__}); run the suite again") from None
-    base = base_model.resolve(settings)
-    records = [record for record in read([folder]) if record.adapter]
+    base = bases.resolve(settings)
+    records = [record for record in read_records([folder]) if record.adapter]
     found: dict[str, Adapter] = {}
     left_out = []
     for record in records:
@@ -110,7 +112,7 @@ def open_run(folder: Path) -> Subject:
 
 def open_model(model: str, references: Mapping[str, str]) -> Subject:
     """A model by name, and adapters by label. Raises UserError for what cannot be found or has no weights."""
-    return Subject(base_model.resolve(BaseSettings(model=model)), resolve_adapters(references))
+    return Subject(bases.resolve(BaseSettings(model=model)), resolve_adapters(references))
 
 
 def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
@@ -132,9 +134,9 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
     """
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from xlift.harness.engine import library_versions
-    from xlift.harness.engine_hf import HfEngine
-    from xlift.harness.engine_states import encode, read_states
+    from xlift.harness.diagnostics.hidden_states import encode, read_states
+    from xlift.harness.engines.base import library_versions
+    from xlift.harness.engines.hf import HfEngine
 
     form = "lora" if all(one.peft_type == "LORA" for one in subject.adapters.values()) else "merged"
     engine = HfEngine(subject.base, build(EngineSettings, {"backend": "hf", "dtype": dtype, "adapter_form": form}, "probe"))
@@ -198,7 +200,7 @@ def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, pivo
 
 
 def _align(reading: Reading, pivot: Reading) -> Alignment:
-    from xlift.harness.engine_states import measure_cosine, retrieve
+    from xlift.harness.diagnostics.hidden_states import measure_cosine, retrieve
 
     cosine, unrelated = measure_cosine(reading.last, pivot.last)
     towards, back = retrieve(reading.mean, pivot.mean)

@@ -6,15 +6,16 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from xlift.harness.adapters import Adapter, check, merge
-from xlift.harness.base_model import Base, load_tokenizer, one_line
-from xlift.harness.config import EngineSettings
-from xlift.harness.profile import InferenceProfile
-from xlift.harness.rows import Answer, Chat, Sampling, UserError
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.models.adapters import Adapter, check, merge
+from xlift.harness.models.bases import Base, load_tokenizer
+from xlift.harness.models.profile import InferenceProfile
 
 logger = logging.getLogger(__name__)
 
@@ -69,48 +70,12 @@ USAGE = (
 )  # fmt: skip
 
 
-def load(base: Base, settings: EngineSettings) -> Engine:
-    """Load a base on the backend asked for; ``auto`` is vLLM where it loads, else hf, and logs why.
-
-    Raises UserError where the backend cannot serve.
-    """
-    if settings.backend == "api":
-        from xlift.harness.engine_api import ApiEngine
-
-        return ApiEngine(base, settings)
-    if not base.sha256:
-        raise UserError(f"base model {base.name!r} is served: set engine.backend: api and engine.url")
-    if settings.backend in ("vllm", "auto"):
-        try:
-            return _load_vllm(base, settings)
-        except UserError as error:
-            if settings.backend == "vllm":
-                raise
-            logger.warning("engine: hf in place of vllm: %s", error)
-    from xlift.harness.engine_hf import HfEngine
-
-    return HfEngine(base, settings)
-
-
 def _settle_dtype(settings: EngineSettings) -> EngineSettings:
     if settings.dtype != "auto":
         return settings
-    from xlift.harness.arithmetic import choose_arithmetic
+    from xlift.harness.engines.dtypes import choose_arithmetic
 
     return settings.model_copy(update={"dtype": str(choose_arithmetic("bfloat16")).removeprefix("torch.")})
-
-
-def _load_vllm(base: Base, settings: EngineSettings) -> Engine:
-    try:
-        version("vllm")
-    except PackageNotFoundError:
-        raise UserError("vllm is not installed; `pip install xlift[vllm]` for a GPU, or set engine.backend: hf") from None
-    try:
-        from xlift.harness.engine_vllm import VllmEngine
-
-        return VllmEngine(base, settings)
-    except (ImportError, OSError, RuntimeError, ValueError, AssertionError) as error:
-        raise UserError(f"vllm does not load {base.name}: {type(error).__name__}: {one_line(error)}") from error
 
 
 class LocalEngine(ABC):

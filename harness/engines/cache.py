@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.config import digest
-from xlift.harness.rows import Answer, Chat, Sampling
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.types import Answer, Chat, Sampling
 
 if TYPE_CHECKING:
-    from xlift.harness.engine import Engine
+    from xlift.harness.engines.base import Engine
 
 CHUNK = 256
 

@@ -17,12 +17,13 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.generation import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
-from xlift.harness.adapters import Adapter
-from xlift.harness.base_model import Base, one_line
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine import LocalEngine, cut, seeds
-from xlift.harness.lm import EngineLM
-from xlift.harness.rows import Answer, Sampling, UserError
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.types import Answer, Sampling
+from xlift.harness.engines.base import LocalEngine, cut, seeds
+from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.models.adapters import Adapter
+from xlift.harness.models.bases import Base
 
 
 class HfEngine(LocalEngine):

@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 
 import openai
 
-from xlift.harness.adapters import Adapter, check
-from xlift.harness.base_model import Base, one_line
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine import USAGE, count, cut, library_versions, seeds
-from xlift.harness.profile import InferenceProfile
-from xlift.harness.rows import Answer, Chat, Sampling, UserError, name_nearest
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.engines.base import USAGE, count, cut, library_versions, seeds
+from xlift.harness.models.adapters import Adapter, check
+from xlift.harness.models.bases import Base
+from xlift.harness.models.profile import InferenceProfile
 
 RETRIES = 5
 TIMEOUT = 600
@@ -186,7 +187,7 @@ def _read_turns(prompt: str) -> list[Any] | None:
 
 
 def _lm(engine: ApiEngine) -> Any:
-    from xlift.harness.lm import EngineLM
+    from xlift.harness.engines.lm_eval_model import EngineLM
 
     class ServedLM(EngineLM):
         tokenizer_name = engine.base.name.replace("/", "__")

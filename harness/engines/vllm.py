@@ -23,12 +23,12 @@ from vllm import SamplingParams, TokensPrompt
 from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
-from xlift.harness.adapters import Adapter
-from xlift.harness.base_model import Base
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine import LocalEngine, cut, seeds
-from xlift.harness.lm import EngineLM
-from xlift.harness.rows import Answer, Sampling
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.types import Answer, Sampling
+from xlift.harness.engines.base import LocalEngine, cut, seeds
+from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.models.adapters import Adapter
+from xlift.harness.models.bases import Base
 
 LARGEST_RANK = 256
 GUESSED, FEW_ANSWERS = 4, 16

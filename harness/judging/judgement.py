@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from xlift.harness.calibration import calibrate
-from xlift.harness.config import Suite
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judged_runs import CORPUS, TASK, is_judged, judge_runs, published
-from xlift.harness.judges import find_model, open_judge
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.judging.judges import find_model, open_judge
+from xlift.harness.judging.references import CORPUS, TASK, published
+from xlift.harness.judging.replies import calibrate
+from xlift.harness.judging.win_rates import is_judged, judge_runs
 from xlift.tasks import data
 
 logger = logging.getLogger(__name__)

@@ -12,13 +12,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.rows import Chat, UserError, name_nearest
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.types import Chat
 from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
 
 if TYPE_CHECKING:
-    from xlift.harness.engine_api import ApiEngine
+    from xlift.harness.engines.openai_api import ApiEngine
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class ApiJudge:
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
-        from xlift.harness.base_model import SERVED, resolve
-        from xlift.harness.engine_api import ApiEngine
+        from xlift.harness.engines.openai_api import ApiEngine
+        from xlift.harness.models.bases import SERVED, resolve
 
         self.settings = settings
         self.spent = 0
@@ -213,7 +214,7 @@ def find_model(settings: JudgeSettings) -> Any:
     Raises UserError where there is no such model.
     """
     if settings.kind == "engine":
-        from xlift.harness.base_model import resolve
+        from xlift.harness.models.bases import resolve
 
         base = resolve(BaseSettings(model=settings.name))
         if not base.sha256:
@@ -235,10 +236,10 @@ def find_model(settings: JudgeSettings) -> Any:
 
 def open_engine_judge(settings: JudgeSettings) -> LmJudge:
     """A local folder, a hub repository or the embedded model on xlift's engine, with all the length it has up to 16,384 tokens."""
-    from xlift.harness.engine import load
+    from xlift.harness.engines.load import load_engine
 
     base = find_model(settings)
-    engine = load(base, EngineSettings(max_length=max(64, min(base.max_length, 16384))))
+    engine = load_engine(base, EngineSettings(max_length=max(64, min(base.max_length, 16384))))
     told = engine.describe()
     numerics = {key: told[key] for key in ("backend", "dtype", "chat_template_sha256")}
     name = settings.name.rstrip("/").rpartition("/")[2]

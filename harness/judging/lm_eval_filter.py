@@ -21,13 +21,13 @@ from lm_eval.api.filter import Filter
 from lm_eval.api.registry import filter_registry, register_filter
 from lm_eval.api.task import ConfigurableTask
 
-from xlift.harness.calibration import calibrate, find_calibration
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judged_runs import CORPUS, describe_verdict, published, read_published
-from xlift.harness.judges import Judge, find_model, open_judge
-from xlift.harness.judging import judge_pairs
-from xlift.harness.rows import UserError, name_nearest
-from xlift.harness.sections import build
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.settings import build
+from xlift.harness.judging.judges import Judge, find_model, open_judge
+from xlift.harness.judging.references import CORPUS, published, read_published
+from xlift.harness.judging.replies import calibrate, find_calibration, judge_pairs
+from xlift.harness.judging.win_rates import describe_verdict
 from xlift.tasks import data
 from xlift.tasks.judge import Said, pair_up, prompt_sha256
 

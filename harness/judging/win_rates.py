@@ -17,21 +17,19 @@ from typing import Any
 
 import pandas as pd
 
-from xlift.harness.calibration import find_calibration
-from xlift.harness.config import digest
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judges import Judge
-from xlift.harness.judging import Judged, judge_pairs, key_of, name_folder
-from xlift.harness.results import Record, read
-from xlift.harness.rows import UserError, name_nearest
-from xlift.harness.store import explain_disk, write_json
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.store import explain_disk, write_json
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.evaluation.samples import read_answers
+from xlift.harness.judging.judges import Judge
+from xlift.harness.judging.references import TASK, published, read_published
+from xlift.harness.judging.replies import Judged, find_calibration, judge_pairs, key_of, name_folder
 from xlift.tasks.judge import ORDERS, Mode, Pair, Said, Verdict, combine, pair_up, prompt_sha256
 from xlift.tasks.verdicts import aggregate
 
 logger = logging.getLogger(__name__)
-
-TASK = "xlift_x_alpaca_eval_"
-CORPUS = "x_alpaca_eval"
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def judge_runs(
 
 def identify(settings: JudgeSettings, run: Path) -> str:
     """A hash of all that determines the win rates of a run: the judge and how it is asked, and the newest answers."""
-    answers = sorted((*map(str, key), str(record.tasks[key[2]].samples)) for key, record in _newest(read([run])).items())
+    answers = sorted((*map(str, key), str(record.tasks[key[2]].samples)) for key, record in _newest(read_records([run])).items())
     table = settings.difficulty
     try:
         difficulty = hashlib.sha256(table.read_bytes()).hexdigest() if table else None
@@ -112,7 +110,7 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
     """
     contests, left_out = [], []
     for run in dict.fromkeys(runs):
-        records = [record for record in read([run]) if any(task.startswith(TASK) for task in record.tasks)]
+        records = [record for record in read_records([run]) if any(task.startswith(TASK) for task in record.tasks)]
         if not records:
             raise UserError(f"{run}: no answers to {TASK}{{lang}} in it; add the task to the suite and run it again")
         newest = _newest(records)
@@ -137,20 +135,6 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
     return contests, left_out
 
 
-def read_answers(run: Path, record: Record, task: str) -> list[Said]:
-    """A model's answers to a task, in the order of its items. Raises UserError where the samples are gone or damaged."""
-    file = record.tasks[task].samples
-    path = next(iter(sorted(run.glob(f"evaluate-*/{file}"))), None) if file else None
-    if path is None:
-        raise UserError(f"{run}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        rows = sorted((row for row in rows if row.get("filter") == rows[0].get("filter")), key=lambda row: row["doc_id"])
-        return [Said(str(row["doc"]["id"]), row["doc"]["lang"], row["doc"]["instruction"], row["resps"][0][0].strip()) for row in rows]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise UserError(f"{path}: damaged, or not the samples of {TASK}{{lang}}; evaluate {record.name} again") from None
-
-
 def _newest(records: Iterable[Record]) -> dict[tuple[str, int | None, str], Record]:
     """Of several evaluations of one model on one task the last one, by the time in the name of its samples."""
     found: dict[tuple[str, int | None, str], Record] = {}
@@ -160,20 +144,6 @@ def _newest(records: Iterable[Record]) -> dict[tuple[str, int | None, str], Reco
             if task.startswith(TASK) and (key not in found or str(result.samples) > str(found[key].tasks[task].samples)):
                 found[key] = record
     return found
-
-
-def published() -> tuple[str, ...]:
-    """Models whose answers come with the benchmark."""
-    from xlift.tasks.corpora import CORPORA
-
-    return tuple(split for split in CORPORA[CORPUS].splits if split != "instructions")
-
-
-def read_published(lang: str, against: str) -> list[Said]:
-    """Published answers in one language, in the benchmark's order. Raises UserError where they are not to be had."""
-    from xlift.tasks import data
-
-    return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in data.read(CORPUS, lang, against)]
 
 
 def _read_opponent(

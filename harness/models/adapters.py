@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.base_model import Base, download, one_line
-from xlift.harness.profile import InferenceProfile, read_profile
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.models.bases import Base
+from xlift.harness.models.download import download
+from xlift.harness.models.profile import InferenceProfile, read_profile
 
 logger = logging.getLogger(__name__)
 

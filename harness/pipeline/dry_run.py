@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xlift.harness import judgement, plugin
-from xlift.harness import run as pipeline
-from xlift.harness.config import Suite
-from xlift.harness.judged_runs import is_judged
-from xlift.harness.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage
+from xlift.harness.config.suite import Suite
+from xlift.harness.judging import judgement
+from xlift.harness.judging.win_rates import is_judged
+from xlift.harness.pipeline.run import open_run
+from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage
+from xlift.harness.recipes import registry
+from xlift.tasks import data, index
 
 GIB = 2**30
 
 
-def check(suite: Suite) -> None:
+def check_suite(suite: Suite) -> None:
     """Raise UserError for whatever is wrong in a suite, as far as it shows without a model and without data."""
-    from xlift.harness.evaluate import expand_tasks
+    from xlift.harness.evaluation.tasks import expand_tasks
 
     judgement.check(suite, expand_tasks(suite)[0])
     for chosen in suite.methods.values():
-        plugin.load(chosen.method, chosen.options)
+        registry.load(chosen.method, chosen.options)
 
 
 def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     """``stages`` (one row each) and ``totals`` of a run; rows and tokens are upper bounds until a method's rows are prepared."""
-    run = pipeline.open_run(suite, runs, write=False)
+    run = open_run(suite, runs, write=False)
     stages: list[dict[str, Any]] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
-        method = plugin.load(chosen.method, chosen.options)
+        method = registry.load(chosen.method, chosen.options)
         prepared = run.store.manifest(prepare_stage(run, Round(label)))
         rows = prepared["rows"] if prepared else suite.rows if method.trains else 0
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
@@ -54,7 +57,7 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
         "tasks": len(run.tasks),
         "left out": ", ".join(run.left_out) or "nothing",
         "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
-        "disk free": f"{pipeline.free_bytes(runs) / GIB:.1f} GiB",
+        "disk free": f"{free_bytes(runs) / GIB:.1f} GiB",
     }
     if suite.judge:
         totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
@@ -82,8 +85,7 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
 
 
 def _count_items(run: Run, tasks: Sequence[str]) -> int:
-    from xlift.harness.evaluate import limit_of
-    from xlift.tasks import data, index
+    from xlift.harness.evaluation.tasks import limit_of
 
     total = 0
     for task in tasks:
@@ -98,3 +100,12 @@ def _row(
     stage: str, label: str, done: bool, rows: int | None = None, tokens: int | None = None, items: int | None = None
 ) -> dict[str, Any]:
     return {"stage": stage, "label": label, "state": "done" if done else "to do", "rows": rows, "tokens": tokens, "items": items}
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where a run would lie."""
+    place = folder
+    while not place.exists():
+        place = place.parent
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlift.harness import results
-from xlift.harness.languages import find
-from xlift.harness.rows import UserError, name_nearest
-from xlift.harness.scaling import Pilot
-from xlift.harness.store import read_manifest
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.languages import find
+from xlift.harness.core.store import read_manifest
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.recipes.scaling_law import Pilot
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _read_line(values: Mapping[str | None, Any], where: str) -> Pilot:
 
 
 def _read_run(folder: Path, metric: str, kind: str) -> list[_Point]:
-    records = results.read([folder])
+    records = read_records([folder])
     counts = _count_rows(folder)
     points: list[_Point] = []
     for record in records:
@@ -141,7 +141,7 @@ def _count_rows(folder: Path) -> dict[str, dict[str, int]]:
     return {adapter: kinds[rows] for adapter, rows in found.items() if rows in kinds}
 
 
-def _rows_of(lang: str, record: results.Record, kinds: Mapping[str, int], kind: str, where: str) -> int:
+def _rows_of(lang: str, record: Record, kinds: Mapping[str, int], kind: str, where: str) -> int:
     if len(record.trained) == 1:  # rows into the pivot are this language's too
         return sum(count for part, count in kinds.items() if part.endswith(f"/{kind}"))
     if f"{record.pivot}/{kind}" in kinds:
@@ -152,7 +152,7 @@ def _rows_of(lang: str, record: results.Record, kinds: Mapping[str, int], kind: 
     return kinds.get(f"{lang}/{kind}", 0)
 
 
-def _score_of(lang: str, record: results.Record, metric: str, where: str) -> tuple[float, str]:
+def _score_of(lang: str, record: Record, metric: str, where: str) -> tuple[float, str]:
     task = f"xlift_flores_{find(record.pivot).flores}_{find(lang).flores}"
     if task not in record.tasks:
         raise UserError(f"{where} has no score of {task}; add it to evaluate.tasks and run the suite again")

@@ -11,8 +11,8 @@ from multiprocessing import get_context, parent_process
 from threading import Thread
 from typing import TypeVar
 
-from xlift.harness.progress import show_progress
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.logs import show_progress
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import psutil
 
-from xlift.harness.base_model import Base
-from xlift.harness.config import Suite
+from xlift.harness.config.suite import Suite
+from xlift.harness.models.bases import Base
 
 GIB = 2**30
 OF_WEIGHTS = 6

@@ -7,13 +7,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from xlift.harness import adapters, base_model, plugin
-from xlift.harness.config import Suite, digest
-from xlift.harness.rows import UserError
-from xlift.harness.store import Stage, Store
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.store import Stage, Store
+from xlift.harness.models import adapters, bases
+from xlift.harness.recipes import registry
 from xlift.tasks import data, index
 
-SHARED = ("parts", "prompts", "filters", "imbalance", "scaling", "code_switch", "translate", "translate_command", "translate_seq2seq")
+SHARED = (
+    "recipes.translation", "recipes.budget", "recipes.instructions", "recipes.filters", "recipes.preferences", "recipes.scaling_law",
+    "recipes.code_switch", "translators.base", "translators.model", "translators.table", "translators.command", "translators.seq2seq",
+)  # fmt: skip
 """Modules beside a method's own that its rows depend on."""
 
 
@@ -25,7 +30,7 @@ class Run:
     root: Path
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
-    base: base_model.Base
+    base: bases.Base
 
     @property
     def store(self) -> Store:
@@ -70,7 +75,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
     inputs = {
         "method": chosen.method,
         "source": _hash_source(chosen.method),
-        "options": plugin.load(chosen.method, chosen.options).options.model_dump(mode="json"),
+        "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
         "languages": suite.trained(turn.label),
         "pivot": suite.languages.pivot,
         "rows": suite.rows,
@@ -131,13 +136,13 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
     return Stage("evaluate", model.name, inputs)
 
 
-def describe(model: base_model.Base | adapters.Adapter) -> dict[str, Any]:
+def describe(model: bases.Base | adapters.Adapter) -> dict[str, Any]:
     """What a record keeps of a base or an adapter: its identity, no path of this machine."""
     kept = ("name", "revision", "sha256", "chat_template_sha", "peft_type", "base_name")
     return {key: value for key, value in asdict(model).items() if key in kept}
 
 
 def _hash_source(method: str) -> str:
-    own = Path(str(import_module(plugin.find_method(method).__module__).__file__))
-    shared = [Path(__file__).with_name(f"{name}.py") for name in SHARED]
-    return digest([path.read_text(encoding="utf-8") for path in (own, *shared) if path.is_file()])
+    own = Path(str(import_module(registry.find_method(method).__module__).__file__))
+    shared = [Path(str(import_module(f"xlift.harness.{name}").__file__)) for name in SHARED]
+    return digest([path.read_text(encoding="utf-8") for path in (own, *shared)])

@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.languages import find
+from xlift.harness.core.languages import find
 
 if TYPE_CHECKING:
-    from xlift.harness.stages import Run
+    from xlift.harness.pipeline.stages import Run
     from xlift.tasks.licences import Source
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -88,7 +88,7 @@ def describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
 
 
 def _describe_training(manifest: Mapping[str, Any], method: str) -> list[str]:
-    from xlift.harness import plugin
+    from xlift.harness.recipes import registry
 
     plan, inputs = manifest["plan"], manifest["inputs"]
     goal = plan["objective"]
@@ -100,7 +100,7 @@ def _describe_training(manifest: Mapping[str, Any], method: str) -> list[str]:
     if plan["phases"]:
         groups = "; then ".join(", ".join(f"`{kind}`" for kind in phase) for phase in plan["phases"])
         lines.append(f"- In phases, one adapter through all of them, by the column `kind`: {groups}.")
-    rounds = plugin.load(method, inputs["options"]).rounds
+    rounds = registry.load(method, inputs["options"]).rounds
     if rounds > 1:
         lines.append(f"- This is round 1 of {rounds}: the rows of a later round are made with the adapter that the round before trained.")
     if plan["profile"]:

@@ -13,11 +13,12 @@ from typing import Any
 
 import yaml
 
-from xlift.harness.data_card import write_card
-from xlift.harness.rows import Example, Preference, UserError
-from xlift.harness.run import read_rows
-from xlift.harness.stages import Run
-from xlift.harness.store import read_manifest, write_json
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import read_manifest, write_json
+from xlift.harness.core.types import Example, Preference
+from xlift.harness.pipeline.fit import read_rows
+from xlift.harness.pipeline.stages import Run
+from xlift.harness.publishing.dataset_card import write_card
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,11 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.adapters import CARD, WEIGHTS, resolve
-from xlift.harness.base_model import cache_folder, download
-from xlift.harness.publication import README, File
-from xlift.harness.rows import ServiceError, UserError
+from xlift.harness.core.errors import ServiceError, UserError
+from xlift.harness.core.paths import cache_folder
+from xlift.harness.models.adapters import CARD, WEIGHTS, resolve
+from xlift.harness.models.download import download
+from xlift.harness.publishing.package import README, File
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def compare_logits(base: Any, ours: Path, theirs: Path) -> float:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from xlift.harness.base_model import load_tokenizer
+    from xlift.harness.models.bases import load_tokenizer
 
     if not resolve(ours).has_weights:
         if resolve(ours).profile != resolve(theirs).profile:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from importlib import import_module
+from inspect import getdoc
 from typing import Any
 
-from xlift.harness.card_text import find_interval, find_papers, list_metrics, write_body
-from xlift.harness.publication import Facts
-from xlift.harness.results import headline
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.evaluation.records import Record, Score, TaskResult
+from xlift.harness.publishing.dataset_card import describe_help, tabulate
+from xlift.harness.publishing.package import Facts, reduce_suite
+from xlift.harness.publishing.reproduction import list_settings, name_backend
+from xlift.tasks.benchmarks import headline
 
 DATASETS = {
     "xlift_mgsm": ("MGSM", "juletxara/mgsm"),
@@ -103,3 +111,256 @@ def write_eval_results(facts: Facts) -> str | None:
         if task in LISTED and (metric := headline(task)) in result.metrics and result.items == result.items_of
     ]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False) if entries else None
+
+
+SHARES = ("accuracy", "exact_match", "containment", "off_target", "extraction_failure", "chatter", "empty")
+"""Metrics that are shares of items: right or wrong, there or not."""
+
+
+def write_body(facts: Facts) -> str:
+    """The card's text, as Markdown."""
+    made = facts.made
+    languages = ", ".join(f"{find(code).name} ({code})" for code in made.get("languages", ())) or "no language"
+    what = "A LoRA adapter" if facts.adapter.peft_type == "LORA" else "An adapter" if facts.adapter.has_weights else "An inference profile"
+    base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
+    board = f"\n\nIts row on the leaderboard: {facts.leaderboard}" if facts.leaderboard else ""
+    sections = {
+        "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{board}",
+        "Method": _write_method(facts),
+        "Training data and licences": _write_data(facts),
+        "Settings": f"```yaml\n{reduce_suite(facts)}```" if facts.suite else _fence(made.get("options") or {}),
+        "Cost": _write_cost(facts),
+        "Evaluation": _write_evaluation(facts),
+        "Loading": _write_loading(facts),
+        "Inference profile": _write_profile(facts),
+        "Limits": _write_limits(facts),
+        "Reproducing": _write_reproduction(facts),
+    }
+    return "\n\n".join(f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text) + "\n"
+
+
+def _write_method(facts: Facts) -> str:
+    text = _describe_method(str(facts.made["method"]))
+    papers = ", ".join(f"https://arxiv.org/abs/{number}" for number in find_papers(facts))
+    return "\n\n".join(part for part in (text or f"`{facts.made['method']}`, a plugin that is not installed here.", papers) if part)
+
+
+def _describe_method(name: str) -> str:
+    """What a method's file says of itself: the recipe, its source, and where it differs from that."""
+    from xlift.harness.recipes import registry
+
+    try:
+        method = registry.find_method(name)
+    except UserError:
+        return ""
+    text = getdoc(import_module(method.__module__)) or getdoc(method) or ""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")).replace("``", "`")
+
+
+def find_papers(facts: Facts) -> list[str]:
+    """arXiv numbers that the method's file names, the first three."""
+    text = _describe_method(str(facts.made["method"]))
+    return list(dict.fromkeys(re.findall(r"arXiv:(\d{4}\.\d{4,5})", text)))[:3]
+
+
+def _write_data(facts: Facts) -> str:
+    data = facts.made.get("data") or {}
+    if not data.get("rows"):
+        return "Nothing was trained, so no training data."
+    parts = [f"{data['rows']} rows, of which none overlaps an item of the suite's benchmarks (overlapping ones were left out)."]
+    if sources := facts.sources:
+        doubt = (
+            ""
+            if all(one["certain"] for one in sources)
+            else "\n\nWhich parts were read was not recorded; all that can have been are listed."
+        )
+        parts.append(tabulate(("corpus", "language", "licence"), [(o["name"], o["lang"], o["licence"]["text"]) for o in sources]) + doubt)
+    if restrictions := list_restrictions(facts):
+        parts.append("**Restricted use.** " + "; ".join(restrictions) + ".")
+    if kinds := data.get("kinds"):
+        parts.append(tabulate(("language", "kind", "rows"), [(*key.split("/", 1), count) for key, count in kinds.items()]))
+    parts += [text.replace("## ", "### ") for text in describe_help(data, facts.base.id)]
+    return "\n\n".join(parts)
+
+
+def _write_cost(facts: Facts) -> str:
+    fit = dict(facts.made.get("fit") or {})
+    costs = facts.record.cost if facts.record else {"fit": fit}
+    names = {
+        "rows": "rows",
+        "generated_tokens": "tokens generated",
+        "tokens_trained": "tokens trained",
+        "steps": "optimiser steps",
+        "seconds": "seconds",
+        "peak_memory_mib": "peak memory (MiB)",
+        "device": "device",
+    }
+    rows = [(stage, name, found[key]) for stage, found in costs.items() for key, name in names.items() if found.get(key) not in (None, 0)]
+    return (
+        tabulate(("stage", "what", "measured"), sorted(rows, key=lambda row: ("prepare", "fit", "evaluate").index(row[0]))) if rows else ""
+    )
+
+
+def _write_evaluation(facts: Facts) -> str:
+    if facts.record is None:
+        return "This adapter was not measured."
+    rows = []
+    for task, result in facts.record.tasks.items():
+        for metric in list_metrics(task, result):
+            items = str(result.items) if result.items == result.items_of else f"{result.items} of {result.items_of}"
+            rows.append((task, metric, items, *_write_scores(facts, task, metric, result)))
+    engine = facts.record.engine
+    how = ", ".join(f"{key} {engine[key]}" for key in ("backend", "dtype", "adapter_form", "batch_policy", "device") if engine.get(key))
+    smoke = "" if all(one.items == one.items_of for one in facts.record.tasks.values()) else "**A smoke test: not all items were used.** "
+    return (
+        f"{smoke}Measured with lm-eval and xlift's tasks ({how}). Intervals are 95 % over items, Wilson's for shares, else normal; they do "
+        "not contain the variance between training seeds. A difference is turned so that more is better, and paired by item where it has an"
+        " interval.\n\n" + tabulate(("task", "metric", "items", "base", "this adapter", "difference"), rows)
+    )
+
+
+def _write_scores(facts: Facts, task: str, metric: str, result: TaskResult) -> tuple[str, str, str]:
+    """Base, adapter and difference, as a table shows them."""
+    own = _write_score(metric, result.metrics[metric], result.items)
+    other = facts.base_record.tasks.get(task) if facts.base_record else None
+    if other is None or metric not in other.metrics:
+        return "", own, ""
+    base = _write_score(metric, other.metrics[metric], other.items)
+    if other.comparability != result.comparability:
+        return base, own, "not comparable"
+    if lift := facts.lifts.get((task, metric)):
+        if lift.get("low") is not None:
+            return base, own, f"{lift['value']:+.3g} [{lift['low']:+.3g}, {lift['high']:+.3g}]"
+        return base, own, f"{lift['value']:+.3g}"
+    return base, own, ""
+
+
+def _write_score(metric: str, score: Score, items: int) -> str:
+    interval = find_interval(metric, score, items)
+    return f"{score.value:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
+
+
+def _write_loading(facts: Facts) -> str:
+    revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
+    measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
+    if not facts.adapter.has_weights:
+        return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
+    return f"""```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{facts.base.id}"{revision})
+base = AutoModelForCausalLM.from_pretrained("{facts.base.id}"{revision})
+model = PeftModel.from_pretrained(base, "{facts.repository}")
+```
+
+```
+vllm serve {facts.base.id} --enable-lora --max-lora-rank {_rank(facts)} --lora-modules {facts.name}={facts.repository}
+lm_eval run --model hf --model_args pretrained={facts.base.id},peft={facts.repository} --apply_chat_template --tasks ...
+{measured}
+```"""
+
+
+def _rank(facts: Facts) -> int:
+    """The least rank vLLM offers that holds this adapter's."""
+    config = json.loads((facts.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= int(config.get("r") or 16)), 512)
+
+
+def _write_profile(facts: Facts) -> str:
+    profile = facts.adapter.profile
+    if profile is None:
+        return ""
+    notes = ["The scores above hold only if the model is asked and read like this; xlift does it by itself, other programs do not."]
+    if profile.header:
+        shown = "; ".join(f"`{header}` for {code}" for code, header in profile.header.items())
+        notes.append(f"What counts of an answer is the text after the first header: {shown}. Without a header: {profile.without_header}.")
+    if profile.system:
+        notes.append("Where `system` names the answer's language, it is the system turn.")
+    if profile.prompt:
+        notes.append("Where `prompt` names the answer's language, the user's last turn is put in place of `{prompt}`.")
+    return "\n\n".join([*notes, _fence(profile.model_dump(mode="json", exclude_defaults=True))])
+
+
+def _write_limits(facts: Facts) -> str:
+    made = facts.made
+    lines = [
+        f"- Trained for {', '.join(made.get('languages', ())) or 'no language'} with {made.get('pivot', 'en')} as the pivot; "
+        "of other languages only what the table shows is known.",
+        "- No safety training and no test of harmful answers beyond what the base model had.",
+    ]
+    if facts.record is None:
+        lines.append("- Nothing was measured.")
+    else:
+        lines += [f"- The benchmark lacks this language: {one}." for one in facts.record.left_out]
+        if any(one.data_origin == "samples" for one in facts.record.tasks.values()):
+            lines.append("- Measured on the bundled samples, not on the published benchmarks: the numbers compare with no others.")
+    if facts.base.revision is None:
+        base = made.get("base") or {}
+        given = f"{base.get('revision') or 'a folder'}, sha256 `{base.get('sha256')}`"
+        lines.append(f"- The base was not loaded from the hub, whose weights may differ from those it was trained on ({given}).")
+    return "\n".join(lines)
+
+
+def _write_reproduction(facts: Facts) -> str:
+    version = (facts.made.get("versions") or {}).get("xlift", "")
+    parts = (
+        [f"Made with xlift {version}. With the settings above as `suite.yaml`:\n\n```\nxlift run suite.yaml\n```"] if facts.suite else []
+    )
+    if facts.record:
+        parts.append(f"To measure it again and compare with `evaluation.json`:\n\n```\n{_write_command(facts, facts.record)}\n```")
+    return "\n\n".join(parts)
+
+
+def _write_command(facts: Facts, record: Record) -> str:
+    backend = name_backend(record)
+    words = [
+        f"xlift evaluate --base {facts.base.local}",
+        f"--adapter {facts.name}=hub:{facts.repository}",
+        f"--tasks {','.join(record.tasks)}",
+        *([f"--backend {backend}"] if backend != "auto" else []),
+        *(f"--set '{setting}'" for setting in list_settings(record)),
+    ]
+    return " \\\n    ".join(words)
+
+
+def _fence(value: Any) -> str:
+    return f"```json\n{json.dumps(value, ensure_ascii=False, indent=1)}\n```"
+
+
+def list_restrictions(facts: Facts) -> list[str]:
+    """What about the training data restricts the use of the adapter, one line each; empty where nothing does."""
+    from xlift.tasks.licences import Licence, find_translator
+
+    lines = []
+    for source in facts.sources:
+        licence = Licence(source["licence"]["text"], tuple(source["licence"]["tags"]))
+        if licence.restrictive:
+            lines.append(f"{source['name']} ({source['lang']}): {licence.text}")
+    data = facts.made.get("data") or {}
+    for translator in data.get("translators") or ():
+        if (model := translator.get("model")) and (found := find_translator(model)) and found.restrictive:
+            lines.append(f"translations by {model}: {found.text}")
+    if data.get("rows") and "corpora" not in data:
+        lines.append("the training corpora were not recorded, so their licences are not known")
+    return list(dict.fromkeys(lines))
+
+
+def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] | None:
+    """A 95 % interval over items: Wilson's for shares, else from the standard error, cut at 0; None for corpus-level metrics."""
+    if metric.partition("/")[0] in SHARES and abs(score.value * items - round(score.value * items)) < 1e-6:
+        from statsmodels.stats.proportion import proportion_confint
+
+        low, high = proportion_confint(round(score.value * items), items, method="wilson")
+        return float(low), float(high)
+    if score.stderr is None:
+        return None
+    return max(score.value - 1.96 * score.stderr, 0.0), score.value + 1.96 * score.stderr
+
+
+def list_metrics(task: str, result: TaskResult) -> list[str]:
+    """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, and the off-target rate."""
+    head = headline(task)
+    wanted = [head, head.removeprefix("corpus_"), "off_target"] if head else []
+    found = [name for name in dict.fromkeys(wanted) if name in result.metrics]
+    return found or list(result.metrics)[:1]

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
-from xlift.harness.base_model import EMBEDDED
-from xlift.harness.results import Record, read, strip_paths
-from xlift.harness.rows import UserError
-from xlift.harness.store import MANIFEST, read_manifest
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import MANIFEST, read_manifest
+from xlift.harness.evaluation.records import Record, read_records, strip_paths
+from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
+from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
 
 README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
@@ -70,8 +70,8 @@ class Facts:
         data = self.made.get("data") or {}
         if "sources" in data:
             return [{**source, "certain": True} for source in data["sources"]]
-        read = [name.rpartition("/") for name in data.get("corpora", ())]
-        found = dict.fromkeys(source for corpus, _, lang in read for source in list_possible(corpus, lang))
+        read_records = [name.rpartition("/") for name in data.get("corpora", ())]
+        found = dict.fromkeys(source for corpus, _, lang in read_records for source in list_possible(corpus, lang))
         return [
             {"name": one.name, "lang": one.lang, "licence": {"text": one.licence.text, "tags": one.licence.tags}, "certain": False}
             for one in found
@@ -111,7 +111,7 @@ def find_run(adapter: Path, given: Path | None) -> Path | None:
 
 def read_by_age(run: Path) -> list[Record]:
     """The records of a run, the newest last. Raises UserError as ``results.read`` does."""
-    read([run])  # says which record is wrong, if one is
+    read_records([run])  # says which record is wrong, if one is
     stages = [path for path in run.glob("evaluate-*") if path.suffix != ".part" and read_manifest(path)]
     stages.sort(key=lambda path: (path / MANIFEST).stat().st_mtime)
     return [Record(**(read_manifest(path) or {})["record"]) for path in stages]

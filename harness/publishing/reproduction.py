@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xlift.harness.adapters import resolve
-from xlift.harness.base_model import EMBEDDED
-from xlift.harness.publication import EMBEDDED_HUB_ID, EVALUATION
-from xlift.harness.results import Record
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record
+from xlift.harness.models.adapters import resolve
+from xlift.harness.models.smollm2 import EMBEDDED
+from xlift.harness.publishing.package import EMBEDDED_HUB_ID, EVALUATION
 
 TOLERANCE = 1e-9
 """Differences below it come from writing a number as text."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import regex
 from pydantic import Field, field_validator
 
-from xlift.harness.config import Section
-from xlift.harness.rows import LeakError, UserError
+from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.core.settings import Section
 
 if TYPE_CHECKING:
-    from xlift.harness.plugin import Context
+    from xlift.harness.recipes.contract import Context
 
 Lexicon = Mapping[str, tuple[str, ...]]
 """Single words, casefolded and in NFC, each with its translations, of one or more words."""

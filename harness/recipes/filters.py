@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from xlift.harness.languages import find
-from xlift.harness.rows import Answer
+from xlift.harness.core.languages import find
+from xlift.harness.core.types import Answer
 
 if TYPE_CHECKING:
-    from xlift.harness.plugin import Context
+    from xlift.harness.recipes.contract import Context
 
 _HAN = regex.compile(r"\p{Han}")
 _SYLLABIC = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]")

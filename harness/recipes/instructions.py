@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import regex
 
-from xlift.harness.filters import find_fault, find_flaw, find_foreign, find_mistranslation, list_reasons, measure_overlap
-from xlift.harness.languages import find
-from xlift.harness.parts import Pair, shuffle_rows
-from xlift.harness.rows import Example, Sampling, UserError, ask
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.core.types import Example, Sampling, ask
+from xlift.harness.recipes.filters import find_fault, find_flaw, find_foreign, find_mistranslation, list_reasons, measure_overlap
+from xlift.harness.recipes.translation import Pair, shuffle_rows
 
 if TYPE_CHECKING:
-    from xlift.harness.plugin import Context
+    from xlift.harness.recipes.contract import Context
 
 T = TypeVar("T")
 U = TypeVar("U")

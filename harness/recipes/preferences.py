@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import regex
 from pydantic import Field
 
-from xlift.harness.config import Section
-from xlift.harness.languages import find, languages
-from xlift.harness.rows import Answer, Chat, Preference, Sampling, UserError, ask
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find, languages
+from xlift.harness.core.settings import Section
+from xlift.harness.core.types import Answer, Chat, Preference, Sampling, ask
 
 if TYPE_CHECKING:
-    from xlift.harness.plugin import Context
+    from xlift.harness.recipes.contract import Context
 
 FRAME = (
     "Solve the problem below step by step. Write the whole solution in {language}.\n\n### Problem\n{text}\n\n### Solution in {language}\n"

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field
 
-from xlift.harness.config import Section
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.settings import Section
 
 DRAWS = 2000
 """Parameters drawn from the fit's normal distribution, for the errors of an allocation."""

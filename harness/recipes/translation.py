@@ -11,17 +11,18 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import regex
 
-from xlift.harness.code_switch import Lexicon, find_terms, find_words, turn_lexicon
-from xlift.harness.filters import find_fault, find_misalignment, list_reasons
-from xlift.harness.languages import find
-from xlift.harness.rows import Chat, Example, Message, UserError, ask
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.core.types import Chat, Example, Message, ask
+from xlift.harness.recipes.code_switch import Lexicon, find_terms, find_words, turn_lexicon
+from xlift.harness.recipes.filters import find_fault, find_misalignment
 
 if TYPE_CHECKING:
-    from xlift.harness.plugin import Context
+    from xlift.harness.recipes.contract import Context
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -62,16 +63,6 @@ CONTINUATIONS = (
 
 UNSPACED = frozenset({"Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
 """Scripts without spaces between words."""
-
-
-class Numbered(Protocol):
-    """Whatever has an id of its own."""
-
-    @property
-    def id(self) -> str: ...
-
-
-N = TypeVar("N", bound=Numbered)
 
 
 @dataclass(frozen=True)
@@ -241,43 +232,6 @@ def ask_translation(number: int, source: str, target: str, text: str) -> Chat:
     """A request to translate; ``number`` chooses the wording."""
     wording = REQUESTS[number % len(REQUESTS)]
     return ask(wording.format(source=find(source).name, target=find(target).name, text=text))
-
-
-def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
-    """Whole rows for each share, which add up to ``total`` where the shares add up to 1; parts that come to nothing are left out.
-
-    Raises UserError where the shares do not add up to 1.
-    """
-    if abs(sum(shares.values()) - 1) > 1e-6:
-        raise UserError(f"the shares add up to {sum(shares.values()):.3f}, not 1")
-    counts: dict[K, int] = {}
-    due, spent = 0.0, 0
-    for key, share in shares.items():
-        due += share * total
-        if count := round(due) - spent:
-            counts[key] = count
-            spent += count
-    return counts
-
-
-def take(rows: Iterable[N], count: int, where: str, drops: Counter[str], *, required: bool = True) -> list[N]:
-    """The first ``count`` rows, each id once, and a drop count for what is lacking.
-
-    Raises UserError, with the main reasons for drops, where there is none although ``required``.
-    """
-    taken: dict[str, N] = {}
-    for row in rows if count else ():
-        if row.id in taken:
-            drops[f"{where}: duplicate id"] += 1
-            continue
-        taken[row.id] = row
-        if len(taken) == count:
-            break
-    if required and not taken:
-        raise UserError(f"{where}: there are no usable rows{list_reasons(where, drops)}; set its share to 0 or name another corpus")
-    if len(taken) < count:
-        drops[f"{where}: corpus too small"] += count - len(taken)
-    return list(taken.values())
 
 
 def _find_draft(reference: str, wordings: Sequence[str], rng: random.Random) -> tuple[str, str] | None:

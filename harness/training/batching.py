@@ -12,8 +12,9 @@ from itertools import accumulate, count, pairwise
 from math import ceil
 from typing import Any
 
-from xlift.harness.config import TrainSettings
-from xlift.harness.rows import Example, Preference, UserError, name_nearest
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.types import Example, Preference
 
 PADDING = 0.05
 """The most padding that a batch may hold, as a share of its tokens."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.store import discard, write_json
+from xlift.harness.core.store import discard, write_json
 
 SEAL = "seal.json"
 

@@ -14,15 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import logsigmoid
 
-from xlift.harness.batches import Pass, Step, split
-from xlift.harness.checkpoints import seal, unseal
-from xlift.harness.plugin import Dpo
-from xlift.harness.sft import CourseTrainer
+from xlift.harness.recipes.contract import Dpo
+from xlift.harness.training.batching import Pass, Step, split
+from xlift.harness.training.checkpoints import seal, unseal
+from xlift.harness.training.sft import CourseTrainer
 
 REFERENCE = "log_probabilities"
 
 
-def judge(objective: Dpo, scores: torch.Tensor, reference: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def dpo_loss(objective: Dpo, scores: torch.Tensor, reference: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and reward margin of each pair.
 
     ``scores`` and ``reference`` are log-probabilities (pairs x 2: chosen, rejected), ``lengths`` the tokens of the chosen answers. The
@@ -80,7 +80,7 @@ class PreferenceTrainer(CourseTrainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """Losses of the pairs of one pass, divided by the pairs of the whole step."""
         scores = torch.cat([self.score(model, batch) for batch in inputs["batches"]])[inputs["places"]]
-        losses, margins = judge(self.objective, scores, inputs["reference"], inputs["lengths"])
+        losses, margins = dpo_loss(self.objective, scores, inputs["reference"], inputs["lengths"])
         self.margins.append(margins.detach())
         return losses.sum() / num_items_in_batch
 

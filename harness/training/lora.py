@@ -9,9 +9,8 @@ from typing import Any
 from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from xlift.harness.adapters import PREFIX, WEIGHTS, Adapter, tensor_shapes
-from xlift.harness.base_model import one_line
-from xlift.harness.rows import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.models.adapters import PREFIX, WEIGHTS, Adapter, tensor_shapes
 
 STARTS = (True, False, "gaussian", "orthogonal")
 # Keys that the names and shapes of the weights show, however they are written, and keys that change nothing about what the weights mean.

@@ -22,9 +22,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from xlift.harness.batches import Batch, Course, Pass, Step
-from xlift.harness.checkpoints import seal
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.training.batching import Batch, Course, Pass, Step
+from xlift.harness.training.checkpoints import seal
 
 logger = logging.getLogger(__name__)
 

@@ -25,18 +25,19 @@ from transformers.trainer_utils import SchedulerType
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
-from xlift.harness import adapters
-from xlift.harness.arithmetic import choose_arithmetic
-from xlift.harness.base_model import one_line
-from xlift.harness.batches import Course, encode, plan
-from xlift.harness.checkpoints import find_last, unseal
-from xlift.harness.config import TrainSettings, digest
-from xlift.harness.dpo import PreferenceTrainer
-from xlift.harness.lora import go_on, read_lora
-from xlift.harness.plugin import Dpo, Objective, Sft
-from xlift.harness.rows import Example, Preference, UserError, name_nearest
-from xlift.harness.sft import CourseTrainer, ShowProgress
-from xlift.harness.store import discard, explain_disk, write_json
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.store import discard, explain_disk, write_json
+from xlift.harness.core.types import Example, Preference
+from xlift.harness.engines.dtypes import choose_arithmetic
+from xlift.harness.models import adapters
+from xlift.harness.recipes.contract import Dpo, Objective, Sft
+from xlift.harness.training.batching import Course, encode, plan
+from xlift.harness.training.checkpoints import find_last, unseal
+from xlift.harness.training.dpo import PreferenceTrainer
+from xlift.harness.training.lora import go_on, read_lora
+from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
 SFT = Sft()

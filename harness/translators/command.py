@@ -13,10 +13,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.base_model import one_line
-from xlift.harness.config import TranslatorSettings
-from xlift.harness.rows import UserError
-from xlift.harness.translate import LineTranslator
+from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.translators.base import LineTranslator
 
 QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
 

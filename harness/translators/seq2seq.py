@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from xlift.harness.base_model import download, one_line, weights_sha256
-from xlift.harness.config import TranslatorSettings
-from xlift.harness.languages import Language, find, languages
-from xlift.harness.rows import UserError
-from xlift.harness.translate import LineTranslator
+from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import weights_sha256
+from xlift.harness.core.languages import Language, find, languages
+from xlift.harness.models.download import download
+from xlift.harness.translators.base import LineTranslator
 
 M2M100 = {"nb": "no", "nso": "ns"}
 """Our codes of languages that M2M100 knows under another."""
@@ -183,7 +184,7 @@ class Seq2SeqTranslator(LineTranslator):
         import torch
         from transformers import AutoModelForSeq2SeqLM
 
-        from xlift.harness.arithmetic import choose_arithmetic
+        from xlift.harness.engines.dtypes import choose_arithmetic
 
         name, revision = self._source
         try:

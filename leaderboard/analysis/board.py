@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from xlift.harness.results import headline, scale
-from xlift.harness.rows import UserError
-from xlift.leaderboard.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
-from xlift.leaderboard.cores import share
-from xlift.leaderboard.documents import Documents
-from xlift.leaderboard.rows import Figure, Row, make_row, split
-from xlift.leaderboard.runs import Collection, Run
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.analysis.parallel import share
+from xlift.leaderboard.analysis.rows import Figure, Row, make_row, split
+from xlift.leaderboard.loading.runs import Collection, Run
+from xlift.leaderboard.loading.scores import Documents
+from xlift.tasks.benchmarks import headline, scale
 
 KINDS = ("lift", "retention", "transfer")
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xlift.harness.results import headline, scale
-from xlift.harness.rows import UserError
-from xlift.leaderboard.documents import PARALLEL, PER_DOCUMENT, Documents, align, language_of
-from xlift.leaderboard.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
+from xlift.leaderboard.loading.scores import Documents, align
+from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from xlift.harness.rows import UserError
-from xlift.leaderboard.statistics import LEVEL, RESAMPLES, Estimate
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.statistics import LEVEL, RESAMPLES, Estimate
 
 Pairs = Sequence[tuple[str, str]]
 """(reference, hypothesis) of each document."""

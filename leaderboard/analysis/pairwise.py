@@ -8,13 +8,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from xlift.harness.results import headline, scale
-from xlift.harness.rows import UserError
-from xlift.leaderboard.board import Board, Group
-from xlift.leaderboard.comparisons import compare_runs
-from xlift.leaderboard.documents import PER_DOCUMENT, Documents
-from xlift.leaderboard.rows import Figure, Row, split
-from xlift.leaderboard.statistics import ALPHA, Estimate, correct
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.board import Board, Group
+from xlift.leaderboard.analysis.comparisons import compare_runs
+from xlift.leaderboard.analysis.rows import Figure, Row, split
+from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
+from xlift.leaderboard.loading.scores import Documents
+from xlift.tasks.benchmarks import PER_DOCUMENT, headline, scale
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""

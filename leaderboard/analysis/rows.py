@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from xlift.harness.results import Record, headline, scale
-from xlift.harness.rows import UserError
-from xlift.leaderboard.comparisons import Comparison, compare_languages, compare_tasks
-from xlift.leaderboard.documents import PARALLEL, PER_DOCUMENT, Documents, align, language_of
-from xlift.leaderboard.judgements import Setting
-from xlift.leaderboard.runs import Run
-from xlift.leaderboard.statistics import estimate
-from xlift.leaderboard.table import ASTRAY, warn_off_target
-from xlift.leaderboard.text import slug
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record
+from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks
+from xlift.leaderboard.analysis.statistics import estimate
+from xlift.leaderboard.analysis.tables import ASTRAY, warn_off_target
+from xlift.leaderboard.loading.runs import Run
+from xlift.leaderboard.loading.scores import Documents, align
+from xlift.leaderboard.loading.win_rates import Setting
+from xlift.leaderboard.site.text import slug
+from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 Array = NDArray[np.float64]
 Scores = Sequence[Array]

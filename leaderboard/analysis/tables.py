@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from xlift.harness.results import LOWER_IS_BETTER, Record, headline
-from xlift.leaderboard.judgements import WinRate
+from xlift.harness.evaluation.records import Record
+from xlift.leaderboard.loading.win_rates import WinRate
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, headline
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 

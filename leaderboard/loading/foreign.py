@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.results import Record, Score, TaskResult, comparability
-from xlift.harness.rows import UserError
-from xlift.leaderboard.runs import Origin, Run
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record, Score, TaskResult, comparability
+from xlift.leaderboard.loading.runs import Origin, Run
 
 UNKNOWN = "unknown"
 

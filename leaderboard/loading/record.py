@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-from xlift.harness.results import Record, strip_paths
-from xlift.harness.rows import UserError
-from xlift.leaderboard.documents import HASH, choose_metrics, read_lines
-from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
-from xlift.leaderboard.runs import Run, collect
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record, strip_paths
+from xlift.leaderboard.loading.runs import Run, collect
+from xlift.leaderboard.loading.scores import HASH, choose_metrics, read_lines
+from xlift.leaderboard.site.folders import delete_files, read_state, write_file, write_state
 
 STATE = "record.json"
 
@@ -30,7 +30,7 @@ SPOKEN = ("replies",)
 """What a judge wrote about an item; it may quote the item."""
 
 
-def extract(folder: Path) -> dict[str, str]:
+def extract_record(folder: Path) -> dict[str, str]:
     """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken.
 
     Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
@@ -57,7 +57,7 @@ def extract(folder: Path) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def write(files: Mapping[str, str], out: Path) -> None:
+def write_record(files: Mapping[str, str], out: Path) -> None:
     """Write a record in ``out``; files that an earlier one had and this one lacks are deleted.
 
     Raises UserError where ``out`` holds something else than a record.

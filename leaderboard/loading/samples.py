@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.results import LOWER_IS_BETTER, headline, scale
-from xlift.harness.rows import UserError
-from xlift.leaderboard.documents import PER_DOCUMENT, read_lines
-from xlift.leaderboard.judgements import read_verdicts
-from xlift.leaderboard.rows import split
-from xlift.leaderboard.runs import UNREADABLE, Run
-from xlift.leaderboard.text import slug
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.rows import split
+from xlift.leaderboard.loading.runs import UNREADABLE, Run
+from xlift.leaderboard.loading.scores import read_lines
+from xlift.leaderboard.loading.win_rates import read_verdicts
+from xlift.leaderboard.site.text import slug
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale
 
 PER_PAGE = 50
 RIGHT = 50.0

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xlift.harness.languages import find
-from xlift.harness.results import LOWER_IS_BETTER, Record, TaskResult, headline, read
-from xlift.harness.rows import UserError, name_nearest
-
-PER_DOCUMENT = {"corpus_chrf": "chrf", "corpus_spbleu": "spbleu"}
-"""The sentence-level score that stands for a corpus-level one in paired tests."""
-
-PARALLEL = ("xlift_mgsm", "xlift_xquad", "xlift_flores", "xlift_x_alpaca_eval")
-"""Benchmarks whose documents are the same in all languages, under the same number. MLQA has a part of its documents in each."""
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.evaluation.records import Record, TaskResult, read_records
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline
 
 HASH = 16
 """Characters of a document's hash that are compared: a published record has no more."""
-
-_PAIR = re.compile(r"xlift_flores_([a-z]{3}_[A-Z][a-z]{3})_([a-z]{3}_[A-Z][a-z]{3})")
-_ONE = re.compile(r"(xlift_(?:mgsm_direct|mgsm_cot|xquad|mlqa|x_alpaca_eval))_([a-z]{2,3}(?:-[A-Z][a-z]{3})?)")
-_CROSS = re.compile(r"xlift_mlqa_([a-z]{2})_([a-z]{2})")
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ class Documents:
         return -1 if self.metric.partition("/")[0] in LOWER_IS_BETTER else 1
 
 
-def collect(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
+def collect_documents(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
     """The per-document scores of all finished evaluations in run folders: each task's headline metric and ``off_target``, or ``metrics``.
 
     A corpus-level headline is replaced by its sentence-level score. Of several evaluations of one model in a run the newest counts.
@@ -79,7 +67,7 @@ def collect(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Docume
     """
     found: dict[tuple[Any, ...], Documents] = {}
     for folder in folders:
-        for record in sorted(read([folder]), key=_written):
+        for record in sorted(read_records([folder]), key=_written):
             for task, result in record.tasks.items():
                 for metric in choose_metrics(task, result, metrics):
                     columns = take_scores(*_read_samples(folder, record, task), record, task, metric)
@@ -168,27 +156,6 @@ def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
     return np.stack([sheet.values for sheet in sheets.values()])
-
-
-@cache
-def language_of(task: str, pivot: str) -> tuple[str, str] | None:
-    """Benchmark and language of a task; None for tasks that are not xlift's and for pairs of two languages that are not the pivot.
-
-    A pair with the pivot counts for its other language, each direction as a benchmark of its own.
-    """
-    if match := _PAIR.fullmatch(task):
-        source, target = find(match[1]).code, find(match[2]).code
-        benchmark = "xlift_flores"
-    elif match := _CROSS.fullmatch(task):
-        source, target = match[1], match[2]
-        benchmark = "xlift_mlqa"
-    elif match := _ONE.fullmatch(task):
-        return match[1], match[2]
-    else:
-        return None
-    if source == pivot:
-        return f"{benchmark}_from_{pivot}", target
-    return (f"{benchmark}_to_{pivot}", source) if target == pivot else None
 
 
 def _written(record: Record) -> str:

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.results import headline
-from xlift.harness.rows import UserError, name_nearest
-from xlift.leaderboard import foreign
-from xlift.leaderboard.documents import PER_DOCUMENT
-from xlift.leaderboard.runs import Run, find_runs
-from xlift.leaderboard.samples import Sample, Sheet, find_base, read_sheet
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.leaderboard.loading import foreign
+from xlift.leaderboard.loading.runs import Run, find_runs
+from xlift.leaderboard.loading.samples import Sample, Sheet, find_base, read_sheet
+from xlift.tasks.benchmarks import PER_DOCUMENT, headline
 
 
 @dataclass(frozen=True)

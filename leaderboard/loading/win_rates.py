@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.results import Record
-from xlift.harness.rows import UserError
-from xlift.leaderboard.documents import read_lines
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record
+from xlift.leaderboard.loading.scores import read_lines
 
 Z = 1.96
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.rows import UserError
-from xlift.leaderboard.folders import delete_files, read_state, write_file, write_state
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.site.folders import delete_files, read_state, write_file, write_state
 
 if TYPE_CHECKING:
-    from xlift.leaderboard.board import Board
+    from xlift.leaderboard.analysis.board import Board
 
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
@@ -30,7 +30,8 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     if before.get("fingerprint") == key and all((out / name).is_file() for name in before["files"]):
         return tuple(before.get("left_out", ()))
     # Tables and charts take longer to import than an unchanged site takes to be known as such.
-    from xlift.leaderboard import board, foreign, runs
+    from xlift.leaderboard.analysis import board
+    from xlift.leaderboard.loading import foreign, runs
 
     collection = runs.collect(results, foreign.read)
     try:
@@ -70,8 +71,8 @@ def fingerprint(results: Sequence[Path]) -> str:
 
 def _write(out: Path, board: Board) -> list[str]:
     """Write every file and return their names. Other cores write the rows' pages while this one writes the rest."""
-    from xlift.leaderboard.cores import share
-    from xlift.leaderboard.pages import list_rows
+    from xlift.leaderboard.analysis.parallel import share
+    from xlift.leaderboard.site.pages import list_rows
 
     rows = share(_write_row, [(out, *job) for job in list_rows(board)])
     names = _write_files(out, _make(board))
@@ -79,7 +80,7 @@ def _write(out: Path, board: Board) -> list[str]:
 
 
 def _write_row(out: Path, *job: Any) -> list[str]:
-    from xlift.leaderboard.pages import render_row
+    from xlift.leaderboard.site.pages import render_row
 
     return _write_files(out, render_row(*job))
 
@@ -94,9 +95,9 @@ def _write_files(out: Path, made: Iterable[tuple[str, str]]) -> list[str]:
 
 def _make(board: Board) -> Iterator[tuple[str, str]]:
     """Name and text of every file that is not of one row."""
-    from xlift.leaderboard.exchange import write_data
-    from xlift.leaderboard.pages import render
-    from xlift.leaderboard.pairs import compare_rows, tabulate
+    from xlift.leaderboard.analysis.pairwise import compare_rows, tabulate
+    from xlift.leaderboard.site.data_files import write_data
+    from xlift.leaderboard.site.pages import render
 
     pairs = compare_rows(board)
     for path in sorted((Path(__file__).parent / "assets").iterdir()):

@@ -12,12 +12,13 @@ from xml.etree import ElementTree
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from xlift.harness.results import LOWER_IS_BETTER, OF_HUNDRED, Record
-from xlift.leaderboard.board import Board
-from xlift.leaderboard.rows import Row, off_target, split
-from xlift.leaderboard.runs import Origin, Run, read_curve
-from xlift.leaderboard.table import tabulate_win_rates
-from xlift.leaderboard.text import clean, slug
+from xlift.harness.evaluation.records import Record
+from xlift.leaderboard.analysis.board import Board
+from xlift.leaderboard.analysis.rows import Row, off_target, split
+from xlift.leaderboard.analysis.tables import tabulate_win_rates
+from xlift.leaderboard.loading.runs import Origin, Run, read_curve
+from xlift.leaderboard.site.text import clean, slug
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, OF_HUNDRED
 
 EEE_VERSION = "0.3.0"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 
 
 def read_state(out: Path, name: str, what: str) -> dict[str, Any]:

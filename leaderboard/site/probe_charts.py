@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from xlift.harness.results import Alignment, ModelProbe, Probe, read_probe
-from xlift.leaderboard.charts import DASHES, draw_layers
-from xlift.leaderboard.runs import Run
-from xlift.leaderboard.text import clean, name_language
+from xlift.harness.diagnostics.records import Alignment, ModelProbe, Probe, read_probe
+from xlift.leaderboard.loading.runs import Run
+from xlift.leaderboard.site.charts import DASHES, draw_layers
+from xlift.leaderboard.site.text import clean, name_language
 
 MOST = 12
 """Languages of one chart; the others are in the numbers."""

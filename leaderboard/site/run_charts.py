@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xlift.leaderboard.alignment import draw_alignment
-from xlift.leaderboard.board import KINDS, Board
-from xlift.leaderboard.charts import draw_cost, draw_curve, draw_forest
-from xlift.leaderboard.rows import Row
-from xlift.leaderboard.runs import Run, read_curve
-from xlift.leaderboard.text import clean, slug
+from xlift.leaderboard.analysis.board import KINDS, Board
+from xlift.leaderboard.analysis.rows import Row
+from xlift.leaderboard.loading.runs import Run, read_curve
+from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest
+from xlift.leaderboard.site.probe_charts import draw_alignment
+from xlift.leaderboard.site.text import clean, slug
 
 MOST = 60
 """Rows of one forest plot: more cannot be read."""

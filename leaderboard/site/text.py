@@ -10,7 +10,7 @@ from functools import lru_cache
 import regex
 from markupsafe import Markup, escape
 
-from xlift.harness.languages import languages
+from xlift.harness.core.languages import languages
 
 LONGEST = 4000
 """Characters of one text that a page shows."""

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xlift.harness import config, results
-from xlift.harness import run as pipeline
-from xlift.harness.rows import LeakError, UserError
+from xlift.harness.config.suite import read_suite
+from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.pipeline.run import run_suite
 
 XLIFT = Path(sys.executable).parent / "xlift"
 
@@ -36,7 +37,7 @@ def suite_of(base: Path, **changes: object) -> dict[str, object]:
 
 
 def run(base: Path, runs: Path, **changes: object) -> Path:
-    return pipeline.run_suite(config.read(suite_of(base, **changes), "test"), runs)
+    return run_suite(read_suite(suite_of(base, **changes), "test"), runs)
 
 
 def manifests(folder: Path, kind: str) -> dict[str, dict]:
@@ -53,7 +54,7 @@ def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:
     (fitted,) = manifests(finished, "fit").values()
     assert prepared["kinds"] == {"en/pivot_instructions": 10, "es/target_instructions": 10, "es/translation": 10}
     assert fitted["report"]["tokens_trained"] >= 12000
-    base, adapted = results.read([finished])
+    base, adapted = read_records([finished])
     assert (base.label, adapted.name, adapted.trained) == ("base", "m (seed 0)", ("es",))
     assert set(base.tasks) == {"xlift_mgsm_direct_en", "xlift_mgsm_direct_es", "xlift_flores_eng_Latn_spa_Latn"}
     for task, result in base.tasks.items():
@@ -115,8 +116,8 @@ def test_killed_and_resumed_equals_undisturbed(stage: str, finished: Path, tiny_
     assert [record.tasks for record in _without_dates(left)] == [record.tasks for record in _without_dates(finished)]
 
 
-def _without_dates(folder: Path) -> list[results.Record]:
-    found = results.read([folder])
+def _without_dates(folder: Path) -> list[Record]:
+    found = read_records([folder])
     return [
         record.model_copy(update={"tasks": {name: task.model_copy(update={"samples": None}) for name, task in record.tasks.items()}})
         for record in found
@@ -124,7 +125,7 @@ def _without_dates(folder: Path) -> list[results.Record]:
 
 
 def test_a_dead_stage_is_one_line(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xlift.harness.executors import run_apart
+    from xlift.harness.pipeline.processes import run_apart
 
     with pytest.raises(UserError, match="prepare: its process died"):
         run_apart("prepare", os._exit, 9)
@@ -133,7 +134,7 @@ def test_a_dead_stage_is_one_line(tiny_base: Path, tmp_path: Path, monkeypatch: 
 def test_the_resolved_suite_lies_beside_the_stages(finished: Path) -> None:
     resolved = json.loads((finished / "suite.resolved.json").read_text())
     assert resolved["train"]["warmup"] == 0.05
-    assert config.read(resolved, "resolved").methods["m"].method == "cross_lingual"
+    assert read_suite(resolved, "resolved").methods["m"].method == "cross_lingual"
 
 
 def test_an_unchanged_adapter_is_refused(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
@@ -149,13 +150,13 @@ def test_an_unchanged_adapter_is_refused(finished: Path, tiny_base: Path, tmp_pa
 
 def test_rows_that_overlap_evaluation_items_are_dropped_or_refused(tiny_base: Path, tmp_path: Path) -> None:
     # Ask for the training sentences as if they were evaluation items: everything leaks.
-    from xlift.harness.context import RunContext
+    from xlift.harness.pipeline.context import RunContext
     from xlift.tasks.data import read_training
     from xlift.tasks.leaks import Guard
 
     sentences = read_training("parallel", "es", samples="always")["en"]
     for strict in (False, True):
-        suite = config.read(suite_of(tiny_base, data={"samples": "always", "strict": strict}), "test")
+        suite = read_suite(suite_of(tiny_base, data={"samples": "always", "strict": strict}), "test")
         context = RunContext(suite, "m", Guard(sentences[:50]), lambda chats, sampling: pytest.fail("no engine is needed"))
         if strict:
             with pytest.raises(LeakError, match="50 training rows overlap evaluation items"):
@@ -165,9 +166,9 @@ def test_rows_that_overlap_evaluation_items_are_dropped_or_refused(tiny_base: Pa
 
 
 def test_dry_run_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
-    from xlift.harness.dry import plan_run
+    from xlift.harness.pipeline.dry_run import plan_run
 
-    plan = plan_run(config.read(suite_of(tiny_base), "test"), tmp_path / "runs")
+    plan = plan_run(read_suite(suite_of(tiny_base), "test"), tmp_path / "runs")
     assert [(row["stage"], row["label"], row["state"]) for row in plan["stages"]] == [
         ("prepare", "m", "to do"), ("fit", "m-seed0", "to do"), ("evaluate", "base", "to do"), ("evaluate", "m-seed0", "to do"),
     ]  # fmt: skip
@@ -176,17 +177,17 @@ def test_dry_run_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
 
 
 def test_dry_run_knows_what_is_done(finished: Path, tiny_base: Path) -> None:
-    from xlift.harness.dry import plan_run
+    from xlift.harness.pipeline.dry_run import plan_run
 
-    plan = plan_run(config.read(suite_of(tiny_base), "test"), finished.parent)
+    plan = plan_run(read_suite(suite_of(tiny_base), "test"), finished.parent)
     assert {row["state"] for row in plan["stages"]} == {"done"}
 
 
 def test_dry_run_counts_nothing_for_prompts_alone(tiny_base: Path, tmp_path: Path) -> None:
-    from xlift.harness.dry import plan_run
+    from xlift.harness.pipeline.dry_run import plan_run
 
     settings = {**suite_of(tiny_base), "methods": {"xlt": {"method": "xlt_prompt"}}, "seeds": [0, 1]}
-    stages = plan_run(config.read(settings, "test"), tmp_path / "runs")["stages"]
+    stages = plan_run(read_suite(settings, "test"), tmp_path / "runs")["stages"]
     assert [(row["stage"], row["label"], row["rows"], row["tokens"]) for row in stages] == [
         ("prepare", "xlt", 0, None), ("fit", "xlt", 0, 0), ("evaluate", "base", None, None), ("evaluate", "xlt", None, None),
     ]  # fmt: skip
@@ -211,7 +212,7 @@ def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_pa
     assert first["plan"]["rows_sha256"] != second["plan"]["rows_sha256"], "the second round takes other prompts"
     assert first["translated"] == {"en-es: command": {"asked": 4, "failed": 0}, "es-en: command": {"asked": 4, "failed": 0}}
 
-    base, adapted, prompted = results.read([folder])
+    base, adapted, prompted = read_records([folder])
     assert (adapted.name, prompted.name, prompted.seed) == ("lidr (seed 0)", "xlt", None)
     last = json.loads((folder / fit_of(folder, "lidr-seed0-round2") / "adapter" / "xlift.json").read_text())
     assert last["round"] == 2

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from fakes import TEXT, FakeContext
 
-from xlift.harness.plugin import Answer, Chat, Dpo, Method, Plan, Preference, Sampling, UserError, find_method, load, names, read_defaults
+from xlift.harness.plugin import Answer, Chat, Dpo, Method, Plan, Preference, Sampling, UserError, find_method, load, names
+from xlift.harness.recipes.registry import read_defaults
 
 
 def prepare(options: Mapping[str, Any], **context: Any) -> Plan:
@@ -66,11 +67,16 @@ def test_contract(name: str, budget: int | None) -> None:
 
 
 def test_no_plan_depends_on_the_order_of_sets() -> None:
-    code = "import test_methods as t\nfor name in t.names(): print(name, t.dump(t.load_default(name).prepare(t.FakeContext())))"
+    code = "import test_contract as t\nfor name in t.names(): print(name, t.dump(t.load_default(name).prepare(t.FakeContext())))"
     folder = Path(__file__).parent
+    paths = os.pathsep.join([str(folder.parent / "support"), os.environ.get("PYTHONPATH", "")])
     texts = [
         subprocess.run(
-            [sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+            [sys.executable, "-c", code],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
         )
         for seed in ("1", "2")
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.languages import languages
+from xlift.harness.core.languages import languages
 from xlift.harness.plugin import Answer, Chat, InferenceProfile, LeakError, Plan, Sampling, UserError, find_method, load
 
 NAMES = ("pivot_language", "xlt_prompt", "linguistically_diverse_prompts")

@@ -165,7 +165,7 @@ def test_star_alignment_goes_through_each_corpus_once_for_each_hub() -> None:
             reads[corpus] += 1
             return super().read(corpus, lang)
 
-    from xlift.harness.languages import languages
+    from xlift.harness.core.languages import languages
 
     many = tuple(code for code in languages() if code not in ("en", "zh"))[:120]
     plan = prepare("star_alignment", Counting((*many, "zh"), 2410), **star("translation", hubs=["en", "zh"]))

@@ -4,8 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xlift.harness.core.errors import LeakError
 from xlift.harness.plugin import Answer, Chat, Sampling, UserError
-from xlift.harness.rows import LeakError
 
 TEXT = {
     "en": "the little bird sings in the garden every morning",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config import TrainSettings
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.plugin import Dpo, Sft
-from xlift.harness.rows import Example, Preference, ask
-from xlift.harness.trainer import FitReport, fit
+from xlift.harness.training.trainer import FitReport, fit
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
 SETTINGS: dict[str, Any] = {

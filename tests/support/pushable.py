@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from xlift.harness import config
-from xlift.harness.adapters import resolve
+from xlift.harness.config.suite import read_suite
+from xlift.harness.models.adapters import resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TASK = "xlift_mgsm_direct_es"
@@ -29,7 +29,7 @@ def write_run(
     root: Path, *, seed: int = 0, suite: dict[str, Any] | None = None, scores: tuple[int, ...] = (1, 1, 1, 0), **made: Any
 ) -> Path:
     """Write ``root`` as a run folder; returns the adapter's. ``made`` are keys of xlift.json, ``scores`` the adapter's right answers."""
-    resolved = config.read({**SUITE, **(suite or {})}, "test").model_dump(mode="json")
+    resolved = read_suite({**SUITE, **(suite or {})}, "test").model_dump(mode="json")
     root.mkdir(parents=True, exist_ok=True)
     write(root / "suite.resolved.json", resolved)
     adapter = root / f"fit-m-seed{seed}-aaaa" / "adapter"

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config import digest
-from xlift.harness.results import Record
-from xlift.harness.store import Stage, Store
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.store import Stage, Store, write_json
+from xlift.harness.evaluation.records import Record
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -98,3 +98,22 @@ class Page(HTMLParser):
 
     def all(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def write_answers(run: Path, label: str, seed: int | None, answers: list[tuple[str, str]], key: str = "k") -> Path:
+    """A finished evaluation with (id, answer) as samples, in the form lm-eval leaves them."""
+    task = "xlift_x_alpaca_eval_es"
+    folder = run / f"evaluate-{label}-{seed}"
+    folder.mkdir(parents=True)
+    samples = f"samples_{task}_2026-11-22T00-00-{0 if seed is None else 10 + seed}.jsonl"
+    rows = [
+        {"doc_id": number, "doc": {"id": id, "instruction": f"Instrucción {id}", "lang": "es"}, "resps": [[text]], "filter": "none"}
+        for number, (id, text) in enumerate(answers)
+    ]
+    (folder / samples).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = {"items": len(rows), "items_of": 805, "version": "1.0", "data_sha256": "d", "data_origin": "folder",
+              "metrics": {"off_target": {"value": 0.0, "stderr": 0.0}}, "comparability": key, "samples": samples}  # fmt: skip
+    record = {"suite": run.name, "label": label, "method": None, "seed": seed, "trained": [], "pivot": "en", "base": {}, "adapter": None,
+              "engine": {}, "system": None, "tasks": {task: result}, "cost": {}}  # fmt: skip
+    write_json(folder / "manifest.json", {"record": record})
+    return folder

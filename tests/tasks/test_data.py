@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.rows import LeakError, UserError
-from xlift.tasks.corpora import CORPORA, Choice
+from xlift.harness.core.errors import LeakError, UserError
+from xlift.tasks.corpus_table import CORPORA, Choice
 from xlift.tasks.data import dataset, evaluation_texts, guard_of, locate, read, read_training
 
 pytestmark = pytest.mark.usefixtures("unplugged")

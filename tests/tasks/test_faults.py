@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks import index
 from xlift.tasks.faults import runs_in, show_in_one_line
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks import judge, length_control
 from xlift.tasks.judge import MODES, ORDERS, Pair, Reply, Said, Verdict, build_chat, combine, pair_up, read_reply
 from xlift.tasks.verdicts import aggregate

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlift.harness.languages import find, languages
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find, languages
 from xlift.tasks import language_id
 from xlift.tasks.language_id import identify, is_off_target, process_results
 
-SAMPLES = Path(__file__).parent.parent / "tasks" / "samples" / "flores.jsonl"
+SAMPLES = Path(__file__).parents[2] / "tasks" / "samples" / "flores.jsonl"
 
 
 def parallel_sentences() -> dict[str, list[str]]:

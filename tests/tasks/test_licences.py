@@ -2,8 +2,8 @@
 
 import pytest
 
-from xlift.harness.config import read
-from xlift.harness.context import RunContext
+from xlift.harness.config.suite import read_suite
+from xlift.harness.pipeline.context import RunContext
 from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import LICENCES, Licence, find_translator, list_possible
 
@@ -39,7 +39,7 @@ def test_a_run_records_the_licences_of_what_it_read(unplugged: None) -> None:
         "name": "small", "languages": {"train": ["es"], "evaluate": ["es"]}, "data": {"samples": "always"},
         "methods": {"m": {"method": "cross_lingual"}}, "evaluate": {"tasks": ["xlift_mgsm_direct_es"]},
     }  # fmt: skip
-    context = RunContext(read(values, "test"), "m", Guard([]), lambda chats, sampling: pytest.fail("no engine is needed"))
+    context = RunContext(read_suite(values, "test"), "m", Guard([]), lambda chats, sampling: pytest.fail("no engine is needed"))
     context.read("alpaca", "en")
     [source] = context.describe_help()["sources"]
     assert source == {

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xlift.harness.rows import UserError
-from xlift.tasks.numbers import extract_answer, parse_number, process_results
+from xlift.harness.core.errors import UserError
+from xlift.tasks.numbers import extract_answer, process_results
+from xlift.tasks.numerals import parse_number
 
 LANGUAGES = ["bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"]
 

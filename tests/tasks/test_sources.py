@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 from huggingface_hub import constants
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks import data, sources
 from xlift.tasks.data import identify_root, locate, read
 

@@ -14,8 +14,8 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 from lm_eval.utils import apply_template
 
-from xlift.harness.languages import languages
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import languages
 from xlift.tasks import make_yaml, numbers
 
 TASKS = Path(make_yaml.__file__).parent
@@ -112,7 +112,7 @@ def test_functions_are_xlifts_by_full_name() -> None:
     named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
     scorers = {f"xlift.tasks.{module}.process_results" for module in ("numbers", "spans", "translation", "language_id", "verdicts")}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
-    judge = {"xlift.harness.judged_task.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
+    judge = {"xlift.harness.judging.lm_eval_filter.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
     assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge
 
 

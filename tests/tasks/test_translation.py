@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.tokenizers import tokenizer_spm
 
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
 from xlift.tasks import translation
 from xlift.tasks.translation import (
     chrf_per_line,

@@ -4,32 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import Call
 from loopback_hub import TOKEN, State
 from pushable import BASE, RESTRICTED, SOURCE, TASK, write_run
-
-from xlift.harness import cli
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xlift", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        assert TOKEN not in out + err
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture
@@ -154,7 +134,7 @@ def test_the_token_is_in_no_file_and_no_output(adapter: Path, loopback: State, t
 def test_recorded_scores_are_looked_back_at(
     call: Call, adapter: Path, loopback: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from xlift.harness.cli_hub import tell_reproduction
+    from xlift.harness.cli.hub import tell_reproduction
 
     call("push", adapter, "lab/mine")
     for name, scores, says in [("same", (1, 1, 1, 0), "1 of 1 recorded"), ("less", (1, 0, 1, 0), "0.75 recorded, 0.5 now (-0.25)")]:

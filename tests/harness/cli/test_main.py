@@ -1,11 +1,8 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-from xlift.harness import cli
 
 SUITE = {
     "name": "small",
@@ -14,21 +11,6 @@ SUITE = {
     "methods": {"m": {"method": "cross_lingual"}},
     "evaluate": {"tasks": ["xlift_mgsm_direct_{lang}"], "limit": 2},
 }
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xlift", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 def write_suite(folder: Path, **changes: object) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness import config
-from xlift.harness.new_method import create
-from xlift.harness.rows import UserError
+from xlift.harness.cli.new_method import create
+from xlift.harness.config.suite import load_suite
+from xlift.harness.core.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_it_passes_ruff(package: Path) -> None:
 
 
 def test_its_suite_is_valid(package: Path) -> None:
-    suite = config.load(package / "suite.yaml")
+    suite = load_suite(package / "suite.yaml")
     assert [chosen.method for chosen in suite.methods.values()] == ["two_birds", "cross_lingual"]
 
 

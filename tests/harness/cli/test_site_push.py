@@ -10,8 +10,8 @@ import pytest
 from result_folders import write_run
 from typer.testing import CliRunner, Result
 
-from xlift.harness.cli import app
-from xlift.harness.rows import UserError
+from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
 
 TASK = "xlift_mgsm_direct_es"
 

@@ -5,23 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness import config, dry
-from xlift.harness.base_model import Base
-from xlift.harness.batches import encode
-from xlift.harness.rows import Example, ask
+from xlift.harness.config.suite import load_suite, shipped_suites
+from xlift.harness.core.types import Example, ask
+from xlift.harness.models.bases import Base
+from xlift.harness.pipeline.dry_run import check_suite
+from xlift.harness.training.batching import encode
 
-SUITES = Path(str(files("xlift.harness"))) / "suites"
+SUITES = Path(str(files("xlift.harness.config"))) / "suites"
 
 
-@pytest.mark.parametrize("name", config.shipped())
+@pytest.mark.parametrize("name", shipped_suites())
 def test_every_shipped_suite_is_valid(name: str) -> None:
-    suite = config.load(name)
+    suite = load_suite(name)
     assert suite.name == name
-    dry.check(suite)
+    check_suite(suite)
 
 
 def test_a_template_lies_beside_its_suite() -> None:
-    assert config.load("plug-llama2-13b").base.chat_template == SUITES / "plug.jinja"
+    assert load_suite("plug-llama2-13b").base.chat_template == SUITES / "plug.jinja"
 
 
 @pytest.mark.parametrize(

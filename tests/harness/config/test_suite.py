@@ -2,19 +2,20 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness import config
-from xlift.harness.rows import UserError
+from xlift.harness.config.suite import Suite, load_suite, read_suite
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.hashing import digest
 
 SUITE = {"name": "s", "languages": {"evaluate": ["en", "es"], "train": ["es"]}, "evaluate": {"tasks": ["xlift_mgsm_cot_{lang}"]}}
 
 
-def read(**changes: object) -> config.Suite:
-    return config.read({**SUITE, **changes}, "s.yaml")
+def read(**changes: object) -> Suite:
+    return read_suite({**SUITE, **changes}, "s.yaml")
 
 
 def test_override_reaches_a_nested_key() -> None:
-    assert config.read(SUITE, "s.yaml", ["train.learning_rate=1e-3", "train.lora={r: 4}"]).train.lora == {"r": 4}
-    assert config.read(SUITE, "s.yaml", ["train.learning_rate=1e-3"]).train.learning_rate == 0.001
+    assert read_suite(SUITE, "s.yaml", ["train.learning_rate=1e-3", "train.lora={r: 4}"]).train.lora == {"r": 4}
+    assert read_suite(SUITE, "s.yaml", ["train.learning_rate=1e-3"]).train.learning_rate == 0.001
 
 
 def test_a_methods_own_training_keys_win() -> None:
@@ -59,21 +60,21 @@ def test_bad_yaml_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
-        config.load(path)
+        load_suite(path)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_suite_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'demo'"):
-        config.load("dmeo")
+        load_suite("dmeo")
 
 
 @pytest.mark.parametrize("text", ["train", "=3", "train.=3", "name.x=1", "train.epochs=["])
 def test_bad_overrides_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--set"):
-        config.read(SUITE, "s.yaml", [text])
+        read_suite(SUITE, "s.yaml", [text])
 
 
 def test_digest_ignores_the_order_of_keys() -> None:
-    assert config.digest({"a": 1, "b": [2]}) == config.digest({"b": [2], "a": 1}) != config.digest({"a": 1, "b": [3]})
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness.rows import UserError
-from xlift.harness.store import Stage, Store
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import Stage, Store
 
 STAGE = Stage("prepare", "m", {"rows": 3})
 

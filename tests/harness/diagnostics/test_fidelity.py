@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_judged_runs import write_evaluation
+from result_folders import write_answers
 
-from xlift.harness.fidelity import report, summarise
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.diagnostics.fidelity import report, summarise
 from xlift.tasks import fidelity
 from xlift.tasks.fidelity import describe, refuses
 
@@ -92,7 +92,7 @@ def test_shares_of_many_answers() -> None:
 
 def test_a_report_of_a_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    folder = write_evaluation(run, "base", None, [("1", SPANISH), ("2", ENGLISH)])
+    folder = write_answers(run, "base", None, [("1", SPANISH), ("2", ENGLISH)])
     (row,) = report([run])
     assert (row["model"], row["task"], row["lang"], row["off_target"]) == ("base", "xlift_x_alpaca_eval_es", "es", 0.5)
     (samples,) = folder.glob("samples*")

@@ -11,16 +11,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xlift.harness import cli, probe
-from xlift.harness.adapters import resolve
-from xlift.harness.base_model import Base
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine_hf import HfEngine
-from xlift.harness.engine_states import encode, measure_cosine, read_states, retrieve
-from xlift.harness.probe import Sentences, Subject, read_sentences
-from xlift.harness.results import Probe, read_probe
-from xlift.harness.rows import UserError
-from xlift.leaderboard import alignment, foreign, runs
+from xlift.harness.cli.main import app, main
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.diagnostics import probe
+from xlift.harness.diagnostics.hidden_states import encode, measure_cosine, read_states, retrieve
+from xlift.harness.diagnostics.probe import Sentences, Subject, read_sentences
+from xlift.harness.diagnostics.records import Probe, read_probe
+from xlift.harness.engines.hf import HfEngine
+from xlift.harness.models.adapters import resolve
+from xlift.harness.models.bases import Base
+from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.site import probe_charts
 from xlift.tasks.data import Origin
 
 HF = EngineSettings(backend="hf", dtype="float32", adapter_form="lora")
@@ -165,19 +167,19 @@ def test_the_command_writes_numbers_and_a_chart(
     out = tmp_path / "out"
     adapter = make_adapter(tiny, scale=0.5)
     arguments = ["probe", str(tiny_base), "--adapter", f"m={adapter}", "--languages", "es,de", "--limit", "5", "--out", str(out)]
-    done = CliRunner().invoke(cli.app, arguments)
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "samples" in done.stdout and "characters/token" in done.stdout and f"written: {out / 'probe.svg'}" in done.stdout
     found = read_probe(out)
     assert found and [model.label for model in found.models] == ["base", "m"] and list(found.models[0].languages) == ["en", "es", "de"]
-    drawn = alignment.draw_probe(found)
+    drawn = probe_charts.draw_probe(found)
     assert drawn and (out / "probe.svg").read_text() == drawn.svg
     assert drawn.text.startswith("Retrieval and cosine by layer against English, on 5 of ")
     assert "Spanish: base retrieves " in drawn.text and "German: " in drawn.text
     assert f"<desc>{drawn.text}</desc>" in drawn.svg and "prefers-color-scheme:dark" in drawn.svg
     for shown in ("Spanish: retrieval", "German: cosine", ">m<", ">base<"):
         assert shown in drawn.svg
-    again = json.loads(CliRunner().invoke(cli.app, [*arguments, "--json"]).stdout)
+    again = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert Probe(**again) == found, "the same command gives the same numbers"
 
 
@@ -185,22 +187,22 @@ def test_a_run_is_probed_with_its_adapters_and_read_back(
     unplugged: None, tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = write_probed_run(tmp_path / "runs" / "s", tiny, make_adapter)
-    done = CliRunner().invoke(cli.app, ["probe", str(root), "--limit", "2"])
+    done = CliRunner().invoke(app, ["probe", str(root), "--limit", "2"])
     assert done.exit_code == 0, done.output
     found = read_probe(root)
     assert found and [model.label for model in found.models] == ["base", "m-seed0"] and list(found.models[0].languages) == ["en", "es"]
     assert found.left_out == ("gone-seed0: its adapter is gone",)
     base, gone, method = runs.collect([root], foreign.read).runs
-    drawn = alignment.draw_alignment(method)
+    drawn = probe_charts.draw_alignment(method)
     assert drawn and "m-seed0 retrieves" in drawn.text and ">m-seed0<" in drawn.svg
-    alone = alignment.draw_alignment(base)
+    alone = probe_charts.draw_alignment(base)
     assert alone and "m-seed0" not in alone.text
-    assert alignment.draw_alignment(gone) is None
+    assert probe_charts.draw_alignment(gone) is None
     (root / "probe.json").write_text("{}")
     with pytest.raises(UserError, match="does not follow schema version 1"):
-        alignment.draw_alignment(base)
+        probe_charts.draw_alignment(base)
     (root / "probe.json").unlink()
-    assert alignment.draw_alignment(base) is None
+    assert probe_charts.draw_alignment(base) is None
 
 
 def write_probed_run(root: Path, base: Base, make_adapter: Callable[..., Path]) -> Path:
@@ -237,7 +239,7 @@ def test_mistakes_are_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["xlift", "probe", str(tiny_base), *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main()
     out, err = capsys.readouterr()
     assert (stop.value.code, out, len(err.strip().splitlines())) == (2, "", 1) and (says in err or "no such folder" in err)
 
@@ -250,6 +252,6 @@ def test_smollm_knows_english_better_and_its_middle_layers_align(smollm: Base, u
     assert english.bits_per_character < spanish.bits_per_character and english.characters_per_token > spanish.characters_per_token
     assert 0.3 < english.bits_per_byte < 2 and english.perplexity < 100
     assert spanish.alignment
-    layer, share = alignment.best_layer(spanish.alignment)
+    layer, share = probe_charts.best_layer(spanish.alignment)
     assert 0 < layer < 30 and share >= 0.25, (layer, share)  # chance is 1/12
     assert all(own > other for own, other in zip(spanish.alignment.cosine[5:25], spanish.alignment.unrelated[5:25], strict=True))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from xlift.harness import generations
-from xlift.harness.generations import Generations
-from xlift.harness.rows import Answer, Chat, Sampling, ask
+from xlift.harness.core.types import Answer, Chat, Sampling, ask
+from xlift.harness.engines import cache
+from xlift.harness.engines.cache import Generations
 
 
 class Counting:
@@ -55,7 +55,7 @@ def test_sampled_answers_to_equal_chats_differ_and_are_remembered_by_place(tmp_p
 
 
 def test_chunks_are_whole_and_a_kill_loses_the_last_alone(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(generations, "CHUNK", 2)
+    monkeypatch.setattr(cache, "CHUNK", 2)
     engine, chats = Counting(), [ask(str(number)) for number in range(5)]
     undisturbed = remember(tmp_path / "a", engine).answer(chats, Sampling())
     assert engine.calls == [2, 2, 1]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xlift.harness.arithmetic import choose_arithmetic
+from xlift.harness.engines.dtypes import choose_arithmetic
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlift.harness import engine
-from xlift.harness.adapters import merge, resolve
-from xlift.harness.base_model import Base, load_tokenizer
-from xlift.harness.base_model import resolve as resolve_base
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.engine import Engine, cut, load, seeds
-from xlift.harness.rows import Answer, Chat, Sampling, UserError, ask
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Chat, Sampling, ask
+from xlift.harness.engines import load
+from xlift.harness.engines.base import Engine, cut, seeds
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models.adapters import merge, resolve
+from xlift.harness.models.bases import Base, load_tokenizer
+from xlift.harness.models.bases import resolve as resolve_base
 
 CHATS = [ask("hi"), ask("Was kostet das?", system="Kurz."), ask("one two three four five six seven"), ask("x"), ask("日本")]
 GREEDY = Sampling(max_tokens=24)
@@ -28,7 +31,7 @@ def settings_of(**changed: Any) -> EngineSettings:
 
 @pytest.fixture(scope="module")
 def hf(tiny: Base) -> Iterator[Engine]:
-    with load(tiny, settings_of()) as running:
+    with load_engine(tiny, settings_of()) as running:
         yield running
 
 
@@ -57,7 +60,7 @@ def test_greedy_answers_equal_those_of_generate(tiny: Base) -> None:
     ends = [2, plain[0][4], plain[1][11], plain[2][20]]  # so that rows finish early, at different times
     expected = tokens_of_transformers(tiny, CHATS, 48, ends)
     assert len({len(row) for row in expected}) > 2
-    with load(tiny, settings_of()) as running:
+    with load_engine(tiny, settings_of()) as running:
         running.model.generation_config.eos_token_id = ends  # type: ignore[attr-defined]
         found = running.generate(CHATS, Sampling(max_tokens=48))
     decode = load_tokenizer(tiny).decode
@@ -67,12 +70,12 @@ def test_greedy_answers_equal_those_of_generate(tiny: Base) -> None:
 
 
 def test_answers_do_not_depend_on_how_rows_are_batched(tiny: Base, hf: Engine) -> None:
-    with load(tiny, settings_of(batch_tokens=256)) as narrow:
+    with load_engine(tiny, settings_of(batch_tokens=256)) as narrow:
         assert texts(narrow) == texts(hf)
 
 
 def test_usage_counts_what_was_read_and_written(tiny: Base) -> None:
-    with load(tiny, settings_of()) as running:
+    with load_engine(tiny, settings_of()) as running:
         found = running.generate(CHATS[:1], GREEDY)
         prompt = "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
         marks = 3  # each special token is one token, all else one token a byte
@@ -82,7 +85,7 @@ def test_usage_counts_what_was_read_and_written(tiny: Base) -> None:
 
 
 def test_a_long_prompt_loses_its_beginning_and_is_counted(tiny: Base) -> None:
-    with load(tiny, settings_of(max_length=64)) as running:
+    with load_engine(tiny, settings_of(max_length=64)) as running:
         long = "a" * 100 + "the end of it"
         whole = running.complete([long, "short"], [Sampling(max_tokens=24)] * 2)
         assert running.usage["truncated_prompts"] == 1
@@ -122,7 +125,7 @@ def test_a_repetition_penalty_changes_the_answer(hf: Engine) -> None:
 @pytest.mark.parametrize("form", ["merged", "lora"])
 def test_swapped_and_back(tiny: Base, adapter: Any, make_adapter: Callable[..., Path], tmp_path: Path, form: Any) -> None:
     second = resolve(make_adapter(tiny, seed=2, scale=0.5))
-    with load(tiny, settings_of(adapter_form=form)) as running:
+    with load_engine(tiny, settings_of(adapter_form=form)) as running:
         before = texts(running)
         described = running.describe()
         running.swap(adapter)
@@ -136,7 +139,7 @@ def test_swapped_and_back(tiny: Base, adapter: Any, make_adapter: Callable[..., 
         assert texts(running) == before
     merge(adapter, tiny, "float32").save_pretrained(tmp_path)
     load_tokenizer(tiny).save_pretrained(tmp_path)
-    with load(resolve_base(BaseSettings(model=str(tmp_path))), settings_of()) as merged:
+    with load_engine(resolve_base(BaseSettings(model=str(tmp_path))), settings_of()) as merged:
         assert texts(merged) == swapped
 
 
@@ -156,31 +159,31 @@ def test_a_template_that_refuses_a_role(make_base: Callable[..., Path], tmp_path
     strict = tmp_path / "strict.jinja"
     strict.write_text("{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}")
     base = resolve_base(BaseSettings(model=str(make_base()), chat_template=strict))
-    with load(base, settings_of()) as running, pytest.raises(UserError, match="refuses the turns system, user: no system"):
+    with load_engine(base, settings_of()) as running, pytest.raises(UserError, match="refuses the turns system, user: no system"):
         running.generate([ask("hi", system="be brief")], GREEDY)
 
 
 def test_auto_says_once_why_it_is_not_vllm(tiny: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def missing(name: str) -> str:
-        raise engine.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(engine, "version", missing)
+    monkeypatch.setattr(load, "version", missing)
     with pytest.raises(UserError, match="vllm is not installed"):
-        load(tiny, EngineSettings(backend="vllm"))
-    with caplog.at_level(logging.WARNING), load(tiny, EngineSettings(backend="auto", dtype="float32")) as running:
+        load_engine(tiny, EngineSettings(backend="vllm"))
+    with caplog.at_level(logging.WARNING), load_engine(tiny, EngineSettings(backend="auto", dtype="float32")) as running:
         assert running.backend == "hf"
     assert [record.message for record in caplog.records if "in place of vllm" in record.message] != []
 
 
 def test_auto_settles_the_number_format_before_anything_is_loaded(tiny: Base, adapter: Any) -> None:
-    with load(tiny, EngineSettings(backend="hf", dtype="auto")) as running:
+    with load_engine(tiny, EngineSettings(backend="hf", dtype="auto")) as running:
         assert running.describe()["dtype"] in ("bfloat16", "float32")
         running.swap(adapter)
 
 
 def test_a_served_model_needs_the_api_backend() -> None:
     with pytest.raises(UserError, match="set engine.backend: api"):
-        load(resolve_base(BaseSettings(model="api:some/model")), settings_of())
+        load_engine(resolve_base(BaseSettings(model="api:some/model")), settings_of())
 
 
 @given(st.text(alphabet="abc", max_size=12), st.lists(st.text(alphabet="abc", max_size=3), max_size=3))
@@ -194,7 +197,7 @@ def test_cut_leaves_no_stop_string(text: str, stop: list[str]) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=30), st.integers(1, 200))
 def test_batches_hold_every_row_once_within_the_tokens(sizes: list[tuple[int, int]], tokens: int) -> None:
-    from xlift.harness.engine_hf import Row, batches
+    from xlift.harness.engines.hf import Row, batches
 
     rows = [Row([0] * prompt, Sampling(max_tokens=allowance), 0) for prompt, allowance in sizes]
     made = list(batches(rows, tokens))
@@ -239,7 +242,7 @@ def test_log_likelihoods_are_those_of_the_weights(hf: Engine, tiny: Base, adapte
 
 
 def test_generation_kwargs_become_sampling() -> None:
-    from xlift.harness.lm import to_sampling
+    from xlift.harness.engines.lm_eval_model import to_sampling
 
     greedy = {"until": ["\n", ""], "max_gen_toks": 7, "do_sample": False, "temperature": 0.7}
     assert to_sampling(greedy) == Sampling(max_tokens=7, stop=("\n",))
@@ -277,7 +280,7 @@ def evaluate(model: Any, model_args: Any = None) -> Any:
 
 
 def test_plain_lm_eval_runs_model_xlift(tiny: Base, adapter: Any, hf: Engine) -> None:
-    import xlift.harness.lm  # noqa: F401  (what the entry point does in later releases)
+    import xlift.harness.evaluation.lm_eval_entry  # noqa: F401  (what the entry point does in later releases)
 
     arguments = {"base": str(tiny.folder), "adapter": str(adapter.folder), "backend": "hf", "dtype": "float32"}
     results = evaluate("xlift", arguments)
@@ -289,7 +292,7 @@ def test_plain_lm_eval_runs_model_xlift(tiny: Base, adapter: Any, hf: Engine) ->
 
 
 def test_model_args_are_checked(tiny: Base) -> None:
-    from xlift.harness.lm import XliftLM
+    from xlift.harness.evaluation.lm_eval_entry import XliftLM
 
     with pytest.raises(UserError, match="unknown key 'bakcend'; did you mean 'backend'"):
         XliftLM(base=str(tiny.folder), bakcend="hf")

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from xlift.harness import engine_api
-from xlift.harness.adapters import resolve as resolve_adapter
-from xlift.harness.base_model import Base, resolve
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.engine import Engine, load
-from xlift.harness.rows import Sampling, UserError, ask
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Sampling, ask
+from xlift.harness.engines import openai_api
+from xlift.harness.engines.base import Engine
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models.adapters import resolve as resolve_adapter
+from xlift.harness.models.bases import Base, resolve
 
 
 class Server(ThreadingHTTPServer):
@@ -81,7 +83,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def connect(url: str, model: str = "api:some/model", **settings: Any) -> Engine:
-    return load(resolve(BaseSettings(model=model)), EngineSettings(backend="api", url=url, **settings))
+    return load_engine(resolve(BaseSettings(model=model)), EngineSettings(backend="api", url=url, **settings))
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -136,13 +138,13 @@ def test_a_model_that_the_server_has_not(server: Server) -> None:
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_api, "RETRIES", 0)  # each waits longer than the last
+    monkeypatch.setattr(openai_api, "RETRIES", 0)  # each waits longer than the last
     with connect("http://127.0.0.1:9/v1") as running:
         assert "cannot be reached" in refusal(lambda: running.generate([ask("hi")], Sampling()))
 
 
 def test_a_url_is_needed() -> None:
-    assert "engine.url" in refusal(lambda: load(resolve(BaseSettings(model="api:x")), EngineSettings(backend="api")))
+    assert "engine.url" in refusal(lambda: load_engine(resolve(BaseSettings(model="api:x")), EngineSettings(backend="api")))
 
 
 def test_a_served_adapter_is_asked_for_by_name(server: Server, tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import psutil
 import pytest
 import torch
 
-from xlift.harness.adapters import merge, resolve, tensor_shapes
-from xlift.harness.base_model import Base
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine import Engine, load
-from xlift.harness.rows import Sampling, ask
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.types import Sampling, ask
+from xlift.harness.engines.base import Engine
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models.adapters import merge, resolve, tensor_shapes
+from xlift.harness.models.bases import Base
 
 QUESTIONS = [
     "What is the capital of France?", "Name three colours.", "What is 12 + 30?", "Who wrote Hamlet?", "Say hello in Spanish.",
@@ -39,7 +40,7 @@ def adapter(smollm: Base, make_adapter: Callable[..., Path]) -> Any:
 
 @pytest.fixture(scope="module")
 def running(smollm: Base) -> Iterator[Engine]:
-    with load(smollm, EngineSettings(**SETTINGS)) as engine:
+    with load_engine(smollm, EngineSettings(**SETTINGS)) as engine:
         yield engine
 
 
@@ -63,21 +64,21 @@ def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(runnin
 def test_the_kernel_for_norms_computes_what_vllm_does(running: Engine) -> None:
     from vllm import ir
 
-    from xlift.harness import engine_vllm
+    from xlift.harness.engines import vllm
 
     numbers = torch.Generator().manual_seed(0)
     x, residual, weight = (torch.randn(*shape, generator=numbers) for shape in ((7, 576), (7, 576), (576,)))
     op = ir.ops.fused_add_rms_norm
     wanted = op.impls["native"].impl_fn(x.clone(), residual.clone(), weight, 1e-5)
-    torch.testing.assert_close(op.impls[engine_vllm.KERNEL].impl_fn(x.clone(), residual.clone(), weight, 1e-5), wanted)
-    assert op.get_priority()[0] == engine_vllm.KERNEL
-    assert not engine_vllm._fits_kernel(x.T, residual.T, weight, 1e-5)
-    assert not engine_vllm._fits_kernel(x, residual, weight.bfloat16(), 1e-5)
-    assert not engine_vllm._fits_kernel(x, residual, weight, 1e-5, variance_size=64)
+    torch.testing.assert_close(op.impls[vllm.KERNEL].impl_fn(x.clone(), residual.clone(), weight, 1e-5), wanted)
+    assert op.get_priority()[0] == vllm.KERNEL
+    assert not vllm._fits_kernel(x.T, residual.T, weight, 1e-5)
+    assert not vllm._fits_kernel(x, residual, weight.bfloat16(), 1e-5)
+    assert not vllm._fits_kernel(x, residual, weight, 1e-5, variance_size=64)
 
 
 def test_merged_weights_reach_vllm_by_the_names_of_the_checkpoint(smollm: Base, adapter: Any) -> None:
-    from xlift.harness.engine_vllm import _name_as_stored
+    from xlift.harness.engines.vllm import _name_as_stored
 
     named = dict(_name_as_stored(merge(adapter, smollm, "float32")))
     assert {name: tuple(tensor.shape) for name, tensor in named.items()} == tensor_shapes(smollm.folder / "model.safetensors")
@@ -97,7 +98,7 @@ def test_answers_that_repeat_themselves_are_those_of_one_token_a_step(running: E
     chats = [ask("Write the word apple a hundred times."), ask("Count from one to fifty.")]
     asked = [Sampling(max_tokens=40), Sampling(max_tokens=40, repetition_penalty=1.3)]
     guessed, penalised = ([answer.text for answer in running.generate(chats, sampling)] for sampling in asked)
-    with load(smollm, EngineSettings(**{**SETTINGS, "backend": "hf"})) as plain:
+    with load_engine(smollm, EngineSettings(**{**SETTINGS, "backend": "hf"})) as plain:
         assert [guessed, penalised] == [[answer.text for answer in plain.generate(chats, sampling)] for sampling in asked]
     assert guessed != penalised
 
@@ -165,7 +166,7 @@ def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smol
     It stands last because the end of one engine takes vLLM's process groups from the other.
     """
     chats, first = [ask(question) for question in QUESTIONS[:8]], Sampling(max_tokens=8)
-    with load(smollm, EngineSettings(**SETTINGS, adapter_form="lora")) as beside:
+    with load_engine(smollm, EngineSettings(**SETTINGS, adapter_form="lora")) as beside:
         merged, lora = ([], [])
         for start in (adapter, None):
             for engine, found in ((running, merged), (beside, lora)):

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from judges import FaultProxy, serve
 
-from xlift.harness import engine_api
-from xlift.harness.arithmetic import choose_arithmetic
-from xlift.harness.base_model import Base
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judges import open_judge
-from xlift.harness.judging import Judged, judge_pairs
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.engines import openai_api
+from xlift.harness.engines.dtypes import choose_arithmetic
+from xlift.harness.judging.judges import open_judge
+from xlift.harness.judging.replies import Judged, judge_pairs
+from xlift.harness.models.bases import Base
 from xlift.tasks.judge import MODES, Mode, Pair
-from xlift.tasks.probes import list_probes
+from xlift.tasks.judge_probes import list_probes
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def test_a_served_model_judges(url: str, mode: Mode, tmp_path: Path) -> None:
 
 def test_faults_on_the_way_change_no_verdict(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = run(url, "weighted", tmp_path / "a", PAIRS[:2])
-    monkeypatch.setattr(engine_api, "RETRIES", 5)
+    monkeypatch.setattr(openai_api, "RETRIES", 5)
     proxy = FaultProxy(url)
     proxy.faults = itertools.chain(["429", "500", "cut"], itertools.repeat(""))
     with serve(proxy):

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import Call
 from judges import JudgeServer, serve
-from test_judged_runs import Call, call, write_evaluation
+from result_folders import write_answers
 
-from xlift.harness import cli_judge, config, dry, engine_api, judgement, stages
-from xlift.harness.judge_settings import PACE, JudgeSettings
-from xlift.harness.rows import UserError
-from xlift.harness.run import open_run
-
-__all__ = ["call"]
+from xlift.harness.cli import judge
+from xlift.harness.config.judge import PACE, JudgeSettings
+from xlift.harness.config.suite import read_suite
+from xlift.harness.core.errors import UserError
+from xlift.harness.engines import openai_api
+from xlift.harness.judging import judgement
+from xlift.harness.pipeline import stages
+from xlift.harness.pipeline.dry_run import check_suite
+from xlift.harness.pipeline.run import open_run
 
 TASKS = ["xlift_x_alpaca_eval_{lang}"]
 JUDGE: dict[str, Any] = {"judge": "http://127.0.0.1:9/v1", "model": "judge", "mode": "verdict", "against": "base"}
@@ -24,7 +28,7 @@ JUDGE: dict[str, Any] = {"judge": "http://127.0.0.1:9/v1", "model": "judge", "mo
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
-    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    monkeypatch.setattr(openai_api, "RETRIES", 0)
     running = JudgeServer()
     with serve(running):
         yield running
@@ -38,13 +42,13 @@ def values(judge: dict[str, Any] | None, **changes: Any) -> dict[str, Any]:
 
 def refusal(judge: dict[str, Any], **changes: Any) -> str:
     with pytest.raises(UserError) as caught:
-        dry.check(config.read(values(judge, **changes), "s.yaml"))
+        check_suite(read_suite(values(judge, **changes), "s.yaml"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_the_command_has_the_suites_keys_and_no_defaults_of_its_own() -> None:
-    options = inspect.signature(cli_judge.judge).parameters
+    options = inspect.signature(judge.judge).parameters
     assert set(options) - {"runs", "as_json"} == set(JudgeSettings.model_fields) >= PACE
     assert all(options[name].default in (None, False) for name in JudgeSettings.model_fields)
     for name in JudgeSettings.model_fields:
@@ -87,7 +91,7 @@ def test_a_judge_needs_answers_and_an_opponent() -> None:
 )
 @pytest.mark.usefixtures("unplugged")
 def test_what_is_not_to_be_had_is_found_before_training(judge: dict[str, Any], says: str, tiny_base: Path, tmp_path: Path) -> None:
-    suite = config.read(values({**JUDGE, **judge}, base={"model": str(tiny_base)}, data={"samples": "always"}), "s.yaml")
+    suite = read_suite(values({**JUDGE, **judge}, base={"model": str(tiny_base)}, data={"samples": "always"}), "s.yaml")
     with pytest.raises(UserError) as caught:
         open_run(suite, tmp_path)
     assert says in str(caught.value) and "\n" not in str(caught.value)
@@ -97,8 +101,8 @@ def test_what_is_not_to_be_had_is_found_before_training(judge: dict[str, Any], s
 def test_a_judge_moves_no_stage(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XLIFT_SAMPLES", "always")
     names = []
-    for judge in (None, JUDGE):
-        suite = config.read(values(judge, base={"model": str(tiny_base)}, data={"samples": "always"}), "s.yaml")
+    for wanted in (None, JUDGE):
+        suite = read_suite(values(wanted, base={"model": str(tiny_base)}, data={"samples": "always"}), "s.yaml")
         run = open_run(suite, tmp_path, write=False)
         names.append(
             (stages.prepare_stage(run, stages.Round("m")).name, stages.evaluate_stage(run, stages.Measured("base", None, None)).name)
@@ -109,26 +113,26 @@ def test_a_judge_moves_no_stage(tiny_base: Path, tmp_path: Path, monkeypatch: py
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     run = tmp_path / "runs" / "small"
-    write_evaluation(run, "base", None, [("1", "zz"), ("2", ""), ("3", "z")])
-    write_evaluation(run, "m", 0, [("1", "zzz"), ("2", "z"), ("3", "")])
+    write_answers(run, "base", None, [("1", "zz"), ("2", ""), ("3", "z")])
+    write_answers(run, "m", 0, [("1", "zzz"), ("2", "z"), ("3", "")])
     return run
 
 
 def test_a_finished_judgement_is_not_repeated(server: JudgeServer, finished: Path) -> None:
-    suite = config.read(values({**JUDGE, "judge": server.url}), "s.yaml")
+    suite = read_suite(values({**JUDGE, "judge": server.url}), "s.yaml")
     judgement.judge_suite(suite, finished)
     (path,) = finished.glob("judge-*/judgements.json")
     assert len(server.seen) == 6 and (finished.parent / "judges").is_dir()
     before = path.stat().st_mtime_ns
     judgement.judge_suite(suite, finished)
     assert path.stat().st_mtime_ns == before
-    write_evaluation(finished, "m", 1, [("1", "zzz"), ("2", "zzzz"), ("3", "")])
+    write_answers(finished, "m", 1, [("1", "zzz"), ("2", "zzzz"), ("3", "")])
     judgement.judge_suite(suite, finished)
     assert len(json.loads(path.read_text())["results"]) == 2 and len(server.seen) == 8, "one answer is new, in both orders"
 
 
 def test_a_failing_judge_leaves_the_scores(call: Call, server: JudgeServer, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xlift.harness import run as pipeline
+    from xlift.harness.pipeline import run as pipeline
 
     monkeypatch.setattr(pipeline, "measure_suite", lambda suite, runs: finished)
     path = finished.parent / "s.yaml"

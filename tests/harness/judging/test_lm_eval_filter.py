@@ -15,9 +15,10 @@ from lm_eval.api.model import LM
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from xlift.harness import engine_api, judged_task
-from xlift.harness.judged_task import JudgeFilter, read_settings
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.engines import openai_api
+from xlift.harness.judging import lm_eval_filter
+from xlift.harness.judging.lm_eval_filter import JudgeFilter, read_settings
 from xlift.tasks import index
 
 TASK = "xlift_judged_x_alpaca_eval_es"
@@ -45,12 +46,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unplugged: None, fil
             "x_alpacaeval/outputs/gpt-4o-mini/es.jsonl.gz": "".join(json.dumps(row) + "\n" for row in said),
         }
     )
-    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    monkeypatch.setattr(openai_api, "RETRIES", 0)
     running = JudgeServer()
     told = {"": running.url, "_MODEL": "judge", "_MODE": "verdict", "_AGAINST": "gpt-4o-mini", "_VERDICTS": str(tmp_path / "judges")}
     for name, value in told.items():
         monkeypatch.setenv(f"XLIFT_JUDGE{name}", value)
-    judged_task._open.cache_clear()
+    lm_eval_filter._open.cache_clear()
     with serve(running):
         yield running
 
@@ -67,7 +68,7 @@ def run(**options: Any) -> dict[str, Any]:
 def test_verdicts_stand_in_the_samples(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(
-        judged_task, "judge_pairs", lambda *given, real=judged_task.judge_pairs: calls.append(len(given[2])) or real(*given)
+        lm_eval_filter, "judge_pairs", lambda *given, real=lm_eval_filter.judge_pairs: calls.append(len(given[2])) or real(*given)
     )
     found = run()
     assert calls == [3], "one call for all documents"
@@ -102,7 +103,7 @@ def test_predict_only_asks_no_judge(server: JudgeServer, monkeypatch: pytest.Mon
 
 def test_lm_eval_applies_filters_with_predict_only(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Why the task takes the filter away."""
-    monkeypatch.setattr(judged_task, "_find_arguments", lambda ensemble: [])
+    monkeypatch.setattr(lm_eval_filter, "_find_arguments", lambda ensemble: [])
     run(predict_only=True)
     assert len(server.seen) == 6
 

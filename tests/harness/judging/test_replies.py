@@ -12,17 +12,18 @@ from typing import Any
 import pytest
 from judges import FaultProxy, JudgeServer, serve
 
-from xlift.harness import engine_api, judges
-from xlift.harness.base_model import resolve
-from xlift.harness.calibration import NONE, calibrate, find_calibration
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.engine import load
-from xlift.harness.judge_settings import JudgeSettings
-from xlift.harness.judges import estimate, open_judge
-from xlift.harness.judging import Judged, Replies, judge_pairs
-from xlift.harness.rows import Sampling, UserError
+from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Sampling
+from xlift.harness.engines import openai_api
+from xlift.harness.engines.load import load_engine
+from xlift.harness.judging import judges
+from xlift.harness.judging.judges import estimate, open_judge
+from xlift.harness.judging.replies import NONE, Judged, Replies, calibrate, find_calibration, judge_pairs
+from xlift.harness.models.bases import resolve
 from xlift.tasks.judge import MODES, Mode, Pair, build_chat
-from xlift.tasks.probes import KINDS, LANGUAGES, list_probes
+from xlift.tasks.judge_probes import KINDS, LANGUAGES, list_probes
 from xlift.tasks.verdicts import aggregate
 
 PAIRS = [Pair(str(n), "es", f"Instrucción {n}", "z" * (n % 4) + "a", "z" * (n % 3) + "b") for n in range(12)]
@@ -38,7 +39,7 @@ def server() -> Iterator[JudgeServer]:
 @pytest.fixture
 def proxy(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(engine_api, "RETRIES", 2)
+    monkeypatch.setattr(openai_api, "RETRIES", 2)
     between = FaultProxy(server.url)
     with serve(between):
         yield between
@@ -115,7 +116,7 @@ def test_a_passing_fault_is_tried_again(proxy: FaultProxy, tmp_path: Path, fault
 
 
 def test_a_time_out_is_tried_again(server: JudgeServer, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5)
+    monkeypatch.setattr(openai_api, "TIMEOUT", 0.5)
     proxy.faults = iter(["", "slow"])
     assert aggregate(run(proxy, tmp_path, concurrency=1, pairs=PAIRS[:3]).verdicts)["errors"] == 0
     assert len(server.seen) == 7
@@ -135,8 +136,8 @@ def test_a_time_out_is_tried_again(server: JudgeServer, proxy: FaultProxy, tmp_p
 def test_a_lasting_fault_costs_nothing_that_was_judged(
     proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, says: str
 ) -> None:
-    monkeypatch.setattr(engine_api, "TIMEOUT", 0.5 if fault == "slow" else 60)
-    monkeypatch.setattr(engine_api, "RETRIES", 2 if fault in ("429", "500") else 0)
+    monkeypatch.setattr(openai_api, "TIMEOUT", 0.5 if fault == "slow" else 60)
+    monkeypatch.setattr(openai_api, "RETRIES", 2 if fault in ("429", "500") else 0)
     proxy.faults = itertools.chain([""] * 10, itertools.repeat(fault))
     line = refusal(lambda: run(proxy, tmp_path))
     assert says in line and "10 of 24 replies were kept, and the same command goes on from there" in line
@@ -147,7 +148,7 @@ def test_a_lasting_fault_costs_nothing_that_was_judged(
 
 def test_random_faults_change_no_verdict(proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = run(proxy, tmp_path / "a").verdicts
-    monkeypatch.setattr(engine_api, "RETRIES", 12)
+    monkeypatch.setattr(openai_api, "RETRIES", 12)
     chance = random.Random(4)
     proxy.faults = (chance.choice(["", "", "", "429", "500", "cut"]) for _ in range(30))
     assert run(proxy, tmp_path / "b", concurrency=8).verdicts == undisturbed
@@ -229,7 +230,7 @@ def test_who_judges_must_be_said(proxy: FaultProxy, changes: dict[str, Any], say
 
 
 def test_a_wrong_key_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    monkeypatch.setattr(openai_api, "RETRIES", 0)
     settings = JudgeSettings(judge="http://127.0.0.1:9/v1", model="judge")
     line = refusal(lambda: judge_pairs(open_judge(settings), "verdict", PAIRS, tmp_path))
     assert "judge judge: the server at http://127.0.0.1:9/v1 cannot be reached" in line and "0 of 24 replies" in line
@@ -269,7 +270,7 @@ def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monke
     """Random weights, whose tokens are bytes: what it says is worth nothing, but it is said, kept and read."""
     monkeypatch.setattr(judges, "sampling", lambda mode: Sampling(max_tokens=1 if mode == "weighted" else 8))
     base = resolve(BaseSettings(model=str(tiny_base)))
-    engine = load(base, EngineSettings(backend="hf", dtype="float32", max_length=4096))
+    engine = load_engine(base, EngineSettings(backend="hf", dtype="float32", max_length=4096))
     long = Pair("long", "es", "Instrucción", "z" * 5000, "b")
     opened = judges.LmJudge(engine.lm(), {"kind": "engine", "model": "tiny"}, engine)
     judged = judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path)

@@ -1,67 +1,32 @@
 """``xlift judge`` on finished runs: answers from samples, opponents, what is written, and what is refused."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import Call
 from judges import JudgeServer, serve
+from result_folders import write_answers
 
-from xlift.harness import cli, engine_api
-from xlift.harness.store import read_manifest, write_json
-
-Call = Callable[..., tuple[int, str, str]]
+from xlift.harness.core.store import read_manifest
+from xlift.harness.engines import openai_api
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
     monkeypatch.setenv("OPENAI_API_KEY", "none")
-    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    monkeypatch.setattr(openai_api, "RETRIES", 0)
     running = JudgeServer()
     with serve(running):
         yield running
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xlift", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-def write_evaluation(run: Path, label: str, seed: int | None, answers: list[tuple[str, str]], key: str = "k") -> Path:
-    """A finished evaluation with (id, answer) as samples, in the form lm-eval leaves them."""
-    task = "xlift_x_alpaca_eval_es"
-    folder = run / f"evaluate-{label}-{seed}"
-    folder.mkdir(parents=True)
-    samples = f"samples_{task}_2026-11-22T00-00-{0 if seed is None else 10 + seed}.jsonl"
-    rows = [
-        {"doc_id": number, "doc": {"id": id, "instruction": f"Instrucción {id}", "lang": "es"}, "resps": [[text]], "filter": "none"}
-        for number, (id, text) in enumerate(answers)
-    ]
-    (folder / samples).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    result = {"items": len(rows), "items_of": 805, "version": "1.0", "data_sha256": "d", "data_origin": "folder",
-              "metrics": {"off_target": {"value": 0.0, "stderr": 0.0}}, "comparability": key, "samples": samples}  # fmt: skip
-    record = {"suite": run.name, "label": label, "method": None, "seed": seed, "trained": [], "pivot": "en", "base": {}, "adapter": None,
-              "engine": {}, "system": None, "tasks": {task: result}, "cost": {}}  # fmt: skip
-    write_json(folder / "manifest.json", {"record": record})
-    return folder
-
-
-@pytest.fixture
 def finished(tmp_path: Path) -> Path:
     run = tmp_path / "small"
-    write_evaluation(run, "base", None, [("1", "zz"), ("2", ""), ("3", "z")])
-    write_evaluation(run, "m", 0, [("1", "zzz"), ("2", "z"), ("3", "")])
+    write_answers(run, "base", None, [("1", "zz"), ("2", ""), ("3", "z")])
+    write_answers(run, "m", 0, [("1", "zzz"), ("2", "z"), ("3", "")])
     return run
 
 
@@ -114,7 +79,7 @@ def test_answers_against_published_ones(
     rows = [{"id": n, "dataset": "d", "instruction": f"Instrucción {n}", "output": "z" * n, "generator": "g"} for n in (1, 2, 3)]
     fill_folder(**{"x_alpacaeval/outputs/gpt-4o-mini/es.jsonl.gz": "".join(json.dumps(row) + "\n" for row in rows)})
     run = tmp_path / "run"
-    write_evaluation(run, "base", None, [("3", "z"), ("1", "zz"), ("2", "zz")])  # in another order than the references
+    write_answers(run, "base", None, [("3", "z"), ("1", "zz"), ("2", "zz")])  # in another order than the references
     code, out, err = ask(run, "--against", "gpt-4o-mini", "--mode", "verdict", "--json")
     assert code == 0, err
     (row,) = json.loads(out)["results"]
@@ -133,8 +98,8 @@ def test_answers_against_published_ones(
 )
 def test_answers_that_cannot_be_compared(ask: Call, tmp_path: Path, answers: list[tuple[str, str]], key: str, says: str) -> None:
     run = tmp_path / "run"
-    write_evaluation(run, "base", None, [("1", "zz"), ("2", "")])
-    write_evaluation(run, "m", 0, answers, key)
+    write_answers(run, "base", None, [("1", "zz"), ("2", "")])
+    write_answers(run, "m", 0, answers, key)
     code, out, err = ask(run, "--against", "base")
     assert (code, out) == (2, "") and says in err.splitlines()[-1]
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from xlift.harness.adapters import CARD, CONFIG, WEIGHTS, check, merge, resolve
-from xlift.harness.base_model import Base
-from xlift.harness.base_model import resolve as resolve_base
-from xlift.harness.config import BaseSettings
-from xlift.harness.rows import UserError
+from xlift.harness.config.suite import BaseSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, check, merge, resolve
+from xlift.harness.models.bases import Base
+from xlift.harness.models.bases import resolve as resolve_base
 
 Make = Callable[..., Path]
 

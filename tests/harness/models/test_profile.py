@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from xlift.harness.adapters import resolve
-from xlift.harness.base_model import Base
-from xlift.harness.config import EngineSettings
-from xlift.harness.engine import USAGE, Engine, load
-from xlift.harness.evaluate import save_whole_answers
-from xlift.harness.lm import EngineLM
-from xlift.harness.profile import InferenceProfile, read_profile
-from xlift.harness.rows import Answer, Sampling, UserError, ask
+from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Sampling, ask
+from xlift.harness.engines.base import USAGE, Engine
+from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.engines.load import load_engine
+from xlift.harness.evaluation.evaluate import save_whole_answers
+from xlift.harness.models.adapters import resolve
+from xlift.harness.models.bases import Base
+from xlift.harness.models.profile import InferenceProfile, read_profile
 from xlift.tasks import index
 
 PLUG = InferenceProfile(system={"es": "English, then Spanish."}, header={"es": "[ES]"}, token_factor=3, stops=())
@@ -232,7 +234,7 @@ def prompting(tiny: Base, tmp_path: Path) -> Callable[[InferenceProfile], Path]:
 
 @pytest.fixture(scope="module")
 def hf(tiny: Base) -> Iterator[Engine]:
-    with load(tiny, EngineSettings(backend="hf", dtype="float32")) as running:
+    with load_engine(tiny, EngineSettings(backend="hf", dtype="float32")) as running:
         yield running
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.pilots import read_pilots
+from xlift.harness.evaluation.records import Record, Score, TaskResult
+from xlift.harness.pipeline.pilots import read_pilots
 from xlift.harness.plugin import UserError
-from xlift.harness.results import Record, Score, TaskResult
-from xlift.harness.scaling import Pilot
+from xlift.harness.recipes.scaling_law import Pilot
 
 SPANISH = [Pilot("es", 4, 60), Pilot("es", 16, 80), Pilot("es", 64, 90)]
 GERMAN = Pilot("de", 8, 20)

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from xlift.harness.executors import run_apart, run_side_by_side
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 
 T = TypeVar("T")
 
@@ -73,8 +73,8 @@ def test_a_stage_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     lines = [
         "from pathlib import Path",
-        "from test_executors import sleep",
-        "from xlift.harness.executors import run_apart",
+        "from test_processes import sleep",
+        "from xlift.harness.pipeline.processes import run_apart",
         f"if __name__ == '__main__': run_apart('x', sleep, Path({str(note)!r}))",
     ]
     code = "\n".join(lines)

@@ -7,14 +7,16 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from xlift.harness import base_model, config, shares
+from xlift.harness.config.suite import BaseSettings, Suite, read_suite
+from xlift.harness.models import bases
+from xlift.harness.pipeline import scheduling
 
 GIB = 2**30
 
 
 @pytest.fixture
-def base(tiny_base: Path) -> base_model.Base:
-    return base_model.resolve(config.BaseSettings(model=str(tiny_base)))
+def base(tiny_base: Path) -> bases.Base:
+    return bases.resolve(BaseSettings(model=str(tiny_base)))
 
 
 @pytest.fixture
@@ -23,23 +25,23 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     chosen = SimpleNamespace(cores=4, free=100 * GIB, vllm="0.32.0+cpu")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(chosen.cores)))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=chosen.free))
-    monkeypatch.setattr(shares, "version", lambda _: chosen.vllm)
+    monkeypatch.setattr(scheduling, "version", lambda _: chosen.vllm)
     return chosen
 
 
-def suite_of(backend: str = "vllm", engines: int | None = None) -> config.Suite:
+def suite_of(backend: str = "vllm", engines: int | None = None) -> Suite:
     said = {
         "name": "shared",
         "languages": {"evaluate": ["es"]},
         "engine": {"backend": backend},
         "evaluate": {"tasks": ["xlift_xquad_es"], "engines": engines},
     }
-    return config.read(said, "test")
+    return read_suite(said, "test")
 
 
-def test_as_many_engines_as_asked_but_none_without_a_model(base: base_model.Base) -> None:
-    assert shares.share_out([1, 2, 3, 4, 5], suite_of("hf", 2), base) == [[1, 3, 5], [2, 4]]
-    assert shares.share_out([1, 2], suite_of("hf", 8), base) == [[1], [2]]
+def test_as_many_engines_as_asked_but_none_without_a_model(base: bases.Base) -> None:
+    assert scheduling.share_out([1, 2, 3, 4, 5], suite_of("hf", 2), base) == [[1, 3, 5], [2, 4]]
+    assert scheduling.share_out([1, 2], suite_of("hf", 8), base) == [[1], [2]]
 
 
 @pytest.mark.parametrize(
@@ -47,11 +49,11 @@ def test_as_many_engines_as_asked_but_none_without_a_model(base: base_model.Base
     [(4, 2, 100, 2), (3, 2, 100, 1), (6, 4, 100, 3), (7, 8, 100, 7), (1, 8, 100, 1), (6, 4, 9, 2), (6, 4, 3, 1)],
 )
 def test_the_count_goes_by_cores_memory_and_even_shares(
-    models: int, cores: int, free: int, engines: int, machine: SimpleNamespace, base: base_model.Base
+    models: int, cores: int, free: int, engines: int, machine: SimpleNamespace, base: bases.Base
 ) -> None:
     """Engines of a tiny base take 2 GiB each for libraries, and a cache of 1 GiB: 9 GiB hold two and no third, 3 GiB are risked on one."""
     machine.cores, machine.free = cores, free * GIB
-    out = shares.share_out(range(models), suite_of(), base)
+    out = scheduling.share_out(range(models), suite_of(), base)
     assert len(out) == engines
     assert {len(share) for share in out} == {models // engines}
 
@@ -60,17 +62,17 @@ def test_the_count_goes_by_cores_memory_and_even_shares(
 def test_engines_share_the_cache_but_none_has_less_than_one_gib_of_it(whole: float, engines: int, each: float) -> None:
     suite = suite_of()
     chosen = suite.model_copy(update={"engine": suite.engine.model_copy(update={"kv_cache_gib": whole})})
-    assert shares.share_cache(chosen, engines) == each
+    assert scheduling.share_cache(chosen, engines) == each
 
 
-def test_it_is_one_engine_where_it_was_not_seen_to_help(machine: SimpleNamespace, base: base_model.Base) -> None:
-    assert shares.share_out([1, 2], suite_of("hf"), base) == [[1, 2]]
+def test_it_is_one_engine_where_it_was_not_seen_to_help(machine: SimpleNamespace, base: bases.Base) -> None:
+    assert scheduling.share_out([1, 2], suite_of("hf"), base) == [[1, 2]]
     machine.vllm = "0.32.0"
-    assert shares.share_out([1, 2], suite_of(), base) == [[1, 2]]
+    assert scheduling.share_out([1, 2], suite_of(), base) == [[1, 2]]
 
 
-def test_engines_move_no_stage(base: base_model.Base, tmp_path: Path) -> None:
-    from xlift.harness.stages import Measured, Run, evaluate_stage
+def test_engines_move_no_stage(base: bases.Base, tmp_path: Path) -> None:
+    from xlift.harness.pipeline.stages import Measured, Run, evaluate_stage
 
     found = [evaluate_stage(Run(suite_of(engines=count), tmp_path, (), (), base), Measured("base", None, None)) for count in (1, 2)]
     assert found[0] == found[1]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from xlift.harness import config
-from xlift.harness.base_model import Base
-from xlift.harness.batches import encode
-from xlift.harness.export import export
+from xlift.harness.config.suite import load_suite, read_suite
+from xlift.harness.models.bases import Base
+from xlift.harness.pipeline.stages import Run
 from xlift.harness.plugin import Example, Preference, UserError, ask
-from xlift.harness.stages import Run
+from xlift.harness.publishing.export_rows import export
+from xlift.harness.training.batching import encode
 
 EXAMPLES = [
     Example(ask("What is “2 | 3”?\nSay it."), "Five\u2028or so.", "en", "a-1", "instructions"),
@@ -34,7 +34,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def run(tiny: Base, tmp_path: Path) -> Run:
-    return Run(config.read(VALUES, "test"), tmp_path / "runs", (), (), tiny)
+    return Run(read_suite(VALUES, "test"), tmp_path / "runs", (), (), tiny)
 
 
 @pytest.fixture
@@ -174,9 +174,9 @@ def test_the_card_tells_where_rows_come_from(write: Write) -> None:
 
 
 def test_the_card_of_pairs_names_objective_rounds_phases_and_profile(write: Write, run: Run) -> None:
-    from xlift.harness import plugin
+    from xlift.harness.recipes import registry
 
-    options = plugin.load("dpo_self_improvement", {}).options.model_dump(mode="json")
+    options = registry.load("dpo_self_improvement", {}).options.model_dump(mode="json")
     plan = {**DPO, "phases": [["target_side"], ["pivot_side"]], "profile": {"header": {"es": "Respuesta:"}}}
     folder = write(PAIRS, plan, "d", inputs={"options": options})
     front, text = read_card(folder)
@@ -190,7 +190,7 @@ def test_the_card_of_pairs_names_objective_rounds_phases_and_profile(write: Writ
 
 
 def test_the_suite_beside_the_rows_is_the_suite(write: Write, run: Run) -> None:
-    assert config.load(write() / "suite.json") == run.suite
+    assert load_suite(write() / "suite.json") == run.suite
 
 
 def test_an_export_replaces_the_one_before(write: Write) -> None:
@@ -225,7 +225,7 @@ def test_refusals(write: Write, run: Run, tmp_path: Path) -> None:
 
 
 def test_every_training_corpus_has_a_licence() -> None:
-    from xlift.tasks.corpora import CORPORA
+    from xlift.tasks.corpus_table import CORPORA
     from xlift.tasks.licences import LICENCES, find_licence
 
     training = {name: corpus for name, corpus in CORPORA.items() if not corpus.texts}

@@ -7,11 +7,11 @@ import pytest
 from loopback_hub import STRANGER, TOKEN, Repository, State
 from pushable import write_run
 
-from xlift.harness import hub
-from xlift.harness.cli_hub import prepare
-from xlift.harness.hub import Target, pull, push
-from xlift.harness.publication import File
-from xlift.harness.rows import ServiceError, UserError
+from xlift.harness.core.errors import ServiceError, UserError
+from xlift.harness.publishing import hub
+from xlift.harness.publishing.hub import Target, pull, push
+from xlift.harness.publishing.package import File
+from xlift.harness.publishing.push import prepare_package
 
 WEIGHTS = "adapter_model.safetensors"
 HERE = Target("lab/mine")
@@ -24,7 +24,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(adapter: Path) -> list[File]:
-    return prepare(adapter, "lab/mine", None)[1]
+    return prepare_package(adapter, "lab/mine", None)[1]
 
 
 def refusal(files: list[File], target: Target = HERE, kind: type[UserError] = UserError) -> str:

@@ -9,11 +9,12 @@ import pytest
 from loopback_hub import State
 from pushable import write, write_run
 
-from xlift.harness import cli, config, hub
-from xlift.harness.base_model import Base
-from xlift.harness.config import BaseSettings
-from xlift.harness.run import run_suite
-from xlift.harness.stages import describe
+from xlift.harness.cli.main import main
+from xlift.harness.config.suite import BaseSettings, read_suite
+from xlift.harness.models.bases import Base
+from xlift.harness.pipeline.run import run_suite
+from xlift.harness.pipeline.stages import describe
+from xlift.harness.publishing import hub
 
 TASK = "xlift_mgsm_direct_es"
 
@@ -21,7 +22,7 @@ TASK = "xlift_mgsm_direct_es"
 @pytest.fixture
 def trained(tiny_base: Path, make_adapter: Callable[..., Path]) -> tuple[Base, Path]:
     """An adapter as the trainer leaves it, on a base that lies in a folder."""
-    from xlift.harness.base_model import resolve
+    from xlift.harness.models.bases import resolve
 
     base = resolve(BaseSettings(model=str(tiny_base)))
     folder = make_adapter(base, scale=0.5)
@@ -49,11 +50,11 @@ def test_scores_of_the_hubs_copy_are_those_that_were_recorded(
         "name": "first", "base": {"model": base.name, "hub_id": "org/tiny"}, "data": {"samples": "always"}, "engine": {"backend": "hf"},
         "languages": {"evaluate": ["es"]}, "evaluate": {"tasks": [TASK], "limit": 2, "adapters": {"m": str(folder)}},
     }  # fmt: skip
-    run = run_suite(config.read(values, "test"), tmp_path / "runs")
+    run = run_suite(read_suite(values, "test"), tmp_path / "runs")
 
     def call(*arguments: str) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["xlift", *arguments])
-        cli.main.__globals__["app"](standalone_mode=False, args=list(arguments))
+        main.__globals__["app"](standalone_mode=False, args=list(arguments))
         out, err = capsys.readouterr()
         return out, err
 
@@ -87,12 +88,12 @@ def test_profiles_alone_are_compared_as_they_are(trained: tuple[Base, Path], tmp
 
 
 def test_a_profile_alone_is_pushed_without_weights(tmp_path: Path) -> None:
-    from xlift.harness.cli_hub import prepare
+    from xlift.harness.publishing.push import prepare_package
 
     adapter = write_run(tmp_path / "run", profile={"header": {"es": "[ES]"}}, data={"rows": 0})
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         (adapter / name).unlink()
-    facts, files = prepare(adapter, "lab/prompts", None)
+    facts, files = prepare_package(adapter, "lab/prompts", None)
     card = next(file for file in files if file.path == "README.md").read().decode()
     assert [file.path for file in files] == ["README.md", "xlift.json"]
     assert "library_name: xlift" in card and "There are no weights" in card and "base_model_relation" not in card

@@ -9,17 +9,17 @@ import yaml
 from hub_rules import find_faults
 from pushable import BASE, COMMIT, PROFILE, RESTRICTED, SOURCE, TASK, write_run
 
-from xlift.harness import card, card_text
-from xlift.harness.cli_hub import prepare
-from xlift.harness.results import Score
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Score
+from xlift.harness.publishing import model_card
+from xlift.harness.publishing.push import prepare_package
 
 
 def make(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], str]:
     """Front matter and text of the card of a run."""
-    facts, files = prepare(write_run(tmp_path / "run", **changes), "lab/mine", None)
+    facts, files = prepare_package(write_run(tmp_path / "run", **changes), "lab/mine", None)
     text = next(file for file in files if file.path == "README.md").read().decode()
-    assert text == card.write_card(facts)
+    assert text == model_card.write_card(facts)
     assert find_faults(text) == []
     _, front, body = text.split("---\n", 2)
     return yaml.safe_load(front), body
@@ -71,10 +71,10 @@ def test_the_text_says_how_it_was_made_and_how_to_load_it(tmp_path: Path) -> Non
 
 
 def test_the_settings_in_the_card_are_a_suite(tmp_path: Path) -> None:
-    from xlift.harness import config
+    from xlift.harness.config.suite import read_suite
 
     _, body = make(tmp_path, suite={"seeds": [0, 1]})
-    again = config.read(yaml.safe_load(body.split("```yaml\n")[1].split("```")[0]), "card")
+    again = read_suite(yaml.safe_load(body.split("```yaml\n")[1].split("```")[0]), "card")
     assert again.seeds == (0,) and again.base.revision == COMMIT and again.evaluate.tasks == (TASK,)
 
 
@@ -107,8 +107,8 @@ def test_sources_that_were_not_recorded_are_all_that_can_have_been(tmp_path: Pat
 def test_an_adapter_that_was_not_measured_says_so(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     alone = adapter.rename(tmp_path / "alone")
-    facts, files = prepare(alone, "lab/mine", None)
-    text = card.write_card(facts)
+    facts, files = prepare_package(alone, "lab/mine", None)
+    text = model_card.write_card(facts)
     assert "This adapter was not measured." in text and "model-index" not in text
     assert [file.path for file in files] == ["README.md", "adapter_config.json", "adapter_model.safetensors", "xlift.json"]
 
@@ -119,7 +119,7 @@ def test_a_part_of_the_items_is_called_a_smoke_test(tmp_path: Path) -> None:
         values = json.loads(path.read_text())
         values["record"]["tasks"][TASK]["items_of"] = 250
         path.write_text(json.dumps(values))
-    text = card.write_card(prepare(adapter, "lab/mine", None)[0])
+    text = model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
     assert "**A smoke test: not all items were used.**" in text and "| 4 of 250 |" in text
     assert f"evaluate.limits={{{TASK}: 4}}" in text
 
@@ -128,7 +128,7 @@ def test_scores_under_other_settings_are_not_compared(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     path = tmp_path / "run" / "evaluate-base-bbbb" / "manifest.json"
     path.write_text(path.read_text().replace("k" * 16, "l" * 16))
-    assert "| not comparable |" in card.write_card(prepare(adapter, "lab/mine", None)[0])
+    assert "| not comparable |" in model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
 
 
 FOLDER = {**BASE, "name": "/somewhere/models/base", "revision": None}
@@ -137,7 +137,7 @@ FOLDER = {**BASE, "name": "/somewhere/models/base", "revision": None}
 def test_a_base_from_a_folder_needs_a_hub_name(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run", base=FOLDER)
     with pytest.raises(UserError, match="set base.hub_id: ORG/NAME in the suite"):
-        prepare(adapter, "lab/mine", None)
+        prepare_package(adapter, "lab/mine", None)
     front, body = make(tmp_path / "named", base=FOLDER, suite={"base": {"model": "/somewhere/models/base", "hub_id": "org/other"}})
     assert front["base_model"] == "org/other" and "base_model_revision" not in front
     assert "may differ from those it was trained on (a folder, sha256" in body and "/somewhere" not in body
@@ -151,17 +151,17 @@ def test_the_embedded_base_is_known(tmp_path: Path) -> None:
 
 
 def test_intervals_by_hand() -> None:
-    assert card_text.find_interval("accuracy", Score(value=0.0, stderr=0.0), 24) == pytest.approx((0.0, 0.137976), abs=1e-6)
-    assert card_text.find_interval("f1", Score(value=0.5, stderr=0.1), 24) == pytest.approx((0.304, 0.696))
-    assert card_text.find_interval("f1", Score(value=0.1, stderr=0.1), 24) == pytest.approx((0.0, 0.296))
-    assert card_text.find_interval("corpus_chrf", Score(value=20.0, stderr=None), 24) is None
+    assert model_card.find_interval("accuracy", Score(value=0.0, stderr=0.0), 24) == pytest.approx((0.0, 0.137976), abs=1e-6)
+    assert model_card.find_interval("f1", Score(value=0.5, stderr=0.1), 24) == pytest.approx((0.304, 0.696))
+    assert model_card.find_interval("f1", Score(value=0.1, stderr=0.1), 24) == pytest.approx((0.0, 0.296))
+    assert model_card.find_interval("corpus_chrf", Score(value=20.0, stderr=None), 24) is None
 
 
 def test_eval_results_only_for_listed_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = write_run(tmp_path / "run")
-    facts, files = prepare(adapter, "lab/mine", None)
+    facts, files = prepare_package(adapter, "lab/mine", None)
     assert not any(file.path.startswith(".eval_results") for file in files)
-    monkeypatch.setitem(card.LISTED, TASK, ("org/benchmark", "es"))
-    _, files = prepare(adapter, "lab/mine", None)
+    monkeypatch.setitem(model_card.LISTED, TASK, ("org/benchmark", "es"))
+    _, files = prepare_package(adapter, "lab/mine", None)
     text = next(file for file in files if file.path == ".eval_results/xlift.yaml").read()
     assert yaml.safe_load(text) == [{"dataset": {"id": "org/benchmark", "task_id": "es"}, "value": 0.75}]

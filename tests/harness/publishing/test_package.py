@@ -8,14 +8,14 @@ import pytest
 from pushable import BASE, write_run
 from safetensors.numpy import save_file
 
-from xlift.harness.cli_hub import prepare
-from xlift.harness.publication import File, check_name, find_run, scan
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.publishing.package import File, check_name, find_run, scan
+from xlift.harness.publishing.push import prepare_package
 
 
 def refusal(adapter: Path, repository: str = "lab/mine", run: Path | None = None) -> str:
     with pytest.raises(UserError) as caught:
-        prepare(adapter, repository, run)
+        prepare_package(adapter, repository, run)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -98,7 +98,7 @@ def test_nothing_of_this_machine_is_in_the_files(tmp_path: Path) -> None:
     translator = {"kind": "seq2seq", "model": str(tmp_path / "nllb")}
     data = {"rows": 10, "corpora": [], "sources": [], "translators": [translator], "note": f"from {tmp_path.name}"}
     adapter = write_run(tmp_path / "run", data=data)
-    facts, files = prepare(adapter, "lab/mine", None)
+    facts, files = prepare_package(adapter, "lab/mine", None)
     assert [file.path for file in files] == [
         "README.md",
         "adapter_config.json",
@@ -140,7 +140,7 @@ def test_the_run_is_found_above_the_adapter_or_given(tmp_path: Path) -> None:
     assert find_run(adapter, None) == tmp_path / "run"
     alone = adapter.rename(tmp_path / "alone")
     assert find_run(alone, None) is None
-    facts, _ = prepare(alone, "lab/mine", tmp_path / "run")
+    facts, _ = prepare_package(alone, "lab/mine", tmp_path / "run")
     assert facts.record is not None and facts.record.label == "m"
     assert "not a run folder" in refusal(alone, run=tmp_path)
 
@@ -148,4 +148,4 @@ def test_the_run_is_found_above_the_adapter_or_given(tmp_path: Path) -> None:
 def test_of_several_evaluations_the_one_of_these_weights_counts(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8}))
-    assert prepare(adapter, "lab/mine", None)[0].record is None
+    assert prepare_package(adapter, "lab/mine", None)[0].record is None

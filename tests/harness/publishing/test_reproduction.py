@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pushable import TASK, write_run
 
-from xlift.harness.publication import EVALUATION
-from xlift.harness.reproduction import compare, read_recorded, summarise
-from xlift.harness.results import Record
-from xlift.harness.rows import UserError
+from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record
+from xlift.harness.publishing.package import EVALUATION
+from xlift.harness.publishing.reproduction import compare, read_recorded, summarise
 
 
 @pytest.fixture

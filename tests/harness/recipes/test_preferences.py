@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.imbalance import asks_for_language
 from xlift.harness.plugin import Answer, Chat, Dpo, Plan, Preference, Sampling, Sft, UserError, load
+from xlift.harness.recipes.preferences import asks_for_language
 
 PROMPTS = {"en": "Name a bird", "es": "Nombra un pájaro", "de": "Nenne einen Vogel"}
 

@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from xlift.harness import config
+from xlift.harness.config.suite import read_suite
 from xlift.harness.plugin import Answer, Chat, Plan, Sampling, UserError, load
-from xlift.harness.scaling import FittedLaw, Pilot, ScalingLaw, allocate, describe, fit_scaling, judge, write_options
+from xlift.harness.recipes.scaling_law import FittedLaw, Pilot, ScalingLaw, allocate, describe, fit_scaling, judge, write_options
 
 # 100 - 80 / sqrt(D), and 100 - 80 / sqrt(D / 8).
 SPANISH = [Pilot("es", 4, 60), Pilot("es", 16, 80), Pilot("es", 64, 90)]
@@ -280,9 +280,9 @@ def test_pasted_options_give_the_fitted_allocation() -> None:
 
 
 def test_the_suites_of_the_manual_are_valid() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "scaling.md").read_text(encoding="utf-8")
     pilots, final = (yaml.safe_load(block.split("```")[0]) for block in text.split("```yaml")[1:])
-    suite = config.read(pilots, "docs/scaling.md")
+    suite = read_suite(pilots, "docs/scaling.md")
     sizes = [load(chosen.method, chosen.options).options.rows for chosen in suite.methods.values()]
     assert suite.rows is None
     assert sum(sizes) * len(suite.seeds) == 21_000

@@ -10,8 +10,6 @@ from fakes import TEXT, FakeContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xlift.harness.filters import find_mistranslation
-from xlift.harness.parts import cut_text
 from xlift.harness.plugin import (
     Answer,
     Chat,
@@ -41,6 +39,8 @@ from xlift.harness.plugin import (
     take,
     translate_prompts,
 )
+from xlift.harness.recipes.filters import find_mistranslation
+from xlift.harness.recipes.translation import cut_text
 
 
 class Rows(FakeContext):

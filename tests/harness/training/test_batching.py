@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xlift.harness.batches import Corpus, Course, Encoded, arrange, encode, plan, split
-from xlift.harness.config import TrainSettings
-from xlift.harness.rows import Example, Preference, UserError, ask
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Example, Preference, ask
+from xlift.harness.training.batching import Corpus, Course, Encoded, arrange, encode, plan, split
 
 CHATML = (
     "{% for m in messages %}{{ '[' + m['role'] + ']' + m['content'] + '<end>' + '\n' }}{% endfor %}"

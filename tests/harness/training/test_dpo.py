@@ -16,12 +16,12 @@ import torch
 from preference_training import LORA, SETTINGS, make_pairs, train
 from safetensors.torch import load_file
 
-from xlift.harness.base_model import Base
-from xlift.harness.batches import Corpus, encode
-from xlift.harness.dpo import PreferenceTrainer, judge
+from xlift.harness.core.types import Example, Preference, ask
+from xlift.harness.models.bases import Base
 from xlift.harness.plugin import Dpo, Sft
-from xlift.harness.rows import Example, Preference, ask
-from xlift.harness.trainer import FitReport
+from xlift.harness.training.batching import Corpus, encode
+from xlift.harness.training.dpo import PreferenceTrainer, dpo_loss
+from xlift.harness.training.trainer import FitReport
 
 
 def fingerprint(stage: Path) -> str:
@@ -75,12 +75,12 @@ def test_the_loss_by_hand() -> None:
     # log-ratios 0.5 and -0.5, so the margin is 0.1 x 1.0; -log sigmoid(0.1) = log(1 + e^-0.1) = 0.644397; 2 nats on 4 tokens are 0.5 each
     # the second pair is as the reference has it: -log sigmoid(0) = log 2; 3 nats on 2 tokens are 1.5 each
     numbers = torch.tensor([[-2.0, -3.0], [-3.0, -1.0]]), torch.tensor([[-2.5, -2.5], [-3.0, -1.0]]), torch.tensor([4, 2])
-    losses, margins = judge(Dpo(beta=0.1, nll_weight=1.0), *numbers)
+    losses, margins = dpo_loss(Dpo(beta=0.1, nll_weight=1.0), *numbers)
     assert losses.tolist() == pytest.approx([0.644397 + 0.5, 0.693147 + 1.5], abs=1e-6) and margins.tolist() == pytest.approx([0.1, 0.0])
-    assert judge(Dpo(nll_weight=0.0), *numbers)[0].tolist() == pytest.approx([0.644397, 0.693147], abs=1e-6)
-    assert judge(Dpo(length_normalised=False), *numbers)[0].tolist() == pytest.approx([2.644397, 3.693147], abs=1e-6)
+    assert dpo_loss(Dpo(nll_weight=0.0), *numbers)[0].tolist() == pytest.approx([0.644397, 0.693147], abs=1e-6)
+    assert dpo_loss(Dpo(length_normalised=False), *numbers)[0].tolist() == pytest.approx([2.644397, 3.693147], abs=1e-6)
     # beta 2: log(1 + e^-2) = 0.126928; half of 0.5
-    assert float(judge(Dpo(beta=2.0, nll_weight=0.5), *numbers)[0][0]) == pytest.approx(0.126928 + 0.25, abs=1e-6)
+    assert float(dpo_loss(Dpo(beta=2.0, nll_weight=0.5), *numbers)[0][0]) == pytest.approx(0.126928 + 0.25, abs=1e-6)
 
 
 @pytest.mark.parametrize("objective", [Dpo(beta=0.5, nll_weight=0.7), Dpo(beta=0.2, nll_weight=0.01, length_normalised=False)])
@@ -203,6 +203,7 @@ def test_two_rounds_leave_one_adapter_on_the_original_base(tiny_base: Path, tmp_
     assert json.loads((second / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/tiny"
 
 
+SUPPORT = Path(__file__).parents[2] / "support"
 CHILD = """
 import sys
 from pathlib import Path
@@ -219,7 +220,7 @@ def refuse(*arguments: object) -> None:
 def test_killed_and_resumed_equals_undisturbed(
     undisturbed: tuple[Path, FitReport], tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tiny_base), str(tmp_path)]
+    arguments = [sys.executable, "-c", CHILD, str(SUPPORT), str(tiny_base), str(tmp_path)]
     process = subprocess.Popen(arguments, env={**os.environ, "PYTHONHASHSEED": "7"}, stderr=subprocess.DEVNULL)
     while not (tmp_path / "checkpoints" / "checkpoint-2" / "seal.json").exists():
         assert process.poll() is None, "the training ended before it could be killed"

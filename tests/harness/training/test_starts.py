@@ -10,11 +10,12 @@ import torch
 from preference_training import LORA, make_pairs, train
 from safetensors.torch import load_file
 
-from xlift.harness.base_model import Base
-from xlift.harness.config import TrainSettings
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Example, Preference, ask
+from xlift.harness.models.bases import Base
 from xlift.harness.plugin import Dpo, Sft
-from xlift.harness.rows import Example, Preference, UserError, ask
-from xlift.harness.trainer import fit
+from xlift.harness.training.trainer import fit
 
 
 def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xlift.harness.batches import encode
-from xlift.harness.checkpoints import find_last, seal
-from xlift.harness.config import TrainSettings
-from xlift.harness.rows import Example, UserError, ask
-from xlift.harness.trainer import FitReport, fit
+from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Example, ask
+from xlift.harness.training.batching import encode
+from xlift.harness.training.checkpoints import find_last, seal
+from xlift.harness.training.trainer import FitReport, fit
 
 PROVENANCE = {"method": "test", "base": {"name": "org/tiny", "sha256": "0" * 64}}
 SETTINGS: dict[str, Any] = {"batch_tokens": 256, "micro_batch_tokens": 128, "max_length": 96, "epochs": 2, "checkpoint_steps": 3}
@@ -100,7 +101,7 @@ def test_the_loss_is_that_of_the_model_on_the_responses(tiny_base: Path, tmp_pat
 def test_trl_scores_the_same_loss(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from trl import SFTTrainer
 
-    from xlift.harness.sft import CourseTrainer
+    from xlift.harness.training.sft import CourseTrainer
 
     settings = {"lora": {**LORA, "lora_dropout": 0.0}, "tokens": 1000, "dtype": "float32"}
     ours = train(tiny_base, tmp_path / "ours", **settings)
@@ -191,7 +192,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny_base: Path, tmp_path: 
 def test_what_runs_out_is_said_in_one_line(
     error: Exception, message: str, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xlift.harness import sft
+    from xlift.harness.training import sft
 
     def fail(*arguments: object) -> None:
         raise error

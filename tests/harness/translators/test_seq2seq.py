@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from xlift.harness import arithmetic
-from xlift.harness.config import TranslatorSettings
-from xlift.harness.languages import find
-from xlift.harness.rows import UserError
-from xlift.harness.translate_seq2seq import Seq2SeqTranslator, cut_batches
+from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.engines import dtypes
+from xlift.harness.translators.seq2seq import Seq2SeqTranslator, cut_batches
 
 WORDS = ["bird", "sings", "house", "red", "night", "good", "tree", "river", "small", "old"]
 TEXTS = [" ".join(WORDS[: 1 + number % 7]) + f" {WORDS[number % 10]}" for number in range(12)]
@@ -21,7 +21,7 @@ TEXTS = [" ".join(WORDS[: 1 + number % 7]) + f" {WORDS[number % 10]}" for number
 @pytest.fixture(autouse=True)
 def in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding must not tell a batch from single texts."""
-    monkeypatch.setattr(arithmetic, "choose_arithmetic", lambda dtype: torch.float32)
+    monkeypatch.setattr(dtypes, "choose_arithmetic", lambda dtype: torch.float32)
 
 
 def save_model(folder: Path, config: Any) -> None:

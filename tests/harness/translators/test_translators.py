@@ -13,11 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xlift.harness import engine_api
-from xlift.harness.base_model import Base
-from xlift.harness.config import EngineSettings, TranslatorSettings
-from xlift.harness.rows import Answer, Chat, Sampling, UserError
-from xlift.harness.translate import Translator, has_letter, open_translator, parse_translation, split_lines
+from xlift.harness.config.suite import EngineSettings, TranslatorSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.engines import openai_api
+from xlift.harness.models.bases import Base
+from xlift.harness.translators.base import Translator, has_letter, split_lines
+from xlift.harness.translators.load import open_translator
+from xlift.harness.translators.model import parse_translation
 
 PAIRS = [("The bird sings.", "El pájaro canta."), ("The bird sings.", "Canta el ave."), (" Good night. ", "Buenas noches.")]
 
@@ -113,13 +116,13 @@ def test_an_answer_that_is_cut_off_or_ambiguous_gives_none() -> None:
 
 @pytest.mark.slow
 def test_a_real_engine_goes_on_from_the_tag(smollm: Base) -> None:
-    from xlift.harness.engine import load
+    from xlift.harness.engines.load import load_engine
 
     class Real(Context):
         def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
             return engine.generate(chats, sampling)
 
-    with load(smollm, EngineSettings(backend="hf")) as engine:
+    with load_engine(smollm, EngineSettings(backend="hf")) as engine:
         found = make(Real(), max_tokens=40).translate(["The house is red.", "", "Good morning, my friend."], "en", "es")
     assert found[1] is None and all(found[index] for index in (0, 2))
     assert "translated>" not in f"{found}"
@@ -313,6 +316,6 @@ def test_a_server_that_refuses_or_is_not_there(server: Server, monkeypatch: pyte
     monkeypatch.setenv("SOME_KEY", "wrong")
     said = refusal(lambda: make(kind="api", model="m", url=server.url, key_variable="SOME_KEY").translate(["a"], "en", "de"))
     assert said.endswith("refuses the key: SOME_KEY is wrong; set it, or another variable as key_variable")
-    monkeypatch.setattr(engine_api, "RETRIES", 0)
+    monkeypatch.setattr(openai_api, "RETRIES", 0)
     said = refusal(lambda: make(kind="api", model="m", url="http://127.0.0.1:9/v1").translate(["a"], "en", "de"))
     assert said.startswith("translator api m: the server at http://127.0.0.1:9/v1 cannot be reached")

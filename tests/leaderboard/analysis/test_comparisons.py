@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xlift.harness.results import Record, read
-from xlift.harness.rows import UserError
-from xlift.harness.store import Stage, Store
-from xlift.leaderboard.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
-from xlift.leaderboard.documents import Columns, Documents, align, collect, language_of, read_documents, read_pairs
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import Stage, Store
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
+from xlift.tasks.benchmarks import language_of
 
 
 def documents(
@@ -62,18 +63,18 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_scores_are_read_from_a_run(run: Path) -> None:
-    base, method = read([run])
+    base, method = read_records([run])
     table = read_documents(run, method, "xlift_flores_eng_Latn_spa_Latn", "chrf")
     assert table.to_dict("list") == {"doc_id": [0, 1], "doc_hash": ["h0", "h1"], "value": [40.0, 30.0]}
     assert read_pairs(run, base, "xlift_flores_eng_Latn_spa_Latn", "corpus_chrf")[0] == ("referencia 0", "base 0")
-    found = collect([run])
+    found = collect_documents([run])
     assert [(one.name, one.metric) for one in found] == [("base", "chrf"), ("m (seed 0)", "chrf")], "the sentence stands for the corpus"
     lift = only(tabulate_lifts(found), kind="lift")
     assert (lift["value"], lift["benchmark"], lift["languages"], lift["documents"]) == (20, "xlift_flores_from_en", ("es",), 2)
 
 
 def test_what_cannot_be_read_is_named(run: Path) -> None:
-    method, task = read([run])[1], "xlift_flores_eng_Latn_spa_Latn"
+    method, task = read_records([run])[1], "xlift_flores_eng_Latn_spa_Latn"
     path = next(run.glob("evaluate-m-*/samples_*"))
     whole = path.read_text(encoding="utf-8")
     with pytest.raises(UserError, match="no task 'xlift_flores'"):

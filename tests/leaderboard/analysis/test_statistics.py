@@ -11,9 +11,9 @@ from scipy import special, stats
 from statsmodels.stats.contingency_tables import mcnemar as peer_mcnemar
 from statsmodels.stats.power import TTestPower
 
-from xlift.harness.rows import UserError
-from xlift.leaderboard.corpora import compare_corpora
-from xlift.leaderboard.statistics import Array, Scores, compare, compare_pairs, correct, detectable, estimate, mcnemar, rank
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.corpus_bootstrap import compare_corpora
+from xlift.leaderboard.analysis.statistics import Array, Scores, compare, compare_pairs, correct, detectable, estimate, mcnemar, rank
 
 TABLES = 1000
 """Simulated tables for each figure of single comparisons; half as many for the others."""

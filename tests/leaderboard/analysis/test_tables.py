@@ -6,11 +6,11 @@ import pytest
 from result_folders import write_run
 from typer.testing import CliRunner
 
-from xlift.harness.cli import app
-from xlift.harness.results import Record, read
-from xlift.harness.rows import UserError
-from xlift.harness.store import Stage, Store
-from xlift.leaderboard.table import doubt_lifts, spread_models, tabulate_costs, tabulate_scores
+from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import Stage, Store
+from xlift.harness.evaluation.records import Record, read_records
+from xlift.leaderboard.analysis.tables import doubt_lifts, spread_models, tabulate_costs, tabulate_scores
 
 
 def record(label: str, accuracy: float, off_target: float, key: str = "k", seed: int | None = None) -> Record:
@@ -53,17 +53,17 @@ def test_records_come_back_from_disk_base_first(tmp_path: Path) -> None:
         Store(tmp_path).write(
             Stage("evaluate", label, {}), lambda folder, label=label: {"record": record(label, 0.1, 0.2).model_dump(mode="json")}
         )
-    assert [found.label for found in read([tmp_path])] == ["base", "aa", "zz"]
+    assert [found.label for found in read_records([tmp_path])] == ["base", "aa", "zz"]
 
 
 def test_folders_without_results_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished evaluation"):
-        read([tmp_path])
+        read_records([tmp_path])
     with pytest.raises(UserError, match="no such run folder"):
-        read([tmp_path / "gone"])
+        read_records([tmp_path / "gone"])
     Store(tmp_path).write(Stage("evaluate", "m", {}), lambda folder: {"record": {"schema_version": 2}})
     with pytest.raises(UserError, match="does not follow schema version 1"):
-        read([tmp_path])
+        read_records([tmp_path])
 
 
 def test_a_report_without_a_score_says_so(tmp_path: Path) -> None:

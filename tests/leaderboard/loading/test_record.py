@@ -8,10 +8,12 @@ import pytest
 from result_folders import write_run, write_training
 from typer.testing import CliRunner
 
-from xlift.harness.cli import app
-from xlift.harness.rows import UserError
-from xlift.leaderboard import board, foreign, records, runs
-from xlift.leaderboard.site import build
+from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis import board
+from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.loading.record import extract_record, write_record
+from xlift.leaderboard.site.builder import build
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
 TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
@@ -53,7 +55,7 @@ def test_a_record_has_numbers_and_no_texts(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path: Path) -> None:
-    records.write(records.extract(run), tmp_path / "results" / "s")
+    write_record(extract_record(run), tmp_path / "results" / "s")
     made = [board.make(runs.collect([place], foreign.read)) for place in (run, tmp_path / "results")]
     shown = [[(row.label, row.rank, row.mean, row.averages, row.scores, row.cost, row.notes) for row in one.rows] for one in made]
     assert shown[0] == shown[1]
@@ -70,7 +72,7 @@ def test_sentences_of_corpora_in_a_profile_stay_at_home(run: Path) -> None:
         manifest = json.loads(path.read_text())
         manifest.get("inputs", {}).get("plan", manifest.get("plan"))["profile"] = profile
         path.write_text(json.dumps(manifest))
-    files = records.extract(run)
+    files = extract_record(run)
     assert not any(SECRET in text for text in files.values())
     made = [json.loads(text) for name, text in files.items() if name.startswith(("prepare", "fit"))]
     plans = [one["inputs"].get("plan") or one["plan"] for one in made]
@@ -82,25 +84,25 @@ def test_sentences_of_corpora_in_a_profile_stay_at_home(run: Path) -> None:
 
 def test_a_record_is_made_anew_in_its_place_and_nowhere_else(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
-    records.write(records.extract(run), out)
+    write_record(extract_record(run), out)
     first = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-    records.write(records.extract(run), out)
+    write_record(extract_record(run), out)
     assert first == {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     (run / "hub.json").unlink()
-    records.write(records.extract(run), out)
+    write_record(extract_record(run), out)
     assert not (out / "hub.json").exists()
     with pytest.raises(UserError, match="not a record of xlift"):
-        records.write(records.extract(run), run)
+        write_record(extract_record(run), run)
 
 
 def test_a_record_is_whole_or_is_not_made(run: Path, tmp_path: Path) -> None:
     stage = next(path.parent for path in run.glob("evaluate-*/samples_*"))
     next(stage.glob("samples_*")).unlink()
     with pytest.raises(UserError, match="its samples are gone; evaluate it again"):
-        records.extract(run)
+        extract_record(run)
     (stage / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="damaged.*a record is made of whole runs alone"):
-        records.extract(run)
+        extract_record(run)
 
 
 def test_a_token_in_a_run_stops_its_record(run: Path, tmp_path: Path) -> None:

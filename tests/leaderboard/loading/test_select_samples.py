@@ -13,12 +13,13 @@ from result_folders import write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
-from xlift.harness import cli, cli_show
-from xlift.harness.rows import UserError
-from xlift.leaderboard import foreign, runs
-from xlift.leaderboard.samples import MARKS, read_sheet
-from xlift.leaderboard.selection import select
-from xlift.leaderboard.text import spell_out
+from xlift.harness.cli import show
+from xlift.harness.cli.main import app, main
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.loading.samples import MARKS, read_sheet
+from xlift.leaderboard.loading.select_samples import select
+from xlift.leaderboard.site.text import spell_out
 
 TASK = "xlift_mgsm_direct_es"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -60,7 +61,7 @@ def test_the_marks_are_those_of_the_site(results: Path) -> None:
 
 
 def test_the_first_method_is_shown_and_the_others_are_named(results: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["show", str(results), TASK, "--limit", "1"])
+    done = CliRunner().invoke(app, ["show", str(results), TASK, "--limit", "1"])
     assert done.exit_code == 0
     head, others, _, title, *fields = done.stdout.splitlines()
     assert head == f"{TASK} by m-seed0: 4 documents; the first 1, more with --limit"
@@ -70,7 +71,7 @@ def test_the_first_method_is_shown_and_the_others_are_named(results: Path) -> No
 
 
 def test_beside_the_base_in_json(results: Path) -> None:
-    done = CliRunner().invoke(cli.app, ["show", str(results), TASK, "--diff", "base", "--wrong", "--json"])
+    done = CliRunner().invoke(app, ["show", str(results), TASK, "--diff", "base", "--wrong", "--json"])
     found = json.loads(done.stdout)
     assert (found["model"], found["diff"], found["metric"], found["documents"], found["selected"]) == ("m-seed0", "base", "accuracy", 4, 2)
     first = found["samples"][0]
@@ -96,7 +97,7 @@ def test_a_wrong_name_is_one_line(
         arguments += [f"--{name}", *([] if value is True else [value])]
     monkeypatch.setattr(sys, "argv", ["xlift", *arguments])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main()
     out, err = capsys.readouterr()
     assert (stop.value.code, out, len(err.strip().splitlines())) == (2, "", 1)
     assert says in err
@@ -125,7 +126,7 @@ def test_a_terminal_of_any_width_gets_the_whole_text_and_nothing_raw(tmp_path: P
     console = Console(width=width, force_terminal=True, color_system=None, record=True, highlight=False)
     monkeypatch.setattr("rich.console.Console", lambda **options: console)
     with console.capture() as captured:
-        cli_show._print(found, found.samples, [])
+        show._print(found, found.samples, [])
     lines = re.sub("\x1b\\[[0-9;]*m", "", captured.get()).splitlines()
     assert not RAW.search("".join(lines))
     assert all(Console().render_str(line, markup=False).cell_len <= width for line in lines)

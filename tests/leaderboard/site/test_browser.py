@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from result_folders import write_run, write_training
 
-from xlift.leaderboard.site import build
+from xlift.leaderboard.site.builder import build
 
 pytestmark = pytest.mark.browser
 

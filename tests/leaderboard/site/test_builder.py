@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from result_folders import Page, write_run, write_training
 from typer.testing import CliRunner
 
-from xlift.harness.cli import app
-from xlift.harness.rows import UserError
-from xlift.leaderboard import board, foreign, runs
-from xlift.leaderboard.charts import draw_curve
-from xlift.leaderboard.site import STATE, build
-from xlift.leaderboard.text import clean, direction, show, slug, write_prose
+from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis import board
+from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.site.builder import STATE, build
+from xlift.leaderboard.site.charts import draw_curve
+from xlift.leaderboard.site.text import clean, direction, show, slug, write_prose
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
 TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
@@ -307,14 +308,14 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
 
 def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build([results], tmp_path / "alone")
-    monkeypatch.setattr("xlift.leaderboard.cores.SHARED", 1)
+    monkeypatch.setattr("xlift.leaderboard.analysis.parallel.SHARED", 1)
     build([results], tmp_path / "shared")
     assert read_site(tmp_path / "alone") == read_site(tmp_path / "shared")
 
 
 def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("xlift.leaderboard.exchange.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("xlift.leaderboard.site.data_files.write_data", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build([results], tmp_path / "site")
     build([results], tmp_path / "site")

@@ -13,10 +13,11 @@ from every_eval_ever.eval_types import EvaluationLog
 from every_eval_ever.schema import get_schema_version, schema_json
 from result_folders import write_run
 
-from xlift.harness.rows import UserError
-from xlift.leaderboard import board, foreign, runs
-from xlift.leaderboard.exchange import EEE_VERSION, TABLES, write_data, write_every_eval_ever
-from xlift.leaderboard.pairs import compare_rows, tabulate
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis import board
+from xlift.leaderboard.analysis.pairwise import compare_rows, tabulate
+from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.site.data_files import EEE_VERSION, TABLES, write_data, write_every_eval_ever
 
 TASK = "xlift_mgsm_direct_es"
 

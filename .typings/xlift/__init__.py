@@ -1,0 +1,1 @@
+../../harness/public/__init__.py

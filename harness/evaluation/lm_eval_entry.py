@@ -1,0 +1,87 @@
+"""``lm_eval --model xlift``: an engine from the arguments of the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lm_eval.models  # noqa: F401  (the built-in models must stand in the registry before ours)
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM, CacheHook
+from lm_eval.api.registry import model_registry, register_model
+
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.settings import build
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models import adapters, bases
+from xlift.harness.models.smollm2 import EMBEDDED
+
+
+class XliftLM(LM):  # type: ignore[misc]
+    """``lm_eval --model xlift --model_args base=...,adapter=...``: an engine from arguments, the same one that ``xlift evaluate`` drives.
+
+    ``base``, ``revision`` and ``chat_template`` are those of a suite's ``base`` section, ``adapter`` is a folder or ``hub:ORG/NAME``, all
+    others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes its own batches, so
+    ``batch_size`` and ``device`` are not looked at.
+    """
+
+    def __init__(
+        self,
+        base: str = EMBEDDED,
+        adapter: str | None = None,
+        revision: str | None = None,
+        chat_template: str | None = None,
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        device: str | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        chosen = build(EngineSettings, settings, "--model_args")
+        wanted = build(BaseSettings, {"model": base, "revision": revision, "chat_template": chat_template}, "--model_args")
+        found = adapters.resolve(adapter) if adapter else None
+        self.engine = load_engine(bases.resolve(wanted), chosen)
+        self.engine.swap(found)
+        self._lm = self.engine.lm()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_lm":  # not there yet, while __init__ runs
+            raise AttributeError(name)
+        return getattr(self._lm, name)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Of the loaded base, as lm-eval names request caches by it."""
+        return str(self._lm.tokenizer_name)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """As the backend's own model does."""
+        found: list[tuple[float, bool]] = self._lm.loglikelihood(requests)
+        return found
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """As the backend's own model does."""
+        found: list[float] = self._lm.loglikelihood_rolling(requests)
+        return found
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """All requests at once on the engine."""
+        found: list[str] = self._lm.generate_until(requests)
+        return found
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The base's template, or the one given."""
+        return str(self._lm.apply_chat_template(chat_history, add_generation_prompt))
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template's text, for lm-eval's record."""
+        found: str | None = self._lm.chat_template(chat_template)
+        return found
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """The hook goes to the model that answers."""
+        super().set_cache_hook(cache_hook)
+        self._lm.set_cache_hook(cache_hook)
+
+
+if "xlift" not in model_registry:  # releases after 0.4.13 may have read the entry point
+    register_model("xlift")(XliftLM)

@@ -1,0 +1,41 @@
+"""Files of a hub repository, with each of the hub's refusals as one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xlift.harness.core.errors import UserError, one_line
+
+FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.txt", "*.model")
+
+
+def download(repository: str, revision: str | None, what: str, patterns: Sequence[str] = FILES) -> Path:
+    """The fitting files of a hub repository, in a folder named by its commit. Raises UserError with the remedy where it cannot be had."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+    except HFValidationError as error:
+        raise UserError(f"{what} {repository!r}: not a hub name ORG/NAME ({one_line(error)})") from None
+    except GatedRepoError:
+        raise UserError(f"{what} {repository!r}: gated; accept its licence on the hub, then `hf auth login`") from None
+    except RevisionNotFoundError:
+        raise UserError(f"{what} {repository!r}: no revision {revision!r} on the hub") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{what} {repository!r}: no such repository on the hub, or it is private; `hf auth login` if it is yours") from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, ConnectionError, OSError) as error:
+        at = f" --revision {revision}" if revision else ""
+        raise UserError(
+            f"{what} {repository!r}: the hub cannot be reached and no copy is cached ({type(error).__name__}); "
+            f"run `hf download {repository}{at}` where there is a network, or name a local folder"
+        ) from error

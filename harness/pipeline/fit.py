@@ -1,0 +1,76 @@
+"""The fit stage: one adapter, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.core.store import write_json
+from xlift.harness.core.types import Example, Preference, read_row
+from xlift.harness.models import adapters
+from xlift.harness.pipeline.stages import Round, Run, describe, fit_stage, prepare_stage, prepared_by
+from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Dpo, Objective, Sft
+
+
+def fit_one(run: Run, turn: Round, seed: int | None) -> None:
+    """In a process of its own: one adapter. A killed attempt goes on from its last checkpoint."""
+    from xlift.harness.core.versions import library_versions
+
+    prepared, manifest = prepare_stage(run, turn), prepared_by(run, turn)
+    chosen = run.suite.methods[turn.label]
+    provenance = {
+        "method": chosen.method,
+        "label": turn.label,
+        "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
+        "languages": list(run.suite.trained(turn.label)),
+        "pivot": run.suite.languages.pivot,
+        "round": turn.number + 1,
+        "base": describe(run.base),
+        "profile": manifest["plan"]["profile"],
+        "data": manifest,
+        "suite": run.suite.name,
+        "versions": library_versions(),
+    }
+
+    def train(folder: Path) -> Mapping[str, Any]:
+        from xlift.harness.training.trainer import fit
+
+        report = fit(
+            run.base.folder,
+            read_rows(run.store.folder(prepared) / "rows.jsonl"),
+            run.suite.training(turn.label),
+            folder / "adapter",
+            seed=seed or 0,
+            provenance=provenance,
+            objective=read_objective(manifest["plan"]["objective"]),
+            phases=tuple(map(tuple, manifest["plan"]["phases"])),
+            start=Path(turn.start) if turn.start else None,
+            chat_template=run.base.chat_template,
+        )
+        return {"report": asdict(report), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+
+    def keep_profile(folder: Path) -> Mapping[str, Any]:
+        (folder / "adapter").mkdir(exist_ok=True)
+        write_json(folder / "adapter" / adapters.CARD, provenance)
+        return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+
+    run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
+
+
+def read_rows(path: Path) -> list[Example] | list[Preference]:
+    """The training rows that a prepare stage wrote."""
+    with path.open(encoding="utf-8") as lines:
+        rows: Any = [read_row(json.loads(line)) for line in lines]
+    found: list[Example] | list[Preference] = rows
+    return found
+
+
+def read_objective(values: Mapping[str, Any]) -> Objective:
+    """An objective from a manifest's plain data."""
+    kinds = {"sft": Sft, "dpo": Dpo}
+    found: Objective = kinds[values["kind"]](**{key: value for key, value in values.items() if key != "kind"})
+    return found

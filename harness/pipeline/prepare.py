@@ -1,0 +1,74 @@
+"""The prepare stage: the rows of every method, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness.core.types import Example, Preference
+from xlift.harness.engines.cache import Generations
+from xlift.harness.models import adapters
+from xlift.harness.pipeline.engine import start_once
+from xlift.harness.pipeline.stages import Round, Run, identify_model, prepare_stage
+from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Plan
+from xlift.tasks import data, index
+
+if TYPE_CHECKING:
+    from xlift.harness.engines.base import Engine
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_wave(run: Run, turns: list[Round]) -> None:
+    """In a process of its own: the rows of every method, with one engine where one is asked for."""
+    guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
+    with ExitStack() as stack:
+        start = start_once(run, stack)
+        for turn in turns:
+
+            def work(folder: Path, turn: Round = turn) -> Mapping[str, Any]:
+                return _write_rows(run, turn, guard, start, folder)
+
+            run.store.write(prepare_stage(run, turn), work)
+
+
+def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Adapter | None], Engine], folder: Path) -> Mapping[str, Any]:
+    from xlift.harness.pipeline.context import RunContext, find_losses
+
+    started, chosen = time.monotonic(), run.suite.methods[turn.label]
+    begun = adapters.resolve(turn.start) if turn.start else None
+    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(begun))
+    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
+    plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+    text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
+    (folder / "rows.jsonl").write_text(text, encoding="utf-8")
+    kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
+    losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
+    for part, share in losses.items():
+        logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
+    described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}
+    cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
+    return {**cost, "plan": described, "kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "objective": {"kind": type(plan.objective).__name__.lower(), **asdict(plan.objective)},
+        "phases": [list(phase) for phase in plan.phases],
+        "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
+    }
+
+
+def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[f"{row.lang}/{row.kind}"] = counts.get(f"{row.lang}/{row.kind}", 0) + 1
+    return dict(sorted(counts.items()))

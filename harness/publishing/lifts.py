@@ -1,0 +1,58 @@
+"""An adapter's differences to its base, with intervals, for its card."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    from xlift.harness.publishing.package import Facts
+
+logger = logging.getLogger(__name__)
+
+
+def measure_lifts(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+    """Difference to the base by (task, metric), paired by item where both sides' samples are at hand."""
+    from xlift.harness.publishing.model_card import list_metrics
+    from xlift.leaderboard.analysis import comparisons
+    from xlift.leaderboard.loading.scores import collect_documents
+    from xlift.tasks.benchmarks import PER_DOCUMENT
+
+    record = facts.record
+    if record is None or facts.base_record is None:
+        return {}
+    wanted = sorted({metric for task, result in record.tasks.items() for metric in list_metrics(task, result)} - {*PER_DOCUMENT})
+    try:
+        scored = collect_documents([run], wanted)
+    except UserError as error:
+        logger.warning("differences go without intervals: %s", error)
+        return {}
+    pair = [one for one in scored if one.label == "base" or (one.label, one.seed) == (record.label, record.seed)]
+    table = comparisons.tabulate_tasks([one for one in pair if one.task in record.tasks])
+    rows: Any = table.to_dict("records")
+    found = {(row["task"], row["metric"]): row for row in rows if row["value"] is not None and row["value"] == row["value"]}
+    return found | _measure_corpora(run, facts)
+
+
+def _measure_corpora(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+    """``measure_lifts`` for the scores of whole corpora, resampled by document."""
+    from xlift.harness.publishing.model_card import list_metrics
+    from xlift.leaderboard.analysis import corpus_bootstrap
+    from xlift.leaderboard.loading.scores import read_pairs
+    from xlift.tasks.benchmarks import PER_DOCUMENT
+
+    record, base, found = facts.record, facts.base_record, {}
+    if record is None or base is None:
+        return {}
+    for task, result in record.tasks.items():
+        for metric in set(list_metrics(task, result)) & {*PER_DOCUMENT}:
+            try:
+                pairs = [read_pairs(run, one, task, metric) for one in (record, base)]
+                found[task, metric] = asdict(corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, "")))
+            except UserError as error:
+                logger.warning("%s %s: its difference goes without an interval: %s", task, metric, error)
+    return found

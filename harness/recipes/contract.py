@@ -1,0 +1,128 @@
+"""The contract between a method and the engine: Context in, Plan out."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from xlift.harness.core.settings import Section
+from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
+from xlift.harness.models.profile import InferenceProfile
+
+
+class Options(Section):
+    """Base of a method's options: frozen, unknown keys refused by name."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class Sft:
+    """Cross-entropy on the responses, averaged over their tokens."""
+
+
+@dataclass(frozen=True)
+class Dpo:
+    """Direct preference optimisation (arXiv:2305.18290), with the likelihood of the chosen answer beside it.
+
+    Loss of a pair: -log sigmoid(beta * (log-ratio of chosen - log-ratio of rejected)) - nll_weight * log p(chosen) / length of chosen.
+    The reference of the log-ratios is the model at the start of the round, whatever was trained before.
+    """
+
+    beta: float = 0.1
+    nll_weight: float = 1.0
+    length_normalised: bool = True
+    """False leaves the division by the chosen answer's length out."""
+
+
+Objective = Sft | Dpo
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained: rows, the objective, and an honest count of what was left out.
+
+    Without rows nothing is trained: the method is its profile, and the base answers.
+    """
+
+    rows: tuple[Example, ...] | tuple[Preference, ...]
+    """Examples for Sft, preferences for Dpo."""
+    objective: Objective = Sft()
+    drops: Mapping[str, int] = field(default_factory=dict)
+    """Rows left out, by reason: ``"es/translation: empty response"``."""
+    phases: tuple[tuple[str, ...], ...] = ()
+    """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
+    profile: InferenceProfile | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language. Plain data."""
+
+
+class Context(Protocol):
+    """The world as a method sees it."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages to train, without the pivot."""
+
+    @property
+    def pivot(self) -> str: ...
+
+    @property
+    def budget(self) -> int | None:
+        """Most rows the plan may hold; None where the suite sets no bound."""
+
+    @property
+    def rng(self) -> random.Random:
+        """A fresh generator, the same at each call: the only source of chance."""
+
+    @property
+    def round(self) -> int:
+        """0 in the first round; in later ones ``generate`` and self-translation answer with what the rounds before made."""
+
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        """Training rows of a corpus in one language (docs/data.md lists corpora and columns).
+
+        Raises LeakError for an evaluation corpus, UserError where the corpus is not to be had.
+        """
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        """The model's answers, in the order of the chats; greedy and sampled ones are remembered between runs."""
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """Each text in the target language by the suite's translator for the pair; None where it gave nothing that can be used.
+
+        Raises UserError, before any work, where no translator can serve the pair: without texts that is all it does, so that a method
+        finds out before it generates for an hour.
+        """
+
+    def identify(self, texts: Sequence[str]) -> list[str]:
+        """Language code of each text, ``und`` where it is too short to tell."""
+
+
+class Method(ABC, Generic[OptionsT]):
+    """One training recipe. A file of ``methods/`` ends with ``METHOD = TheClass``; its docstring names the source."""
+
+    Options: ClassVar[type[Options]]
+    system_turn: ClassVar[bool] = False
+    """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
+    trains: ClassVar[bool] = True
+    """Whether there may be rows; without, the method is its profile, and a plan of a run counts no tokens for it."""
+
+    def __init__(self, options: OptionsT) -> None:
+        self.options = options
+
+    @property
+    def rounds(self) -> int:
+        """How often ``prepare`` and training follow each other, each round on the adapter of the one before."""
+        return 1
+
+    @abstractmethod
+    def prepare(self, ctx: Context) -> Plan:
+        """The rows to train on: the same for the same options, context and seed.
+
+        Raises UserError where the data cannot serve.
+        """

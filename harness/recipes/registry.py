@@ -1,0 +1,89 @@
+"""How methods are found by name: the files of ``methods/`` and the entry points of installed plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from inspect import getdoc
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import yaml
+
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.settings import build
+from xlift.harness.recipes.contract import Method
+
+
+def names() -> list[str]:
+    """Methods that can be run: the files of ``methods/`` and the entry points of installed plugins."""
+    return sorted({*_built_in(), *_installed()})
+
+
+def load(name: str, options: Mapping[str, Any]) -> Method[Any]:
+    """One method with its options over the defaults, which stand in the YAML file beside its own; imports that method's file alone.
+
+    Raises UserError for an unknown name or option, and for a plugin that cannot be imported.
+    """
+    method = find_method(name)
+    return method(build(method.Options, {**read_defaults(method), **options}, f"method {name}"))
+
+
+def read_defaults(method: type[Method[Any]]) -> dict[str, Any]:
+    """Options as the file of the method's name with the ending .yaml gives them; none where there is no such file."""
+    path = Path(str(import_module(method.__module__).__file__)).with_suffix(".yaml")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}".replace("\n", " ")) from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no mapping of options")
+    return values
+
+
+def describe(name: str) -> str:
+    """The first line of what a method's file, or else its class, says about itself."""
+    method = find_method(name)
+    text = getdoc(import_module(method.__module__)) or getdoc(method) or ""
+    return text.splitlines()[0] if text else ""
+
+
+def _built_in() -> list[str]:
+    return [module.name for module in iter_modules(import_module("xlift.methods").__path__)]
+
+
+@cache
+def _installed() -> dict[str, tuple[EntryPoint, ...]]:
+    """Entry points by name: more than one where packages clash."""
+    points = entry_points(group="xlift.methods")
+    return {name: tuple(dict.fromkeys(point for point in points if point.name == name)) for name in points.names}
+
+
+def find_method(name: str) -> type[Method[Any]]:
+    """The class of a method; raises UserError for an unknown name and for a plugin that cannot be imported."""
+    points = _installed().get(name, ())
+    if name in _built_in():
+        if points:
+            raise UserError(f"method {name!r}: an installed plugin ({points[0].value}) has the name of a built-in method")
+        return _checked(name, import_module(f"xlift.methods.{name}").METHOD)
+    if not points:
+        raise UserError(f"unknown method {name!r}{name_nearest(name, names())}")
+    if len(points) > 1:
+        places = ", ".join(sorted(point.value for point in points))
+        raise UserError(f"method {name!r}: {len(points)} installed plugins have this name ({places}); uninstall all but one")
+    try:
+        return _checked(name, points[0].load())
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's module does when it is imported
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise UserError(f"method {name!r}: its plugin {points[0].value} does not load: {reason}") from error
+
+
+def _checked(name: str, method: Any) -> type[Method[Any]]:
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise UserError(f"method {name!r}: METHOD is {method!r}, not a subclass of xlift.harness.plugin.Method")
+    return method

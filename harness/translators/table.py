@@ -1,0 +1,47 @@
+"""A parallel corpus as a translator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
+from xlift.harness.translators.base import CheckedTranslator, Services
+
+
+class TableTranslator(CheckedTranslator):
+    """A parallel corpus with English, either way: the first pair with exactly that sentence, spaces around it aside."""
+
+    def __init__(self, settings: TranslatorSettings, ctx: Services) -> None:
+        super().__init__(settings, settings.corpus)
+        self._read_pairs = cache(lambda lang: _read_pairs(ctx, self.title, settings.corpus, lang))
+
+    def check(self, source: str, target: str) -> None:
+        """Raises UserError where neither language is English, and where the corpus lacks the other or is not to be had."""
+        super().check(source, target)
+        codes = find(source).code, find(target).code
+        if "en" not in codes:
+            raise UserError(f"{self.title}: holds pairs with English alone, so nothing from {source!r} into {target!r}")
+        self._read_pairs(*(code for code in codes if code != "en"))
+
+    def describe(self) -> dict[str, Any]:
+        """The corpus; what the run read of it, the run's manifest says."""
+        return {"kind": "table", "corpus": self.settings.corpus}
+
+    def _answer(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        if find(source).code == "en":
+            pairs = self._read_pairs(find(target).code)
+        else:
+            pairs = [(text, english) for english, text in self._read_pairs(find(source).code)]
+        known = dict(reversed(pairs))
+        return [known.get(text.strip()) for text in texts]
+
+
+def _read_pairs(ctx: Services, title: str, corpus: str, lang: str) -> list[tuple[str, str]]:
+    rows = ctx.read(corpus, lang)
+    if rows and not {"en", "text"} <= rows[0].keys():
+        raise UserError(f"{title}: no corpus of pairs with English; its columns are {', '.join(map(str, rows[0]))}")
+    return [(str(row["en"]).strip(), str(row["text"]).strip()) for row in rows]
