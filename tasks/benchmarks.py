@@ -62,3 +62,8 @@ def language_of(task: str, pivot: str) -> tuple[str, str] | None:
     if source == pivot:
         return f"{benchmark}_from_{pivot}", target
     return (f"{benchmark}_to_{pivot}", source) if target == pivot else None
+
+
+def split(task: str, pivot: str) -> tuple[str, str]:
+    """Benchmark and language of a task; a task that is not xlift's is its own benchmark, in no language."""
+    return language_of(task, pivot) or (task, "")

@@ -56,9 +56,9 @@ LIBRARIES = {
     "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "harness.cli.main", "tasks"},
     "vllm": {"harness.engines"},
     "trl": {"harness.training"},
-    "peft": {"harness.models", "harness.training"},
+    "peft": {"harness.models", "harness.training", "harness.engines", "harness.publishing.hub"},
     "typer": {"harness.cli"},
-    "pandas": {"leaderboard", "harness.cli", "harness.public", "harness.judging", "tasks"},
+    "pandas": {"leaderboard", "harness.cli", "harness.public", "harness.judging", "harness.publishing.export_rows", "tasks"},
     "huggingface_hub": {"harness.models", "harness.publishing", "harness.cli", "tasks.sources"},
 }  # fmt: skip
 """Where a library may be imported."""

@@ -12,11 +12,11 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
-from xlift.leaderboard.analysis.parallel import share
-from xlift.leaderboard.analysis.rows import Figure, Row, make_row, split
+from xlift.leaderboard.analysis.rows import Figure, Row, make_row
+from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import headline, scale
+from xlift.tasks.benchmarks import headline, scale, split
 
 KINDS = ("lift", "retention", "transfer")
 

@@ -11,10 +11,10 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import Board, Group
 from xlift.leaderboard.analysis.comparisons import compare_runs
-from xlift.leaderboard.analysis.rows import Figure, Row, split
+from xlift.leaderboard.analysis.rows import Figure, Row
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import PER_DOCUMENT, headline, scale
+from xlift.tasks.benchmarks import PER_DOCUMENT, headline, scale, split
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""

@@ -15,9 +15,9 @@ from xlift.leaderboard.analysis.statistics import estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, warn_off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
-from xlift.leaderboard.site.text import slug
-from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale
+from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale, split
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,6 @@ class Row:
             "device": next((str(fit["device"]) for fit in fits if fit.get("device")), None),
             "help": _name_help(self.runs[0]),
         }
-
-
-def split(task: str, pivot: str) -> tuple[str, str]:
-    """Benchmark and language of a task; a task that is not xlift's is its own benchmark, in no language."""
-    return language_of(task, pivot) or (task, "")
 
 
 def off_target(row: Row) -> Figure:

@@ -20,9 +20,9 @@ from typing import Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, strip_paths
+from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 from xlift.leaderboard.loading.runs import Run, collect
 from xlift.leaderboard.loading.scores import HASH, choose_metrics, read_lines
-from xlift.leaderboard.site.folders import delete_files, read_state, write_file, write_state
 
 STATE = "record.json"
 

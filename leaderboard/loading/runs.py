@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, read_record, strip_paths
-from xlift.leaderboard.analysis.parallel import share
+from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, read_lines, take_scores
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import WinRate, read_win_rates
-from xlift.leaderboard.site.text import slug
 
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.rows import split
 from xlift.leaderboard.loading.runs import UNREADABLE, Run
 from xlift.leaderboard.loading.scores import read_lines
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import read_verdicts
-from xlift.leaderboard.site.text import slug
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale, split
 
 PER_PAGE = 50
 RIGHT = 50.0

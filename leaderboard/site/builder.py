@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.site.folders import delete_files, read_state, write_file, write_state
+from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 
 if TYPE_CHECKING:
     from xlift.leaderboard.analysis.board import Board
@@ -71,7 +71,7 @@ def fingerprint(results: Sequence[Path]) -> str:
 
 def _write(out: Path, board: Board) -> list[str]:
     """Write every file and return their names. Other cores write the rows' pages while this one writes the rest."""
-    from xlift.leaderboard.analysis.parallel import share
+    from xlift.leaderboard.loading.parallel import share
     from xlift.leaderboard.site.pages import list_rows
 
     rows = share(_write_row, [(out, *job) for job in list_rows(board)])

@@ -77,22 +77,6 @@ def write_prose(text: str) -> Markup:
     return Markup("\n").join(paragraphs)
 
 
-def slug(*names: str) -> str:
-    """A file name from any texts: lower-case ASCII letters, digits, ``-`` and ``_``; a hash is added where something had to change.
-
-    Different names get different slugs, on file systems that ignore case as well.
-    """
-    return "--".join(_slug(name) for name in names)
-
-
-@lru_cache(maxsize=100_000)
-def _slug(name: str) -> str:
-    kept = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")[:48].strip("-")
-    if kept == name and name:
-        return kept
-    return f"{kept or 'x'}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
-
-
 @lru_cache(maxsize=1_000)
 def direction(language: str | None) -> str:
     """``ltr``, ``rtl``, or ``auto`` for a language that is not known: a value of HTML's ``dir``."""

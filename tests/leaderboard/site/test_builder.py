@@ -20,7 +20,8 @@ from xlift.leaderboard.analysis import board
 from xlift.leaderboard.loading import foreign, runs
 from xlift.leaderboard.site.builder import STATE, build
 from xlift.leaderboard.site.charts import draw_curve
-from xlift.leaderboard.site.text import clean, direction, show, slug, write_prose
+from xlift.leaderboard.site.text import clean, direction, show, write_prose
+from xlift.leaderboard.loading.slugs import slug
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
 TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
@@ -308,7 +309,7 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
 
 def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build([results], tmp_path / "alone")
-    monkeypatch.setattr("xlift.leaderboard.analysis.parallel.SHARED", 1)
+    monkeypatch.setattr("xlift.leaderboard.loading.parallel.SHARED", 1)
     build([results], tmp_path / "shared")
     assert read_site(tmp_path / "alone") == read_site(tmp_path / "shared")
 
