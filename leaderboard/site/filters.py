@@ -1,0 +1,78 @@
+"""How pages spell numbers, names and links."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib.resources import files
+from typing import Any
+
+from xlift.leaderboard.analysis.rows import Figure
+from xlift.leaderboard.loading.runs import Run
+from xlift.leaderboard.site.text import name_language
+
+NAMES = {
+    "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
+    "xlift_x_alpaca_eval": "X-AlpacaEval",
+}  # fmt: skip
+
+
+def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figure:
+    """A share of wins in points."""
+    low, high = (100 * end for end in interval) if interval else (None, None)
+    return Figure(None if value is None else 100 * value, low, high)
+
+
+def name_benchmark(name: str) -> str:
+    """Name of a benchmark for people."""
+    if match := re.fullmatch(r"xlift_flores_(from|to)_(.+)", name):
+        return f"FLORES {match[1]} {name_language(match[2])}"
+    return NAMES.get(name, name.removeprefix("xlift_"))
+
+
+def points(value: float | None, signed: bool = False) -> str:
+    """One decimal, with a real minus sign."""
+    if value is None or value != value:
+        return ""
+    text = f"{abs(value):.1f}"
+    sign = "−" if value < 0 and float(text) else "+" if signed and float(text) else ""
+    return sign + text
+
+
+def count(value: Any) -> str:
+    """A number with thousands apart; empty for none."""
+    return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
+
+
+def heat(figure: Figure) -> str:
+    """Class of a heat-map cell: steps of 2, 5 and 10 points."""
+    if figure.value is None:
+        return "none"
+    step = sum(abs(figure.value) >= edge for edge in (2, 5, 10))
+    return "h0" if not step else f"{'up' if figure.value > 0 else 'down'}{step}"
+
+
+def spell(value: Any) -> str:
+    """Plain data as indented text: what a resolved config or a manifest holds."""
+    import json
+
+    return json.dumps(value, ensure_ascii=False, indent=1, default=str)
+
+
+def hub_link(run: Run) -> str | None:
+    """Address of a pushed adapter: the one that its push left in the run folder, or that of the hub's name it was measured under."""
+    if run.link:
+        return run.link
+    name = str((run.record.adapter or {}).get("name", ""))
+    match = re.fullmatch(r"hub:([\w.-]+/[\w.-]+?)(?:@[\w.-]+)?", name, re.ASCII)
+    return f"https://huggingface.co/{match[1]}" if match else None
+
+
+def describe_method(name: str) -> tuple[str, str]:
+    """What a shipped method's own file says of it, and its defaults; empty for others. Nothing of it is run."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return "", ""
+    folder = files("xlift.methods")
+    source, defaults = folder.joinpath(f"{name}.py"), folder.joinpath(f"{name}.yaml")
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source.is_file() else None
+    return text or "", defaults.read_text(encoding="utf-8") if defaults.is_file() else ""
