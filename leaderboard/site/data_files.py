@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.board import Board
 from xlift.leaderboard.analysis.rows import Row, off_target
-from xlift.tasks.benchmarks import split
 from xlift.leaderboard.analysis.tables import tabulate_win_rates
 from xlift.leaderboard.loading.runs import Origin, Run, read_curve
-from xlift.leaderboard.site.text import clean
 from xlift.leaderboard.loading.slugs import slug
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, OF_HUNDRED
+from xlift.leaderboard.site.text import clean
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, OF_HUNDRED, split
 
 EEE_VERSION = "0.3.0"
 

@@ -15,17 +15,16 @@ from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
 from xlift.leaderboard.analysis.pairwise import Pair
 from xlift.leaderboard.analysis.rows import Figure, Row, off_target
-from xlift.tasks.benchmarks import split
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import group_settings
 from xlift.leaderboard.site.data_files import TABLES
 from xlift.leaderboard.site.filters import count, describe_method, heat, hub_link, name_benchmark, points, spell, win_rate
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.leaderboard.loading.slugs import slug
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale
+from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale, split
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from xlift.leaderboard.analysis.board import KINDS, Board
 from xlift.leaderboard.analysis.rows import Row
 from xlift.leaderboard.loading.runs import Run, read_curve
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest
 from xlift.leaderboard.site.probe_charts import draw_alignment
 from xlift.leaderboard.site.text import clean
-from xlift.leaderboard.loading.slugs import slug
 
 MOST = 60
 """Rows of one forest plot: more cannot be read."""

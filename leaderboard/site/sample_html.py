@@ -8,8 +8,8 @@ from html import escape
 from markupsafe import Markup
 
 from xlift.leaderboard.loading.samples import Sample, Sheet
-from xlift.leaderboard.site.text import clean, direction, show
 from xlift.leaderboard.loading.slugs import slug
+from xlift.leaderboard.site.text import clean, direction, show
 
 
 def write_article(sample: Sample, language: str, is_base: bool) -> Markup:

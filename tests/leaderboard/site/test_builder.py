@@ -18,10 +18,10 @@ from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis import board
 from xlift.leaderboard.loading import foreign, runs
+from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.builder import STATE, build
 from xlift.leaderboard.site.charts import draw_curve
 from xlift.leaderboard.site.text import clean, direction, show, write_prose
-from xlift.leaderboard.loading.slugs import slug
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
 TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
