@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -27,18 +28,28 @@ TIMEOUT = 600
 """Seconds for one answer."""
 
 
+@dataclass(frozen=True)
+class OptionNames:
+    """How errors call the options of a served model: by the names under which the user wrote them."""
+
+    url: str = "engine.url"
+    key_variable: str = "engine.key_variable"
+    concurrency: str = "engine.concurrency"
+
+
 class ApiEngine:
     """A served model. The server applies its own chat template, so prompts travel as JSON turns."""
 
     backend = "api"
 
-    def __init__(self, base: Base, settings: EngineSettings) -> None:
+    def __init__(self, base: Base, settings: EngineSettings, names: OptionNames = OptionNames()) -> None:
         if not settings.url:
             raise UserError(
-                "engine.url: the api backend needs the address of an OpenAI-compatible server, such as http://localhost:8000/v1"
+                f"{names.url}: the api backend needs the address of an OpenAI-compatible server, such as http://localhost:8000/v1"
             )
         self.base = base
         self.settings = settings
+        self._names = names
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self._model = base.name
         self._adapter: Adapter | None = None
@@ -156,16 +167,16 @@ class ApiEngine:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        at, variable = f"the server at {self.settings.url}", self.settings.key_variable
+        at, variable, names = f"the server at {self.settings.url}", self.settings.key_variable, self._names
         try:
             yield
         except (openai.AuthenticationError, openai.PermissionDeniedError):
             state = "is wrong" if os.environ.get(variable) else "is not set"
-            raise UserError(f"{at} refuses the key: {variable} {state}; set it, or another variable as engine.key_variable") from None
+            raise UserError(f"{at} refuses the key: {variable} {state}; set it, or another variable as {names.key_variable}") from None
         except openai.NotFoundError as error:
-            raise UserError(f"{at} has no model {self._model!r}, or engine.url is wrong ({one_line(error)})") from None
+            raise UserError(f"{at} has no model {self._model!r}, or {names.url} is wrong ({one_line(error)})") from None
         except openai.APITimeoutError:
-            raise UserError(f"{at} did not answer in time; lower engine.concurrency ({self.settings.concurrency})") from None
+            raise UserError(f"{at} did not answer in time; lower {names.concurrency} ({self.settings.concurrency})") from None
         except openai.APIConnectionError as error:
             raise UserError(f"{at} cannot be reached ({one_line(error.__cause__ or error)}); is it running?") from None
         except openai.APIStatusError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,20 +65,19 @@ class ApiTranslator(CheckedTranslator):
         }
 
     def _answer(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        from xlift.harness.engines.openai_api import ApiEngine
+        from xlift.harness.engines.openai_api import ApiEngine, OptionNames
         from xlift.harness.models.bases import SERVED, resolve
 
         settings = EngineSettings(
             backend="api", url=self.settings.url, key_variable=self.settings.key_variable, concurrency=self.settings.concurrency
         )
+        names = OptionNames("url", "key_variable", "concurrency")
+        chats, sampling = [request_translation(text, target) for text in texts], Sampling(max_tokens=self.settings.max_tokens)
         try:
-            with ApiEngine(resolve(BaseSettings(model=f"{SERVED}{self.settings.model}")), settings) as engine:
-                answers = engine.generate(
-                    [request_translation(text, target) for text in texts], Sampling(max_tokens=self.settings.max_tokens)
-                )
+            with ApiEngine(resolve(BaseSettings(model=f"{SERVED}{self.settings.model}")), settings, names) as engine:
+                answers = engine.generate(chats, sampling)
         except UserError as error:
-            # The options have the same names here, in another section.
-            raise UserError(f"{self.title}: {re.sub(r'engine[.](?=url|key_variable|concurrency)', '', str(error))}") from None
+            raise UserError(f"{self.title}: {error}") from None
         return [_read(text, answer) for text, answer in zip(texts, answers, strict=True)]
 
 
