@@ -85,7 +85,7 @@ def write_sample(model: str, number: int, metric: str, value: float) -> str:
 def build(folder: Path) -> dict[str, float]:
     """Seconds and peak memory of a build in a process of its own."""
     places = f"[Path({str(folder / 'runs')!r})], Path({str(folder / 'site')!r})"
-    code = f"from pathlib import Path\nfrom xlift.leaderboard.site import build\nbuild({places})"
+    code = f"from pathlib import Path\nfrom xlift.leaderboard.site.builder import build\nbuild({places})"
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
