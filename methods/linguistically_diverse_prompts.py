@@ -73,6 +73,9 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
 
     def prepare(self, ctx: Context) -> Plan:
         drops: Counter[str] = Counter()
+        if self.options.translations == "translator":
+            for lang in ctx.languages:
+                ctx.require_translator(lang, ctx.pivot)
         shown = {ctx.pivot: self._read_exemplars(ctx, drops)}
         shown |= {lang: self._make_exemplars(ctx, lang, _word(shown[ctx.pivot]), drops) for lang in ctx.languages}
         profile = InferenceProfile(tasks=("xlift_flores",), prompt={lang: _word(exemplars) for lang, exemplars in shown.items()})

@@ -97,11 +97,15 @@ class PivotLanguage(Method[PivotLanguageOptions]):
         options, drops = self.options, Counter[str]()
         shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
         shares |= {(KIND, lang): options.pivot_language / len(ctx.languages) for lang in ctx.languages}
+        parts = split_budget(ctx.budget or options.rows, shares)
+        for kind, lang in parts:
+            if kind == KIND:
+                ctx.require_translator(ctx.pivot, lang)
         rows: list[Example] = []
         sources: dict[str, str] = {}
         counts: Counter[str] = Counter()
         known = {str(row["id"]) for row in ctx.read(options.prompt_corpus, ctx.pivot)}
-        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+        for (kind, lang), count in parts.items():
             if kind == KIND:
                 questions = self._read_questions(ctx, lang, known)
                 sources[lang] = "corpus" if questions else "translated"

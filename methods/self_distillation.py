@@ -94,6 +94,8 @@ class SelfDistillation(Method[SelfDistillationOptions]):
             shares |= {(kind, lang): getattr(options, kind) / len(ctx.languages) for lang in ctx.languages}
         counts = split_budget(ctx.budget or options.rows, shares)
         distilled = {key: count for key, count in counts.items() if key[0] in COMBINATIONS}
+        for lang in dict.fromkeys(lang for _, lang in distilled if lang != ctx.pivot):
+            ctx.require_translator(ctx.pivot, lang)
         rows = self._use_parallel_text(ctx, counts, drops)
         if distilled:
             switcher = CodeSwitcher(ctx, options)  # before the model is asked, as a lexicon may be missing

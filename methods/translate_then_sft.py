@@ -52,8 +52,12 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
         options, drops = self.options, Counter[str]()
         shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
         shares |= {("target_instructions", lang): options.target_instructions / len(ctx.languages) for lang in ctx.languages}
+        counts = split_budget(ctx.budget or options.rows, shares)
+        for _, lang in counts:
+            if lang != ctx.pivot:
+                ctx.require_translator(ctx.pivot, lang)
         rows: list[Example] = []
-        for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
+        for (kind, lang), count in counts.items():
             if lang == ctx.pivot:
                 found = read_instructions(
                     ctx, lang, drops, corpus=options.instruction_corpus, kind=kind, max_characters=options.max_characters

@@ -70,6 +70,17 @@ class RunContext:
         return answers
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        translator = self._find_translator(source, target)
+        found = translator.translate(texts, source, target)
+        counts = {"asked": len(texts), "failed": sum(text is None for text in found)}
+        self._translated[f"{source}-{target}: {translator.describe()['kind']}"].update(counts)
+        return found
+
+    def require_translator(self, source: str, target: str) -> None:
+        self._find_translator(source, target)
+
+    def _find_translator(self, source: str, target: str) -> Translator:
+        """The translator of the pair, opened at its first use. Raises UserError where there is none, or it cannot serve the pair."""
         from xlift.harness.translators.load import open_translator
 
         pair = f"{source}-{target}"
@@ -79,12 +90,8 @@ class RunContext:
         key = settings.model_dump_json()
         if key not in self._translators:
             self._translators[key] = open_translator(settings, self)
-        translator = self._translators[key]
-        translator.check(source, target)
-        found: list[str | None] = translator.translate(texts, source, target)
-        counts = {"asked": len(texts), "failed": sum(text is None for text in found)}
-        self._translated[f"{pair}: {translator.describe()['kind']}"].update(counts)
-        return found
+        self._translators[key].check(source, target)
+        return self._translators[key]
 
     def identify(self, texts: Sequence[str]) -> list[str]:
         return identify(texts)

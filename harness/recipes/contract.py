@@ -95,9 +95,11 @@ class Context(Protocol):
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         """Each text in the target language by the suite's translator for the pair; None where it gave nothing that can be used.
 
-        Raises UserError, before any work, where no translator can serve the pair: without texts that is all it does, so that a method
-        finds out before it generates for an hour.
+        Raises UserError where no translator can serve the pair.
         """
+
+    def require_translator(self, source: str, target: str) -> None:
+        """Raises UserError where no translator can serve the pair, so that a method finds out before it generates for an hour."""
 
     def identify(self, texts: Sequence[str]) -> list[str]:
         """Language code of each text, ``und`` where it is too short to tell."""

@@ -64,7 +64,8 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
     """
     prompts = _read_prompts(ctx, options)
     for lang in ctx.languages:
-        ctx.translate([], ctx.pivot, lang), ctx.translate([], lang, ctx.pivot)
+        ctx.require_translator(ctx.pivot, lang)
+        ctx.require_translator(lang, ctx.pivot)
     answers = {lang: _answer(ctx, options, lang, [texts[lang] for texts in prompts.values()]) for lang in (ctx.pivot, *ctx.languages)}
     rows: list[Preference] = []
     drops: Counter[str] = Counter()

@@ -137,6 +137,33 @@ def test_a_bad_world_ends_in_an_error_for_users_or_in_counted_drops(name: str, w
         check(plan, context)
 
 
+class NoTranslator(FakeContext):
+    def require_translator(self, source: str, target: str) -> None:
+        raise UserError(f"translators: none for {source}-{target}")
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        pytest.fail("nothing is translated before every translator is found")
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        pytest.fail("nothing is generated before every translator is found")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "pair"),
+    [
+        ("dpo_self_improvement", {}, "en-es"),
+        ("sft_on_chosen", {}, "en-es"),
+        ("self_distillation", {}, "en-es"),
+        ("translate_then_sft", {}, "en-es"),
+        ("pivot_language", {"answers": "self"}, "en-es"),
+        ("linguistically_diverse_prompts", {"translations": "translator"}, "es-en"),
+    ],
+)
+def test_a_missing_translator_is_found_before_any_work(name: str, options: dict[str, Any], pair: str) -> None:
+    with pytest.raises(UserError, match=f"translators: none for {pair}"):
+        load(name, options).prepare(NoTranslator())
+
+
 def test_unknown_method_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'cross_lingual'"):
         load("cross_lingaul", {})

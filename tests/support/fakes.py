@@ -58,5 +58,8 @@ class FakeContext:
         self.translated += [(text, source, target) for text in texts]
         return [f"{text} [{target}]" if text else None for text in texts]
 
+    def require_translator(self, source: str, target: str) -> None:
+        """It knows all languages."""
+
     def identify(self, texts: Sequence[str]) -> list[str]:
         return ["und"] * len(texts)
