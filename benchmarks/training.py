@@ -24,6 +24,7 @@ from typing import Any
 from xlift.harness.config.suite import BaseSettings, TrainSettings
 from xlift.harness.core.types import Example, ask
 from xlift.harness.models import bases
+from xlift.harness.plugin import Plan
 from xlift.tasks import data
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
@@ -62,7 +63,7 @@ def train_ours(base: Path, rows: list[Example], out: Path) -> dict[str, Any]:
         batch_tokens=limit, micro_batch_tokens=2 * limit, max_length=512, learning_rate=RATE, warmup=WARMUP, schedule=SCHEDULE, lora=LORA,
         checkpoint_steps=10_000,
     )  # fmt: skip
-    report = trainer.fit(base, rows, settings, out, seed=0, provenance={"base": {"name": "smollm2"}}, progress=False)
+    report = trainer.fit(base, Plan(tuple(rows)), settings, out, seed=0, provenance={"base": {"name": "smollm2"}})
     return {"steps": report.steps, "arithmetic": report.arithmetic, "padding": report.padding_share}
 
 

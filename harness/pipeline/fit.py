@@ -13,7 +13,7 @@ from xlift.harness.core.types import Example, Preference, read_row
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.stages import Round, Run, describe, fit_stage, prepare_stage, prepared_by
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Dpo, Objective, Sft
+from xlift.harness.recipes.contract import Dpo, Objective, Plan, Sft
 
 
 def fit_one(run: Run, turn: Round, seed: int | None) -> None:
@@ -39,15 +39,14 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     def train(folder: Path) -> Mapping[str, Any]:
         from xlift.harness.training.trainer import fit
 
+        rows, planned = read_rows(run.store.folder(prepared) / "rows.jsonl"), manifest["plan"]
         report = fit(
             run.base.folder,
-            read_rows(run.store.folder(prepared) / "rows.jsonl"),
+            Plan(rows, read_objective(planned["objective"]), phases=tuple(map(tuple, planned["phases"]))),
             run.suite.training(turn.label),
             folder / "adapter",
             seed=seed or 0,
             provenance=provenance,
-            objective=read_objective(manifest["plan"]["objective"]),
-            phases=tuple(map(tuple, manifest["plan"]["phases"])),
             start=Path(turn.start) if turn.start else None,
             chat_template=run.base.chat_template,
         )
@@ -61,11 +60,11 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
 
 
-def read_rows(path: Path) -> list[Example] | list[Preference]:
+def read_rows(path: Path) -> tuple[Example, ...] | tuple[Preference, ...]:
     """The training rows that a prepare stage wrote."""
     with path.open(encoding="utf-8") as lines:
-        rows: Any = [read_row(json.loads(line)) for line in lines]
-    found: list[Example] | list[Preference] = rows
+        rows: Any = tuple(read_row(json.loads(line)) for line in lines)
+    found: tuple[Example, ...] | tuple[Preference, ...] = rows
     return found
 
 

@@ -111,11 +111,10 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
     """A bar on stderr where it is a terminal, else a line now and then; stops a training whose loss is not a number."""
 
-    def __init__(self, course: Course, shown: bool) -> None:
+    def __init__(self, course: Course) -> None:
         self.tokens = (0, *course.tokens)
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not (shown and sys.stderr.isatty()))
-        self.lines = shown and self.bar.disable
+        self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.first, self.begun, self.told = state.global_step, time.monotonic(), time.monotonic()
@@ -131,7 +130,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
         speed = (self.tokens[step] - self.tokens[self.first]) / (now - self.begun)
         text = f"loss {loss:.3f}, {speed:,.0f} tokens/s"
         self.bar.update(self.task, completed=step, text=text)
-        if self.lines and (now - self.told > LINE_SECONDS or step == state.max_steps):
+        if self.bar.disable and (now - self.told > LINE_SECONDS or step == state.max_steps):
             self.told = now
             logger.info("training: step %d of %d, %s", step, state.max_steps, text)
 

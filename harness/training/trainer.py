@@ -32,15 +32,15 @@ from xlift.harness.core.store import discard, explain_disk, write_json
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic
 from xlift.harness.models import adapters
-from xlift.harness.recipes.contract import Dpo, Objective, Sft
-from xlift.harness.training.batching import Course, encode, plan
+from xlift.harness.recipes.contract import Dpo, Objective, Plan
+from xlift.harness.training import batching
+from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
 from xlift.harness.training.lora import go_on, read_lora
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
-SFT = Sft()
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,20 @@ class FitReport:
 
 def fit(
     base_folder: Path,
-    rows: Sequence[Example | Preference],
+    plan: Plan,
     settings: TrainSettings,
     out: Path,
     *,
     seed: int,
     provenance: Mapping[str, Any],
-    objective: Objective = SFT,
-    phases: Sequence[Sequence[str]] = (),
     start: Path | None = None,
     chat_template: str | None = None,
-    progress: bool = True,
 ) -> FitReport:
     """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Rows are examples for Sft and preferences for Dpo; ``phases`` are groups of their kinds, trained one after the other under one schedule
-    of the learning rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one
-    adapter on the base; Dpo's reference is the base with that adapter.
+    Of the plan its rows, objective and phases count; phases are trained one after the other under one schedule of the learning rate. From
+    ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter on the base; Dpo's
+    reference is the base with that adapter.
 
     Checkpoints lie in ``out.parent / "checkpoints"`` until it is done. After a kill the same call goes on from the last whole one, and the
     adapter is bit for bit that of an undisturbed training (on the same machine, with as many threads). ``provenance["base"]["name"]`` is
@@ -106,15 +103,15 @@ def fit(
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    _require_rows(rows, objective)
+    _require_rows(plan)
     begun, checkpoints = _open_start(start, provenance), out.parent / "checkpoints"
     with _explain_failure(out, settings):
         tokenizer = AutoTokenizer.from_pretrained(base_folder)
         tokenizer.chat_template = chat_template or tokenizer.chat_template
-        course = plan(encode(rows, tokenizer, settings.max_length), settings, seed, phases)
-        training = _identify(course, objective, settings, seed, provenance, begun)
+        course = batching.plan(batching.encode(plan.rows, tokenizer, settings.max_length), settings, seed, plan.phases)
+        training = _identify(course, plan.objective, settings, seed, provenance, begun)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
-        shown = ShowProgress(course, progress)
+        shown = ShowProgress(course)
         options: dict[str, Any] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
             "peft_config": read_lora(settings.lora),
@@ -123,7 +120,7 @@ def fit(
             "callbacks": [shown],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
-        trainer = _build(objective, course, training, seconds, options)
+        trainer = _build(plan.objective, course, training, seconds, options)
         if begun:
             go_on(trainer.model, begun)
         try:
@@ -138,11 +135,12 @@ def fit(
     return report
 
 
-def _require_rows(rows: Sequence[Example | Preference], objective: Objective) -> None:
-    wanted, other = (Preference, "an example") if isinstance(objective, Dpo) else (Example, "a preference")
-    for row in rows:
+def _require_rows(plan: Plan) -> None:
+    wanted, other = (Preference, "an example") if isinstance(plan.objective, Dpo) else (Example, "a preference")
+    objective = type(plan.objective).__name__
+    for row in plan.rows:
         if not isinstance(row, wanted):
-            raise UserError(f"row {row.id!r} is {other}, but the objective {type(objective).__name__} trains on {wanted.__name__} rows")
+            raise UserError(f"row {row.id!r} is {other}, but the objective {objective} trains on {wanted.__name__} rows")
 
 
 def _open_start(start: Path | None, provenance: Mapping[str, Any]) -> adapters.Adapter | None:

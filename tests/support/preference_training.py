@@ -1,12 +1,11 @@
 """A short training on preferences: what the tests of the loss and of its starts both do."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.types import Example, Preference, ask
-from xlift.harness.plugin import Dpo, Sft
+from xlift.harness.plugin import Dpo, Plan, Sft
 from xlift.harness.training.trainer import FitReport, fit
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
@@ -16,21 +15,20 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def make_pairs(count: int = 24) -> list[Preference]:
+def make_pairs(count: int = 24) -> tuple[Preference, ...]:
     texts = [("say it " * (1 + n % 2), f"word {n} " * (1 + n % 4), "no " * (1 + n % 5)) for n in range(count)]
-    return [Preference(ask(prompt), chosen, rejected, "en", f"p{n}", "test") for n, (prompt, chosen, rejected) in enumerate(texts)]
+    return tuple(Preference(ask(prompt), chosen, rejected, "en", f"p{n}", "test") for n, (prompt, chosen, rejected) in enumerate(texts))
 
 
 def train(
     base: Path,
     stage: Path,
-    rows: Sequence[Example | Preference] | None = None,
+    rows: tuple[Example, ...] | tuple[Preference, ...] | None = None,
     objective: Sft | Dpo | None = None,
     start: Path | None = None,
-    phases: Sequence[Sequence[str]] = (),
+    phases: tuple[tuple[str, ...], ...] = (),
     **changed: Any,
 ) -> FitReport:
-    return fit(
-        base, rows or make_pairs(), TrainSettings(**{**SETTINGS, **changed}), stage / "adapter", seed=0, progress=False,
-        provenance={"base": {"name": "org/tiny"}}, objective=objective or Dpo(), start=start, phases=phases,
-    )  # fmt: skip
+    plan = Plan(rows or make_pairs(), objective or Dpo(), phases=phases)
+    settings, provenance = TrainSettings(**{**SETTINGS, **changed}), {"base": {"name": "org/tiny"}}
+    return fit(base, plan, settings, stage / "adapter", seed=0, provenance=provenance, start=start)

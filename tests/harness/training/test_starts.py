@@ -14,21 +14,21 @@ from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.models.bases import Base
-from xlift.harness.plugin import Dpo, Sft
+from xlift.harness.plugin import Dpo, Plan, Sft
 from xlift.harness.training.trainer import fit
 
 
 def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path) -> None:
-    rows = [Example(ask("say a"), "b" * 20, "en", f"{kind}{n}", kind) for kind in ("questions", "answers") for n in range(8)]
-    one = train(tiny_base, tmp_path / "one", rows, Sft(), phases=[["questions"], ["answers"]], batch_tokens=128)
-    other = train(tiny_base, tmp_path / "other", rows, Sft(), phases=[["answers"], ["questions"]], batch_tokens=128)
+    rows = tuple(Example(ask("say a"), "b" * 20, "en", f"{kind}{n}", kind) for kind in ("questions", "answers") for n in range(8))
+    one = train(tiny_base, tmp_path / "one", rows, Sft(), phases=(("questions",), ("answers",)), batch_tokens=128)
+    other = train(tiny_base, tmp_path / "other", rows, Sft(), phases=(("answers",), ("questions",)), batch_tokens=128)
     assert one.steps == other.steps == round(16 * (one.tokens_trained // 16) / 128) and one.tokens_trained == other.tokens_trained
     with pytest.raises(UserError, match="rows of kind 'answers' are in no phase"):
-        train(tiny_base, tmp_path / "wrong", rows, Sft(), phases=[["questions"]])
+        train(tiny_base, tmp_path / "wrong", rows, Sft(), phases=(("questions",),))
 
 
 def test_plain_training_goes_on_from_an_adapter(tiny: Base, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
-    start, rows = make_adapter(tiny), [Example(ask("say it"), "word " * 3, "en", f"r{number}", "test") for number in range(8)]
+    start, rows = make_adapter(tiny), tuple(Example(ask("say it"), "word " * 3, "en", f"r{number}", "test") for number in range(8))
     train(tiny.folder, tmp_path, rows, Sft(), start=start, learning_rate=1e-9)
     before, after = (load_file(folder / "adapter_model.safetensors") for folder in (start, tmp_path / "adapter"))
     assert before.keys() == after.keys() and all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
@@ -48,7 +48,7 @@ def test_starts_that_training_cannot_go_on_from(tiny: Base, make_adapter: Callab
     (start / "xlift.json").write_text(json.dumps({"base": {"sha256": "1" * 64}}))
     with pytest.raises(UserError, match="trained on another base"):
         fit(
-            tiny.folder, make_pairs(), TrainSettings(), tmp_path / "adapter", seed=0, objective=Dpo(), start=start,
+            tiny.folder, Plan(make_pairs(), Dpo()), TrainSettings(), tmp_path / "adapter", seed=0, start=start,
             provenance={"base": {"name": "tiny", "sha256": "2" * 64}},
         )  # fmt: skip
     config = json.loads((start / "adapter_config.json").read_text())
@@ -60,13 +60,13 @@ def test_starts_that_training_cannot_go_on_from(tiny: Base, make_adapter: Callab
 @pytest.mark.parametrize(
     ("rows", "objective", "message"),
     [
-        ([Example(ask("say it"), "word", "en", "r0", "test")], Dpo(), "row 'r0' is an example, but the objective Dpo trains on Preference"),
+        ((Example(ask("say it"), "word", "en", "r0", "test"),), Dpo(), "row 'r0' is an example, but the objective Dpo trains on Pref"),
         (make_pairs(2), Sft(), "row 'p0' is a preference, but the objective Sft trains on Example rows"),
-        ([Preference(ask("say it"), "no", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen and the rejected answer are the same"),
-        ([Preference(ask("say it"), "", "no", "en", "p0", "test")], Dpo(), "row 'p0': the chosen answer is empty"),
-        ([Preference(ask("say it " * 20), "yes", "no", "en", "p0", "test")], Dpo(), "train.max_length 96: none of 1 rows"),
+        ((Preference(ask("say it"), "no", "no", "en", "p0", "test"),), Dpo(), "row 'p0': the chosen and the rejected answer are the same"),
+        ((Preference(ask("say it"), "", "no", "en", "p0", "test"),), Dpo(), "row 'p0': the chosen answer is empty"),
+        ((Preference(ask("say it " * 20), "yes", "no", "en", "p0", "test"),), Dpo(), "train.max_length 96: none of 1 rows"),
     ],
 )
-def test_rows_that_cannot_be_trained_on(rows: list[Any], objective: Sft | Dpo, message: str, tiny_base: Path, tmp_path: Path) -> None:
+def test_rows_that_cannot_be_trained_on(rows: Any, objective: Sft | Dpo, message: str, tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         train(tiny_base, tmp_path, rows, objective)

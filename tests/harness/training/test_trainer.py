@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, ask
+from xlift.harness.plugin import Plan
 from xlift.harness.training.batching import encode
 from xlift.harness.training.checkpoints import find_last, seal
 from xlift.harness.training.trainer import FitReport, fit
@@ -26,14 +27,14 @@ SETTINGS: dict[str, Any] = {"batch_tokens": 256, "micro_batch_tokens": 128, "max
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "lora_dropout": 0.1}
 
 
-def make_rows(count: int = 40) -> list[Example]:
+def make_rows(count: int = 40) -> tuple[Example, ...]:
     texts = [("say it again " * (1 + number % 3), f"word {number} " * (1 + number % 4)) for number in range(count)]
-    return [Example(ask(prompt), response, "en", f"r{number}", "test") for number, (prompt, response) in enumerate(texts)]
+    return tuple(Example(ask(prompt), response, "en", f"r{number}", "test") for number, (prompt, response) in enumerate(texts))
 
 
 def train(base: Path, stage: Path, **changed: Any) -> FitReport:
     settings = TrainSettings(**{**SETTINGS, "lora": LORA, **changed})
-    return fit(base, make_rows(), settings, stage / "adapter", seed=0, provenance=PROVENANCE, progress=False)
+    return fit(base, Plan(make_rows()), settings, stage / "adapter", seed=0, provenance=PROVENANCE)
 
 
 def fingerprint(stage: Path) -> str:
@@ -215,7 +216,7 @@ def test_plain_lines_without_a_terminal(
 ) -> None:
     settings = TrainSettings(**{**SETTINGS, "lora": LORA, "tokens": 600})
     with caplog.at_level("INFO", "xlift"):
-        report = fit(tiny_base, make_rows(), settings, tmp_path / "adapter", seed=0, provenance=PROVENANCE)
+        report = fit(tiny_base, Plan(make_rows()), settings, tmp_path / "adapter", seed=0, provenance=PROVENANCE)
     assert [record.message.split(", ")[0] for record in caplog.records if "training" in record.message] == [
         f"training: step {report.steps} of {report.steps}"
     ]
