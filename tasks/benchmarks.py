@@ -35,6 +35,13 @@ def scale(metric: str) -> float:
 PER_DOCUMENT = {"corpus_chrf": "chrf", "corpus_spbleu": "spbleu"}
 """The sentence-level score that stands for a corpus-level one in paired tests."""
 
+
+def per_document(task: str) -> str | None:
+    """The metric whose per-document scores stand for a task in tests and intervals; None for tasks xlift does not know."""
+    shown = headline(task)
+    return PER_DOCUMENT.get(shown, shown) if shown else None
+
+
 PARALLEL = ("xlift_mgsm", "xlift_xquad", "xlift_flores", "xlift_x_alpaca_eval")
 """Benchmarks whose documents are the same in all languages, under the same number. MLQA has a part of its documents in each."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,34 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale
+from xlift.tasks.benchmarks import PARALLEL, headline, language_of, per_document, scale
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
 Sheet = Mapping[str, Runs]
 """One model, by task or by language."""
-Comparison = Mapping[str, Any]
-"""A row of a table, not yet corrected for the others of the table."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Method minus base: a row of a table, not yet corrected for the others of the table."""
+
+    names: Mapping[str, str | tuple[str, ...]]
+    """What was compared, by the names of the table's first columns."""
+    estimate: Estimate | None
+    """None where the two may not be compared."""
+    note: str
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What models must share to be ranked with each other."""
+
+    name: str
+    """A task or a benchmark."""
+    metric: str
+    keys: tuple[tuple[str, str], ...]
+    """Each task or language with its comparability key."""
 
 
 def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
@@ -45,12 +65,16 @@ def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
     for (suite, metric), models in _group(documents).items():
         base = models.pop("base", {})
         for label, tasks in models.items():
-            one = next(iter(tasks.values()))[0]
-            for (benchmark, kind), languages in _split({**base, **tasks}, one).items():
-                ours, theirs = ({lang: sheet[task] for lang, task in languages.items() if task in sheet} for sheet in (tasks, base))
-                lacking = tuple(sorted(set(one.trained) - set(languages))) if kind == "lift" else ()
-                row = {"suite": suite, "method": label, "benchmark": benchmark, "metric": metric, "kind": kind}
-                rows.append({**row, "languages": tuple(languages), "lacking": lacking, **_compare(ours, theirs, label)})
+            model = next(iter(tasks.values()))[0]
+            for (benchmark, kind), languages in _split({**base, **tasks}, model).items():
+                ours = {language: tasks[task] for language, task in languages.items() if task in tasks}
+                theirs = {language: base[task] for language, task in languages.items() if task in base}
+                lacking = sorted(set(model.trained) - set(languages)) if kind == "lift" else []
+                names: dict[str, str | tuple[str, ...]] = {
+                    "suite": suite, "method": label, "benchmark": benchmark, "metric": metric, "kind": kind,
+                    "languages": tuple(languages), "lacking": tuple(lacking),
+                }  # fmt: skip
+                rows.append(_compare(names, ours, theirs, label))
     return rows
 
 
@@ -61,21 +85,21 @@ def compare_tasks(documents: Iterable[Documents]) -> list[Comparison]:
         base = models.pop("base", {})
         for label, tasks in models.items():
             for task, runs in tasks.items():
-                row = {"suite": suite, "method": label, "task": task, "metric": metric}
-                rows.append({**row, **_compare({task: runs}, {task: base[task]} if task in base else {}, label)})
+                names = {"suite": suite, "method": label, "task": task, "metric": metric}
+                rows.append(_compare(names, {task: runs}, {task: base[task]} if task in base else {}, label))
     return rows
 
 
 def tabulate(rows: Sequence[Comparison]) -> pd.DataFrame:
     """Rows as a table, with Holm's correction over all of them."""
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([_to_cells(one) for one in rows])
     if table.empty:
         return table
     table["p_corrected"] = correct(table["p"].to_numpy(dtype=np.float64))
     table["significant"] = table["p_corrected"] < ALPHA
     made = max(int(table["p"].notna().sum()), 1)
-    table["detectable"] = [detectable(parts, made) if isinstance(parts, tuple) else np.nan for parts in table["parts"]]
-    return table.drop(columns="parts")
+    table["detectable"] = [detectable(one.estimate.parts, made) if one.estimate else np.nan for one in rows]
+    return table
 
 
 def tabulate_ranks(documents: Iterable[Documents], *, average: bool = False) -> pd.DataFrame:
@@ -85,34 +109,26 @@ def tabulate_ranks(documents: Iterable[Documents], *, average: bool = False) -> 
     a model that stands alone is ranked 1 of 1. Holm's correction is over all pairs of all rankings. ``value``: higher is better. A model
     whose own runs may not be averaged has no rank, and ``note`` says why.
     """
-    cells: dict[tuple[Any, ...], dict[str, Sheet]] = defaultdict(dict)
+    column = "benchmark" if average else "task"
+    rankings: dict[Ranking, dict[str, Sheet]] = defaultdict(dict)
     unranked: list[dict[str, str]] = []
-    found = list(documents)
-    several = len({one.suite for one in found}) > 1
-    for (suite, metric), models in _group(found).items():
-        for label, tasks in models.items():
-            for name, sheet in _boards(tasks) if average else ((task, {task: runs}) for task, runs in tasks.items()):
-                model = f"{suite}: {label}" if several else label
-                if fault := _find_fault(sheet, label):
-                    unranked.append({"model": model, "benchmark" if average else "task": name, "metric": metric, "note": fault})
-                else:
-                    cells[name, metric, tuple((column, runs[0].comparability) for column, runs in sheet.items())][model] = sheet
-    tables: list[pd.DataFrame] = []
-    values: list[dict[str, float]] = []
-    for sheets in cells.values():
-        scores, parallel = _align(sheets)
-        sign = next(iter(next(iter(sheets.values())).values()))[0].sign
-        values.append({name: sign * float(np.mean([column.mean() for column in columns])) + 0.0 for name, columns in scores.items()})
-        tables.append(compare_pairs(scores, parallel=parallel).assign(cell=len(tables)))
-    pairs = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["first", "second", "p", "cell"])
-    pairs["p_corrected"] = correct(pairs["p"].to_numpy(dtype=np.float64))
-    ranked = []
-    for number, (cell, sheets) in enumerate(cells.items()):
-        languages = tuple(next(iter(sheets.values())))
-        table = rank(values[number], pairs[pairs["cell"] == number])
-        keys = {"benchmark": cell[0], "languages": [languages] * len(table)} if average else {"task": cell[0]}
-        ranked.append(table.assign(**keys, metric=cell[1], of=len(table), note=""))
-    return pd.concat([*ranked, pd.DataFrame(unranked)], ignore_index=True)
+    for model, label, metric, tasks in _name_models(list(documents)):
+        for name, sheet in _boards(tasks) if average else [(task, {task: runs}) for task, runs in tasks.items()]:
+            if fault := _find_fault(sheet, label):
+                unranked.append({"model": model, column: name, "metric": metric, "note": fault})
+            else:
+                keys = tuple((part, runs[0].comparability) for part, runs in sheet.items())
+                rankings[Ranking(name, metric, keys)][model] = sheet
+    compared = [_compare_models(models) for models in rankings.values()]
+    _correct_together([pairs for _, pairs in compared])
+    tables = []
+    for ranking, (values, pairs) in zip(rankings, compared, strict=True):
+        table = rank(values, pairs)
+        table[column] = ranking.name
+        if average:
+            table["languages"] = [tuple(language for language, _ in ranking.keys)] * len(table)
+        tables.append(table.assign(metric=ranking.metric, of=len(table), note=""))
+    return pd.concat([*tables, pd.DataFrame(unranked)], ignore_index=True)
 
 
 def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFrame, float]:
@@ -122,43 +138,21 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
     has another metric. Holm's correction is over all pairs. Returns a table as ``rank`` does and the largest difference between
     neighbours in it that would have been missed more than one time in five, in points (nan where that is unknown).
     """
-    sheets: dict[str, dict[str, Sheet]] = {}
-    for name, documents in models.items():
-        tasks: dict[str, list[Documents]] = defaultdict(list)
-        for one in documents:
-            if one.metric == PER_DOCUMENT.get(headline(one.task) or "", headline(one.task)):
-                tasks[one.task].append(one)
-        boards: dict[str, Sheet] = {}
-        for benchmark, sheet in _boards(tasks):
-            if fault := _find_fault(sheet, name):
-                raise UserError(fault)
-            boards[benchmark] = sheet
-        sheets[name] = boards
-    benchmarks = sorted({benchmark for boards in sheets.values() for benchmark in boards})
-    scored = [name for name in benchmarks if headline(name) != "off_target"] or benchmarks
-    if not scored or any(benchmark not in boards for boards in sheets.values() for benchmark in scored):
-        raise UserError("not every model was measured on every benchmark")
-    columns: dict[str, list[tuple[Array, float]]] = {name: [] for name in sheets}
-    for benchmark in scored:
-        parts = {name: boards[benchmark] for name, boards in sheets.items()}
-        first = next(iter(parts.values()))
-        if any(set(sheet) != set(first) for sheet in parts.values()):
-            raise UserError(f"not every model was measured in the same languages of {benchmark}")
-        ordered = {name: {language: sheet[language] for language in first} for name, sheet in parts.items()}
-        scores, parallel = _align(ordered)
-        one = next(iter(first.values()))[0]
-        points = one.sign * scale(one.metric) / len(scored)
-        for name, found in scores.items():
-            joined = [np.mean(np.stack(found), axis=0)] if parallel else found
-            columns[name] += [(array, points / len(joined)) for array in joined]
-    # compare_pairs averages columns with equal weight: the weights go into the scores.
-    weighted = {name: [array * weight * len(found) for array, weight in found] for name, found in columns.items()}
-    pairs = compare_pairs(weighted)
-    pairs["p_corrected"] = correct(pairs["p"].to_numpy(dtype=np.float64))
-    table = rank({name: float(np.mean([array.mean() for array in found])) for name, found in weighted.items()}, pairs)
-    order = list(table["model"])
-    missed = [detectable(compare(weighted[one], weighted[other]).parts, len(pairs)) for one, other in pairwise(order)]
-    return table.assign(of=len(table)), max((value for value in missed if value == value), default=float("nan"))
+    boards = {name: _headline_boards(documents, name) for name, documents in models.items()}
+    benchmarks = _choose_benchmarks(boards)
+    columns: dict[str, list[tuple[Array, float]]] = {name: [] for name in boards}
+    for benchmark in benchmarks:
+        sheets = {name: found[benchmark] for name, found in boards.items()}
+        for name, weighed in _weigh(sheets, benchmark, len(benchmarks)).items():
+            columns[name] += weighed
+    scores: dict[str, list[Array]] = {}
+    for name, weighed in columns.items():
+        # compare_pairs averages columns with equal weight: the weights go into the scores.
+        scores[name] = [column * weight * len(weighed) for column, weight in weighed]
+    pairs = compare_pairs(scores)
+    _correct_together([pairs])
+    table = rank({name: _mean(found) for name, found in scores.items()}, pairs)
+    return table.assign(of=len(table)), _find_largest_missed(scores, list(table["model"]), len(pairs))
 
 
 def compare_runs(method: Sheet, base: Sheet, name: str = "the method") -> Estimate:
@@ -215,6 +209,81 @@ def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
     return [(benchmark, dict(sorted(sheet.items()))) for benchmark, sheet in boards.items()]
 
 
+def _name_models(documents: Sequence[Documents]) -> Iterator[tuple[str, str, str, dict[str, list[Documents]]]]:
+    """Name, label, metric and tasks of each model; the name tells suites apart where there are several."""
+    several = len({one.suite for one in documents}) > 1
+    for (suite, metric), models in _group(documents).items():
+        for label, tasks in models.items():
+            yield f"{suite}: {label}" if several else label, label, metric, tasks
+
+
+def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, Sheet]:
+    """One model's headline scores by benchmark, then by language."""
+    tasks: dict[str, list[Documents]] = defaultdict(list)
+    for one in documents:
+        if one.metric == per_document(one.task):
+            tasks[one.task].append(one)
+    boards = dict(_boards(tasks))
+    for sheet in boards.values():
+        if fault := _find_fault(sheet, name):
+            raise UserError(fault)
+    return boards
+
+
+def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
+    """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
+    found = sorted({benchmark for sheets in boards.values() for benchmark in sheets})
+    chosen = [benchmark for benchmark in found if headline(benchmark) != "off_target"] or found
+    if not chosen or any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
+        raise UserError("not every model was measured on every benchmark")
+    return chosen
+
+
+def _weigh(sheets: Mapping[str, Sheet], benchmark: str, of: int) -> dict[str, list[tuple[Array, float]]]:
+    """The scores of one benchmark ``of`` several by model, each column with its weight in a mean in points of 100."""
+    first = next(iter(sheets.values()))
+    ordered: dict[str, Sheet] = {}
+    for name, sheet in sheets.items():
+        if set(sheet) != set(first):
+            raise UserError(f"not every model was measured in the same languages of {benchmark}")
+        ordered[name] = {language: sheet[language] for language in first}
+    scores, parallel = _align(ordered)
+    one = next(iter(first.values()))[0]
+    points = one.sign * scale(one.metric) / of
+    weighed: dict[str, list[tuple[Array, float]]] = {}
+    for name, columns in scores.items():
+        joined = [np.mean(np.stack(columns), axis=0)] if parallel else columns
+        weighed[name] = [(column, points / len(joined)) for column in joined]
+    return weighed
+
+
+def _find_largest_missed(scores: Mapping[str, Sequence[Array]], order: Sequence[str], comparisons: int) -> float:
+    """The largest ``detectable`` difference between neighbours in a ranking; nan where none is known."""
+    missed = [detectable(compare(scores[one], scores[other]).parts, comparisons) for one, other in pairwise(order)]
+    return max((difference for difference in missed if not math.isnan(difference)), default=math.nan)
+
+
+def _compare_models(sheets: Mapping[str, Sheet]) -> tuple[dict[str, float], pd.DataFrame]:
+    """Each model's mean, turned so that more is better, and the test of every pair."""
+    scores, parallel = _align(sheets)
+    sign = next(iter(next(iter(sheets.values())).values()))[0].sign
+    values = {name: sign * _mean(columns) + 0.0 for name, columns in scores.items()}  # so that a zero has no minus
+    return values, compare_pairs(scores, parallel=parallel)
+
+
+def _correct_together(tables: Sequence[pd.DataFrame]) -> None:
+    """Give each table of ``compare_pairs`` its ``p_corrected``: Holm's over all of them."""
+    corrected = correct([p for table in tables for p in table["p"]])
+    start = 0
+    for table in tables:
+        table["p_corrected"] = corrected[start : start + len(table)]
+        start += len(table)
+
+
+def _mean(columns: Sequence[Array]) -> float:
+    return float(np.mean([column.mean() for column in columns]))
+
+
 def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
     """Scores by model, one array (seeds, documents) for each language, and whether the languages share their documents."""
     scores: dict[str, list[Array]] = {name: [] for name in sheets}
@@ -242,12 +311,20 @@ def _find_fault(sheet: Sheet, name: str) -> str | None:
     return None
 
 
-def _compare(method: Sheet, base: Sheet, name: str) -> dict[str, Any]:
-    """A row's numbers, or the reason why there are none."""
-    kept = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd")
+def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sheet, label: str) -> Comparison:
+    """One row's numbers, or the reason why there are none."""
     try:
-        found = compare_runs(method, base, name)
+        found = compare_runs(method, base, label)
     except UserError as error:
-        return {**dict.fromkeys(kept), "p": np.nan, "item_se": None, "parts": None, "note": str(error)}
-    note = "one seed: variance between seeds unknown" if found.seeds < 2 and next(iter(method.values()))[0].seed is not None else ""
-    return {**{key: getattr(found, key) for key in kept}, "item_se": found.parts[0][0], "parts": found.parts, "note": note}
+        return Comparison(names, None, str(error))
+    seeded = next(iter(method.values()))[0].seed is not None
+    return Comparison(names, found, "one seed: variance between seeds unknown" if seeded and found.seeds < 2 else "")
+
+
+def _to_cells(one: Comparison) -> dict[str, object]:
+    """A comparison's cells by column."""
+    numbers = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd")
+    if one.estimate is None:
+        return {**one.names, **dict.fromkeys(numbers), "p": np.nan, "item_se": None, "note": one.note}
+    found: dict[str, object] = {name: getattr(one.estimate, name) for name in numbers}
+    return {**one.names, **found, "item_se": one.estimate.parts[0][0], "note": one.note}
