@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ Overrides = Annotated[
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
 Judge = Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="Judge the X-AlpacaEval answers too; the rest of the judge's "
                                            "options are keys of the suite: --set judge.model=NAME.")]  # fmt: skip
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 RUNS = Path("runs")
 
@@ -24,3 +26,8 @@ def split_adapter(text: str) -> tuple[str, str]:
     """Name and place of ``NAME=PLACE``; without a name, the last part of the place is the name."""
     name, equals, place = text.partition("=")
     return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
+
+
+def add_judge(overrides: list[str] | None, judge: str | None) -> list[str]:
+    """The settings of ``--set``, with ``--judge`` among them."""
+    return [*(overrides or []), *([] if judge is None else [f"judge.judge={json.dumps(judge)}"])]

@@ -9,8 +9,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.cli.ls import Rows
 from xlift.harness.core.errors import one_line
+
+Rows = list[dict[str, Any]]
 
 
 def examine_machine() -> Rows:

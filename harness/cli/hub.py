@@ -1,4 +1,4 @@
-"""The commands that speak to the hub: ``xlift push`` and ``xlift pull``, and the look back after ``xlift evaluate`` of a hub adapter."""
+"""The commands that speak to the hub: ``xlift push`` and ``xlift pull``."""
 
 from __future__ import annotations
 
@@ -71,24 +71,6 @@ def pull(
 
     name, _, revision = repository.removeprefix("hub:").partition("@")
     typer.echo(hub.pull(name, revision or None, out))
-
-
-def tell_reproduction(run: Path, adapters: Mapping[str, str]) -> None:
-    """After an evaluation: each hub adapter's recorded scores beside the fresh ones, on stderr."""
-    from xlift.harness.evaluation.records import read_records
-    from xlift.harness.models.adapters import resolve
-    from xlift.harness.publishing import reproduction
-
-    folders = {name: resolve(place).folder for name, place in adapters.items() if place.startswith("hub:")}
-    if not folders:
-        return
-    fresh = {record.label: record for record in read_records([run])}
-    for name, rows in reproduction.compare_all(folders, fresh).items():
-        typer.echo(reproduction.summarise(name, rows), err=True)
-        for row in rows:
-            if row["difference"] and not row["otherwise"]:
-                shown = f"{row['recorded']:.6g} recorded, {row['fresh']:.6g} now ({row['difference']:+.3g})"
-                typer.echo(f"  {row['task']} {row['metric']}: {shown}", err=True)
 
 
 def _plan(target: Target, facts: Facts, files: Sequence[File]) -> dict[str, Any]:

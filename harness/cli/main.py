@@ -1,4 +1,4 @@
-"""The ``xlift`` command: thin wrappers around functions that a notebook can call. Results go to stdout, progress to stderr."""
+"""The ``xlift`` command: thin wrappers around ``import xlift``. Results go to stdout, progress to stderr."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import xlift
 from xlift.harness.cli import hub, site
-from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, SuiteName, split_adapter
+from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, add_judge, split_adapter
 from xlift.harness.cli.judge import fidelity, judge
-from xlift.harness.cli.output import print_rows
+from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
-from xlift.harness.cli.report import print_report, report
+from xlift.harness.cli.report import report, report_on
 from xlift.harness.cli.show import show
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.logs import show_progress
 
 if TYPE_CHECKING:
-    from xlift.harness.config.suite import Suite
+    import pandas as pd
+
+    from xlift import Suite
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(report)
@@ -35,46 +38,27 @@ app.command()(site.record)
 
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
-        strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
-        judge: Judge = None, as_json: AsJson = False) -> None:  # fmt: skip
+        strict: Strict = False, judge: Judge = None, as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
-    loaded = _load(suite, _add_judge(overrides, judge), strict)
-    # After the suite is read: a mistake in it must not wait for what a run needs.
-    from xlift.harness.pipeline.dry_run import plan_run
-    from xlift.harness.pipeline.run import measure_suite
-
+    loaded = _load(suite, add_judge(overrides, judge), strict)
     if dry_run:
-        _show_dry(plan_run(loaded, runs), as_json)
+        _show_plan(xlift.plan(loaded, runs), as_json)
         return
-    _judge_and_report(loaded, measure_suite(loaded, runs), as_json)
+    report_on(lambda: xlift.run(loaded, runs), as_json)
 
 
 @app.command()
-def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
-          strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
-          as_json: AsJson = False) -> None:  # fmt: skip
+def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, strict: Strict = False, as_json: AsJson = False) -> None:
     """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
-    loaded = _load(suite, overrides, strict)
-    from xlift.harness.pipeline.run import fit_all, open_run
-
-    trained = fit_all(open_run(loaded, runs))
-    rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
-    print_rows(rows, as_json)
+    print_frame(xlift.train(_load(suite, overrides, strict), runs), as_json)
 
 
 @app.command()
 def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
             out: Annotated[Path, typer.Option("--out", help="A folder in it is written for each method.")] = Path("rows"),
-            strict: Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")] = False,
-            as_json: AsJson = False) -> None:  # fmt: skip
+            strict: Strict = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Stop after the data: each method's rows as Parquet and JSONL for TRL, LLaMA-Factory and axolotl, with a data card."""
-    loaded = _load(suite, overrides, strict)
-    from xlift.harness.pipeline.run import open_run, prepare_all
-    from xlift.harness.publishing import export_rows
-
-    opened = open_run(loaded, runs)
-    written = {label: export_rows.export(opened, label, folder, out / label) for label, folder in prepare_all(opened).items()}
-    print_rows([{"label": label, "folder": str(out / label), "files": len(files)} for label, files in written.items()], as_json)
+    print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs), as_json)
 
 
 @app.command()
@@ -94,44 +78,28 @@ def evaluate(
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
-    from xlift.harness.config.suite import read_suite
-    from xlift.harness.pipeline.run import measure_suite
+    from xlift.harness.publishing.reproduction import look_back, name_adapter
 
     named = dict(split_adapter(text) for text in adapters or [])
-    if again:
-        from xlift.harness.publishing.reproduction import recall
-
-        if limit:
-            raise UserError(
-                f"--limit: {again} is measured on as many items as its scores were; leave it out, or name --adapter and --tasks"
-            )
-        known = recall(again)
-        named[again.rpartition("/")[2].partition("@")[0]] = again
-        base, tasks, backend = base or known.base, tasks or known.tasks, backend or known.backend
-        overrides = [*known.settings, *(overrides or [])]
-    if not tasks:
-        raise UserError("say --tasks, or name an adapter as hub:ORG/NAME to measure it again as its scores were")
-    values = {
-        "name": name,
-        "base": {"model": base or "smollm2-135m-instruct"},
-        "languages": {"evaluate": languages.split(",")},
-        "engine": {"backend": backend or "auto"},
-        "evaluate": {"tasks": tasks.split(","), "limit": limit, "adapters": named},
-    }
-    loaded = read_suite(values, "command line", _add_judge(overrides, judge))
-    folder = measure_suite(loaded, runs)
-    _judge_and_report(loaded, folder, as_json)
-    hub.tell_reproduction(folder, named)
+    engine = {"engine": {"backend": backend}} if backend else {}
+    results = report_on(
+        lambda: xlift.evaluate(
+            base, tasks=tasks.split(",") if tasks else (), adapters=named, again=again, languages=languages.split(","), limit=limit,
+            runs=runs, settings=add_judge(overrides, judge), name=name, **engine,
+        ),
+        as_json,
+    )  # fmt: skip
+    for line in look_back({**named, **({name_adapter(again): again} if again else {})}, results.records):
+        typer.echo(line, err=True)
 
 
 @app.command(name="ls")
 def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|languages|suites")], as_json: AsJson = False) -> None:
     """List what xlift knows."""
-    from xlift.harness.cli.ls import LISTS
-
-    if what not in LISTS:
-        raise UserError(f"cannot list {what!r}{name_nearest(what, LISTS)}")
-    print_rows(LISTS[what](), as_json)
+    lists = {"methods": xlift.list_methods, "tasks": xlift.list_tasks, "languages": xlift.list_languages, "suites": xlift.list_suites}
+    if what not in lists:
+        raise UserError(f"cannot list {what!r}{name_nearest(what, lists)}")
+    print_frame(lists[what](), as_json)
 
 
 @app.command()
@@ -189,10 +157,8 @@ def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-c
 @app.command()
 def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
     """Check suites without running them: keys, methods, options, tasks and languages."""
-    from xlift.harness.pipeline.dry_run import check_suite
-
     for name in suites:
-        check_suite(_load(name, overrides, strict=False))
+        xlift.validate(xlift.load_suite(name, overrides or []))
         typer.echo(f"{name}: valid")
 
 
@@ -233,31 +199,16 @@ def main() -> None:
 
 
 def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
-    from xlift.harness.config.suite import load_suite
-
-    return load_suite(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
+    return xlift.load_suite(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
 
 
-def _add_judge(overrides: list[str] | None, judge: str | None) -> list[str]:
-    return [*(overrides or []), *([] if judge is None else [f"judge.judge={json.dumps(judge)}"])]
-
-
-def _judge_and_report(suite: Suite, folder: Path, as_json: bool) -> None:
-    from xlift.harness.judging.judgement import judge_suite
-
-    try:
-        judge_suite(suite, folder)
-    finally:  # a judge that fails takes no score with it
-        print_report([folder], as_json)
-        typer.echo(f"results: {folder}", err=True)
-
-
-def _show_dry(plan: dict[str, Any], as_json: bool) -> None:
+def _show_plan(plan: pd.DataFrame, as_json: bool) -> None:
+    totals = plan.attrs["totals"]
     if as_json:
-        typer.echo(json.dumps(plan, indent=1))
+        typer.echo(json.dumps({"stages": list_rows(plan), "totals": totals}, indent=1))
         return
-    print_rows(plan["stages"], as_json=False)
-    for key, value in plan["totals"].items():
+    print_frame(plan, as_json=False)
+    for key, value in totals.items():
         typer.echo(f"{key}: {value}")
 
 

@@ -22,6 +22,25 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         print_table(pd.DataFrame(rows))
 
 
+def print_frame(frame: pd.DataFrame, as_json: bool) -> None:
+    """Print a data frame as a table, or as a JSON list of its rows."""
+    if as_json:
+        typer.echo(json.dumps(list_rows(frame), ensure_ascii=False, indent=1))
+    else:
+        print_table(frame)
+
+
+def list_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a data frame as plain data; what is missing is None."""
+    names = [str(column) for column in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in _plain(frame).itertuples(index=False, name=None)]
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same values as objects of Python's own, None where one is missing."""
+    return frame.astype(object).where(frame.notna(), None)
+
+
 def print_table(frame: pd.DataFrame, title: str | None = None) -> None:
     """Print a data frame: as wide as the terminal, and as wide as its columns need where there is none."""
     from rich.console import Console
@@ -32,8 +51,6 @@ def print_table(frame: pd.DataFrame, title: str | None = None) -> None:
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in frame.columns:
         shown.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
-    for row in frame.itertuples(index=False):
-        shown.add_row(
-            *("" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value) for value in row)
-        )
+    for row in _plain(frame).itertuples(index=False, name=None):
+        shown.add_row(*("" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in row))
     console.print(shown)

@@ -217,8 +217,8 @@ def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> N
         find(source), find(target)
 
 
-def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
-    """Read a suite from a YAML file, or by the name of one that ships, with ``a.b=value`` overrides.
+def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, Any] | None = None) -> Suite:
+    """Read a suite from a YAML file, or by the name of one that ships, with ``sections`` merged into it, then ``a.b=value`` overrides.
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
     """
@@ -227,7 +227,7 @@ def load_suite(source: str | Path, overrides: Iterable[str] = ()) -> Suite:
     base = values.get("base")
     if isinstance(base, dict) and base.get("chat_template") and (beside := path.parent / str(base["chat_template"])).is_file():
         values = {**values, "base": {**base, "chat_template": beside}}
-    return read_suite(values, Path(source).name, overrides)
+    return read_suite(merge(values, sections or {}), Path(source).name, overrides)
 
 
 def read_suite(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:
@@ -235,6 +235,15 @@ def read_suite(values: Mapping[str, Any], where: str, overrides: Iterable[str] =
     for override in overrides:
         values = _override(values, override)
     return build(Suite, values, where)
+
+
+def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with changes in them: a mapping is merged into a mapping key by key, everything else replaces what was there."""
+    merged = dict(values)
+    for key, value in changes.items():
+        before = merged.get(key)
+        merged[key] = merge(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def shipped_suites() -> list[str]:

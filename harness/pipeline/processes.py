@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from threading import Thread
+from types import ModuleType
 from typing import TypeVar
 
 from xlift.harness.core.errors import UserError
@@ -37,12 +39,23 @@ def run_side_by_side(what: str, work: Callable[..., T], calls: Sequence[tuple[ob
             ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, len(calls)))
             for number in range(len(calls))
         ]
-        futures = [stack.enter_context(pool).submit(work, *arguments) for pool, arguments in zip(pools, calls, strict=True)]
+        with _hide_script():
+            futures = [stack.enter_context(pool).submit(work, *arguments) for pool, arguments in zip(pools, calls, strict=True)]
         try:
             return [future.result() for future in futures]
         except BrokenProcessPool:
             cause = "it was killed, or memory ran out"
             raise UserError(f"{what}: its process died ({cause}); the same command goes on from the last finished piece") from None
+
+
+@contextmanager
+def _hide_script() -> Iterator[None]:
+    """While processes start: a new process first runs the script that this one runs, which would call us again."""
+    script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _begin(number: int, beside: int) -> None:

@@ -1,7 +1,68 @@
-"""xlift: train, measure and compare methods that lift a language model's multilingual ability."""
+"""xlift: train, measure and compare methods that lift a language model's multilingual ability.
 
-from importlib.metadata import version
+    import xlift
+    suite = xlift.load_suite("my-suite.yaml", train={"tokens": 2_000_000})
+    results = xlift.run(suite)
+    results.lifts()
 
-__all__ = ["__version__"]
+Each name is loaded when it is first used: ``import xlift`` itself loads no library. docs/api.md shows them all.
+"""
 
-__version__ = version("xlift")
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xlift.api import (
+        JudgeError,
+        evaluate,
+        list_languages,
+        list_methods,
+        list_suites,
+        list_tasks,
+        load_suite,
+        plan,
+        prepare,
+        run,
+        train,
+        validate,
+    )
+    from xlift.harness import plugin
+    from xlift.harness.config.suite import Suite
+    from xlift.harness.core.errors import UserError
+    from xlift.harness.evaluation.records import Record
+    from xlift.results import Results, load_results
+
+    __version__: str
+
+__all__ = [
+    "JudgeError", "Record", "Results", "Suite", "UserError", "__version__", "evaluate", "list_languages", "list_methods", "list_suites",
+    "list_tasks", "load_results", "load_suite", "plan", "plugin", "prepare", "run", "train", "validate",
+]  # fmt: skip
+
+PLACES = {
+    "Record": "xlift.harness.evaluation.records",
+    "Results": "xlift.results",
+    "Suite": "xlift.harness.config.suite",
+    "UserError": "xlift.harness.core.errors",
+    "load_results": "xlift.results",
+}
+"""Modules of the names that are not of ``xlift.api``."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: Any = version("xlift")
+    elif name == "plugin":
+        found = import_module("xlift.harness.plugin")
+    elif name in __all__:
+        found = getattr(import_module(PLACES.get(name, "xlift.api")), name)
+    else:
+        raise AttributeError(f"module 'xlift' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,15 @@ class Conditions:
 
     base: str
     """The embedded model's name, or the base's on the hub."""
-    tasks: str
+    tasks: tuple[str, ...]
     backend: str
     settings: tuple[str, ...]
     """KEY=VALUE, for ``--set``."""
+
+
+def name_adapter(place: str) -> str:
+    """What ``hub:ORG/NAME@REVISION`` is called in a table: NAME."""
+    return place.rpartition("/")[2].partition("@")[0]
 
 
 def recall(place: str) -> Conditions:
@@ -53,7 +58,7 @@ def recall(place: str) -> Conditions:
         raise UserError(f"{place}: no {EVALUATION} with it, so nothing to measure again; name --adapter NAME={place} and --tasks")
     base = str(record.base.get("name"))
     embedded = base == EMBEDDED_HUB_ID and not _commit(record)
-    return Conditions(EMBEDDED if embedded else base, ",".join(record.tasks), name_backend(record), tuple(list_settings(record)))
+    return Conditions(EMBEDDED if embedded else base, tuple(record.tasks), name_backend(record), tuple(list_settings(record)))
 
 
 def name_backend(record: Record) -> str:
@@ -123,7 +128,18 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) > 24 else text
 
 
-def compare_all(adapters: Mapping[str, Path], fresh: Mapping[str, Record]) -> dict[str, list[dict[str, Any]]]:
-    """``compare`` for every adapter that brings a record along, by name."""
-    found = {name: read_recorded(folder) for name, folder in adapters.items()}
-    return {name: compare(record, fresh[name]) for name, record in found.items() if record and name in fresh}
+def look_back(adapters: Mapping[str, str], fresh: Iterable[Record]) -> list[str]:
+    """Lines that say, of each adapter of the hub (name to ``hub:ORG/NAME``), which of its recorded scores came out again, and which not."""
+    measured = {record.label: record for record in fresh}
+    lines = []
+    for name, place in adapters.items():
+        recorded = read_recorded(resolve(place).folder) if place.startswith("hub:") else None
+        if recorded is None or name not in measured:
+            continue
+        rows = compare(recorded, measured[name])
+        lines.append(summarise(name, rows))
+        for row in rows:
+            if row["difference"] and not row["otherwise"]:
+                shown = f"{row['recorded']:.6g} recorded, {row['fresh']:.6g} now ({row['difference']:+.3g})"
+                lines.append(f"  {row['task']} {row['metric']}: {shown}")
+    return lines

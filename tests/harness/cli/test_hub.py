@@ -131,13 +131,12 @@ def test_the_token_is_in_no_file_and_no_output(adapter: Path, loopback: State, t
     assert held["adapter"]["tasks"][TASK]["metrics"]["accuracy"]["value"] == 0.75
 
 
-def test_recorded_scores_are_looked_back_at(
-    call: Call, adapter: Path, loopback: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from xlift.harness.cli.hub import tell_reproduction
+def test_recorded_scores_are_looked_back_at(call: Call, adapter: Path, loopback: State, tmp_path: Path) -> None:
+    from xlift.harness.evaluation.records import read_records
+    from xlift.harness.publishing.reproduction import look_back
 
     call("push", adapter, "lab/mine")
     for name, scores, says in [("same", (1, 1, 1, 0), "1 of 1 recorded"), ("less", (1, 0, 1, 0), "0.75 recorded, 0.5 now (-0.25)")]:
         write_run(tmp_path / name, scores=scores)
-        tell_reproduction(tmp_path / name, {"m": "hub:lab/mine", "local": str(adapter)})
-        assert says in capsys.readouterr().err
+        lines = look_back({"m": "hub:lab/mine", "local": str(adapter)}, read_records([tmp_path / name]))
+        assert says in "\n".join(lines)

@@ -1,0 +1,203 @@
+"""The functions of ``import xlift``: from a suite to results, and from results to what is published.
+
+Each loads what it needs when it is called, so that a mistake in a suite shows before torch is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness.config import suite as config
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xlift.results import Results
+
+RUNS = "runs"
+
+
+class JudgeError(UserError):
+    """The judge failed after all models were measured. Their scores are in ``results``, and the same call goes on with the judge."""
+
+    results: Results
+
+
+def load_suite(source: str | Path | Mapping[str, Any], settings: Iterable[str] = (), **sections: Any) -> Suite:
+    """A suite from a YAML file, the name of one that ships, or a mapping of the same keys.
+
+    ``sections`` change it: a mapping is merged key by key (``train={"tokens": 2_000_000}``), everything else replaces what was there
+    (``seeds=[0, 1]``). ``settings`` do the same as texts, as ``xlift run --set`` takes them (``["train.tokens=2000000"]``), and come last.
+
+    Raises UserError, which names the key and the nearest right one, for whatever does not follow the schema.
+    """
+    if isinstance(source, Mapping):
+        return config.read_suite(config.merge(source, sections), "suite", settings)
+    return config.load_suite(source, settings, sections)
+
+
+def validate(suite: Suite) -> None:
+    """Raise UserError for a method, an option or a task that does not exist. Needs no model and no data."""
+    from xlift.harness.pipeline.dry_run import check_suite
+
+    check_suite(suite)
+
+
+def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
+    """What ``run`` would do, without doing it: one row for each stage, with columns stage, label, state (``done`` or ``to do``), rows,
+    tokens and items.
+
+    Rows and tokens are upper bounds until a method's rows are prepared, missing where there is none. ``attrs["totals"]`` of the table holds
+    the run folder, the number of tasks, what benchmarks lack, and the disk space that is needed and free. Raises UserError as ``run`` does.
+    """
+    import pandas as pd
+
+    from xlift.harness.pipeline.dry_run import plan_run
+
+    found = plan_run(suite, Path(runs))
+    table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "items"), "Int64"))
+    table.attrs["totals"] = found["totals"]
+    return table
+
+
+def run(suite: Suite, runs: str | Path = RUNS) -> Results:
+    """Prepare the rows of every method, train an adapter for each seed, measure them and the base, and judge where the suite says so.
+
+    Everything is written below ``runs/NAME``, and what is finished there is not done again: the same call resumes. Each stage runs in a
+    process of its own.
+
+    Raises UserError before anything is trained for what is wrong in the suite or not to be had, such as a base model, data or a task;
+    JudgeError where all models were measured and the judge failed.
+    """
+    from xlift.harness.pipeline.run import measure_suite
+
+    return _judge(suite, measure_suite(suite, Path(runs)))
+
+
+def _judge(suite: Suite, folder: Path) -> Results:
+    from xlift.harness.judging.judgement import judge_suite
+    from xlift.results import load_results
+
+    try:
+        judge_suite(suite, folder)
+    except UserError as error:
+        failed = JudgeError(str(error))
+        failed.exit_code, failed.results = error.exit_code, load_results(folder)
+        raise failed from None
+    return load_results(folder)
+
+
+def train(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
+    """``run`` without measuring: one row for each adapter, with columns label, seed and adapter, its folder.
+
+    A method that trains nothing has one row without a seed, and its adapter holds an inference profile alone.
+    """
+    import pandas as pd
+
+    from xlift.harness.pipeline.run import fit_all, open_run
+
+    trained = fit_all(open_run(suite, Path(runs)))
+    rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
+    return pd.DataFrame(rows, columns=["label", "seed", "adapter"]).astype({"seed": "Int64"})
+
+
+def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS) -> pd.DataFrame:
+    """The training rows alone, written to ``out/LABEL`` as Parquet and as JSONL for TRL, LLaMA-Factory and axolotl, with a data card.
+
+    One row for each method, with columns label, folder and files, their number. Files of an earlier export are replaced. Raises UserError
+    where a folder holds other files.
+    """
+    import pandas as pd
+
+    from xlift.harness.pipeline.run import open_run, prepare_all
+    from xlift.harness.publishing import export_rows
+
+    opened = open_run(suite, Path(runs))
+    rows = []
+    for label, prepared in prepare_all(opened).items():
+        folder = Path(out) / label
+        written = export_rows.export(opened, label, prepared, folder)
+        rows.append({"label": label, "folder": str(folder), "files": len(written)})
+    return pd.DataFrame(rows, columns=["label", "folder", "files"])
+
+
+def evaluate(
+    base: str | None = None, *, tasks: Sequence[str] = (), adapters: Mapping[str, str | Path] | None = None, again: str | None = None,
+    languages: Sequence[str] = ("en",), limit: int | None = None, runs: str | Path = RUNS, settings: Iterable[str] = (), **sections: Any,
+) -> Results:  # fmt: skip
+    """Measure a base model and any adapters of it on one loaded engine, in the run folder ``runs/evaluate``.
+
+    ``base`` is a local folder or a hub repository, the embedded model where not given; ``adapters`` are folders or ``hub:ORG/NAME``, by
+    the name that stands in the tables. In the names of ``tasks``, ``{lang}`` and ``{flores}`` stand for each of ``languages``. ``limit``
+    takes the first items of each task alone. ``again="hub:ORG/NAME"`` measures an adapter of the hub as its recorded scores were, in all
+    that is not given. Further keys of a suite are given as in ``load_suite``: ``name="other"``, ``engine={"backend": "vllm"}``.
+
+    Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
+    """
+    values: dict[str, Any] = {"name": "evaluate", "languages": {"evaluate": tuple(languages)}}
+    named = {name: str(place) for name, place in (adapters or {}).items()}
+    if again:
+        from xlift.harness.publishing.reproduction import name_adapter, recall
+
+        if limit:
+            raise UserError(f"limit: {again} is measured on as many items as its scores were; leave it out, or name adapters and tasks")
+        known = recall(again)
+        named[name_adapter(again)] = again
+        base, tasks, settings = base or known.base, tasks or known.tasks, (*known.settings, *settings)
+        values["engine"] = {"backend": known.backend}
+    if not tasks:
+        raise UserError("name tasks, or an adapter as hub:ORG/NAME to measure it again as its scores were")
+    values |= {"base": {"model": base}} if base else {}
+    values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named}}
+    return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs)
+
+
+def list_methods() -> pd.DataFrame:
+    """Built-in and installed methods: columns method, and about, the first line of what it says or of what is wrong with it."""
+    import pandas as pd
+
+    from xlift.harness.recipes import registry
+
+    def describe(name: str) -> str:
+        try:
+            return registry.describe(name)
+        except UserError as error:
+            return f"cannot be used: {error}"
+
+    return pd.DataFrame([{"method": name, "about": describe(name)} for name in registry.names()])
+
+
+def list_tasks() -> pd.DataFrame:
+    """The lm-eval tasks of xlift, groups first: columns name, tasks, their number, and reads, the corpus of a single task."""
+    import pandas as pd
+
+    from xlift.tasks import index
+
+    return pd.DataFrame(index.list_all())
+
+
+def list_languages() -> pd.DataFrame:
+    """The 204 languages of FLORES-200: columns code, flores, name, own name, and benchmarks, those that have the language."""
+    import pandas as pd
+
+    from xlift.harness.core.languages import languages
+    from xlift.tasks import index
+
+    covered = index.languages_of_benchmarks()
+    return pd.DataFrame(
+        {"code": language.code, "flores": language.flores, "name": language.name, "own name": language.own_name,
+         "benchmarks": " ".join(covered.get(language.code, ()))}
+        for language in languages().values()
+    )  # fmt: skip
+
+
+def list_suites() -> pd.DataFrame:
+    """Suites that ship: columns suite, base and methods, the labels of what they compare."""
+    import pandas as pd
+
+    loaded = {name: config.load_suite(name) for name in config.shipped_suites()}
+    return pd.DataFrame({"suite": name, "base": suite.base.model, "methods": ", ".join(suite.methods)} for name, suite in loaded.items())
