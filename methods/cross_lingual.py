@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -20,6 +21,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    RowFilter,
     ScalingLaw,
     UserError,
     allocate,
@@ -66,7 +68,8 @@ class CrossLingual(Method[CrossLingualOptions]):
     Options = CrossLingualOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops = self.options, Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
         for lang in ctx.languages:
             shares["target_instructions", lang] = options.target_instructions / len(ctx.languages)
@@ -76,10 +79,13 @@ class CrossLingual(Method[CrossLingualOptions]):
         split, facts = self._split_translations(ctx, counts)
         rows: list[Example] = []
         for (kind, lang), count in {**counts, **split}.items():
-            part = self._translations(ctx, lang, drops) if kind == "translation" else self._instructions(ctx, kind, lang, drops)
-            rows += take(part, count, f"{lang}/{kind}", drops)
+            if kind == "translation":
+                part = self._translations(ctx, lang, row_filter)
+            else:
+                part = read_instructions(ctx, lang, row_filter, corpus=options.instruction_corpus, kind=kind)
+            rows += take(part, count, f"{lang}/{kind}", row_filter.drops)
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops), facts=facts)
+        return Plan(tuple(rows), drops=dict(row_filter.drops), facts=facts)
 
     def _split_translations(self, ctx: Context, counts: Mapping[tuple[str, str], int]) -> tuple[dict[tuple[str, str], int], dict[str, Any]]:
         """The translation rows of each language, and what the manifest says of the split."""
@@ -95,26 +101,19 @@ class CrossLingual(Method[CrossLingualOptions]):
         }
         return {("translation", lang): count for lang, count in found.rows.items()}, facts
 
-    def _instructions(self, ctx: Context, kind: str, lang: str, drops: Counter[str]) -> Iterator[Example]:
-        return read_instructions(
-            ctx, lang, drops, corpus=self.options.instruction_corpus, kind=kind, max_characters=self.options.max_characters
-        )
-
-    def _translations(self, ctx: Context, lang: str, drops: Counter[str]) -> Iterator[Example]:
-        there = self._translations_one_way(ctx, ctx.pivot, lang, drops)
+    def _translations(self, ctx: Context, lang: str, row_filter: RowFilter) -> Iterator[Example]:
+        there = self._translations_one_way(ctx, ctx.pivot, lang, row_filter)
         if self.options.direction == "from_pivot":
             return there
         # Both readers walk through the pairs in one order, so taking turns gives each pair one direction.
-        back = self._translations_one_way(ctx, lang, ctx.pivot, Counter() if self.options.direction == "both" else drops)
+        counted = replace(row_filter, drops=Counter()) if self.options.direction == "both" else row_filter
+        back = self._translations_one_way(ctx, lang, ctx.pivot, counted)
         if self.options.direction == "to_pivot":
             return back
         return (forward if number % 2 == 0 else backward for number, (forward, backward) in enumerate(zip(there, back, strict=True)))
 
-    def _translations_one_way(self, ctx: Context, source: str, target: str, drops: Counter[str]) -> Iterator[Example]:
-        return read_translations(
-            ctx, source, target, drops, corpus=self.options.translation_corpus, kind="translation",
-            max_characters=self.options.max_characters, max_length_ratio=self.options.max_length_ratio,
-        )  # fmt: skip
+    def _translations_one_way(self, ctx: Context, source: str, target: str, row_filter: RowFilter) -> Iterator[Example]:
+        return read_translations(ctx, source, target, row_filter, corpus=self.options.translation_corpus, kind="translation")
 
 
 METHOD = CrossLingual

@@ -8,13 +8,14 @@ inference profile asks in the same way and hands on what follows the target head
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from xlift.harness.plugin import (
+    AnswerRule,
     Context,
     Example,
     InferenceProfile,
@@ -23,11 +24,11 @@ from xlift.harness.plugin import (
     Options,
     Plan,
     Prompt,
+    RowFilter,
     UserError,
     answer_prompts,
     ask,
     find,
-    find_fault,
     is_repetitive,
     read_instructions,
     read_prompts,
@@ -94,7 +95,8 @@ class PivotLanguage(Method[PivotLanguageOptions]):
     system_turn = True
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops = self.options, Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
         shares |= {(KIND, lang): options.pivot_language / len(ctx.languages) for lang in ctx.languages}
         parts = split_budget(ctx.budget or options.rows, shares)
@@ -103,18 +105,18 @@ class PivotLanguage(Method[PivotLanguageOptions]):
                 ctx.require_translator(ctx.pivot, lang)
         rows: list[Example] = []
         sources: dict[str, str] = {}
-        counts: Counter[str] = Counter()
         known = {str(row["id"]) for row in ctx.read(options.prompt_corpus, ctx.pivot)}
         for (kind, lang), count in parts.items():
             if kind == KIND:
                 questions = self._read_questions(ctx, lang, known)
                 sources[lang] = "corpus" if questions else "translated"
-                rows += self._make_rows(ctx, lang, count, questions, drops, counts)
+                rows += self._make_rows(ctx, lang, count, questions, row_filter)
             else:
-                found = read_instructions(ctx, lang, drops, corpus=options.pivot_corpus, kind=kind, max_characters=options.max_characters)
-                rows += take(found, count, f"{lang}/{kind}", drops)
+                found = read_instructions(ctx, lang, row_filter, corpus=options.pivot_corpus, kind=kind)
+                rows += take(found, count, f"{lang}/{kind}", row_filter.drops)
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops), profile=self._profile(ctx), facts={"instructions": sources, **counts})
+        facts = {"instructions": sources, **row_filter.notes}
+        return Plan(tuple(rows), drops=dict(row_filter.drops), profile=self._profile(ctx), facts=facts)
 
     def _profile(self, ctx: Context) -> InferenceProfile:
         return InferenceProfile(
@@ -133,46 +135,35 @@ class PivotLanguage(Method[PivotLanguageOptions]):
     def _read_questions(self, ctx: Context, lang: str, known: set[str]) -> dict[str, str]:
         """Instructions in the target language by those ids that are ``known``; none where the corpus lacks the language."""
         try:
-            found = read_prompts(
-                ctx, lang, Counter(), corpus=self.options.prompt_corpus, where=f"{lang}/{KIND}", max_characters=self.options.max_characters
-            )
+            uncounted = RowFilter(self.options.max_characters)
+            found = read_prompts(ctx, lang, uncounted, corpus=self.options.prompt_corpus, where=f"{lang}/{KIND}")
             return {prompt.id: prompt.question for prompt in found if prompt.id in known}
         except LeakError:
             raise
         except UserError:
             return {}
 
-    def _make_rows(
-        self, ctx: Context, lang: str, count: int, questions: dict[str, str], drops: Counter[str], counts: Counter[str]
-    ) -> list[Example]:
+    def _make_rows(self, ctx: Context, lang: str, count: int, questions: Mapping[str, str], row_filter: RowFilter) -> list[Example]:
         options, where = self.options, f"{lang}/{KIND}"
-        prompts, wanted = self._read_prompts(ctx, where, questions, drops), math.ceil(count * options.spare)
+        prompts, wanted = self._read_prompts(ctx, where, questions, row_filter), math.ceil(count * options.spare)
         if options.answers == "self":
-            prompts = iter(
-                answer_prompts(
-                    ctx, prompts, wanted, drops, counts, where=where, spare=options.spare, max_tokens=options.max_tokens,
-                    max_characters=options.max_characters, gold_overlap=0, use_gold=False,
-                )
-            )  # fmt: skip
-        pairs = translate_prompts(
-            ctx, prompts, lang, wanted, drops, where=where, spare=1, max_length_ratio=options.max_length_ratio,
-            parts=("answer",) if questions else ("question", "answer"),
-        )  # fmt: skip
-        rows = (
-            self._build(ctx, lang, there, Prompt(own.id, questions.get(own.id, own.question), own.answer), drops) for there, own in pairs
-        )
-        return take((row for row in rows if row), count, where, drops)
+            rule = AnswerRule(options.max_tokens)
+            prompts = iter(answer_prompts(ctx, prompts, wanted, rule, row_filter, where=where, spare=options.spare))
+        parts = ("answer",) if questions else ("question", "answer")
+        pairs = translate_prompts(ctx, prompts, lang, wanted, row_filter, where=where, spare=1, parts=parts)
+        return take(self._build_rows(ctx, lang, pairs, questions, row_filter), count, where, row_filter.drops)
 
-    def _read_prompts(self, ctx: Context, where: str, questions: dict[str, str], drops: Counter[str]) -> Iterator[Prompt]:
+    def _read_prompts(self, ctx: Context, where: str, questions: Mapping[str, str], row_filter: RowFilter) -> Iterator[Prompt]:
         # each text comes twice, so half the length is the most that can fit
         most, empty = self.options.max_characters // 2, True
-        for prompt in read_prompts(ctx, ctx.pivot, drops, corpus=self.options.prompt_corpus, where=where, max_characters=most):
+        half = replace(row_filter, max_characters=most)
+        for prompt in read_prompts(ctx, ctx.pivot, half, corpus=self.options.prompt_corpus, where=where):
             if questions and prompt.id not in questions:
                 continue
             if self.options.answers == "corpus" and not prompt.answer.strip():
                 continue  # the corpus never had it: no loss
             if len(prompt.question) + len(prompt.answer) > most and self.options.answers == "corpus":
-                drops[f"{where}: too long"] += 1
+                row_filter.drop(where, "too long")
                 continue
             empty = False
             yield prompt
@@ -182,19 +173,27 @@ class PivotLanguage(Method[PivotLanguageOptions]):
                 "raise max_characters or name another prompt_corpus"
             )
 
-    def _build(self, ctx: Context, lang: str, there: Prompt, own: Prompt, drops: Counter[str]) -> Example | None:
+    def _build_rows(
+        self, ctx: Context, lang: str, pairs: Iterable[tuple[Prompt, Prompt]], questions: Mapping[str, str], row_filter: RowFilter
+    ) -> Iterator[Example]:
+        for there, own in pairs:
+            question = questions.get(own.id, own.question)
+            response = self._word_response(ctx, lang, there, own.answer)
+            reason = row_filter.find_fault(question, response)
+            if is_repetitive(own.answer):
+                reason = "repetitive"
+            elif response.count(name_header(lang)) > 1:
+                reason = "header in the text"
+            if reason:
+                row_filter.drop(f"{lang}/{KIND}", reason)
+                continue
+            yield Example(ask(question, self._system(ctx, lang)), response, lang, f"{KIND}-{lang}-{there.id}", KIND)
+
+    def _word_response(self, ctx: Context, lang: str, there: Prompt, answer: str) -> str:
+        """The pivot's instruction, where it is restated, and answer, then the answer in the target language, each under its header."""
         blocks = [(f"[{find(ctx.pivot).name} instruction]", there.question)] if self.options.restate else []
-        blocks += [(name_header(ctx.pivot), there.answer), (name_header(lang), own.answer)]
-        response = "\n\n".join(f"{header}\n{text.strip()}" for header, text in blocks)
-        reason = find_fault(own.question, response, self.options.max_characters)
-        if is_repetitive(own.answer):
-            reason = "repetitive"
-        elif response.count(name_header(lang)) > 1:
-            reason = "header in the text"
-        if reason:
-            drops[f"{lang}/{KIND}: {reason}"] += 1
-            return None
-        return Example(ask(own.question, self._system(ctx, lang)), response, lang, f"{KIND}-{lang}-{there.id}", KIND)
+        blocks += [(name_header(ctx.pivot), there.answer), (name_header(lang), answer)]
+        return "\n\n".join(f"{header}\n{text.strip()}" for header, text in blocks)
 
 
 def name_header(lang: str) -> str:

@@ -6,11 +6,9 @@ all methods share.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pydantic import Field
 
-from xlift.harness.plugin import Context, Method, Options, Plan, read_instructions, take
+from xlift.harness.plugin import Context, Method, Options, Plan, RowFilter, read_instructions, take
 
 
 class PivotOnlyOptions(Options):
@@ -29,12 +27,11 @@ class PivotOnly(Method[PivotOnlyOptions]):
     Options = PivotOnlyOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops, kind = self.options, Counter[str](), "instructions"
-        found = read_instructions(
-            ctx, ctx.pivot, drops, corpus=options.instruction_corpus, kind=kind, max_characters=options.max_characters
-        )
-        rows = take(found, ctx.budget or options.rows, f"{ctx.pivot}/{kind}", drops)
-        return Plan(tuple(rows), drops=dict(drops))
+        options, kind = self.options, "instructions"
+        row_filter = RowFilter(options.max_characters)
+        found = read_instructions(ctx, ctx.pivot, row_filter, corpus=options.instruction_corpus, kind=kind)
+        rows = take(found, ctx.budget or options.rows, f"{ctx.pivot}/{kind}", row_filter.drops)
+        return Plan(tuple(rows), drops=dict(row_filter.drops))
 
 
 METHOD = PivotOnly

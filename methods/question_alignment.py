@@ -7,8 +7,6 @@ QAlign's second phase is MetaMath, 395k rows; ours has GSM8K's own solutions or 
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pydantic import Field
 
 from xlift.harness.plugin import (
@@ -17,6 +15,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    RowFilter,
     UserError,
     build_translations,
     read_instructions,
@@ -50,7 +49,8 @@ class QuestionAlignment(Method[QuestionAlignmentOptions]):
     Options = QuestionAlignmentOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops = self.options, Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         if options.task and options.task_corpus.startswith("gsm8k") and ctx.pivot != "en":
             raise UserError(
                 f"question_alignment: gsm8k has English solutions alone and the pivot is {ctx.pivot!r}; set task to 0 or task_corpus"
@@ -60,23 +60,20 @@ class QuestionAlignment(Method[QuestionAlignmentOptions]):
         rows: list[Example] = []
         for (kind, lang), count in split_budget(ctx.budget or options.rows, shares).items():
             if kind == "task":
-                found = read_instructions(ctx, lang, drops, corpus=options.task_corpus, kind=kind, max_characters=options.max_characters)
-                rows += take(found, count, f"{lang}/{kind}", drops)
+                found = read_instructions(ctx, lang, row_filter, corpus=options.task_corpus, kind=kind)
+                rows += take(found, count, f"{lang}/{kind}", row_filter.drops)
             else:
-                rows += self._translate(ctx, kind, lang, count, drops)
+                rows += self._translate(ctx, kind, lang, count, row_filter)
         ctx.rng.shuffle(rows)
         present = {row.kind for row in rows}
-        return Plan(tuple(rows), drops=dict(drops), phases=tuple((kind,) for kind in ("question_translation", "task") if kind in present))
+        phases = tuple((kind,) for kind in ("question_translation", "task") if kind in present)
+        return Plan(tuple(rows), drops=dict(row_filter.drops), phases=phases)
 
-    def _translate(self, ctx: Context, kind: str, lang: str, count: int, drops: Counter[str]) -> list[Example]:
-        options, where = self.options, f"{ctx.pivot}/{kind}"
-        pairs = read_prompt_pairs(
-            ctx, lang, ctx.pivot, drops, corpus=options.question_corpus, where=where, max_characters=options.max_characters
-        )
-        found = build_translations(
-            pairs, lang, ctx.pivot, drops, kind=kind, max_characters=options.max_characters, max_length_ratio=options.max_length_ratio
-        )
-        return take(found, count, where, drops)
+    def _translate(self, ctx: Context, kind: str, lang: str, count: int, row_filter: RowFilter) -> list[Example]:
+        where = f"{ctx.pivot}/{kind}"
+        pairs = read_prompt_pairs(ctx, lang, ctx.pivot, row_filter, corpus=self.options.question_corpus, where=where)
+        found = build_translations(pairs, lang, ctx.pivot, row_filter, kind=kind)
+        return take(found, count, where, row_filter.drops)
 
 
 METHOD = QuestionAlignment

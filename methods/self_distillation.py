@@ -8,13 +8,13 @@ budget. Bad answers are dropped, or replaced by published ones where asked for.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from xlift.harness.plugin import (
+    AnswerRule,
     CodeSwitcher,
     Context,
     Direction,
@@ -23,6 +23,7 @@ from xlift.harness.plugin import (
     Options,
     Plan,
     Prompt,
+    RowFilter,
     SwitchOptions,
     answer_prompts,
     ask,
@@ -88,7 +89,8 @@ class SelfDistillation(Method[SelfDistillationOptions]):
     Options = SelfDistillationOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops, facts = self.options, Counter[str](), Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         shares: dict[tuple[str, str], float] = {("pivot_to_pivot", ctx.pivot): options.pivot_to_pivot}
         for kind in ("target_to_target", "pivot_to_target", "target_to_pivot", "translation", "completion"):
             shares |= {(kind, lang): getattr(options, kind) / len(ctx.languages) for lang in ctx.languages}
@@ -96,53 +98,48 @@ class SelfDistillation(Method[SelfDistillationOptions]):
         distilled = {key: count for key, count in counts.items() if key[0] in COMBINATIONS}
         for lang in dict.fromkeys(lang for _, lang in distilled if lang != ctx.pivot):
             ctx.require_translator(ctx.pivot, lang)
-        rows = self._use_parallel_text(ctx, counts, drops)
+        rows = self._use_parallel_text(ctx, counts, row_filter)
         if distilled:
             switcher = CodeSwitcher(ctx, options)  # before the model is asked, as a lexicon may be missing
-            quads = self._distil(ctx, distilled, drops, facts)
+            quads = self._distil(ctx, distilled, row_filter)
             for lang in (lang for lang in quads if lang != ctx.pivot):
                 texts = [(getattr(there, part), getattr(own, part)) for there, own in quads[lang] for part in ("question", "answer")]
                 switcher.learn(lang, texts)
             for (kind, lang), count in distilled.items():
-                rows += take(_combine(ctx, kind, lang, quads[lang], switcher), count, _name_part(ctx, kind, lang), drops)
-            facts.update({f"code-switched {what}": count for what, count in switcher.counts.items()})
+                rows += take(_combine(ctx, kind, lang, quads[lang], switcher), count, _name_part(ctx, kind, lang), row_filter.drops)
+            row_filter.notes.update({f"code-switched {what}": count for what, count in switcher.counts.items()})
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops), facts=dict(facts))
+        return Plan(tuple(rows), drops=dict(row_filter.drops), facts=dict(row_filter.notes))
 
-    def _use_parallel_text(self, ctx: Context, counts: Counts, drops: Counter[str]) -> list[Example]:
+    def _use_parallel_text(self, ctx: Context, counts: Counts, row_filter: RowFilter) -> list[Example]:
         options, rows = self.options, list[Example]()
         for lang in ctx.languages:
             translations, completions = counts.get(("translation", lang), 0), counts.get(("completion", lang), 0)
             pairs = list(read_pairs(ctx, options.translation_corpus, ctx.pivot, lang)) if translations or completions else []
             if translations:
-                found = build_translations(
-                    pairs, ctx.pivot, lang, drops, kind="translation", max_characters=options.max_characters,
-                    max_length_ratio=options.max_length_ratio, direction=options.direction,
-                )  # fmt: skip
-                rows += take(found, translations, f"{lang}/translation", drops)
+                found = build_translations(pairs, ctx.pivot, lang, row_filter, kind="translation", direction=options.direction)
+                rows += take(found, translations, f"{lang}/translation", row_filter.drops)
             if completions:
-                found = build_completions(pairs, lang, drops, ctx.rng, kind="completion", max_characters=options.max_characters)
-                rows += take(found, completions, f"{lang}/completion", drops)
+                found = build_completions(pairs, lang, row_filter, ctx.rng, kind="completion")
+                rows += take(found, completions, f"{lang}/completion", row_filter.drops)
         return rows
 
-    def _distil(self, ctx: Context, counts: Counts, drops: Counter[str], facts: Counter[str]) -> dict[str, list[Quad]]:
+    def _distil(self, ctx: Context, counts: Counts, row_filter: RowFilter) -> dict[str, list[Quad]]:
         """By language, as many answered and translated prompts as its largest part needs: its parts share them."""
         options = self.options
         need = {lang: max(count for (_, other), count in counts.items() if other == lang) for _, lang in counts}
         most = max(count if lang == ctx.pivot else math.ceil(count * options.spare) for lang, count in need.items())
         where = _name_part(ctx, *max(counts, key=lambda key: counts[key]))
-        prompts = read_prompts(ctx, ctx.pivot, drops, corpus=options.prompt_corpus, where=where, max_characters=options.max_characters)
-        answered = answer_prompts(
-            ctx, prompts, most, drops, facts, where=where, spare=options.spare, max_tokens=options.max_tokens,
-            max_characters=options.max_characters, gold_overlap=options.gold_overlap, use_gold=options.bad_answers == "gold",
-        )  # fmt: skip
+        prompts = read_prompts(ctx, ctx.pivot, row_filter, corpus=options.prompt_corpus, where=where)
+        rule = AnswerRule(options.max_tokens, options.gold_overlap, use_gold=options.bad_answers == "gold")
+        answered = answer_prompts(ctx, prompts, most, rule, row_filter, where=where, spare=options.spare)
         quads = {ctx.pivot: [(prompt, prompt) for prompt in answered]}
         for lang in (lang for lang in need if lang != ctx.pivot):
             own = {kind: count for (kind, other), count in counts.items() if other == lang}
             parts = [part for part in ("question", "answer") if any(part in COMBINATIONS[kind] for kind in own)]
+            where = _name_part(ctx, max(own, key=lambda kind: own[kind]), lang)
             quads[lang] = translate_prompts(
-                ctx, answered, lang, need[lang], drops, where=_name_part(ctx, max(own, key=lambda kind: own[kind]), lang), parts=parts,
-                spare=options.spare, max_length_ratio=options.max_length_ratio,
+                ctx, answered, lang, need[lang], row_filter, where=where, spare=options.spare, parts=parts
             )  # fmt: skip
         return quads
 

@@ -7,10 +7,8 @@ a language needs parallel text only; the cost grows with the text, once for each
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 from pydantic import Field
 
@@ -22,6 +20,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    RowFilter,
     UserError,
     build_constrained,
     build_revisions,
@@ -72,7 +71,8 @@ class StarAlignment(Method[StarAlignmentOptions]):
     Options = StarAlignmentOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops, passed = self.options, Counter[str](), Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         hubs = options.hubs or (ctx.pivot,)
         if unknown := [hub for hub in hubs if hub not in (ctx.pivot, *ctx.languages)]:
             raise UserError(f"star_alignment: hubs: {unknown[0]!r} is neither the pivot nor a trained language")
@@ -85,22 +85,19 @@ class StarAlignment(Method[StarAlignmentOptions]):
         rows: list[Example] = []
         for hub in hubs:
             if count := counts.get(("instructions", (hub, hub))):
-                found = read_instructions(
-                    ctx, hub, drops, corpus=options.instruction_corpus, kind="instructions", max_characters=options.max_characters
-                )
-                rows += take(found, count, f"{hub}/instructions", drops)
+                found = read_instructions(ctx, hub, row_filter, corpus=options.instruction_corpus, kind="instructions")
+                rows += take(found, count, f"{hub}/instructions", row_filter.drops)
         linked = any(kind in EDGE_KINDS for kind, _ in counts)
         texts = {hub: index_by_english(ctx, options.translation_corpus, hub) for hub in hubs if hub != "en" and linked}
         for edge in edges:
             wanted = {kind: counts[kind, edge] for kind in EDGE_KINDS if (kind, edge) in counts}
-            rows += self._connect(ctx, edge, wanted, texts.get(edge[0]), "en" in hubs, drops, passed) if wanted else []
+            rows += self._connect(ctx, edge, wanted, texts.get(edge[0]), "en" in hubs, row_filter) if wanted else []
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops), facts={"edges": len(edges), "passed over": dict(passed)})
+        return Plan(tuple(rows), drops=dict(row_filter.drops), facts={"edges": len(edges), "passed over": dict(row_filter.notes)})
 
     def _connect(
-        self, ctx: Context, edge: Edge, wanted: Mapping[str, int], texts: Mapping[str, str] | None, spare: bool,
-        drops: Counter[str], passed: Counter[str],
-    ) -> list[Example]:  # fmt: skip
+        self, ctx: Context, edge: Edge, wanted: Mapping[str, int], texts: Mapping[str, str] | None, spare: bool, row_filter: RowFilter
+    ) -> list[Example]:
         """Rows of one edge; each pair serves one of them. With ``spare``, a second hub may share no text with a language."""
         options, (hub, lang), rows = self.options, edge, list[Example]()
         try:
@@ -110,27 +107,27 @@ class StarAlignment(Method[StarAlignmentOptions]):
         except UserError:
             if hub == "en" or not spare:
                 raise
-            drops.update({f"{lang}/{kind}: corpus too small": count for kind, count in wanted.items()})
-            passed[f"{lang}: no text with {hub}"] += 1
+            for kind, count in wanted.items():
+                row_filter.drop(f"{lang}/{kind}", "corpus too small", count)
+            row_filter.notes[f"{lang}: no text with {hub}"] += 1
             return []
-        left = iter(pairs)
-        common = {"max_characters": options.max_characters, "max_length_ratio": options.max_length_ratio, "direction": options.direction}
+        left, direction = iter(pairs), options.direction
         for kind, count in wanted.items():
-            settings: dict[str, Any] = {**common, "kind": kind}
             if kind == "translation":
-                found = build_translations(left, hub, lang, drops, **settings)
+                found = build_translations(left, hub, lang, row_filter, kind=kind, direction=direction)
             elif kind == "interactive":
-                found = build_revisions(list(left), hub, lang, collect_wordings(pairs, hub, lang), drops, passed, ctx.rng, **settings)
+                wordings = collect_wordings(pairs, hub, lang)
+                found = build_revisions(list(left), hub, lang, wordings, row_filter, ctx.rng, kind=kind, direction=direction)
             else:
                 try:
                     lexicon = read_lexicon(ctx, options.lexicon_corpus, hub, lang)
                 except LeakError:
                     raise
                 except UserError:
-                    drops[f"{lang}/{kind}: no lexicon"] += count
+                    row_filter.drop(f"{lang}/{kind}", "no lexicon", count)
                     continue
-                found = build_constrained(left, hub, lang, lexicon, drops, passed, **settings)
-            rows += take(found, count, f"{lang}/{kind}", drops, required=kind == "translation")
+                found = build_constrained(left, hub, lang, lexicon, row_filter, kind=kind, direction=direction)
+            rows += take(found, count, f"{lang}/{kind}", row_filter.drops, required=kind == "translation")
         return rows
 
 

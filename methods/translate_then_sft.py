@@ -6,8 +6,6 @@ and carry the translator's style. We translate with the suite's translator, so t
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pydantic import Field
 
 from xlift.harness.plugin import (
@@ -16,6 +14,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    RowFilter,
     ask,
     read_instructions,
     read_prompts,
@@ -49,7 +48,8 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
     Options = TranslateThenSftOptions
 
     def prepare(self, ctx: Context) -> Plan:
-        options, drops = self.options, Counter[str]()
+        options = self.options
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         shares = {("pivot_instructions", ctx.pivot): options.pivot_instructions}
         shares |= {("target_instructions", lang): options.target_instructions / len(ctx.languages) for lang in ctx.languages}
         counts = split_budget(ctx.budget or options.rows, shares)
@@ -59,31 +59,19 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
         rows: list[Example] = []
         for (kind, lang), count in counts.items():
             if lang == ctx.pivot:
-                found = read_instructions(
-                    ctx, lang, drops, corpus=options.instruction_corpus, kind=kind, max_characters=options.max_characters
-                )
-                rows += take(found, count, f"{lang}/{kind}", drops)
+                found = read_instructions(ctx, lang, row_filter, corpus=options.instruction_corpus, kind=kind)
+                rows += take(found, count, f"{lang}/{kind}", row_filter.drops)
             else:
-                rows += self._translate(ctx, kind, lang, count, drops)
+                rows += self._translate(ctx, kind, lang, count, row_filter)
         ctx.rng.shuffle(rows)
-        return Plan(tuple(rows), drops=dict(drops))
+        return Plan(tuple(rows), drops=dict(row_filter.drops))
 
-    def _translate(self, ctx: Context, kind: str, lang: str, count: int, drops: Counter[str]) -> list[Example]:
+    def _translate(self, ctx: Context, kind: str, lang: str, count: int, row_filter: RowFilter) -> list[Example]:
         options, where = self.options, f"{lang}/{kind}"
-        published = read_prompts(
-            ctx,
-            ctx.pivot,
-            drops,
-            corpus=options.instruction_corpus,
-            where=where,
-            max_characters=options.max_characters,
-            answered=True,
-        )
-        pairs = translate_prompts(
-            ctx, published, lang, count, drops, where=where, spare=options.spare, max_length_ratio=options.max_length_ratio
-        )
+        published = read_prompts(ctx, ctx.pivot, row_filter, corpus=options.instruction_corpus, where=where, answered=True)
+        pairs = translate_prompts(ctx, published, lang, count, row_filter, where=where, spare=options.spare)
         found = (Example(ask(own.question), own.answer, lang, f"{kind}-{lang}-{own.id}", kind) for _, own in pairs)
-        return take(found, count, where, drops)
+        return take(found, count, where, row_filter.drops)
 
 
 METHOD = TranslateThenSft

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
@@ -14,6 +15,10 @@ class Message(TypedDict):
 
 
 Chat = tuple[Message, ...]
+
+
+CorpusRow = Mapping[str, object]
+"""One row of a corpus by its columns, which docs/data.md lists."""
 
 
 @dataclass(frozen=True)

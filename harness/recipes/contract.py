@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from xlift.harness.core.settings import Section
-from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Sampling
 from xlift.harness.models.profile import InferenceProfile
 
 
@@ -83,7 +83,7 @@ class Context(Protocol):
     def round(self) -> int:
         """0 in the first round; in later ones ``generate`` and self-translation answer with what the rounds before made."""
 
-    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+    def read(self, corpus: str, lang: str) -> Sequence[CorpusRow]:
         """Training rows of a corpus in one language (docs/data.md lists corpora and columns).
 
         Raises LeakError for an evaluation corpus, UserError where the corpus is not to be had.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 import regex
 
@@ -14,11 +18,55 @@ from xlift.harness.core.types import Answer
 if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _HAN = regex.compile(r"\p{Han}")
 _SYLLABIC = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]")
 
 
-def find_fault(prompt: str, response: str, max_characters: int) -> str | None:
+@dataclass(frozen=True)
+class RowFilter:
+    """What a method takes for a fit row, and the count of what it leaves out; the parts of a recipe share one."""
+
+    max_characters: float = math.inf
+    """Of a prompt with its response."""
+    max_length_ratio: float = math.inf
+    """Of two texts that are to be translations of each other: see find_misalignment."""
+    drops: Counter[str] = field(default_factory=Counter)
+    """Rows left out, under ``language/kind: reason``: what a plan's ``drops`` says."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What is worth a count but is no loss, such as prompts asked and pairs passed over: for a plan's ``facts``."""
+
+    def find_fault(self, prompt: str, response: str) -> str | None:
+        """Why a row cannot be learnt from; None where it can."""
+        return find_fault(prompt, response, self.max_characters)
+
+    def find_pair_fault(self, one: str, other: str) -> str | None:
+        """Why two texts are no translation to learn from; None where they may be one."""
+        return find_fault(one, other, self.max_characters) or find_misalignment(one, other, self.max_length_ratio)
+
+    def drop(self, where: str, reason: str, count: int = 1) -> None:
+        """Count rows that are left out; ``where`` is the part of the recipe, ``language/kind``."""
+        self.drops[f"{where}: {reason}"] += count
+
+
+def accept_counter(function: Callable[P, R]) -> Callable[P, R]:
+    """Deprecated since 0.2, gone in 0.3: calls as 0.1 had them, with a Counter of drops and the limits in place of a RowFilter."""
+
+    @wraps(function)
+    def call(*given: object, **options: object) -> R:
+        if options.keys() & {"max_characters", "max_length_ratio"}:
+            name = getattr(function, "__name__", "it")
+            warnings.warn(f"{name} takes a RowFilter since xlift 0.2; a Counter of drops goes with 0.3", DeprecationWarning, stacklevel=2)
+            most, ratio = (cast(float, options.pop(limit, math.inf)) for limit in ("max_characters", "max_length_ratio"))
+            given = tuple(RowFilter(most, ratio, each) if isinstance(each, Counter) else each for each in given)
+        return cast(Callable[..., R], function)(*given, **options)
+
+    return call
+
+
+def find_fault(prompt: str, response: str, max_characters: float) -> str | None:
     """Why a row cannot be learnt from; None where it can."""
     if not prompt.strip() or not response.strip():
         return "empty"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +13,15 @@ import regex
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Example, Sampling, ask
-from xlift.harness.recipes.filters import find_fault, find_flaw, find_foreign, find_mistranslation, list_reasons, measure_overlap
+from xlift.harness.recipes.filters import (
+    RowFilter,
+    accept_counter,
+    find_flaw,
+    find_foreign,
+    find_mistranslation,
+    list_reasons,
+    measure_overlap,
+)
 from xlift.harness.recipes.translation import Pair, shuffle_rows
 
 if TYPE_CHECKING:
@@ -36,9 +42,20 @@ class Prompt:
     answer: str = ""
 
 
-def read_prompts(
-    ctx: Context, lang: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int, answered: bool = False
-) -> Iterator[Prompt]:
+@dataclass(frozen=True)
+class AnswerRule:
+    """How long the model's own answer may be, and when the published one is better."""
+
+    max_tokens: int
+    """One that is cut off there is bad."""
+    gold_overlap: float = 0
+    """Word F1 with the published answer below which an answer is bad; 0 compares nothing."""
+    use_gold: bool = False
+    """Whether a published answer takes the place of a bad one."""
+
+
+@accept_counter
+def read_prompts(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str, where: str, answered: bool = False) -> Iterator[Prompt]:
     """Questions of a corpus of instructions (``instruction``, ``output``) or of problems (``question``, ``answer``), each id once.
 
     GSM8K's calculator marks are taken out of answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
@@ -53,85 +70,83 @@ def read_prompts(
             raise UserError(
                 f"{corpus}: has no prompts (its columns are {', '.join(row)}); name a corpus such as alpaca, alpagasus or gsm8k"
             )
-        reason = find_fault(prompt.question, prompt.answer if answered else "-", max_characters)
+        reason = row_filter.find_fault(prompt.question, prompt.answer if answered else "-")
         if prompt.id in seen:
             reason = "duplicate id"
         elif answered and not prompt.answer.strip():
             reason = "no answer"
         if reason:
-            drops[f"{where}: {reason}"] += 1
+            row_filter.drop(where, reason)
             continue
         seen.add(prompt.id)
         yield prompt
 
 
-def read_prompt_pairs(
-    ctx: Context, source: str, target: str, drops: Counter[str], *, corpus: str, where: str, max_characters: int
-) -> Iterator[Pair]:
+@accept_counter
+def read_prompt_pairs(ctx: Context, source: str, target: str, row_filter: RowFilter, *, corpus: str, where: str) -> Iterator[Pair]:
     """The same prompt in two languages, joined by id, in random order. Raises UserError where the languages share no id."""
-    read = partial(read_prompts, ctx, corpus=corpus, where=where, max_characters=max_characters)
-    known = {prompt.id: prompt.question for prompt in read(target, Counter[str]())}
+    uncounted = RowFilter(row_filter.max_characters)
+    known = {prompt.id: prompt.question for prompt in read_prompts(ctx, target, uncounted, corpus=corpus, where=where)}
     found = False
-    for prompt in read(source, drops):
+    for prompt in read_prompts(ctx, source, row_filter, corpus=corpus, where=where):
         if prompt.id in known:
             found = True
             yield Pair(prompt.id, prompt.question, known[prompt.id])
         else:
-            drops[f"{where}: not in both languages"] += 1
+            row_filter.drop(where, "not in both languages")
     if not found:
         raise UserError(
             f"{corpus}: {source!r} and {target!r} share no prompt; name a corpus with one id in all languages, such as gsm8k or alpagasus"
         )
 
 
-def read_instructions(
-    ctx: Context, lang: str, drops: Counter[str], *, corpus: str, kind: str, max_characters: int
-) -> Iterator[Example]:  # fmt: skip
+@accept_counter
+def read_instructions(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str, kind: str) -> Iterator[Example]:
     """Instructions, or problems, with their published answers."""
-    where = f"{lang}/{kind}"
-    for prompt in read_prompts(ctx, lang, drops, corpus=corpus, where=where, max_characters=max_characters, answered=True):
+    for prompt in read_prompts(ctx, lang, row_filter, corpus=corpus, where=f"{lang}/{kind}", answered=True):
         yield Example(ask(prompt.question), prompt.answer, lang, f"{kind}-{lang}-{prompt.id}", kind)
 
 
 def answer_prompts(
-    ctx: Context, prompts: Iterator[Prompt], count: int, drops: Counter[str], facts: Counter[str],
-    *, where: str, spare: float, max_tokens: int, max_characters: int, gold_overlap: float, use_gold: bool,
-) -> list[Prompt]:  # fmt: skip
+    ctx: Context, prompts: Iterator[Prompt], count: int, rule: AnswerRule, row_filter: RowFilter, *, where: str, spare: float
+) -> list[Prompt]:
     """``count`` prompts or more, fewer where too many fail, with the model's own greedy answers in place of the published ones.
 
-    An answer is bad that is empty, cut off, repetitive, too long, in the wrong language, or less alike the published one than
-    ``gold_overlap`` (word F1); with ``use_gold`` the published one takes its place. Raises UserError where all are bad.
+    An answer is bad that is empty, cut off, repetitive, too long, in the wrong language, or too unlike the published one. The filter's
+    notes say how many were asked and kept. Raises UserError where all are bad.
     """
 
     def keep(batch: list[Prompt]) -> list[Prompt]:
-        answers = ctx.generate([ask(prompt.question) for prompt in batch], Sampling(max_tokens=max_tokens))
+        answers = ctx.generate([ask(prompt.question) for prompt in batch], Sampling(max_tokens=rule.max_tokens))
         foreign = find_foreign(ctx, [answer.text for answer in answers], ctx.pivot)
         kept = []
         for prompt, answer, wrong in zip(batch, answers, foreign, strict=True):
-            reason = "wrong language" if wrong else find_flaw(answer) or find_fault(prompt.question, answer.text, max_characters)
-            if not reason and prompt.answer and measure_overlap(answer.text, prompt.answer) < gold_overlap:
+            reason = "wrong language" if wrong else find_flaw(answer) or row_filter.find_fault(prompt.question, answer.text)
+            if not reason and prompt.answer and measure_overlap(answer.text, prompt.answer) < rule.gold_overlap:
                 reason = "unlike the published answer"
             if not reason:
                 kept.append(replace(prompt, answer=answer.text.strip()))
-            elif use_gold and not find_fault(prompt.question, prompt.answer, max_characters):
+            elif rule.use_gold and not row_filter.find_fault(prompt.question, prompt.answer):
                 kept.append(prompt)
-                facts[f"published answers used: {reason}"] += 1
+                row_filter.notes[f"published answers used: {reason}"] += 1
             else:
-                drops[f"{where}: {reason}"] += 1
-        facts.update({"prompts asked": len(batch), "answers kept": len(kept)})
+                row_filter.drop(where, reason)
+        row_filter.notes.update({"prompts asked": len(batch), "answers kept": len(kept)})
         return kept
 
     answered = fill(prompts, count, spare, keep)
     if not answered:
         raise UserError(
-            f"{where}: the model gave no answer that can be used{list_reasons(where, drops)}; raise max_tokens or name other prompts"
+            f"{where}: the model gave no answer that can be used{list_reasons(where, row_filter.drops)}; raise max_tokens or name other "
+            "prompts"
         )
     return answered
 
 
+@accept_counter
 def translate_prompts(
-    ctx: Context, prompts: Iterable[Prompt], target: str, count: int, drops: Counter[str],
-    *, where: str, spare: float, max_length_ratio: float, parts: Sequence[str] = ("question", "answer"),
+    ctx: Context, prompts: Iterable[Prompt], target: str, count: int, row_filter: RowFilter,
+    *, where: str, spare: float, parts: Sequence[str] = ("question", "answer"),
 ) -> list[tuple[Prompt, Prompt]]:  # fmt: skip
     """``count`` prompts, fewer where too many fail, each with its translation from the pivot; a part that is not asked for is empty in it.
 
@@ -145,10 +160,10 @@ def translate_prompts(
         kept = []
         for number, prompt in enumerate(batch):
             texts = {part: column[number] or "" for part, column in columns.items()}
-            reasons = [find_mistranslation(getattr(prompt, part), text, max_length_ratio) for part, text in texts.items()]
+            reasons = [find_mistranslation(getattr(prompt, part), text, row_filter.max_length_ratio) for part, text in texts.items()]
             reasons += ["wrong language" for part in parts if foreign[part][number]]
             if reason := next(filter(None, reasons), None):
-                drops[f"{where}: {reason}"] += 1
+                row_filter.drop(where, reason)
             else:
                 kept.append((prompt, Prompt(prompt.id, texts.get("question", ""), texts.get("answer", ""))))
         return kept
@@ -156,7 +171,8 @@ def translate_prompts(
     found = fill(iter(prompts), count, spare, keep)[:count]
     if not found:
         raise UserError(
-            f"{where}: no translation from {ctx.pivot!r} to {target!r} can be used{list_reasons(where, drops)}; name another translator"
+            f"{where}: no translation from {ctx.pivot!r} to {target!r} can be used{list_reasons(where, row_filter.drops)}; "
+            "name another translator"
         )
     return found
 

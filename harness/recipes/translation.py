@@ -1,31 +1,30 @@
 """Parts of recipes that more than one method uses: shuffled corpora, requests, translated prompts, shares of a budget.
 
-Every reader is an iterator over rows that are fit, in an order that depends on ``ctx.rng`` alone; what it leaves out it counts in
-``drops``, under ``language/kind: reason``.
+Every reader is an iterator over rows that are fit, in an order that depends on ``ctx.rng`` alone; what it leaves out, its RowFilter
+counts.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter, defaultdict
+import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import regex
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.types import Chat, Example, Message, ask
+from xlift.harness.core.types import Chat, CorpusRow, Example, Message, ask
 from xlift.harness.recipes.code_switch import Lexicon, find_terms, find_words, turn_lexicon
-from xlift.harness.recipes.filters import find_fault, find_misalignment
+from xlift.harness.recipes.filters import RowFilter, accept_counter
 
 if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
 
-T = TypeVar("T")
-U = TypeVar("U")
 K = TypeVar("K")
 Direction = Literal["from_pivot", "to_pivot", "both"]
 Wordings = Mapping[tuple[str, str], Sequence[str]]
@@ -74,7 +73,7 @@ class Pair:
     target: str
 
 
-def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[Mapping[str, Any]]:
+def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[CorpusRow]:
     """All rows of a training corpus in one language, in random order."""
     rows = ctx.read(corpus, lang)
     order = list(range(len(rows)))
@@ -111,69 +110,64 @@ def read_pairs(ctx: Context, corpus: str, source: str, target: str, known: Mappi
         raise UserError(f"{corpus}: {source!r} and {target!r} share no English sentence, so there are no pairs between them")
 
 
-def read_translations(
-    ctx: Context, source: str, target: str, drops: Counter[str], *, corpus: str, kind: str, max_characters: int, max_length_ratio: float
-) -> Iterator[Example]:
+@accept_counter
+def read_translations(ctx: Context, source: str, target: str, row_filter: RowFilter, *, corpus: str, kind: str) -> Iterator[Example]:
     """Requests to translate, in wordings that take turns, with the translation as response."""
-    pairs = read_pairs(ctx, corpus, source, target)
-    return build_translations(
-        pairs, source, target, drops, kind=kind, max_characters=max_characters, max_length_ratio=max_length_ratio
-    )  # fmt: skip
+    return build_translations(read_pairs(ctx, corpus, source, target), source, target, row_filter, kind=kind)
 
 
+@accept_counter
 def build_translations(
-    pairs: Iterable[Pair], source: str, target: str, drops: Counter[str],
-    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction = "from_pivot",
-) -> Iterator[Example]:  # fmt: skip
+    pairs: Iterable[Pair], source: str, target: str, row_filter: RowFilter, *, kind: str, direction: Direction = "from_pivot"
+) -> Iterator[Example]:
     """As read_translations, from pairs at hand, with ``source`` as pivot; in both directions each pair serves one, by turns."""
     for number, asked, given, pair in orient(pairs, source, target, direction):
-        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
-            drops[f"{given}/{kind}: {reason}"] += 1
+        if reason := row_filter.find_pair_fault(pair.source, pair.target):
+            row_filter.drop(f"{given}/{kind}", reason)
             continue
         yield Example(ask_translation(number, asked, given, pair.source), pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
 
 
 def build_constrained(
-    pairs: Iterable[Pair], source: str, target: str, lexicon: Lexicon, drops: Counter[str], passed: Counter[str],
-    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction,
-) -> Iterator[Example]:  # fmt: skip
+    pairs: Iterable[Pair], source: str, target: str, lexicon: Lexicon, row_filter: RowFilter, *, kind: str, direction: Direction
+) -> Iterator[Example]:
     """Requests to translate with a given word pair: the longest that the lexicon (from source to target) and both sentences have.
 
-    Pairs without one are no loss; they are counted in ``passed``.
+    Pairs without one are no loss; the filter's notes count them.
     """
     lexicons = {source: lexicon, target: turn_lexicon(lexicon)}
     for number, asked, given, pair in orient(pairs, source, target, direction):
-        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
-            drops[f"{given}/{kind}: {reason}"] += 1
+        if reason := row_filter.find_pair_fault(pair.source, pair.target):
+            row_filter.drop(f"{given}/{kind}", reason)
         elif terms := find_terms(pair.source, pair.target, lexicons[asked]):
             here, there = max(terms, key=lambda term: len(term[0]))
             names = {"source": find(asked).name, "target": find(given).name}
             request = TERMS[number % len(TERMS)].format(here=here, there=there, text=pair.source, **names)
             yield Example(ask(request), pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
         else:
-            passed[f"{given}/{kind}: no known word pair"] += 1
+            row_filter.notes[f"{given}/{kind}: no known word pair"] += 1
 
 
 def build_revisions(
-    pairs: Sequence[Pair], source: str, target: str, wordings: Wordings, drops: Counter[str], passed: Counter[str], rng: random.Random,
-    *, kind: str, max_characters: int, max_length_ratio: float, direction: Direction,
+    pairs: Sequence[Pair], source: str, target: str, wordings: Wordings, row_filter: RowFilter, rng: random.Random,
+    *, kind: str, direction: Direction,
 ) -> Iterator[Example]:  # fmt: skip
     """Chats in which a draft is revised so that it contains a given word; the draft is another wording, or lacks that word alone.
 
-    Pairs in which there is no such word are no loss; they are counted in ``passed``.
+    Pairs in which there is no such word are no loss; the filter's notes count them.
     """
     # Those with a second wording first: they look like a translator's drafts.
     ordered = sorted(pairs, key=lambda pair: len(wordings[target, pair.source]) < 2)
     for number, asked, given, pair in orient(ordered, source, target, direction):
-        if reason := find_pair_fault(pair, max_characters, max_length_ratio):
-            drops[f"{given}/{kind}: {reason}"] += 1
+        if reason := row_filter.find_pair_fault(pair.source, pair.target):
+            row_filter.drop(f"{given}/{kind}", reason)
         elif found := _find_draft(pair.target, wordings[given, pair.source], rng):
             draft, word = found
             revision = ask(REVISIONS[number % len(REVISIONS)].format(word=word))
             chat = (*ask_translation(number, asked, given, pair.source), Message(role="assistant", content=draft), *revision)
             yield Example(chat, pair.target, given, f"{kind}-{asked}-{given}-{pair.id}", kind)
         else:
-            passed[f"{given}/{kind}: no word to ask for"] += 1
+            row_filter.notes[f"{given}/{kind}: no word to ask for"] += 1
 
 
 def collect_wordings(pairs: Iterable[Pair], source: str, target: str) -> Wordings:
@@ -196,20 +190,22 @@ def orient(pairs: Iterable[Pair], source: str, target: str, direction: Direction
 
 
 def find_pair_fault(pair: Pair, max_characters: int, max_length_ratio: float) -> str | None:
-    """Why a pair is no translation to learn from; None where it may be one."""
-    return find_fault(pair.source, pair.target, max_characters) or find_misalignment(pair.source, pair.target, max_length_ratio)
+    """Deprecated since 0.2, gone in 0.3: RowFilter has it now."""
+    warnings.warn("find_pair_fault is a part of RowFilter since xlift 0.2; it goes with 0.3", DeprecationWarning, stacklevel=2)
+    return RowFilter(max_characters, max_length_ratio).find_pair_fault(pair.source, pair.target)
 
 
-def build_completions(
-    pairs: Iterable[Pair], lang: str, drops: Counter[str], rng: random.Random, *, kind: str, max_characters: int
-) -> Iterator[Example]:
+@accept_counter
+def build_completions(pairs: Iterable[Pair], lang: str, row_filter: RowFilter, rng: random.Random, *, kind: str) -> Iterator[Example]:
     """Requests to go on with a text, the target side of each pair, from 30 to 70 % of its length on."""
     kept = 0
     for pair in pairs:
         halves = cut_text(pair.target, lang, rng)
-        reason = find_fault(*halves, max_characters) if halves else "too short to be cut"
-        if reason or not halves:
-            drops[f"{lang}/{kind}: {reason}"] += 1
+        if halves is None:
+            row_filter.drop(f"{lang}/{kind}", "too short to be cut")
+            continue
+        if reason := row_filter.find_fault(*halves):
+            row_filter.drop(f"{lang}/{kind}", reason)
             continue
         request = CONTINUATIONS[kept % len(CONTINUATIONS)].format(language=find(lang).name, text=halves[0])
         yield Example(ask(request), halves[1], lang, f"{kind}-{lang}-{pair.id}", kind)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from xlift.harness.plugin import (
     Answer,
+    AnswerRule,
     Chat,
     Example,
     Pair,
     Prompt,
+    RowFilter,
     Sampling,
     UserError,
     answer_prompts,
@@ -29,6 +31,7 @@ from xlift.harness.plugin import (
     find_flaw,
     find_foreign,
     find_misalignment,
+    find_pair_fault,
     index_by_english,
     measure_overlap,
     read_instructions,
@@ -65,12 +68,12 @@ def instruction(number: int, text: str = "What?", output: str | None = "That.") 
 
 
 def test_prompts_are_read_once_each_and_what_is_left_out_is_counted() -> None:
-    drops: Counter[str] = Counter()
+    row_filter = RowFilter(20)
     rows = [instruction(0), instruction(0, "Again?"), instruction(1, ""), instruction(2, output=None), instruction(3, "x" * 30)]
-    found = list(read_prompts(Rows(*rows), "en", drops, corpus="c", where="en/k", max_characters=20, answered=True))
+    found = list(read_prompts(Rows(*rows), "en", row_filter, corpus="c", where="en/k", answered=True))
     assert found == [Prompt("0", "What?", "That.")]
-    assert drops == {"en/k: duplicate id": 1, "en/k: empty": 1, "en/k: no answer": 1, "en/k: too long": 1}
-    unanswered = read_prompts(Rows(*rows), "en", Counter(), corpus="c", where="en/k", max_characters=20)
+    assert row_filter.drops == {"en/k: duplicate id": 1, "en/k: empty": 1, "en/k: no answer": 1, "en/k: too long": 1}
+    unanswered = read_prompts(Rows(*rows), "en", RowFilter(20), corpus="c", where="en/k")
     assert [prompt.id for prompt in unanswered] == ["0", "2"]
 
 
@@ -81,18 +84,18 @@ def test_gsm8k_solutions_lose_their_marks() -> None:
         "answer": "48/2 = <<48/2=24>>24 clips.\nSo $<<24+48=72>>72.\n#### 1,072",
         "final_answer": "1072",
     }
-    [example] = read_instructions(Rows(row), "en", Counter(), corpus="gsm8k", kind="k", max_characters=500)
+    [example] = read_instructions(Rows(row), "en", RowFilter(500), corpus="gsm8k", kind="k")
     assert example == Example(ask("How many?"), "48/2 = 24 clips.\nSo $72.\nThe answer is 1,072.", "en", "k-en-7", "k")
 
 
 def test_a_corpus_without_prompts_is_refused() -> None:
     for row in ({"id": "0", "en": "a", "text": "b"}, {"id": "0", "context": "c", "question": "q", "answers": {}}):
         with pytest.raises(UserError, match="corpus: has no prompts"):
-            list(read_prompts(Rows(row), "en", Counter(), corpus="corpus", where="en/k", max_characters=9))
+            list(read_prompts(Rows(row), "en", RowFilter(9), corpus="corpus", where="en/k"))
 
 
 def test_prompts_of_two_languages_are_joined_by_id() -> None:
-    pairs = list(read_prompt_pairs(FakeContext(), "es", "en", Counter(), corpus="gsm8k", where="en/k", max_characters=500))
+    pairs = list(read_prompt_pairs(FakeContext(), "es", "en", RowFilter(500), corpus="gsm8k", where="en/k"))
     assert len(pairs) == 40
     assert all(pair.source == f"{TEXT['es']} {pair.id}?" and pair.target == f"{TEXT['en']} {pair.id}?" for pair in pairs)
 
@@ -102,11 +105,11 @@ def test_prompts_without_a_partner_are_counted_and_none_at_all_is_an_error() -> 
         def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
             return super().read(corpus, lang)[: {"en": 10, "es": 40, "sw": 0}[lang]]
 
-    drops: Counter[str] = Counter()
-    assert len(list(read_prompt_pairs(Uneven(), "es", "en", drops, corpus="gsm8k", where="en/k", max_characters=500))) == 10
-    assert drops == {"en/k: not in both languages": 30}
+    row_filter = RowFilter(500)
+    assert len(list(read_prompt_pairs(Uneven(), "es", "en", row_filter, corpus="gsm8k", where="en/k"))) == 10
+    assert row_filter.drops == {"en/k: not in both languages": 30}
     with pytest.raises(UserError, match="gsm8k: 'es' and 'sw' share no prompt"):
-        list(read_prompt_pairs(Uneven(), "es", "sw", Counter(), corpus="gsm8k", where="en/k", max_characters=500))
+        list(read_prompt_pairs(Uneven(), "es", "sw", RowFilter(500), corpus="gsm8k", where="en/k"))
 
 
 @pytest.mark.parametrize(
@@ -162,33 +165,27 @@ ANSWERS = [Answer("good one", 2, True), Answer(" ", 1, True), Answer("cut o", 2,
 
 @pytest.mark.parametrize("use_gold", [False, True])
 def test_bad_answers_are_dropped_or_replaced(use_gold: bool) -> None:
-    drops: Counter[str] = Counter()
-    facts: Counter[str] = Counter()
+    row_filter = RowFilter(50)
     prompts = [Prompt(str(number), str(number), "good" if number != 3 else "") for number in range(len(ANSWERS))]
-    kept = answer_prompts(
-        Model(*ANSWERS), iter(prompts), 8, drops, facts,
-        where="en/k", spare=1, max_tokens=9, max_characters=50, gold_overlap=0.6, use_gold=use_gold,
-    )  # fmt: skip
+    rule = AnswerRule(9, gold_overlap=0.6, use_gold=use_gold)
+    kept = answer_prompts(Model(*ANSWERS), iter(prompts), 8, rule, row_filter, where="en/k", spare=1)
     reasons = ["empty answer", "cut off", "wrong language", "wrong language", "too long", "unlike the published answer"]
     assert kept[0] == Prompt("0", "0", "good one")
     # F1 of "good one" and "good" is 2/3; "repetitive" has no published answer to fall back on.
     if use_gold:
         assert [prompt.answer for prompt in kept[1:]] == ["good"] * 6
-        assert drops == {"en/k: repetitive": 1}
-        assert facts["published answers used: wrong language"] == 2
+        assert row_filter.drops == {"en/k: repetitive": 1}
+        assert row_filter.notes["published answers used: wrong language"] == 2
     else:
         assert len(kept) == 1
-        assert drops == Counter(f"en/k: {reason}" for reason in [*reasons, "repetitive"])
-    assert facts["prompts asked"] == 8
+        assert row_filter.drops == Counter(f"en/k: {reason}" for reason in [*reasons, "repetitive"])
+    assert row_filter.notes["prompts asked"] == 8
 
 
 def test_no_good_answer_at_all_is_an_error_with_the_reasons() -> None:
     prompts = [Prompt(str(number), "1", "") for number in range(4)]
     with pytest.raises(UserError, match=r"en/k: the model gave no answer that can be used \(left out: empty answer 4\)"):
-        answer_prompts(
-            Model(*ANSWERS), iter(prompts), 4, Counter(), Counter(),
-            where="en/k", spare=1, max_tokens=9, max_characters=50, gold_overlap=0, use_gold=False,
-        )  # fmt: skip
+        answer_prompts(Model(*ANSWERS), iter(prompts), 4, AnswerRule(9), RowFilter(50), where="en/k", spare=1)
 
 
 class Translator(FakeContext):
@@ -200,21 +197,19 @@ class Translator(FakeContext):
 
 
 def test_failed_translations_are_counted() -> None:
-    drops: Counter[str] = Counter()
+    row_filter = RowFilter(max_length_ratio=3)
     prompts = [Prompt(str(number), text) for number, text in enumerate(Translator.table)]
     context = Translator()
-    found = translate_prompts(context, prompts, "es", 6, drops, where="es/k", spare=1, max_length_ratio=3, parts=["question"])
+    found = translate_prompts(context, prompts, "es", 6, row_filter, where="es/k", spare=1, parts=["question"])
     # A name may stay as it is, a sentence may not; 40 letters for 6 are more than 3 x 6 + 10.
     assert [own for _, own in found] == [Prompt("0", "uno"), Prompt("3", "Tom 4")]
-    assert drops == {"es/k: no translation": 2, "es/k: not translated": 1, "es/k: length ratio": 1}
-    assert len(found) + drops.total() == len(context.translated) == 6
+    assert row_filter.drops == {"es/k: no translation": 2, "es/k: not translated": 1, "es/k: length ratio": 1}
+    assert len(found) + row_filter.drops.total() == len(context.translated) == 6
 
 
 def test_no_translation_at_all_is_an_error_with_the_reasons() -> None:
     with pytest.raises(UserError, match=r"es/k: no translation from 'en' to 'es' can be used \(left out: no translation 1\)"):
-        translate_prompts(
-            Translator(), [Prompt("0", "two")], "es", 1, Counter(), where="es/k", spare=1, max_length_ratio=3, parts=["question"]
-        )
+        translate_prompts(Translator(), [Prompt("0", "two")], "es", 1, RowFilter(), where="es/k", spare=1, parts=["question"])
 
 
 def test_a_wrong_language_is_one_of_the_run_or_of_another_script() -> None:
@@ -229,14 +224,13 @@ def test_a_wrong_language_is_one_of_the_run_or_of_another_script() -> None:
 
 def test_directions_take_turns() -> None:
     pairs = [Pair(str(number), f"one {number}", f"uno {number}") for number in range(40)]
-    build = {"kind": "k", "max_characters": 99, "max_length_ratio": 3.0}
-    rows = list(build_translations(pairs, "en", "es", Counter(), direction="both", **build))  # type: ignore[arg-type]
+    rows = list(build_translations(pairs, "en", "es", RowFilter(99, 3), kind="k", direction="both"))
     assert [row.response for row in rows[:4]] == ["uno 0", "one 1", "uno 2", "one 3"]
     assert [row.lang for row in rows[:2]] == ["es", "en"]
     for lang in ("es", "en"):
         shapes = {row.messages[0]["content"].replace(number, "") for row in rows for number in [row.id.rsplit("-")[-1]] if row.lang == lang}
         assert len(shapes) == 10, "both directions meet every wording"
-    assert {row.lang for row in build_translations(pairs, "en", "es", Counter(), direction="to_pivot", **build)} == {"en"}  # type: ignore[arg-type]
+    assert {row.lang for row in build_translations(pairs, "en", "es", RowFilter(99, 3), kind="k", direction="to_pivot")} == {"en"}
 
 
 def test_pairs_between_two_languages_beside_english() -> None:
@@ -267,34 +261,23 @@ def test_a_text_is_cut_between_words_in_its_middle() -> None:
 
 
 def test_completions_ask_for_the_rest() -> None:
-    drops: Counter[str] = Counter()
+    row_filter = RowFilter(500)
     pairs = [Pair("0", "-", "too short"), Pair("1", "-", TEXT["es"])]
-    [row] = build_completions(pairs, "es", drops, random.Random(0), kind="k", max_characters=500)
+    [row] = build_completions(pairs, "es", row_filter, random.Random(0), kind="k")
     asked = row.messages[0]["content"]
     assert "Spanish" in asked
     assert TEXT["es"].endswith(row.response)
     assert asked.endswith(TEXT["es"].removesuffix(row.response).strip())
-    assert drops == {"es/k: too short to be cut": 1}
+    assert row_filter.drops == {"es/k: too short to be cut": 1}
 
 
 def test_a_constraint_is_met_by_the_reference() -> None:
     pairs = [Pair("0", "The garden here", "Aquí el jardín"), Pair("1", "No word", "Nada")]
-    passed: Counter[str] = Counter()
-    [row] = build_constrained(
-        pairs,
-        "en",
-        "es",
-        {"garden": ("jardín",)},
-        Counter(),
-        passed,
-        kind="k",
-        max_characters=99,
-        max_length_ratio=3,
-        direction="from_pivot",
-    )
+    row_filter = RowFilter(99, 3)
+    [row] = build_constrained(pairs, "en", "es", {"garden": ("jardín",)}, row_filter, kind="k", direction="from_pivot")
     assert "use “jardín” for “garden”" in row.messages[0]["content"]
     assert row.response == "Aquí el jardín"
-    assert passed == {"es/k: no known word pair": 1}
+    assert row_filter.notes == {"es/k: no known word pair": 1}
 
 
 def test_a_revision_brings_a_word_that_the_draft_lacks() -> None:
@@ -304,11 +287,9 @@ def test_a_revision_brings_a_word_that_the_draft_lacks() -> None:
         Pair("2", "Good day", "Buenos días"),
         Pair("3", "Good day", "Hola amigo"),
     ]
-    passed: Counter[str] = Counter()
-    rows = list(build_revisions(
-        pairs, "en", "es", collect_wordings(pairs, "en", "es"), Counter(), passed, random.Random(0),
-        kind="k", max_characters=99, max_length_ratio=3, direction="from_pivot",
-    ))  # fmt: skip
+    row_filter = RowFilter(99, 3)
+    wordings = collect_wordings(pairs, "en", "es")
+    rows = list(build_revisions(pairs, "en", "es", wordings, row_filter, random.Random(0), kind="k", direction="from_pivot"))
     assert [row.id for row in rows] == ["k-en-es-2", "k-en-es-3", "k-en-es-0"], "second wordings first"
     for row in rows:
         draft, word = row.messages[1]["content"], row.messages[2]["content"].split("“")[1].split("”")[0]
@@ -317,7 +298,23 @@ def test_a_revision_brings_a_word_that_the_draft_lacks() -> None:
         assert word not in draft.split()
     assert rows[0].messages[1]["content"] == "Hola amigo"
     assert len(rows[2].messages[1]["content"].split()) == 3, "one word of four is left out"
-    assert passed == {"es/k: no word to ask for": 1}
+    assert row_filter.notes == {"es/k: no word to ask for": 1}
+
+
+def test_calls_of_xlift_0_1_still_count_into_their_counter() -> None:
+    drops: Counter[str] = Counter()
+    rows = [instruction(0), instruction(1, "x" * 30)]
+    with pytest.warns(DeprecationWarning, match="read_instructions takes a RowFilter since xlift 0.2"):
+        found = read_instructions(Rows(*rows), "en", drops, corpus="c", kind="k", max_characters=20)  # type: ignore
+    assert [row.response for row in found] == ["That."]
+    assert drops == {"en/k: too long": 1}
+    pairs = [Pair("0", "a bird", "un pájaro"), Pair("1", "a bird", "b" * 40)]
+    with pytest.warns(DeprecationWarning, match="build_translations"):
+        made = build_translations(pairs, "en", "es", drops, kind="k", max_characters=99, max_length_ratio=3)  # type: ignore
+    assert [row.response for row in made] == ["un pájaro"]
+    assert drops == {"en/k: too long": 1, "es/k: length ratio": 1}
+    with pytest.warns(DeprecationWarning, match="find_pair_fault is a part of RowFilter"):
+        assert [find_pair_fault(pair, 99, 3) for pair in pairs] == [None, "length ratio"]
 
 
 def test_length_ratios_weigh_scripts() -> None:
