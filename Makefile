@@ -36,6 +36,7 @@ test: install
 
 lint: install
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/python -m xlift.tasks.make_yaml --check
 
