@@ -205,6 +205,16 @@ def test_an_old_name_still_works_and_says_what_is_new(old: str) -> None:
     assert all(getattr(module, name).__module__ in module.MOVED for name in module.__all__)
 
 
+@pytest.mark.parametrize("name", [
+    "data.dataset", "language_id.process_results", "numbers.process_results", "spans.process_results", "translation.corpus_chrf",
+    "translation.corpus_spbleu", "translation.process_results", "verdicts.length_controlled", "verdicts.process_results",
+])  # fmt: skip
+def test_what_task_files_of_users_call_stays(name: str) -> None:
+    """``xlift tasks --pair`` writes these names into files that xlift does not see again."""
+    module, _, function = name.partition(".")
+    assert callable(getattr(importlib.import_module(f"xlift.tasks.{module}"), function))
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["validate", "no-such-suite"], ["ls", "tsks"], ["run", "demo", "--set", "trin.epochs=1"]]
 )

@@ -22,6 +22,31 @@ from xlift.harness.judging.lm_eval_filter import JudgeFilter, read_settings
 from xlift.tasks import index
 
 TASK = "xlift_judged_x_alpaca_eval_es"
+WRITTEN_BY_0_1 = """
+task: xlift_judged_x_alpaca_eval_es
+class: !function xlift.harness.judged_task.JudgedTask
+custom_dataset: !function xlift.tasks.data.dataset
+dataset_kwargs: {corpus: x_alpaca_eval, lang: es, split: instructions}
+test_split: instructions
+output_type: generate_until
+num_fewshot: 0
+doc_to_text: '{{instruction | trim}}'
+doc_to_target: ''
+generation_kwargs: {until: [], do_sample: false, max_gen_toks: 512}
+filter_list:
+- {name: none, filter: [{function: take_first}]}
+- {name: judge, filter: [{function: take_first}, {function: xlift_judge}]}
+process_results: !function xlift.tasks.verdicts.process_results
+metric_list:
+- {metric: off_target, aggregation: mean, higher_is_better: false}
+- {metric: characters, aggregation: mean, higher_is_better: null}
+- {metric: empty, aggregation: mean, higher_is_better: false}
+- {metric: win_rate, aggregation: mean, higher_is_better: true}
+- {metric: length_controlled, aggregation: !function xlift.tasks.verdicts.length_controlled, higher_is_better: true}
+- {metric: flips, aggregation: mean, higher_is_better: false}
+- {metric: judge_errors, aggregation: mean, higher_is_better: false}
+metadata: {version: 1.0, instruction_language: es}
+"""
 
 
 class Answering(LM):  # type: ignore[misc]
@@ -56,8 +81,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, unplugged: None, fil
         yield running
 
 
-def run(**options: Any) -> dict[str, Any]:
-    manager = TaskManager(include_path=str(index.folder()), include_defaults=False)
+def run(folder: Path | None = None, **options: Any) -> dict[str, Any]:
+    manager = TaskManager(include_path=str(folder or index.folder()), include_defaults=False)
     found = simple_evaluate(
         model=Answering(), tasks=[TASK], task_manager=manager, bootstrap_iters=0, random_seed=None, torch_random_seed=None, **options
     )
@@ -88,6 +113,16 @@ def test_verdicts_stand_in_the_samples(server: JudgeServer, monkeypatch: pytest.
     asked = len(server.seen)
     run()
     assert len(server.seen) == asked == 6, "nothing is asked twice"
+
+
+def test_task_files_of_xlift_0_1_run_and_name_what_is_new(server: JudgeServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / f"{TASK}.yaml").write_text(WRITTEN_BY_0_1, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "xlift.harness.judged_task", raising=False)
+    with pytest.warns(DeprecationWarning, match="judged_task is xlift.harness.judging.lm_eval_filter"):
+        old = run(folder)["results"][TASK]
+    assert (old["win_rate,judge"], old["judge_errors,judge"], old["characters,none"]) == (0.5, 0, 3)
 
 
 def test_predict_only_asks_no_judge(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
