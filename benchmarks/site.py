@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from xlift.harness.evaluation.records import Record
+from xlift.tasks.benchmarks import headline
 
 MARKS = {"seconds": 60.0, "rebuild_seconds": 5.0, "peak_mb": 2000.0, "index_kb_for_200_rows": 400.0}
 SUITES, METHODS, DOCUMENTS = 25, 7, 50
 LANGUAGES = ("en", "es", "de", "fr", "zh", "ru", "th", "sw", "bn", "te", "ja", "ar")
-BENCHMARKS = {"mgsm_direct": "accuracy", "mgsm_cot": "accuracy", "xquad": "f1", "mlqa": "f1", "x_alpaca_eval": "off_target"}
-TASKS = {f"xlift_{benchmark}_{language}": metric for benchmark, metric in BENCHMARKS.items() for language in LANGUAGES}
+BENCHMARKS = ("mgsm_direct", "mgsm_cot", "xquad", "mlqa", "x_alpaca_eval")
+TASKS = {f"xlift_{name}_{language}": headline(f"xlift_{name}") or "" for name in BENCHMARKS for language in LANGUAGES}
 SAMPLED = [f"xlift_{benchmark}_{language}" for benchmark in ("mgsm_direct", "xquad") for language in ("en", "es")]
 STAMP = "2026-01-01T00-00-00.000001"
 WORDS = "uno dos tres cuatro cinco seis siete ocho nueve diez " * 4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,10 @@ import yaml
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import data, make_yaml
+from xlift.tasks.benchmarks import BENCHMARKS, Task, find_task, split_pair
 
 Source = tuple[str, str, str]
 """Corpus, language and split."""
-
-JUDGED = "xlift_judged_x_alpaca_eval"
-"""How the tasks begin that ask a judge within lm-eval."""
-
-_PAIR = re.compile(r"xlift_flores_([a-z]{3}_[A-Z][a-z]{3})_([a-z]{3}_[A-Z][a-z]{3})")
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,13 +38,22 @@ def is_ours(name: str) -> bool:
 
 def exists(name: str) -> bool:
     """Whether a task can be had: a file, a FLORES pair to be written, or a task of lm-eval's own (not checked here)."""
-    return not is_ours(name) or name in _files() or _pair(name) is not None
+    return not is_ours(name) or name in _files() or find_task(name) is not None
 
 
 def pairs_with_itself(name: str) -> bool:
     """Whether a task would ask for a translation into the language it comes from."""
-    match = _PAIR.fullmatch(name)
-    return match is not None and match[1] == match[2]
+    pair = split_pair(name)
+    return pair is not None and pair[1] == pair[2]
+
+
+def name_unjudged(name: str) -> str | None:
+    """The task that asks for the same answers without a judge; None for a task that asks none."""
+    task = find_task(name)
+    if task is None or not task.benchmark.judged:
+        return None
+    plain = next(one for one in BENCHMARKS.values() if one.corpus == task.benchmark.corpus and not one.judged)
+    return replace(task, benchmark=plain).name
 
 
 def expand(name: str) -> list[str]:
@@ -60,29 +65,17 @@ def expand(name: str) -> list[str]:
 
 
 def source_of(name: str) -> Source | None:
-    """What a task reads; None for tasks that are not xlift's."""
-    if not is_ours(name):
-        return None
-    if name not in _files():
-        return "flores", "-".join(_pair_or_raise(name)), "devtest"
-    wanted = _read(name)["dataset_kwargs"]
-    return wanted["corpus"], wanted["lang"], wanted["split"]
+    """What a task reads; None for tasks that are not xlift's. Raises UserError for one that xlift does not know."""
+    return _task(name).source if is_ours(name) else None
 
 
-@cache
 def answer_language(name: str) -> str | None:
     """Short code of the language a task's answers are expected in: the target of a translation, the context of a cross-lingual question.
 
     None for tasks that are not xlift's.
     """
-    source = source_of(name) if exists(name) else None
-    if source is None:
-        return None
-    corpus, lang, _ = source
-    if corpus in ("flores", "mlqa") and "-" in lang:
-        first, second = lang.split("-")
-        return find(second if corpus == "flores" else first).code
-    return find(lang).code
+    task = find_task(name)
+    return task.answer_language if task else None
 
 
 def sources(names: Iterable[str]) -> list[Source]:
@@ -99,19 +92,20 @@ def data_of(name: str, samples: data.Samples) -> data.Origin | None:
 
 def signatures_of(name: str) -> dict[str, str]:
     """sacrebleu's signatures of a translation task's metrics; empty for other tasks."""
-    source = source_of(name)
-    if source is None or source[0] != "flores":
+    task = find_task(name)
+    if task is None or task.benchmark.scorer != "translation":
         return {}
     from xlift.tasks.translation import signatures
 
-    return signatures(find(source[1].split("-")[1]).code)
+    return signatures(task.answer_language)
 
 
 def write_pairs(names: Iterable[str], out: Path) -> None:
     """Write the YAML of those tasks that are FLORES pairs without a file."""
     for name in names:
         if is_ours(name) and name not in _files():
-            make_yaml.write_pair(*_pair_or_raise(name), out)
+            source, target = _task(name).languages
+            make_yaml.write_pair(source, target, out)
 
 
 def write_pair_file(pair: str, out: Path) -> Path:
@@ -132,13 +126,9 @@ def list_all() -> list[dict[str, Any]]:
 
 
 def languages_of_benchmarks() -> dict[str, list[str]]:
-    """Benchmarks that have a language, by its short code."""
-    covered: dict[str, list[str]] = {code: ["flores"] for code in languages()}
-    for name in _files():
-        match = re.fullmatch(r"xlift_(mgsm_cot|xquad|mlqa|x_alpaca_eval)_([a-z]{2})", name)
-        if match:
-            covered[match[2]].append(match[1].removesuffix("_cot"))
-    return covered
+    """Corpora of the benchmarks that have a language, by its short code."""
+    spoken = {one.corpus: one.languages for one in BENCHMARKS.values()}
+    return {code: [corpus for corpus, codes in spoken.items() if code in codes] for code in languages()}
 
 
 @cache
@@ -152,14 +142,8 @@ def _read(name: str) -> dict[str, Any]:
     return found
 
 
-def _pair(name: str) -> tuple[str, str] | None:
-    match = _PAIR.fullmatch(name)
-    known = {language.flores for language in languages().values()}
-    return (match[1], match[2]) if match and match[1] != match[2] and {match[1], match[2]} <= known else None
-
-
-def _pair_or_raise(name: str) -> tuple[str, str]:
-    pair = _pair(name)
-    if pair is None:
+def _task(name: str) -> Task:
+    found = find_task(name)
+    if found is None:
         raise UserError(f"unknown task {name!r}{name_nearest(name, _files())}")
-    return pair
+    return found

@@ -36,9 +36,9 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 names[name] = None
             elif not index.pairs_with_itself(name):
                 lacking.append(f"{pattern}: {code}")
-    if judged := [name for name in names if name.startswith(index.JUDGED)]:
-        plain = judged[0].replace(index.JUDGED, "xlift_x_alpaca_eval")
-        raise UserError(f"evaluate.tasks: {judged[0]!r} is for plain lm_eval; name {plain!r}, and the judge in the suite's judge block")
+    for name in names:
+        if plain := index.name_unjudged(name):
+            raise UserError(f"evaluate.tasks: {name!r} is for plain lm_eval; name {plain!r}, and the judge in the suite's judge block")
     if not names:
         raise UserError(f"evaluate.tasks: no task of {', '.join(suite.evaluate.tasks)} exists for {', '.join(suite.languages.evaluate)}")
     return tuple(names), tuple(lacking)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from xlift.tasks.benchmarks import BENCHMARKS
 from xlift.tasks.judge import Said
 
-TASK = "xlift_x_alpaca_eval_"
-CORPUS = "x_alpaca_eval"
+_BENCHMARK = next(benchmark for benchmark in BENCHMARKS.values() if benchmark.references)
+TASK = f"{_BENCHMARK.prefix}_"
+CORPUS = _BENCHMARK.corpus
 
 
 def published() -> tuple[str, ...]:
     """Models whose answers come with the benchmark."""
-    from xlift.tasks.corpus_table import CORPORA
-
-    return tuple(split for split in CORPORA[CORPUS].splits if split != "instructions")
+    return _BENCHMARK.references
 
 
 def read_published(lang: str, against: str) -> list[Said]:

@@ -14,6 +14,7 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_manifest
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.harness.recipes.scaling_law import Pilot
+from xlift.tasks.benchmarks import BENCHMARKS, make_pair
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _rows_of(lang: str, record: Record, kinds: Mapping[str, int], kind: str, whe
 
 
 def _score_of(lang: str, record: Record, metric: str, where: str) -> tuple[float, str]:
-    task = f"xlift_flores_{find(record.pivot).flores}_{find(lang).flores}"
+    task = make_pair(BENCHMARKS["flores"], record.pivot, lang).name
     if task not in record.tasks:
         raise UserError(f"{where} has no score of {task}; add it to evaluate.tasks and run the suite again")
     found = record.tasks[task]

@@ -20,12 +20,13 @@ def measure_lifts(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, An
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import comparisons
     from xlift.leaderboard.loading.scores import collect_documents
-    from xlift.tasks.benchmarks import PER_DOCUMENT
+    from xlift.tasks.benchmarks import find_metric
 
     record = facts.record
     if record is None or facts.base_record is None:
         return {}
-    wanted = sorted({metric for task, result in record.tasks.items() for metric in list_metrics(task, result)} - {*PER_DOCUMENT})
+    shown = {metric for task, result in record.tasks.items() for metric in list_metrics(task, result)}
+    wanted = sorted(metric for metric in shown if not find_metric(metric).whole)
     try:
         scored = collect_documents([run], wanted)
     except UserError as error:
@@ -43,13 +44,13 @@ def _measure_corpora(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str,
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import corpus_bootstrap
     from xlift.leaderboard.loading.scores import read_pairs
-    from xlift.tasks.benchmarks import PER_DOCUMENT
+    from xlift.tasks.benchmarks import find_metric
 
     record, base, found = facts.record, facts.base_record, {}
     if record is None or base is None:
         return {}
     for task, result in record.tasks.items():
-        for metric in set(list_metrics(task, result)) & {*PER_DOCUMENT}:
+        for metric in (name for name in list_metrics(task, result) if find_metric(name).per_document):
             try:
                 pairs = [read_pairs(run, one, task, metric) for one in (record, base)]
                 found[task, metric] = asdict(corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, "")))

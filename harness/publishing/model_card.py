@@ -14,22 +14,10 @@ from xlift.harness.evaluation.records import Record, Score, TaskResult
 from xlift.harness.publishing.dataset_card import describe_help, tabulate
 from xlift.harness.publishing.package import Facts, reduce_suite
 from xlift.harness.publishing.reproduction import list_settings, name_backend
-from xlift.tasks.benchmarks import headline
-
-DATASETS = {
-    "xlift_mgsm": ("MGSM", "juletxara/mgsm"),
-    "xlift_xquad": ("XQuAD", "google/xquad"),
-    "xlift_mlqa": ("MLQA", "facebook/mlqa"),
-    "xlift_flores": ("FLORES-200", "mteb/flores"),
-    "xlift_x_alpaca_eval": ("X-AlpacaEval", "zhihz0535/X-AlpacaEval"),
-}
-"""Name and hub repository of each benchmark, by the beginning of its tasks' names."""
+from xlift.tasks.benchmarks import find_benchmark, find_metric, headline, per_document
 
 CORPORA = {"alpaca/full": "tatsu-lab/alpaca", "gsm8k": "openai/gsm8k"}
 """Training corpora that are hub datasets."""
-
-LISTED: dict[str, tuple[str, str]] = {}
-"""Dataset and task id for ``.eval_results``, by task. Empty: as of November 2026 the hub lists none of xlift's benchmarks."""
 
 
 def write_card(facts: Facts) -> str:
@@ -77,7 +65,8 @@ def _list_results(facts: Facts) -> list[Any]:
 
     found = []
     for task, result in facts.record.tasks.items() if facts.record else ():
-        name, dataset = next((value for start, value in DATASETS.items() if task.startswith(start)), (task, task))
+        benchmark = find_benchmark(task)
+        name, dataset = (benchmark.title, benchmark.dataset) if benchmark else (task, task)
         if result.data_origin == "samples":
             name, dataset = f"{name}, bundled samples", "xlift-samples"
         for metric in list_metrics(task, result):
@@ -105,16 +94,13 @@ def write_eval_results(facts: Facts) -> str | None:
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-    entries = [
-        EvalResultEntry(dataset_id=LISTED[task][0], task_id=LISTED[task][1], value=round(result.metrics[metric].value, 6))
-        for task, result in (facts.record.tasks.items() if facts.record else ())
-        if task in LISTED and (metric := headline(task)) in result.metrics and result.items == result.items_of
-    ]
+    entries = []
+    for task, result in facts.record.tasks.items() if facts.record else ():
+        benchmark = find_benchmark(task)
+        if benchmark and task in benchmark.hub_tasks and benchmark.headline in result.metrics and result.items == result.items_of:
+            value = round(result.metrics[benchmark.headline].value, 6)
+            entries.append(EvalResultEntry(dataset_id=benchmark.dataset, task_id=benchmark.hub_tasks[task], value=value))
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False) if entries else None
-
-
-SHARES = ("accuracy", "exact_match", "containment", "off_target", "extraction_failure", "chatter", "empty")
-"""Metrics that are shares of items: right or wrong, there or not."""
 
 
 def write_body(facts: Facts) -> str:
@@ -348,7 +334,7 @@ def list_restrictions(facts: Facts) -> list[str]:
 
 def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] | None:
     """A 95 % interval over items: Wilson's for shares, else from the standard error, cut at 0; None for corpus-level metrics."""
-    if metric.partition("/")[0] in SHARES and abs(score.value * items - round(score.value * items)) < 1e-6:
+    if find_metric(metric).share and abs(score.value * items - round(score.value * items)) < 1e-6:
         from statsmodels.stats.proportion import proportion_confint
 
         low, high = proportion_confint(round(score.value * items), items, method="wilson")
@@ -361,6 +347,6 @@ def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] 
 def list_metrics(task: str, result: TaskResult) -> list[str]:
     """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, and the off-target rate."""
     head = headline(task)
-    wanted = [head, head.removeprefix("corpus_"), "off_target"] if head else []
+    wanted = [head, per_document(task), "off_target"] if head else []
     found = [name for name in dict.fromkeys(wanted) if name in result.metrics]
     return found or list(result.metrics)[:1]

@@ -16,7 +16,7 @@ from xlift.leaderboard.analysis.rows import Figure, Row, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import headline, scale, split
+from xlift.tasks.benchmarks import find_metric, is_ranked, place
 
 KINDS = ("lift", "retention", "transfer")
 
@@ -140,7 +140,7 @@ def _average(members: Sequence[Row], lifts: pd.DataFrame) -> dict[str, dict[str,
     found: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
     wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for one in lifts.to_dict("records"):
-        if one["suite"] in suites and headline(one["benchmark"]) not in (None, "off_target"):
+        if one["suite"] in suites and is_ranked(one["benchmark"]):
             wanted[one["kind"]].add(one["benchmark"])
             found[one["suite"], one["method"], one["kind"]] += [one] if one["metric"] != "off_target" else []
     return {
@@ -156,8 +156,8 @@ def _average_kind(found: Sequence[Mapping[Any, Any]], wanted: int) -> Figure:
     figure = Figure(have=len(good), of=wanted, note=next((one["note"] for one in found if one not in good), ""))
     if not good or len(good) < wanted:
         return figure
-    value = sum(scale(one["metric"]) * one["value"] for one in good) / len(good)
-    half = math.sqrt(sum((scale(one["metric"]) * (one["high"] - one["low"]) / 2) ** 2 for one in good)) / len(good)
+    value = sum(find_metric(one["metric"]).scale * one["value"] for one in good) / len(good)
+    half = math.sqrt(sum((find_metric(one["metric"]).scale * (one["high"] - one["low"]) / 2) ** 2 for one in good)) / len(good)
     return replace(figure, value=value, low=value - half, high=value + half)
 
 
@@ -173,7 +173,7 @@ def _settings(rows: Iterable[Row]) -> dict[str, str]:
             facts["system prompt"].add("none" if record.system is None else repr(record.system)[:60])
             facts["languages"] |= set(row.languages)
             for task, result in record.tasks.items():
-                benchmark = split(task, record.pivot)[0]
+                benchmark = place(task, record.pivot)[0]
                 facts["benchmarks"].add(benchmark)
                 facts[f"items of {benchmark}"].add(str(result.items) if result.items_of else "unknown")
                 facts[f"data of {benchmark}"].add((result.data_sha256 or "unknown")[:12])

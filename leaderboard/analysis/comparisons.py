@@ -14,7 +14,7 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import PARALLEL, headline, language_of, per_document, scale
+from xlift.tasks.benchmarks import find_metric, is_parallel, is_ranked, per_document, place
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
@@ -193,8 +193,8 @@ def _split(tasks: Iterable[str], model: Documents) -> dict[tuple[str, str], dict
     """Tasks by (benchmark, kind) and language."""
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for task in tasks:
-        if found := language_of(task, model.pivot):
-            benchmark, language = found
+        benchmark, language = place(task, model.pivot)
+        if language:
             kind = "retention" if language == model.pivot else "lift" if language in model.trained else "transfer"
             groups[benchmark, kind][language] = task
     return groups
@@ -204,8 +204,9 @@ def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
     """One model's runs by benchmark, then by language."""
     boards: dict[str, dict[str, Runs]] = defaultdict(dict)
     for task, runs in tasks.items():
-        if found := language_of(task, runs[0].pivot):
-            boards[found[0]][found[1]] = runs
+        benchmark, language = place(task, runs[0].pivot)
+        if language:
+            boards[benchmark][language] = runs
     return [(benchmark, dict(sorted(sheet.items()))) for benchmark, sheet in boards.items()]
 
 
@@ -233,7 +234,7 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
 def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
     """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
     found = sorted({benchmark for sheets in boards.values() for benchmark in sheets})
-    chosen = [benchmark for benchmark in found if headline(benchmark) != "off_target"] or found
+    chosen = [benchmark for benchmark in found if is_ranked(benchmark)] or found
     if not chosen or any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
         raise UserError("not every model was measured on every benchmark")
     return chosen
@@ -249,7 +250,7 @@ def _weigh(sheets: Mapping[str, Sheet], benchmark: str, of: int) -> dict[str, li
         ordered[name] = {language: sheet[language] for language in first}
     scores, parallel = _align(ordered)
     one = next(iter(first.values()))[0]
-    points = one.sign * scale(one.metric) / of
+    points = one.sign * find_metric(one.metric).scale / of
     weighed: dict[str, list[tuple[Array, float]]] = {}
     for name, columns in scores.items():
         joined = [np.mean(np.stack(columns), axis=0)] if parallel else columns
@@ -294,7 +295,7 @@ def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
         for name in sheets:
             scores[name].append(values[[owner == name for owner, _ in runs]])
     ids = [runs[0].columns.ids for runs in first.values()]
-    shared = all(runs[0].task.startswith(PARALLEL) for runs in first.values())
+    shared = all(is_parallel(runs[0].task) for runs in first.values())
     return scores, shared and all(np.array_equal(one, ids[0]) for one in ids)
 
 

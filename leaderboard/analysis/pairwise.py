@@ -14,7 +14,7 @@ from xlift.leaderboard.analysis.comparisons import compare_runs
 from xlift.leaderboard.analysis.rows import Figure, Row
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import PER_DOCUMENT, headline, scale, split
+from xlift.tasks.benchmarks import find_metric, headline, per_document, place
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""
@@ -56,7 +56,7 @@ def _compare(group: Group) -> list[Pair]:
     corrected = correct(np.array([one[-1].p for one in found], dtype=np.float64))
     pairs: dict[tuple[str, str], Pair] = {}
     for (first, second, benchmark, metric, one), p in sorted(zip(found, corrected, strict=True), key=lambda each: each[0][2]):
-        size = scale(metric)
+        size = find_metric(metric).scale
         figure = Figure(size * one.value, size * one.low, size * one.high, metric=metric, significant=bool(p < ALPHA))
         pairs.setdefault((first.id, second.id), (first, second, {}))[2][benchmark] = figure
     order = {row.id: number for number, row in enumerate(group.rows)}
@@ -68,8 +68,7 @@ def _sheets(row: Row) -> dict[str, dict[str, list[Documents]]]:
     sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for run in row.runs:
         for one in run.documents:
-            shown = headline(one.task)
-            if shown is None or one.metric == PER_DOCUMENT.get(shown, shown):
-                benchmark, language = split(one.task, one.pivot)
+            if headline(one.task) is None or one.metric == per_document(one.task):
+                benchmark, language = place(one.task, one.pivot)
                 sheets[benchmark][language].append(one)
     return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

@@ -17,7 +17,7 @@ from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
-from xlift.tasks.benchmarks import PARALLEL, PER_DOCUMENT, headline, language_of, scale, split
+from xlift.tasks.benchmarks import find_metric, headline, is_parallel, per_document, place
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Row:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages evaluated."""
-        found = (language_of(task, self.record.pivot) for task in self.keys)
-        return tuple(sorted({one[1] for one in found if one}))
+        found = (place(task, self.record.pivot)[1] for task in self.keys)
+        return tuple(sorted({language for language in found if language}))
 
     @property
     def judges(self) -> tuple[Setting, ...]:
@@ -129,7 +129,7 @@ def _pool(runs: Sequence[Run]) -> Row:
     keys = {task: result.comparability for run in runs for task, result in run.record.tasks.items()}
     boards: dict[str, list[str]] = defaultdict(list)
     for task in keys:
-        boards[split(task, record.pivot)[0]].append(task)
+        boards[place(task, record.pivot)[0]].append(task)
     found: dict[str, list[float]] = defaultdict(list)
     for run in runs:
         for task, result in run.record.tasks.items():
@@ -148,11 +148,11 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     """The headline score over tasks and seeds, with its interval where every document's score is there."""
     shown = headline(tasks[0])
     results = [run.record.tasks[task] for run in runs for task in tasks if task in run.record.tasks]
-    metric = PER_DOCUMENT.get(shown or "", shown) or next(iter(results[0].metrics), "")
+    metric = per_document(tasks[0]) or next(iter(results[0].metrics), "")
     values = [result.metrics[metric].value for result in results if metric in result.metrics]
     if len(values) < len(results) or not values:
         return Figure(have=len(values), of=len(results), note="no score", metric=metric)
-    points = scale(metric)
+    points = find_metric(metric).scale
     figure = Figure(
         points * sum(values) / len(values), have=len(tasks), of=len(tasks), metric=metric,
         items=sum(result.items for result in results) // len(runs), items_of=sum(result.items_of for result in results) // len(runs),
@@ -165,7 +165,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         return replace(figure, note="no samples: no interval")
     try:
         scores = [align({str(one.seed): one.columns for one in sheet if one}) for sheet in sheets]
-        same = len({array.shape[1] for array in scores}) == 1 and all(task.startswith(PARALLEL) for task in tasks)
+        same = len({array.shape[1] for array in scores}) == 1 and all(map(is_parallel, tasks))
         whole = estimate(scores, parallel=same and len(scores) > 1)
     except UserError as error:
         return replace(figure, note=str(error))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.loading.win_rates import WinRate
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, headline
+from xlift.tasks.benchmarks import find_metric, headline
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
@@ -48,7 +48,7 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
                 score, lift = result.metrics[metric], None
                 other = base.tasks.get(task) if base and base is not record else None
                 if other and other.comparability == result.comparability and metric in other.metrics:
-                    sign = -1 if metric in LOWER_IS_BETTER else 1
+                    sign = -1 if find_metric(metric).lower_is_better else 1
                     lift = sign * (score.value - other.metrics[metric].value) + 0.0  # so that a zero has no minus
                 rows.append(
                     {

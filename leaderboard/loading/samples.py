@@ -13,7 +13,7 @@ from xlift.leaderboard.loading.runs import UNREADABLE, Run
 from xlift.leaderboard.loading.scores import read_lines
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import read_verdicts
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale, split
+from xlift.tasks.benchmarks import find_metric, per_document, place
 
 PER_PAGE = 50
 RIGHT = 50.0
@@ -76,10 +76,10 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {line.key: line for line in (_read(base, task) if same else ())}
-    metric = PER_DOCUMENT.get(headline(task) or "", headline(task))
+    metric = per_document(task)
     said = _read_verdicts(run, task)
     samples = (_make(line, theirs.get(line.key), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
-    return Sheet(task, split(task, run.record.pivot)[1], tuple(samples))
+    return Sheet(task, place(task, run.record.pivot)[1], tuple(samples))
 
 
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:
@@ -178,8 +178,9 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | 
     def judge(values: Mapping[str, float]) -> bool | None:
         if metric is None or metric not in values:
             return None
-        high = values[metric] * scale(metric) >= RIGHT
-        return not high if metric in LOWER_IS_BETTER else high
+        known = find_metric(metric)
+        high = values[metric] * known.scale >= RIGHT
+        return not high if known.lower_is_better else high
 
     ours, theirs = judge(scores), judge(base)
     flipped = ours is not None and theirs is not None and ours != theirs

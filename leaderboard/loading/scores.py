@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Record, TaskResult, read_records
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline
+from xlift.tasks.benchmarks import METRICS, find_metric, per_document
 
 HASH = 16
 """Characters of a document's hash that are compared: a published record has no more."""
+_CORPUS = tuple(name for name, metric in METRICS.items() if metric.per_document)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Documents:
     @property
     def sign(self) -> int:
         """-1 where less is better."""
-        return -1 if self.metric.partition("/")[0] in LOWER_IS_BETTER else 1
+        return -1 if find_metric(self.metric).lower_is_better else 1
 
 
 def collect_documents(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
@@ -103,8 +104,7 @@ def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Doc
 
 def choose_metrics(task: str, result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
     """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
-    shown = headline(task)
-    wanted = metrics or [name for name in (PER_DOCUMENT.get(shown or "", shown), "off_target") if name]
+    wanted = metrics or [name for name in (per_document(task), "off_target") if name]
     return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
 
 
@@ -118,7 +118,8 @@ def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, tas
     values = [row.get(name) for row in rows]
     for row, value in zip(rows, values, strict=True):
         if isinstance(value, list | dict | str):
-            raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {PER_DOCUMENT.get(name, 'another')!r}")
+            stand_in = find_metric(name).per_document or "another"
+            raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {stand_in!r}")
         if value is None or value != value:
             raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
     order = sorted(range(len(rows)), key=lambda number: rows[number]["doc_id"])
@@ -137,7 +138,7 @@ def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tup
         raise UserError(f"{folder}: no samples of {task} by {record.name}; evaluate it again")
     rows = sorted(read_lines(path), key=lambda row: row["doc_id"])
     if any(not isinstance(row.get(metric), list) for row in rows):
-        raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(PER_DOCUMENT)}")
+        raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(_CORPUS)}")
     return [(row[metric][0], row[metric][1]) for row in rows]
 
 

@@ -11,7 +11,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.leaderboard.loading import foreign
 from xlift.leaderboard.loading.runs import Run, find_runs
 from xlift.leaderboard.loading.samples import Sample, Sheet, find_base, read_sheet
-from xlift.tasks.benchmarks import PER_DOCUMENT, headline
+from xlift.tasks.benchmarks import per_document
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Selection:
             "language": self.sheet.language,
             "model": name_model(self.run),
             "diff": name_model(self.beside) if self.beside else None,
-            "metric": PER_DOCUMENT.get(headline(self.sheet.task) or "", headline(self.sheet.task)),
+            "metric": per_document(self.sheet.task),
             "documents": len(self.sheet.samples),
             "selected": len(self.samples),
             "samples": shown,

@@ -19,7 +19,7 @@ from xlift.leaderboard.analysis.tables import tabulate_win_rates
 from xlift.leaderboard.loading.runs import Origin, Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.text import clean
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, OF_HUNDRED, split
+from xlift.tasks.benchmarks import find_metric, find_task, place
 
 EEE_VERSION = "0.3.0"
 
@@ -125,21 +125,20 @@ def write_every_eval_ever(run: Run) -> dict[str, Any]:
 
 def _write_result(run: Run, task: str, metric: str) -> dict[str, Any]:
     result = run.record.tasks[task]
-    score, name = result.metrics[metric], metric.partition("/")[0]
+    score, known = result.metrics[metric], find_metric(metric)
     uncertainty: dict[str, Any] = {"num_samples": result.items} if result.items else {}
     if score.stderr is not None:
         uncertainty["standard_error"] = {"value": score.stderr, "method": "analytic"}
     facts = {"comparability": result.comparability, "items_of": str(result.items_of), "data_sha256": str(result.data_sha256)}
     details: dict[str, Any] = {"score": score.value, "details": facts}
-    bounded = name in OF_HUNDRED or split(task, run.record.pivot)[1]
-    limits = {"score_type": "continuous", "min_score": 0.0, "max_score": 100.0 if name in OF_HUNDRED else 1.0} if bounded else {}
-    if name == "characters":
-        limits = {}
+    # another maker's metric of the same name may have other bounds
+    bounded = known.most is not None and (known.most == 100 or find_task(task) is not None)
+    limits = {"score_type": "continuous", "min_score": 0.0, "max_score": known.most} if bounded else {}
     return {
         "evaluation_result_id": f"{run.id}/{task}/{metric}",
         "evaluation_name": task,
-        "source_data": {"dataset_name": split(task, run.record.pivot)[0], "source_type": "other"},
-        "metric_config": {"metric_id": metric, "metric_name": metric, "lower_is_better": name in LOWER_IS_BETTER, **limits},
+        "source_data": {"dataset_name": place(task, run.record.pivot)[0], "source_type": "other"},
+        "metric_config": {"metric_id": metric, "metric_name": metric, "lower_is_better": known.lower_is_better, **limits},
         "score_details": {**details, **({"uncertainty": uncertainty} if uncertainty else {})},
     }
 
@@ -176,7 +175,7 @@ def _scores(board: Board) -> pd.DataFrame:
     rows = []
     for run in board.runs:
         for task, result in run.record.tasks.items():
-            benchmark, language = split(task, run.record.pivot)
+            benchmark, language = place(task, run.record.pivot)
             where = {"run": run.id, "row": run.row, "task": task, "benchmark": benchmark, "language": language}
             about = {"items": result.items, "items_of": result.items_of, "comparability": result.comparability}
             rows += [{**where, "metric": name, "value": one.value, "stderr": one.stderr, **about} for name, one in result.metrics.items()]

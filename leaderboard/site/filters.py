@@ -9,25 +9,12 @@ from typing import Any
 
 from xlift.leaderboard.analysis.rows import Figure
 from xlift.leaderboard.loading.runs import Run
-from xlift.leaderboard.site.text import name_language
-
-NAMES = {
-    "xlift_mgsm_direct": "MGSM", "xlift_mgsm_cot": "MGSM, step by step", "xlift_xquad": "XQuAD", "xlift_mlqa": "MLQA",
-    "xlift_x_alpaca_eval": "X-AlpacaEval",
-}  # fmt: skip
 
 
 def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figure:
     """A share of wins in points."""
     low, high = (100 * end for end in interval) if interval else (None, None)
     return Figure(None if value is None else 100 * value, low, high)
-
-
-def name_benchmark(name: str) -> str:
-    """Name of a benchmark for people."""
-    if match := re.fullmatch(r"xlift_flores_(from|to)_(.+)", name):
-        return f"FLORES {match[1]} {name_language(match[2])}"
-    return NAMES.get(name, name.removeprefix("xlift_"))
 
 
 def points(value: float | None, signed: bool = False) -> str:

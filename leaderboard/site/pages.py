@@ -20,11 +20,11 @@ from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import group_settings
 from xlift.leaderboard.site.data_files import TABLES
-from xlift.leaderboard.site.filters import count, describe_method, heat, hub_link, name_benchmark, points, spell, win_rate
+from xlift.leaderboard.site.filters import count, describe_method, heat, hub_link, points, spell, win_rate
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import LOWER_IS_BETTER, PER_DOCUMENT, headline, scale, split
+from xlift.tasks.benchmarks import find_metric, is_ranked, name_place, per_document, place
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
@@ -109,9 +109,9 @@ def _open() -> Any:
         lstrip_blocks=True, keep_trailing_newline=True, finalize=_finalize,
     )  # fmt: skip
     functions = {
-        "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_benchmark, "split": split,
+        "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_place,
         "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
-        "hub": hub_link, "lower": LOWER_IS_BETTER, "prose": write_prose, "average": average, "group_settings": group_settings,
+        "hub": hub_link, "metric_of": find_metric, "prose": write_prose, "average": average, "group_settings": group_settings,
         "win_rate": win_rate,
     }  # fmt: skip
     environment.globals.update(functions)
@@ -131,7 +131,7 @@ def to_figure(found: Mapping[Any, Any]) -> Figure:
     """A row of a table of comparisons as a figure in points."""
     if found["value"] is None or pd.isna(found["value"]):
         return Figure(note=found["note"])
-    size = scale(found["metric"])
+    size = find_metric(found["metric"]).scale
     return Figure(
         size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"],
         significant=bool(found["significant"]), detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
@@ -142,12 +142,12 @@ def average(run: Run) -> float | None:
     """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
     boards: dict[str, list[float]] = {}
     for task, result in run.record.tasks.items():
-        shown = headline(task)
-        score = result.metrics.get(PER_DOCUMENT.get(shown or "", shown or ""))
-        if shown and shown != "off_target":
+        shown = per_document(task)
+        score = result.metrics.get(shown or "")
+        if shown and is_ranked(task):
             if score is None or score.value is None:
                 return None
-            boards.setdefault(split(task, run.record.pivot)[0], []).append(scale(shown) * score.value)
+            boards.setdefault(place(task, run.record.pivot)[0], []).append(find_metric(shown).scale * score.value)
     means = [sum(values) / len(values) for values in boards.values()]
     return sum(means) / len(means) if means else None
 
@@ -170,7 +170,7 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
         for row in group.rows:
             for task in row.keys:
-                name, language = split(task, row.record.pivot)
+                name, language = place(task, row.record.pivot)
                 if name == benchmark:
                     cells.setdefault(row.id, {})[language] = (task, row.tasks[task], _difference(differences, row, task))
         languages = sorted({language for found in cells.values() for language in found})
@@ -199,7 +199,7 @@ def _language(board: Board, differences: Differences, language: str) -> dict[str
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
         for row in group.rows:
             for task in row.keys:
-                benchmark, spoken = split(task, row.record.pivot)
+                benchmark, spoken = place(task, row.record.pivot)
                 if spoken == language:
                     cells.setdefault(row.id, {})[benchmark] = (task, row.tasks[task], _difference(differences, row, task))
         if cells:
@@ -225,6 +225,6 @@ def _choices(board: Board) -> dict[str, list[tuple[str, str]]]:
         "method": [(name, name) for name in sorted({row.method for row in rows})],
         "trained": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.record.trained})],
         "evaluated": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.languages})],
-        "benchmark": [(name, name_benchmark(name)) for name in sorted({name for row in rows for name in row.scores})],
+        "benchmark": [(name, name_place(name)) for name in sorted({name for row in rows for name in row.scores})],
         "judge": [(setting.key, setting.name) for setting in sorted(judges.values())],
     }

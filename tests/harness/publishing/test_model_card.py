@@ -1,6 +1,7 @@
 """Model cards: what they say, from which record, and that a hub takes them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Score
 from xlift.harness.publishing import model_card
 from xlift.harness.publishing.push import prepare_package
+from xlift.tasks.benchmarks import BENCHMARKS, find_benchmark
 
 
 def make(tmp_path: Path, **changes: Any) -> tuple[dict[str, Any], str]:
@@ -161,7 +163,9 @@ def test_eval_results_only_for_listed_datasets(tmp_path: Path, monkeypatch: pyte
     adapter = write_run(tmp_path / "run")
     facts, files = prepare_package(adapter, "lab/mine", None)
     assert not any(file.path.startswith(".eval_results") for file in files)
-    monkeypatch.setitem(model_card.LISTED, TASK, ("org/benchmark", "es"))
+    benchmark = find_benchmark(TASK)
+    assert benchmark
+    monkeypatch.setitem(BENCHMARKS, benchmark.name, replace(benchmark, dataset="org/benchmark", hub_tasks={TASK: "es"}))
     _, files = prepare_package(adapter, "lab/mine", None)
     text = next(file for file in files if file.path == ".eval_results/xlift.yaml").read()
     assert yaml.safe_load(text) == [{"dataset": {"id": "org/benchmark", "task_id": "es"}, "value": 0.75}]

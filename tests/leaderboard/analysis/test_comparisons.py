@@ -15,7 +15,6 @@ from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
 from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
-from xlift.tasks.benchmarks import language_of
 
 
 def documents(
@@ -110,24 +109,6 @@ def test_only_the_same_documents_are_paired() -> None:
         align({"a": whole, "b": replace(whole, hashes=np.array(["xlift_xquad_es0", "other", "xlift_xquad_es2"]))})
 
 
-@pytest.mark.parametrize(
-    ("task", "found"),
-    [
-        ("xlift_mgsm_cot_sw", ("xlift_mgsm_cot", "sw")),
-        ("xlift_x_alpaca_eval_zh", ("xlift_x_alpaca_eval", "zh")),
-        ("xlift_flores_eng_Latn_spa_Latn", ("xlift_flores_from_en", "es")),
-        ("xlift_flores_zho_Hant_eng_Latn", ("xlift_flores_to_en", "zh-Hant")),
-        ("xlift_flores_deu_Latn_fra_Latn", None),
-        ("xlift_mlqa_de", ("xlift_mlqa", "de")),
-        ("xlift_mlqa_en_de", ("xlift_mlqa_from_en", "de")),
-        ("xlift_mlqa_es_de", None),
-        ("arc_easy", None),
-    ],
-)
-def test_language_of_a_task(task: str, found: tuple[str, str] | None) -> None:
-    assert language_of(task, "en") == found
-
-
 def test_lift_retention_and_transfer_by_hand() -> None:
     base = {"es": [0, 0, 0, 1], "fr": [0, 0, 1, 1], "en": [1, 1, 1, 0], "de": [0, 1, 0, 1]}
     ours = {"es": [1, 1, 0, 1], "fr": [1, 0, 1, 1], "en": [1, 0, 1, 0], "de": [0, 1, 0, 1]}
@@ -154,8 +135,8 @@ def test_less_is_better_for_off_target() -> None:
 
 
 def test_no_average_over_unequal_language_sets() -> None:
-    sheets = [documents("base", "xlift_xquad_es", [0, 1, 0.5])]
-    sheets += [documents("m", f"xlift_xquad_{lang}", [0, 1, 1]) for lang in ("es", "fr")]
+    sheets = [documents("base", "xlift_mgsm_cot_es", [0, 1, 0.5])]
+    sheets += [documents("m", f"xlift_mgsm_cot_{lang}", [0, 1, 1]) for lang in ("es", "fr")]
     row = only(tabulate_lifts(sheets), kind="lift")
     assert pd.isna(row["value"])
     assert row["note"] == "not comparable: the base lacks fr; an average needs the same languages on both sides"
@@ -165,17 +146,17 @@ def test_no_average_over_unequal_language_sets() -> None:
 
 
 def test_unequal_keys_and_seeds_are_not_compared() -> None:
-    base = documents("base", "xlift_xquad_es", [0, 1, 0.5])
-    other = tabulate_tasks([base, documents("m", "xlift_xquad_es", [0, 1, 1], key="other")])
+    base = documents("base", "xlift_mgsm_cot_es", [0, 1, 0.5])
+    other = tabulate_tasks([base, documents("m", "xlift_mgsm_cot_es", [0, 1, 1], key="other")])
     assert only(other)["note"].startswith("not comparable: m and the base were measured under different settings")
-    mixed = [documents("m", "xlift_xquad_es", [0, 1, 1], seed=seed, key=str(seed)) for seed in (0, 1)]
+    mixed = [documents("m", "xlift_mgsm_cot_es", [0, 1, 1], seed=seed, key=str(seed)) for seed in (0, 1)]
     assert "the seeds of m were measured under different settings" in only(tabulate_tasks([base, *mixed]))["note"]
     assert only(tabulate_ranks([base, *mixed]), model="m")["note"].startswith("the seeds of m")
-    uneven = [base, documents("base", "xlift_xquad_fr", [0, 1, 0.5])]
-    uneven += [documents("m", f"xlift_xquad_{lang}", [0, 1, 1], seed=seed) for lang, seed in (("es", 0), ("es", 1), ("fr", 0))]
+    uneven = [base, documents("base", "xlift_mgsm_cot_fr", [0, 1, 0.5])]
+    uneven += [documents("m", f"xlift_mgsm_cot_{lang}", [0, 1, 1], seed=seed) for lang, seed in (("es", 0), ("es", 1), ("fr", 0))]
     assert only(tabulate_lifts(uneven))["note"] == "not comparable: m was measured with other seeds on es than on fr (1)"
-    assert only(tabulate_tasks([documents("m", "xlift_xquad_es", [0, 1, 1])]))["note"] == (
-        "not comparable: the base was not measured on xlift_xquad_es"
+    assert only(tabulate_tasks([documents("m", "xlift_mgsm_cot_es", [0, 1, 1])]))["note"] == (
+        "not comparable: the base was not measured on xlift_mgsm_cot_es"
     )
     with pytest.raises(UserError, match="given twice"):
         tabulate_tasks([base, base])

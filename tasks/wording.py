@@ -1,0 +1,59 @@
+"""What a task says to the model: the prompts of ``prompts.yaml`` laid out as lm-eval's ``doc_to_text``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from xlift.harness.core.languages import find
+
+Languages = tuple[str, ...]
+"""Short codes of a task's language, or of its two."""
+
+Wording = Callable[[str, Languages], tuple[str, str]]
+"""From the name of a form and a task's languages to its ``doc_to_text`` and the short code of the language that the instruction is in."""
+
+
+def ask_number(form: str, languages: Languages) -> tuple[str, str]:
+    """A word problem, to be answered with the number alone (``direct``) or step by step (``cot``)."""
+    (lang,) = languages
+    words = _prompts()["mgsm"][lang]
+    return f"{_field('question')}\n\n{words[form].format(answer=words['answer'])}", lang
+
+
+def ask_span(form: str, languages: Languages) -> tuple[str, str]:
+    """A question about a text, in the language of the question: the last of the two."""
+    lang = languages[-1]
+    words = _prompts()["qa"][lang]
+    return f"{words['instruction']}\n\n{words['text']}{_field('context')}\n\n{words['question']}{_field('question')}", lang
+
+
+def ask_translation(form: str, languages: Languages) -> tuple[str, str]:
+    """A translation, asked for in the source language where prompts.yaml has wording for both, else in English."""
+    source, target = languages
+    wording = _prompts()["flores"]
+    asked_in = source if target in wording.get(source, {}).get("names", {}) else "en"
+    name = find(target).name if asked_in == "en" else wording[asked_in]["names"][target]
+    instruction = wording[asked_in]["instruction"].format(source=find(source).name, target=name)
+    return f"{instruction}\n\n{_field('source')}", asked_in
+
+
+def ask_instruction(form: str, languages: Languages) -> tuple[str, str]:
+    """The instruction of the item, as it is."""
+    (lang,) = languages
+    return _field("instruction"), lang
+
+
+def _field(column: str) -> str:
+    # some lines of FLORES end in a space, and a prompt that ends in one is cut into tokens unlike other text
+    return f"{{{{{column} | trim}}}}"
+
+
+@cache
+def _prompts() -> dict[str, Any]:
+    wording: dict[str, Any] = yaml.safe_load(files("xlift.tasks").joinpath("prompts.yaml").read_text(encoding="utf-8"))
+    return wording

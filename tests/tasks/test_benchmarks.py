@@ -1,0 +1,144 @@
+"""The table of benchmarks: it holds every task file, and says what its name means."""
+
+from pathlib import Path
+
+import pytest
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import languages
+from xlift.tasks import index
+from xlift.tasks.benchmarks import (
+    BENCHMARKS,
+    METRICS,
+    Metric,
+    find_benchmark,
+    find_metric,
+    find_task,
+    headline,
+    is_parallel,
+    is_ranked,
+    make_pair,
+    name_place,
+    per_document,
+    place,
+)
+from xlift.tasks.corpus_table import CORPORA
+
+FILES = sorted(path.stem for path in index.folder().glob("*/xlift_*.yaml"))
+
+
+def test_every_task_file_belongs_to_one_benchmark() -> None:
+    tasks = [task.name for benchmark in BENCHMARKS.values() for task in benchmark.tasks]
+    groups = [name for name in FILES if len(index.expand(name)) > 1]
+    assert sorted(tasks) == sorted(set(FILES) - set(groups))
+    for path in index.folder().glob("*/xlift_*.yaml"):
+        found = [
+            benchmark.name
+            for benchmark in BENCHMARKS.values()
+            if path.stem == benchmark.prefix or path.stem.startswith(f"{benchmark.prefix}_")
+        ]
+        assert found == [path.parent.name]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_an_entry_fits_the_other_tables(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    assert set(benchmark.languages) == set(CORPORA[benchmark.corpus].languages)
+    assert benchmark.split in CORPORA[benchmark.corpus].splits and CORPORA[benchmark.corpus].texts
+    assert set(benchmark.references) < set(CORPORA[benchmark.corpus].splits)
+    assert set(benchmark.metrics) <= set(METRICS)
+    assert benchmark.headline is None or benchmark.headline in benchmark.metrics
+    assert all(METRICS[metric].per_document in (None, *benchmark.metrics) for metric in benchmark.metrics)
+    assert (Path(index.folder()) / name / "template").is_file()
+
+
+@pytest.mark.parametrize(
+    ("task", "found", "answer"),
+    [
+        ("xlift_mgsm_cot_sw", ("xlift_mgsm_cot", "sw"), "sw"),
+        ("xlift_x_alpaca_eval_zh", ("xlift_x_alpaca_eval", "zh"), "zh"),
+        ("xlift_judged_x_alpaca_eval_zh", ("xlift_judged_x_alpaca_eval", "zh"), "zh"),
+        ("xlift_flores_eng_Latn_spa_Latn", ("xlift_flores_from_en", "es"), "es"),
+        ("xlift_flores_zho_Hant_eng_Latn", ("xlift_flores_to_en", "zh-Hant"), "en"),
+        ("xlift_flores_deu_Latn_fra_Latn", ("xlift_flores_deu_Latn_fra_Latn", ""), "fr"),
+        ("xlift_mlqa_de", ("xlift_mlqa", "de"), "de"),
+        ("xlift_mlqa_en_de", ("xlift_mlqa_from_en", "de"), "en"),
+        ("xlift_mlqa_es_de", ("xlift_mlqa_es_de", ""), "es"),
+        ("xlift_mgsm_cot_xx", ("xlift_mgsm_cot_xx", ""), None),
+        ("xlift_flores_eng_Latn_eng_Latn", ("xlift_flores_eng_Latn_eng_Latn", ""), None),
+        ("arc_easy", ("arc_easy", ""), None),
+    ],
+)
+def test_what_the_name_of_a_task_says(task: str, found: tuple[str, str], answer: str | None) -> None:
+    assert place(task, "en") == found
+    known = find_task(task)
+    assert (known.answer_language if known else None) == answer
+    assert known is None or known.name == task
+
+
+def test_every_name_can_be_read_again() -> None:
+    for benchmark in BENCHMARKS.values():
+        for task in benchmark.tasks:
+            assert find_task(task.name) == task
+            assert find_benchmark(task.name) is find_benchmark(place(task.name, "en")[0]) is benchmark
+
+
+def test_pairs_of_any_two_languages() -> None:
+    task = make_pair(BENCHMARKS["flores"], "deu_Latn", "zh-Hant")
+    assert (task.name, task.source) == ("xlift_flores_deu_Latn_zho_Hant", ("flores", "deu_Latn-zho_Hant", "devtest"))
+    with pytest.raises(UserError, match="needs two languages, not 'de' twice"):
+        make_pair(BENCHMARKS["flores"], "deu_Latn", "de")
+
+
+def test_flores_pairs_english_with_every_other_language() -> None:
+    assert {form.name: len(form.languages) for form in BENCHMARKS["flores"].forms} == {"from_eng": 203, "to_eng": 203}
+    assert set(BENCHMARKS["flores"].languages) == set(languages())
+
+
+def test_headlines() -> None:
+    assert headline("xlift_mgsm_cot_es") == per_document("xlift_mgsm_cot") == "accuracy"
+    assert (headline("xlift_flores_from_en"), per_document("xlift_flores_from_en")) == ("corpus_chrf", "chrf")
+    assert headline("arc_easy") is per_document("arc_easy") is headline("xlift_judged_x_alpaca_eval_es") is None
+    assert [is_ranked(name) for name in ("xlift_mlqa_de", "xlift_x_alpaca_eval_de", "xlift_judged_x_alpaca_eval_de", "arc")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [is_parallel(name) for name in ("xlift_mgsm_direct_es", "xlift_mlqa_de", "arc")] == [True, False, False]
+
+
+def test_metrics() -> None:
+    assert [find_metric(name).scale for name in ("accuracy", "corpus_chrf", "characters", "acc_norm")] == [100.0, 1.0, 1.0, 100.0]
+    assert [find_metric(name).lower_is_better for name in ("f1", "off_target", "characters", "flips/judge", "acc")] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert find_metric("acc_norm/none") == Metric("acc_norm")
+
+
+def test_names_for_people() -> None:
+    names = (
+        "xlift_mgsm_direct",
+        "xlift_mgsm_cot",
+        "xlift_flores_from_en",
+        "xlift_mlqa_to_en",
+        "xlift_flores_deu_Latn_fra_Latn",
+        "arc_easy",
+    )
+    assert [name_place(name) for name in names] == [
+        "MGSM",
+        "MGSM, step by step",
+        "FLORES-200 from English",
+        "MLQA to English",
+        "flores_deu_Latn_fra_Latn",
+        "arc_easy",
+    ]
+
+
+def test_the_task_without_a_judge() -> None:
+    assert index.name_unjudged("xlift_judged_x_alpaca_eval_es") == "xlift_x_alpaca_eval_es"
+    assert index.name_unjudged("xlift_x_alpaca_eval_es") is index.name_unjudged("arc_easy") is None
