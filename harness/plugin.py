@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.languages import Language, find
-from xlift.harness.core.types import Answer, Chat, Example, Message, Preference, Sampling, ask
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Preference, Sampling, ask
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.recipes.budget import split_budget, take
 from xlift.harness.recipes.code_switch import (
@@ -64,12 +64,12 @@ from xlift.harness.recipes.translation import (
 )
 
 __all__ = [
-    "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "Direction", "Dpo", "Example", "InferenceProfile",
-    "Language", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair", "PairOptions", "Pairs", "Plan", "Preference", "Prompt",
-    "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions", "UserError", "align_words", "allocate", "answer_prompts", "ask",
-    "ask_translation", "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "describe",
-    "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms",
-    "find_words", "index_by_english", "is_repetitive", "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient",
-    "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_translations", "request_language",
-    "shuffle_rows", "split_budget", "switch_words", "take", "translate_prompts", "turn_lexicon",
+    "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Example",
+    "InferenceProfile", "Json", "Language", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair", "PairOptions", "Pairs",
+    "Plan", "Preference", "Prompt", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions", "UserError", "align_words", "allocate",
+    "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions", "build_translations",
+    "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment",
+    "find_pair_fault", "find_terms", "find_words", "index_by_english", "is_repetitive", "list_reasons", "load", "make_pairs",
+    "measure_overlap", "names", "orient", "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts",
+    "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words", "take", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

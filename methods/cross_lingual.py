@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from xlift.harness.plugin import (
     Context,
     Example,
+    Json,
     Method,
     Options,
     Plan,
@@ -30,6 +31,9 @@ from xlift.harness.plugin import (
     split_budget,
     take,
 )
+
+Part = tuple[str, str]
+"""A kind of rows and a language."""
 
 
 class CrossLingualOptions(Options):
@@ -87,13 +91,13 @@ class CrossLingual(Method[CrossLingualOptions]):
         ctx.rng.shuffle(rows)
         return Plan(tuple(rows), drops=dict(row_filter.drops), facts=facts)
 
-    def _split_translations(self, ctx: Context, counts: Mapping[tuple[str, str], int]) -> tuple[dict[tuple[str, str], int], dict[str, Any]]:
+    def _split_translations(self, ctx: Context, counts: Mapping[Part, int]) -> tuple[dict[Part, int], dict[str, Json]]:
         """The translation rows of each language, and what the manifest says of the split."""
         uniform = {part: count for part, count in counts.items() if part[0] == "translation"}
         if self.options.allocation == "uniform" or self.options.scaling is None:
             return uniform, {"allocation": "uniform", "translation_rows": {lang: count for (_, lang), count in uniform.items()}}
         found = allocate(self.options.scaling, sum(uniform.values()), ctx.languages)
-        facts = {
+        facts: dict[str, Json] = {
             "allocation": "scaling",
             "translation_rows": found.rows,
             "predicted_score": round(found.score, 3),

@@ -19,6 +19,7 @@ from xlift.harness.plugin import (
     Context,
     Example,
     InferenceProfile,
+    Json,
     LeakError,
     Method,
     Options,
@@ -115,7 +116,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
                 found = read_instructions(ctx, lang, row_filter, corpus=options.pivot_corpus, kind=kind)
                 rows += take(found, count, f"{lang}/{kind}", row_filter.drops)
         ctx.rng.shuffle(rows)
-        facts = {"instructions": sources, **row_filter.notes}
+        facts: dict[str, Json] = {"instructions": sources, **row_filter.notes}
         return Plan(tuple(rows), drops=dict(row_filter.drops), profile=self._profile(ctx), facts=facts)
 
     def _profile(self, ctx: Context) -> InferenceProfile:

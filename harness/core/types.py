@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+"""What a JSON file can hold; for data that is read only."""
 
 
 class Message(TypedDict):
@@ -35,7 +38,7 @@ class Example:
     kind: str
     """The part of the recipe the row belongs to, for shares and drop counts."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         return {**asdict(self), "messages": list(self.messages)}
 
 
@@ -54,7 +57,7 @@ class Preference:
     kind: str
     """The part of the recipe the pair belongs to, for shares and drop counts."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         return {**asdict(self), "messages": list(self.messages)}
 
 
@@ -64,7 +67,7 @@ def ask(prompt: str, system: str | None = None) -> Chat:
     return (*head, {"role": "user", "content": prompt})
 
 
-def read_row(values: dict[str, Any]) -> Example | Preference:
+def read_row(values: Mapping[str, Any]) -> Example | Preference:
     """A row from the plain data of its ``to_dict``."""
     kind = Preference if "chosen" in values else Example
     return kind(**{**values, "messages": tuple(values["messages"])})

@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.recipes.filters import list_reasons
-from xlift.harness.recipes.translation import K
 
 
 class Numbered(Protocol):
@@ -18,6 +17,7 @@ class Numbered(Protocol):
     def id(self) -> str: ...
 
 
+K = TypeVar("K")
 N = TypeVar("N", bound=Numbered)
 
 

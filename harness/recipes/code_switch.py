@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import regex
 from pydantic import Field, field_validator
@@ -47,7 +47,7 @@ class SwitchOptions(Section):
 
     @field_validator("code_switch", mode="before")
     @classmethod
-    def _off(cls, value: Any) -> Any:
+    def _off(cls, value: object) -> object:
         return "off" if value is False else value  # YAML reads off as false
 
 

@@ -6,10 +6,10 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from xlift.harness.core.settings import Section
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Preference, Sampling
 from xlift.harness.models.profile import InferenceProfile
 
 
@@ -57,8 +57,8 @@ class Plan:
     phases: tuple[tuple[str, ...], ...] = ()
     """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
     profile: InferenceProfile | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language. Plain data."""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language."""
 
 
 class Context(Protocol):

@@ -7,9 +7,9 @@ pairs of the last language alone. Pairs are joined by prompt id, not by text.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import regex
 from pydantic import Field
@@ -17,7 +17,7 @@ from pydantic import Field
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find, languages
 from xlift.harness.core.settings import Section
-from xlift.harness.core.types import Answer, Chat, Preference, Sampling, ask
+from xlift.harness.core.types import Answer, Chat, Json, Preference, Sampling, ask
 
 if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
@@ -52,7 +52,7 @@ class Pairs:
 
     rows: tuple[Preference, ...]
     drops: Mapping[str, int]
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Json]
     """By language: shares of answers in the wrong language and cut short. By side: mean lengths in characters, and the share of pairs
     whose two answers are in different languages, as DPO may learn that alone."""
 
@@ -138,8 +138,8 @@ _NAMES = "|".join(sorted({regex.escape(language.name.split(" (")[0]) for languag
 _LANGUAGE_REQUEST = regex.compile(rf"\btranslat(?:e|ed|es|ing|ion|ions)\b|\b(?:in|into|to|from) (?:{_NAMES})\b", regex.IGNORECASE)
 
 
-def _describe(ctx: Context, rows: Sequence[Preference], answers: Mapping[str, Sequence[Answer]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _describe(ctx: Context, rows: Sequence[Preference], answers: Mapping[str, Sequence[Answer]]) -> dict[str, Json]:
+    found: dict[str, Json] = {}
     for lang, given in answers.items():
         texts = [answer.text for answer in given]
         spoken = ctx.identify(texts)
@@ -160,10 +160,10 @@ def _describe(ctx: Context, rows: Sequence[Preference], answers: Mapping[str, Se
     return found
 
 
-def _share(flags: Any) -> float:
+def _share(flags: Iterable[bool]) -> float:
     return round(_mean(flags), 4)
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     listed = list(values)
     return sum(listed) / len(listed) if listed else 0.0

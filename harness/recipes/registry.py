@@ -9,13 +9,12 @@ from importlib.metadata import EntryPoint, entry_points
 from inspect import getdoc
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
 
 import yaml
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.settings import build
-from xlift.harness.recipes.contract import Method
+from xlift.harness.recipes.contract import Method, Options
 
 
 def names() -> list[str]:
@@ -23,7 +22,7 @@ def names() -> list[str]:
     return sorted({*_built_in(), *_installed()})
 
 
-def load(name: str, options: Mapping[str, Any]) -> Method[Any]:
+def load(name: str, options: Mapping[str, object]) -> Method[Options]:
     """One method with its options over the defaults, which stand in the YAML file beside its own; imports that method's file alone.
 
     Raises UserError for an unknown name or option, and for a plugin that cannot be imported.
@@ -32,7 +31,7 @@ def load(name: str, options: Mapping[str, Any]) -> Method[Any]:
     return method(build(method.Options, {**read_defaults(method), **options}, f"method {name}"))
 
 
-def read_defaults(method: type[Method[Any]]) -> dict[str, Any]:
+def read_defaults(method: type[Method[Options]]) -> dict[str, object]:
     """Options as the file of the method's name with the ending .yaml gives them; none where there is no such file."""
     path = Path(str(import_module(method.__module__).__file__)).with_suffix(".yaml")
     try:
@@ -62,7 +61,7 @@ def _installed() -> dict[str, tuple[EntryPoint, ...]]:
     return {name: tuple(dict.fromkeys(point for point in points if point.name == name)) for name in points.names}
 
 
-def find_method(name: str) -> type[Method[Any]]:
+def find_method(name: str) -> type[Method[Options]]:
     """The class of a method; raises UserError for an unknown name and for a plugin that cannot be imported."""
     points = _installed().get(name, ())
     if name in _built_in():
@@ -83,7 +82,7 @@ def find_method(name: str) -> type[Method[Any]]:
         raise UserError(f"method {name!r}: its plugin {points[0].value} does not load: {reason}") from error
 
 
-def _checked(name: str, method: Any) -> type[Method[Any]]:
+def _checked(name: str, method: object) -> type[Method[Options]]:
     if not (isinstance(method, type) and issubclass(method, Method)):
         raise UserError(f"method {name!r}: METHOD is {method!r}, not a subclass of xlift.harness.plugin.Method")
     return method

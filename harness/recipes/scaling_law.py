@@ -11,13 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import yaml
 from pydantic import Field
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.settings import Section
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Cell = str | int | float | None
+"""What a field of a table holds."""
 
 DRAWS = 2000
 """Parameters drawn from the fit's normal distribution, for the errors of an allocation."""
@@ -178,9 +185,9 @@ def allocate(law: ScalingLaw, budget: int, languages: Sequence[str]) -> Allocati
     return Allocation(tuple(shares), errors.gain)
 
 
-def describe(law: ScalingLaw, allocation: Allocation) -> list[dict[str, Any]]:
+def describe(law: ScalingLaw, allocation: Allocation) -> list[dict[str, Cell]]:
     """A table's rows: one a language, and their sum (rows) and mean (scores) under ``all``; errors are one standard deviation."""
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, Cell]] = [
         {
             "language": share.language,
             "similarity": float(f"{law.similarity_of(share.language):.4g}"),
@@ -260,8 +267,9 @@ def _draw_errors(law: FittedLaw, languages: Sequence[str], rows: Sequence[int], 
     offsets = np.stack(columns, axis=1)  # (draws, languages): c_i
     weights = np.exp(offsets / (1 - b))
 
-    def fall_short(counts: Sequence[int]) -> Any:
-        return a * np.exp(offsets + b * np.log(counts))
+    def fall_short(counts: Sequence[int]) -> NDArray[np.float64]:
+        short: NDArray[np.float64] = a * np.exp(offsets + b * np.log(counts))
+        return short
 
     gains = (fall_short(uniform) - fall_short(rows)).mean(axis=1)
     shares = weights / weights.sum(axis=1, keepdims=True)

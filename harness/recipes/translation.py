@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import regex
 
@@ -25,7 +25,6 @@ from xlift.harness.recipes.filters import RowFilter, accept_counter
 if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
 
-K = TypeVar("K")
 Direction = Literal["from_pivot", "to_pivot", "both"]
 Wordings = Mapping[tuple[str, str], Sequence[str]]
 """Translations of a text by their language and the text."""

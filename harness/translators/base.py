@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Sampling
+
+Description = dict[str, str | int | None]
+"""What a manifest says about a translator: its kind and the settings that decide its answers."""
 
 SILENCE = 20
 """From so many texts on, a translator that translates none of them is at fault, not the texts."""
@@ -31,7 +34,7 @@ class Translator(Protocol):
         Raises UserError where the pair cannot be served, and where SILENCE texts or more give no translation at all.
         """
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """What a manifest says about it: plain data without keys, and without places on this machine."""
 
 
@@ -40,7 +43,7 @@ class Services(Protocol):
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]: ...
 
-    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]: ...
+    def read(self, corpus: str, lang: str) -> Sequence[CorpusRow]: ...
 
 
 class CheckedTranslator(ABC):
@@ -66,7 +69,7 @@ class CheckedTranslator(ABC):
         return [answers.get(text) or None for text in texts]
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]: ...
+    def describe(self) -> Description: ...
 
     @abstractmethod
     def _answer(self, texts: Sequence[str], source: str, target: str) -> Sequence[str | None]:

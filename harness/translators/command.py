@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError, one_line
-from xlift.harness.translators.base import LineTranslator
+from xlift.harness.translators.base import Description, LineTranslator
 
 QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
 
@@ -38,7 +37,7 @@ class CommandTranslator(LineTranslator):
             if not shutil.which(name):
                 raise UserError(f"{self.title}: there is no program {name!r}; install it, or give its whole path")
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """The command, folders of this machine cut down to their names."""
         return {"kind": "command", "command": re.sub(r"""(~|\.{0,2})/[^\s'"]+""", _cut_path, self.settings.command or "")}
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings, TranslatorSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Answer, Chat, Sampling, ask
-from xlift.harness.translators.base import CheckedTranslator, Services
+from xlift.harness.translators.base import CheckedTranslator, Description, Services
 
 # LIDR's form (tags, and an answer that begins with the opening one) in words of our own.
 REQUEST = (
@@ -36,7 +35,7 @@ class SelfTranslator(CheckedTranslator):
         super().__init__(settings)
         self._ctx = ctx
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """Prompt and length; the model is the run's own."""
         return {"kind": "self", "prompt_sha256": digest([REQUEST, f"{OPENING}\n"]), "max_tokens": self.settings.max_tokens}
 
@@ -55,7 +54,7 @@ class ApiTranslator(CheckedTranslator):
     def __init__(self, settings: TranslatorSettings) -> None:
         super().__init__(settings, settings.model or "")
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """Model, prompt and length; neither address nor key."""
         return {
             "kind": "api",

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.languages import Language, find, languages
 from xlift.harness.models.download import download
-from xlift.harness.translators.base import LineTranslator
+from xlift.harness.translators.base import Description, LineTranslator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 M2M100 = {"nb": "no", "nso": "ns"}
 """Our codes of languages that M2M100 knows under another."""
@@ -29,7 +32,7 @@ MACROLANGUAGES = {
 class Codes:
     """How a model is told the languages: our code to the model's, for those it knows on either side."""
 
-    tokenizer: Any
+    tokenizer: PreTrainedTokenizerBase
     sources: Mapping[str, str]
     targets: Mapping[str, str]
     """The token of each language; for a model of one pair, whatever names it."""
@@ -54,7 +57,7 @@ class Codes:
         return self.tokenizer(list(texts)).input_ids, self.tokenizer.convert_tokens_to_ids(self.targets[target.code])
 
 
-def choose_codes(tokenizer: Any, title: str) -> Codes:
+def choose_codes(tokenizer: PreTrainedTokenizerBase, title: str) -> Codes:
     """The language codes of an NLLB, M2M100 or Marian tokenizer. Raises UserError for any other."""
     known = languages().values()
     if hasattr(tokenizer, "supported_language_codes"):
@@ -120,7 +123,7 @@ class Seq2SeqTranslator(LineTranslator):
         super().check(source, target)
         self._codes.require(find(source), find(target), self.title)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """Model and what identifies its weights: the hub's commit, or the sha256 of a folder's safetensors."""
         described = {"kind": "seq2seq", "model": self.settings.model, "max_tokens": self.settings.max_tokens}
         if not self._folder:
@@ -166,7 +169,7 @@ class Seq2SeqTranslator(LineTranslator):
         return str(self.settings.model), download(str(self.settings.model), self.settings.revision, self.title).name
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
         name, revision = self._source
@@ -180,7 +183,7 @@ class Seq2SeqTranslator(LineTranslator):
         return choose_codes(self._tokenizer, self.title)
 
     @cached_property
-    def _model(self) -> Any:
+    def _model(self) -> PreTrainedModel:
         import torch
         from transformers import AutoModelForSeq2SeqLM
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.translators.base import CheckedTranslator, Services
+from xlift.harness.translators.base import CheckedTranslator, Description, Services
 
 
 class TableTranslator(CheckedTranslator):
@@ -27,7 +26,7 @@ class TableTranslator(CheckedTranslator):
             raise UserError(f"{self.title}: holds pairs with English alone, so nothing from {source!r} into {target!r}")
         self._read_pairs(*(code for code in codes if code != "en"))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """The corpus; what the run read of it, the run's manifest says."""
         return {"kind": "table", "corpus": self.settings.corpus}
 
