@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xlift.harness.cli.judge import JUDGE
+JUDGE = "URL|engine:MODEL|lm:TYPE,ARGS"
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
 Overrides = Annotated[

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+import xlift
+from xlift.harness.cli.arguments import JUDGE, AsJson
+from xlift.harness.cli.output import print_frame, print_table
 from xlift.harness.core.errors import UserError
-
-JUDGE = "URL|engine:MODEL|lm:TYPE,ARGS"
 
 SHOWN = {
     "label": "model", "seed": "seed", "lang": "lang", "items": "items", "items_of": "of", "win_rate": "win rate", "win_rate_stderr": "±",
@@ -36,54 +37,45 @@ def judge(
     verdicts: Annotated[
         Path | None, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs (runs/judges).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Compare X-AlpacaEval answers of finished runs with others, by a judge; generations are never touched."""
-    given = locals()
-    from xlift.harness.config.judge import JudgeSettings
-    from xlift.harness.core.settings import build
-    from xlift.harness.judging import judgement
-
-    # What is not given is left to the settings' own defaults, which a suite has too.
-    asked = {name: given[name] for name in JudgeSettings.model_fields if given[name] is not None}
-    settings = build(JudgeSettings, asked, "command line")
     if not runs and not calibrate:
         raise UserError("name a run folder, such as runs/demo, or say --calibrate to put the probes to the judge")
-    found = judgement.judge(settings, runs or [])
+    asked = {
+        "model": model, "mode": mode, "against": against, "calibrate": calibrate, "difficulty": difficulty, "limit_tokens": limit_tokens,
+        "concurrency": concurrency, "requests_per_minute": requests_per_minute, "key_variable": key_variable, "verdicts": verdicts,
+    }  # fmt: skip
+    # What is not given is left to the settings' own defaults, which a suite has too.
+    settings = {name: value for name, value in asked.items() if value is not None}
+    who = judge or ""
+    found = xlift.load_results(*runs).judge(who, **settings) if runs else xlift.calibrate(who, **settings)
     if as_json:
         typer.echo(json.dumps({"calibration": found.calibration, "results": found.rows}, ensure_ascii=False, indent=1))
         return
-    _show(found.calibration, found.rows, settings.against)
+    _show(found.calibration, found.rows)
 
 
 def fidelity(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Language and script of the answers of finished runs, mixed languages, refusals, empty and repeated answers."""
-    from xlift.harness.cli.output import print_rows
-    from xlift.harness.diagnostics.fidelity import report
-
-    rows = report(runs)
-    if not as_json:
-        rows = [{key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
-    print_rows(rows, as_json)
+    found = xlift.load_results(*runs).fidelity()
+    print_frame(found if as_json else found.round(3), as_json)
 
 
-def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]], against: str) -> None:
+def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
-
-    from xlift.harness.cli.output import print_table
 
     if calibration:
         title = f"What {calibration['judge']['model']} gets right ({calibration['mode']} mode, calibration {calibration['digest']})"
         print_table(pd.DataFrame(calibration["rows"]).round(3), title)
     if not rows:
         return
-    shown = pd.DataFrame([{title: row[key] for key, title in SHOWN.items()} for row in rows]).round(4)
-    print_table(
-        shown.dropna(axis="columns", how="all"), f"Win rates against {against}, judged by {rows[0]['judge']} ({rows[0]['mode']} mode)"
-    )
-    typer.echo(f"calibration: {rows[0]['calibration']}; length control: {'; '.join(dict.fromkeys(row['length_control'] for row in rows))}")
+    shown = pd.DataFrame([{title: row[key] for key, title in SHOWN.items()} for row in rows]).round(4).dropna(axis="columns", how="all")
+    first = rows[0]
+    print_table(shown, f"Win rates against {first['against']}, judged by {first['judge']} ({first['mode']} mode)")
+    typer.echo(f"calibration: {first['calibration']}; length control: {'; '.join(dict.fromkeys(row['length_control'] for row in rows))}")
     if any(row["items"] < row["items_of"] for row in rows):
         typer.echo("Smoke test: not all items of every task were judged.")

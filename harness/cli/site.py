@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import xlift
 from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    from xlift import PushPlan
 
 
 def site(
@@ -24,9 +28,7 @@ def site(
     """Build the leaderboard of finished runs as static pages that need no server."""
     if dry_run and not push:
         raise UserError("--dry-run shows what --push ORG/NAME would send; name the Space")
-    from xlift.leaderboard.site.builder import build
-
-    for line in build(results, out):
+    for line in xlift.build_site(results, out):
         typer.echo(f"left out: {line}", err=True)
     typer.echo(out / "index.html")
     if push:
@@ -40,56 +42,30 @@ def record(
     out: Annotated[Path, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")],
 ) -> None:
     """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it."""
-    from xlift.harness.publishing.package import File, scan
-    from xlift.leaderboard.loading.record import extract_record, write_record
-
-    files = extract_record(run)
-    for name, text in files.items():
-        scan(File(name, text.encode()))
-    write_record(files, out)
-    typer.echo(f"{out}: {len(files)} files, {sum(map(len, files.values())):,} bytes", err=True)
+    files = xlift.export_record(run, out)
+    size = sum((out / name).stat().st_size for name in files)
+    typer.echo(f"{out}: {len(files)} files, {size:,} bytes", err=True)
     typer.echo(out)
 
 
-CARD = """---
-title: xlift leaderboard
-sdk: static
-app_file: index.html
-pinned: false
----
-
-Which method lifts a language model most in which language, how surely and at what cost.
-Made by `xlift site` from result folders; its data are below `data/`.
-"""
-
-
 def _push(folder: Path, repository: str, private: bool, dry_run: bool) -> None:
-    """The built site, and no other file that lies beside it, as one commit to a Space. Pages that are made no longer are deleted there."""
-    from xlift.harness.publishing import hub
-    from xlift.harness.publishing.package import README, File, check_name, scan
-    from xlift.leaderboard.site.builder import list_files, owns
-
-    check_name(repository)
-    files = [File(README, CARD.encode()), *(File(name, folder / name) for name in list_files(folder))]
-    for file in files:
-        scan(file, paths=not file.path.startswith(("samples/", "data/")))  # what a model wrote may well look like a path
-    if shown := sum(file.path.startswith("samples/") for file in files):
+    found = xlift.push_site(folder, xlift.Target(repository, private), dry_run=dry_run)
+    paths = [file.path for file in found.files] if isinstance(found, xlift.PushPlan) else [*found.sent, *found.unchanged]
+    if shown := sum(path.startswith("samples/") for path in paths):
         typer.echo(f"{shown} pages show prompts and references of benchmarks; a site built from records (xlift record) has none", err=True)
-    target = hub.Target(repository, private, kind="space")
-    if dry_run:
-        _show_plan(hub.plan(target, files))
+    if isinstance(found, xlift.PushPlan):
+        _show_plan(found)
         return
-    done = hub.push(target, files, "Leaderboard, made by xlift", owns)
-    what = f"sent {len(done.sent)} files" if done.sent else "nothing to send, all files are there"
-    typer.echo(f"{done.url} at {done.commit[:12]}: {what}; read back and compared")
+    what = f"sent {len(found.sent)} files" if found.sent else "nothing to send, all files are there"
+    typer.echo(f"{found.url} at {found.commit[:12]}: {what}; read back and compared")
 
 
-def _show_plan(plan: dict[str, Any]) -> None:
-    typer.echo(f"{plan['repository']} ({plan['visibility']} where it is made), a static Space")
+def _show_plan(plan: PushPlan) -> None:
+    typer.echo(f"{plan.repository} ({plan.visibility} where it is made), a static Space")
     folders: dict[str, list[int]] = {}
-    for file in plan["files"]:
-        name, slash, _ = file["path"].partition("/")
-        folders.setdefault(name + slash, []).append(file["bytes"])
+    for file in plan.files:
+        name, slash, _ = file.path.partition("/")
+        folders.setdefault(name + slash, []).append(file.bytes)
     for name, sizes in sorted(folders.items()):
         typer.echo(f"  {len(sizes):>6} files  {sum(sizes):>12,} bytes  {name}")
 

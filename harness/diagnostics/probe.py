@@ -16,7 +16,8 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import build
 from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
-from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.evaluation.adapters import find_adapter
+from xlift.harness.evaluation.records import read_records
 from xlift.harness.models import adapters, bases
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
@@ -100,7 +101,7 @@ def open_run(folder: Path) -> Subject:
         label = record.label if record.seed is None else f"{record.label}-seed{record.seed}"
         if record.base.get("sha256") != base.sha256:
             raise UserError(f"{folder}: {record.name} was measured on another base than {base.name} is now; name the model and --adapter")
-        adapter = _find_adapter(folder, record)
+        adapter = find_adapter(folder, record)
         if adapter is None:
             left_out.append(f"{label}: its adapter is gone")
         elif not adapter.has_weights:
@@ -206,19 +207,6 @@ def _align(reading: Reading, pivot: Reading) -> Alignment:
     towards, back = retrieve(reading.mean, pivot.mean)
     score = sum(cosine[1:]) / len(cosine[1:])
     return Alignment(cosine=tuple(cosine), unrelated=tuple(unrelated), score=score, to_pivot=tuple(towards), from_pivot=tuple(back))
-
-
-def _find_adapter(folder: Path, record: Record) -> Adapter | None:
-    """The adapter that a record was measured with, by its hash: among the run's own, else where the record says."""
-    given = record.adapter or {}
-    for place in [*map(str, sorted(folder.glob("fit-*/adapter"))), str(given.get("name", ""))]:
-        try:
-            adapter = adapters.resolve(place)
-        except UserError:
-            continue
-        if adapter.sha256 == given.get("sha256"):
-            return adapter
-    return None
 
 
 def _identify(model: Base | Adapter) -> dict[str, Any]:

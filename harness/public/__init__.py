@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xlift.api import (
         JudgeError,
+        build_site,
+        calibrate,
         evaluate,
+        export_record,
         list_languages,
         list_methods,
         list_suites,
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
         load_suite,
         plan,
         prepare,
+        probe,
+        pull,
+        push,
+        push_all,
+        push_site,
         run,
         train,
         validate,
@@ -30,19 +38,24 @@ if TYPE_CHECKING:
     from xlift.harness.config.suite import Suite
     from xlift.harness.core.errors import UserError
     from xlift.harness.evaluation.records import Record
+    from xlift.harness.publishing.hub import Pushed, PushPlan, Target
     from xlift.results import Results, load_results
 
     __version__: str
 
 __all__ = [
-    "JudgeError", "Record", "Results", "Suite", "UserError", "__version__", "evaluate", "list_languages", "list_methods", "list_suites",
-    "list_tasks", "load_results", "load_suite", "plan", "plugin", "prepare", "run", "train", "validate",
+    "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "build_site", "calibrate",
+    "evaluate", "export_record", "list_languages", "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "plan",
+    "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {
+    "PushPlan": "xlift.harness.publishing.hub",
+    "Pushed": "xlift.harness.publishing.hub",
     "Record": "xlift.harness.evaluation.records",
     "Results": "xlift.results",
     "Suite": "xlift.harness.config.suite",
+    "Target": "xlift.harness.publishing.hub",
     "UserError": "xlift.harness.core.errors",
     "load_results": "xlift.results",
 }

@@ -5,7 +5,7 @@ Each loads what it needs when it is called, so that a mistake in a suite shows b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ from xlift.harness.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from xlift.harness.diagnostics.records import Probe
+    from xlift.harness.judging.judgement import Judgement
+    from xlift.harness.publishing.hub import Pushed, PushPlan, Target
+    from xlift.harness.publishing.push import PushedRun
     from xlift.results import Results
 
 RUNS = "runs"
@@ -154,6 +158,156 @@ def evaluate(
     values |= {"base": {"model": base}} if base else {}
     values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named}}
     return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs)
+
+
+def calibrate(judge: str, **settings: Any) -> Judgement:
+    """Put the built-in probes, comparisons whose outcome is known, to a judge; its replies are kept, so that win rates can name them.
+
+    ``judge`` and ``settings`` are those of ``Results.judge``. ``calibration["rows"]`` of what is returned has a row for each kind of probe,
+    ``rows`` has none. Raises UserError as ``Results.judge`` does.
+    """
+    from xlift.harness.judging.judgement import judge as ask
+    from xlift.results import read_judge
+
+    return ask(read_judge(judge, {**settings, "calibrate": True}), [])
+
+
+def probe(
+    subject: Results | str | Path, *, adapters: Mapping[str, str | Path] | None = None, languages: Sequence[str] = (),
+    pivot: str | None = None, corpus: str = "flores", limit: int | None = None, out: str | Path | None = None,
+) -> Probe:  # fmt: skip
+    """What a base and adapters of it make of parallel sentences: cosine and retrieval between translations by layer, and perplexity.
+
+    ``subject`` is a run (``Results`` of one folder, or the folder), of which the measured adapters are probed, or a base model.
+    ``adapters`` are further ones, by the name that stands in the tables. ``languages`` and ``pivot`` are the run's where not given; a
+    model needs languages. ``limit`` takes the first sentences. ``probe.json`` and ``probe.svg`` are written into ``out``, for a run into
+    its folder.
+
+    Raises UserError where a model, an adapter or a language is not to be had, and for fewer than two sentences.
+    """
+    from dataclasses import replace
+
+    from xlift.harness.diagnostics import probe as diagnostics
+    from xlift.harness.publishing.probe_files import write_probe
+
+    references = {name: str(place) for name, place in (adapters or {}).items()}
+    place = _read_folder(subject).expanduser()
+    run = place if diagnostics.is_run(place) else None
+    if run:
+        opened = diagnostics.open_run(run)
+        opened = replace(opened, adapters={**opened.adapters, **diagnostics.resolve_adapters(references)})
+    else:
+        opened = diagnostics.open_model(str(subject), references)
+    codes = tuple(languages) or opened.languages
+    if not codes:
+        raise UserError("--languages: name at least one besides the pivot, such as es,sw")
+    found = diagnostics.probe(opened, diagnostics.read_sentences(codes, pivot or opened.pivot, corpus, limit))
+    if folder := out or run:
+        write_probe(found, Path(folder))
+    return found
+
+
+def build_site(results: Iterable[Results | str | Path], out: str | Path = "site") -> tuple[str, ...]:
+    """Build the leaderboard as static pages that need no server, ``out/index.html`` the first; returns a line for all that was left out.
+
+    ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other harnesses. Only files that change
+    are written. Raises UserError for results that are not there, and where ``out`` holds files that are not a site's.
+    """
+    from xlift.leaderboard.site.builder import build
+
+    places: list[Path] = []
+    for one in results:
+        places += [Path(one)] if isinstance(one, str | Path) else one.folders
+    return build(places, Path(out))
+
+
+def export_record(run: str | Path, out: str | Path) -> list[str]:
+    """Copy a run's numbers without its texts and adapters into ``out``, to be committed and published; returns the files' names.
+
+    The copy is read as a run folder is. Raises UserError for a run that is not whole, and where a file holds a path or a secret.
+    """
+    from xlift.harness.publishing.package import File, scan
+    from xlift.leaderboard.loading.record import extract_record, write_record
+
+    files = extract_record(Path(run))
+    for name, text in files.items():
+        scan(File(name, text.encode()))
+    write_record(files, Path(out))
+    return list(files)
+
+
+def push(
+    adapter: str | Path, target: str | Target, *, run: str | Path | None = None, leaderboard: str | None = None, dry_run: bool = False,
+    check: bool = False, accept_licences: bool = False,
+) -> Pushed | PushPlan:  # fmt: skip
+    """Put an adapter on the hub with a card written from its run, read it back, and compare.
+
+    ``target`` is ``ORG/NAME``, or a ``Target`` for a private repository or a pull request. ``run`` is the adapter's run folder, where it
+    does not lie in it; ``leaderboard`` is the address of its row, for the card. ``check`` loads the hub's copy and compares its logits;
+    ``accept_licences`` acknowledges training data whose licences restrict use. With ``dry_run`` nothing is sent and nobody is asked: a
+    ``PushPlan`` says what would be sent.
+
+    Raises UserError for what may not be published or cannot be, ServiceError, one of them, where the hub fails.
+    """
+    from xlift.harness.publishing import push as publishing
+
+    package = publishing.pack(Path(adapter), _read_target(target), Path(run) if run else None, leaderboard)
+    if dry_run:
+        return publishing.plan(package)
+    publishing.require_acceptance([package], accept_licences)
+    return publishing.send(package, check)
+
+
+def push_all(
+    run: Results | str | Path, owner: str | Target, *, leaderboard: str | None = None, dry_run: bool = False, check: bool = False,
+    accept_licences: bool = False, tell: Callable[[Pushed], None] | None = None,
+) -> PushedRun | list[PushPlan]:  # fmt: skip
+    """``push`` for every measured adapter of a run, to repositories of ``owner`` named after suite and label, and a collection of them.
+
+    ``owner`` is ``ORG``, or a ``Target`` of that name. ``tell`` is called after each push. Raises UserError as ``push`` does, before
+    anything is sent.
+    """
+    from xlift.harness.publishing import push as publishing
+
+    where, folder = _read_target(owner), _read_folder(run)
+    packages = publishing.pack_run(folder, where, leaderboard)
+    if dry_run:
+        return [publishing.plan(package) for package in packages]
+    publishing.require_acceptance(packages, accept_licences)
+    return publishing.send_run(folder, where, packages, check, tell)
+
+
+def push_site(folder: str | Path, target: str | Target, *, dry_run: bool = False) -> Pushed | PushPlan:
+    """Put a site that was built in ``folder`` on the hub as a static Space; pages that are made no longer are deleted there.
+
+    Raises UserError for a folder that is no site and a file that holds a path of this machine or a secret, ServiceError, one of them, where
+    the hub fails.
+    """
+    from xlift.harness.publishing import push_site as publishing
+
+    where = _read_target(target)
+    return publishing.plan_site(Path(folder), where) if dry_run else publishing.send_site(Path(folder), where)
+
+
+def _read_target(target: str | Target) -> Target:
+    from xlift.harness.publishing.hub import Target
+
+    return Target(target) if isinstance(target, str) else target
+
+
+def _read_folder(run: Results | str | Path) -> Path:
+    return Path(run) if isinstance(run, str | Path) else run.folder
+
+
+def pull(repository: str, out: str | Path | None = None) -> Path:
+    """Fetch an adapter, ``ORG/NAME`` or ``ORG/NAME@REVISION``, from the hub, check that it is whole, and return its folder.
+
+    It lies in the hub's cache, or in the folder ``out``. Raises UserError where its weights are not those that were pushed.
+    """
+    from xlift.harness.publishing import hub
+
+    name, _, revision = repository.removeprefix("hub:").partition("@")
+    return hub.pull(name, revision or None, Path(out) if out else None)
 
 
 def list_methods() -> pd.DataFrame:

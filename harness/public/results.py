@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Record, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xlift.harness.config.judge import JudgeSettings
+    from xlift.harness.judging.judgement import Judgement
+    from xlift.leaderboard.loading.scores import Documents
+
+Mark = Literal["wrong", "flipped", "off-target"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,6 +63,107 @@ class Results:
         from xlift.leaderboard.loading.win_rates import read_win_rates
 
         return tabulate_win_rates([rate for folder in self.folders for rate in read_win_rates(folder, self.records)])
+
+    @property
+    def folder(self) -> Path:
+        """The run folder. Raises UserError where there are several."""
+        if len(self.folders) > 1:
+            raise UserError(f"{', '.join(map(str, self.folders))}: this takes one run; load its folder alone")
+        return self.folders[0]
+
+    def lifts(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
+        """Method minus base with a 95 % interval, one row for each suite, method, benchmark, metric and kind, or for each task.
+
+        ``kind`` is ``lift`` on the trained languages, ``retention`` on the pivot and ``transfer`` on the others; each is an average over
+        ``languages`` with equal weights. ``value``, ``low`` and ``high`` are in the metric's own unit, turned so that more is better;
+        ``significant`` is by ``p_corrected``, Holm's over the whole table. Where the two may not be compared the numbers are missing, and
+        ``note`` says why. Tests are paired by document; docs/statistics.md describes them.
+
+        Raises UserError where the samples of a task are gone or damaged.
+        """
+        from xlift.leaderboard.analysis import comparisons
+
+        return comparisons.tabulate_tasks(self._documents) if by == "task" else comparisons.tabulate_lifts(self._documents)
+
+    def ranks(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
+        """Models, the base among them, ranked on each benchmark as an average over its languages, or on each task.
+
+        Models that cannot be told apart share a rank and are named in ``tied``. Only results that may be compared meet in one ranking;
+        a model without a rank has a ``note``. Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis.comparisons import tabulate_ranks
+
+        return tabulate_ranks(self._documents, average=by == "benchmark")
+
+    @cached_property
+    def _documents(self) -> list[Documents]:
+        from xlift.leaderboard.loading.scores import collect_documents
+
+        return collect_documents(self.folders)
+
+    def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
+        """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.
+
+        ``model`` is ``LABEL`` or ``LABEL-seedN``, the first method where not given. ``diff`` names another model, such as ``base``, whose
+        answer, extraction and scores stand in columns that begin with ``diff_``. ``marks`` keeps the documents that have all of them:
+        ``wrong`` is below 50 points, ``flipped`` right in one of the two models alone, ``off-target`` an answer in another language.
+
+        Raises UserError for a name that is not there, samples that are gone, and two models that may not be compared.
+        """
+        from xlift.leaderboard.loading.select_samples import select, tabulate_samples
+
+        return tabulate_samples(select(self.folder, task, model, diff, marks))
+
+    def fidelity(self) -> pd.DataFrame:
+        """Language and script of the answers, one row for each model and task: lang, the one asked for, items, and shares of answers
+        between 0 and 1, such as off_target, mixed, refusal, empty and repeated.
+
+        Raises UserError for samples that are gone or damaged.
+        """
+        import pandas as pd
+
+        from xlift.harness.diagnostics.fidelity import report
+
+        return pd.DataFrame(report(self.folders))
+
+    def judge(self, judge: str, **settings: Any) -> Judgement:
+        """Have X-AlpacaEval answers compared with others by a judge; ``rows`` of what is returned are the win rates by model and language.
+
+        ``judge`` is an address up to ``/v1``, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; there is no default. ``settings`` are the further
+        keys of a suite's judge block: ``model``, its name at the address; ``mode``, weighted or verdict; ``against``, a model of the run or
+        published answers; ``calibrate``, and what bounds pace and cost. Replies are kept in the folder ``judges`` beside the first run,
+        so that the same call goes on where it failed. ``win_rates`` has the outcome from then on, as the site and the report do.
+
+        Raises UserError for a wrong setting and where nothing can be judged, ServiceError, one of them, where the judge fails.
+        """
+        from xlift.harness.judging.judgement import judge as ask
+
+        return ask(read_judge(judge, settings), self.folders, self.folders[0].parent / "judges")
+
+    def adapter(self, label: str, seed: int | None = None) -> Path:
+        """The folder of a measured adapter. Raises UserError where there is none of this label and seed, and where it is gone."""
+        from xlift.harness.evaluation.adapters import find_adapter
+
+        labels = [record.label for record in self.records if record.adapter]
+        found = [record for record in self.records if record.adapter and record.label == label and seed in (None, record.seed)]
+        if not found:
+            seeds = [str(record.seed) for record in self.records if record.label == label and record.adapter]
+            why = f" with seed {seed}; it has {', '.join(seeds)}" if seeds else name_nearest(label, labels)
+            raise UserError(f"no adapter {label!r} in these results{why}")
+        if len(found) > 1:
+            raise UserError(f"{label}: {len(found)} adapters; name one by its seed, and load its run alone")
+        places = [adapter.folder for folder in self.folders if (adapter := find_adapter(folder, found[0]))]
+        if not places:
+            raise UserError(f"{found[0].name}: its adapter is gone; run the suite again")
+        return places[0]
+
+
+def read_judge(judge: str, settings: Mapping[str, Any]) -> JudgeSettings:
+    """The settings of a judge. Raises UserError for one that is wrong."""
+    from xlift.harness.config.judge import JudgeSettings
+    from xlift.harness.core.settings import build
+
+    return build(JudgeSettings, {"judge": judge, **settings}, "judge")
 
 
 def load_results(*folders: str | Path) -> Results:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from xlift.harness.core.errors import ServiceError, UserError
 from xlift.harness.core.paths import cache_folder
@@ -54,22 +54,52 @@ class Pushed:
     """By which the files are found: the commit, or the reference of a pull request."""
     sent: tuple[str, ...]
     unchanged: tuple[str, ...]
+    largest_logit_difference: float | None = None
+    """Between the local adapter and the hub's copy, where they were compared."""
 
 
-def plan(target: Target, files: Sequence[File]) -> dict[str, Any]:
-    """What a push would send, as plain data. Asks nobody: the card is compared with the one last pushed from or pulled to this machine."""
+@dataclass(frozen=True)
+class PlannedFile:
+    """One file of a push."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PushPlan:
+    """What a push would send."""
+
+    repository: str
+    visibility: Literal["public", "private"]
+    """Of a repository that is made."""
+    pull_request: bool
+    files: tuple[PlannedFile, ...]
+    card_known: bool
+    """Whether the card was pushed from, or pulled to, this machine before."""
+    card_diff: tuple[str, ...]
+    """Lines that change in the card since then."""
+    base_model: str | None = None
+    """Of an adapter: its base on the hub."""
+    restrictions: tuple[str, ...] = ()
+    """Training data with restricted use, which must be accepted."""
+
+
+def plan(target: Target, files: Sequence[File]) -> PushPlan:
+    """What a push would send. Asks nobody: the card is compared with the one last pushed from or pulled to this machine."""
     known = _remembered_card(target.repository)
     card = next((file.read().decode() for file in files if file.path == README), "")
     before = known.read_text(encoding="utf-8") if known.is_file() else ""
     diff = list(unified_diff(before.splitlines(), card.splitlines(), "card on the hub, as last seen from here", "card", lineterm=""))
-    return {
-        "repository": target.repository,
-        "visibility": "private" if target.private else "public",
-        "pull_request": target.request,
-        "files": [{"path": file.path, "bytes": file.size, "sha256": file.sha256} for file in files],
-        "card_known": known.is_file(),
-        "card_diff": diff,
-    }
+    return PushPlan(
+        repository=target.repository,
+        visibility="private" if target.private else "public",
+        pull_request=target.request,
+        files=tuple(PlannedFile(file.path, file.size, file.sha256) for file in files),
+        card_known=known.is_file(),
+        card_diff=tuple(diff),
+    )
 
 
 def push(target: Target, files: Sequence[File], message: str, owns: Callable[[str], bool] | None = None) -> Pushed:

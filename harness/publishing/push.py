@@ -1,25 +1,133 @@
-"""From a run folder to what is pushed: the adapters of a run, and the files of one."""
+"""From a run folder to the hub: the adapters of a run, the files of one, and how they are sent."""
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from dataclasses import replace
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import explain_disk, write_json
+from xlift.harness.models import bases
+from xlift.harness.publishing import hub, model_card
+from xlift.harness.publishing.hub import Pushed, PushPlan, Target
 from xlift.harness.publishing.lifts import measure_lifts
-
-if TYPE_CHECKING:
-    from xlift.harness.publishing.package import Facts, File
+from xlift.harness.publishing.package import SUITE, Facts, File, find_run
 
 logger = logging.getLogger(__name__)
+
+LINK = "hub.json"
+"""In the run folder: where its adapters lie on the hub."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """An adapter made ready for the hub."""
+
+    target: Target
+    facts: Facts
+    files: tuple[File, ...]
+    run: Path | None
+    """Its run folder, where one was named."""
+
+    @property
+    def restrictions(self) -> list[str]:
+        """Training data with restricted use, a line each."""
+        return model_card.list_restrictions(self.facts)
+
+
+@dataclass(frozen=True)
+class PushedRun:
+    """What a push of all adapters of a run did."""
+
+    pushed: tuple[Pushed, ...]
+    collection: str | None
+    """Its address; None where pull requests were opened, as their repositories may be anybody's."""
+
+
+def pack(place: Path, target: Target, run: Path | None, leaderboard: str | None) -> Package:
+    """An adapter's folder made ready. Raises UserError for what must not, or cannot, be published."""
+    facts, files = prepare_package(place, target.repository, run, leaderboard)
+    return Package(target, facts, tuple(files), run)
+
+
+def pack_run(run: Path, target: Target, leaderboard: str | None) -> list[Package]:
+    """All measured adapters of a run made ready, for repositories of the owner that ``target`` names."""
+    places = find_adapters(run, target.repository)
+    return [pack(place, replace(target, repository=repository), run, leaderboard) for repository, place in places.items()]
+
+
+def plan(package: Package) -> PushPlan:
+    """What a push of it would send; asks nobody."""
+    found = hub.plan(package.target, package.files)
+    return replace(found, base_model=package.facts.base.id, restrictions=tuple(package.restrictions))
+
+
+def require_acceptance(packages: Iterable[Package], accept: bool) -> None:
+    """Raise UserError where training data have restricted use and that is not accepted."""
+    lines = list(dict.fromkeys(line for package in packages for line in package.restrictions))
+    if lines and not accept:
+        more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
+        raise UserError(
+            f"training data with restricted use: {'; '.join(lines[:3])}{more}; the card says so, and --accept-licences pushes it"
+        )
+    for line in lines:
+        logger.warning("restricted use: %s", line)
+
+
+def send(package: Package, check: bool) -> Pushed:
+    """Push an adapter; with ``check`` load the hub's copy and raise UserError where its logits are not the local ones."""
+    done = hub.push(package.target, package.files, f"{package.facts.made['method']} adapter, made by xlift")
+    return replace(done, largest_logit_difference=_compare(package, done)) if check else done
+
+
+def send_run(
+    run: Path, target: Target, packages: Sequence[Package], check: bool, tell: Callable[[Pushed], None] | None = None
+) -> PushedRun:  # fmt: skip
+    """``send`` for the adapters of a run, one after the other, and the collection of them; ``tell`` is called after each."""
+    done = []
+    for package in packages:
+        done.append(send(package, check))
+        if tell:
+            tell(done[-1])
+    collection = None if target.request else _link(run, target, packages, done)
+    return PushedRun(tuple(done), collection)
+
+
+def _compare(package: Package, done: Pushed) -> float:
+    facts, target = package.facts, package.target
+    folder = find_run(facts.adapter.folder, package.run)
+    suite = json.loads((folder / SUITE).read_text(encoding="utf-8")) if folder else {}
+    base = bases.resolve(BaseSettings(**suite.get("base", {"model": facts.base.id, "revision": facts.base.revision})))
+    with tempfile.TemporaryDirectory(prefix="xlift-") as empty:
+        found = hub.compare_logits(base, facts.adapter.folder, hub.fetch(target, done.revision, Path(empty)))
+    if found:
+        raise UserError(f"{target.repository}: the hub's copy gives other logits than {facts.adapter.folder} (by up to {found:.3g})")
+    return found
+
+
+def _link(run: Path, target: Target, packages: Sequence[Package], pushed: Sequence[Pushed]) -> str:
+    """Make the collection of a suite, and write where its adapters lie into the run folder, for the leaderboard; returns its address."""
+    suite = json.loads((run / SUITE).read_text(encoding="utf-8"))["name"]
+    notes = {one.target.repository: f"{one.facts.made['label']}: {one.facts.made['method']}" for one in packages}
+    collection = hub.collect_on_hub(target.repository, f"xlift: {suite}", notes, private=target.private)
+    found = []
+    for done, one in zip(pushed, packages, strict=True):
+        seed = one.facts.record.seed if one.facts.record else None
+        found.append({"label": one.facts.made["label"], "seed": seed, "url": done.url, "commit": done.commit})
+    with explain_disk(run):
+        write_json(run / LINK, {"collection": collection, "adapters": found})
+    return collection
 
 
 def prepare_package(place: Path, repository: str, run: Path | None, leaderboard: str | None = None) -> tuple[Facts, list[File]]:
     """The facts of an adapter and the files to push. Raises UserError for what must not, or cannot, be published."""
-    from xlift.harness.publishing import model_card, package
+    from xlift.harness.publishing import package
 
     found = package.find_run(place, run)
     facts = package.gather(place, repository, found, leaderboard=leaderboard)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.leaderboard.loading import foreign
 from xlift.leaderboard.loading.runs import Run, find_runs
 from xlift.leaderboard.loading.samples import Sample, Sheet, find_base, read_sheet
 from xlift.tasks.benchmarks import per_document
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,24 @@ def select(results: Path, task: str, model: str | None = None, diff: str | None 
         )
     samples = tuple(one for one in sheet.samples if set(marks) <= set(one.marks))
     return Selection(run, beside if shows else None, sheet, samples, tuple(models))
+
+
+def tabulate_samples(found: Selection) -> pd.DataFrame:
+    """One row for each sample: id, prompt, reference, answer, extracted (None where extraction changed nothing), marks, and its scores.
+
+    Where another model stands beside, its answer, extraction and scores follow in columns that begin with ``diff_``.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, object]] = []
+    for sample in found.samples:
+        row: dict[str, object] = {name: getattr(sample, name) for name in ("id", "prompt", "reference", "answer", "extracted", "marks")}
+        row |= sample.scores
+        if found.beside:
+            row |= {"diff_answer": sample.base, "diff_extracted": sample.base_extracted}
+            row |= {f"diff_{name}": value for name, value in sample.base_scores.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def name_model(run: Run) -> str:
