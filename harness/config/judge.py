@@ -16,12 +16,13 @@ CHOICES = (
     "--model NAME, --judge engine:MODEL (a local or hub model on xlift's engine), or --judge lm:TYPE,ARGUMENTS (a model of lm-eval's); "
     "a suite's judge block has these options as keys, lm_eval takes them as XLIFT_JUDGE, XLIFT_JUDGE_MODEL and so on"
 )
-PACE = frozenset({"concurrency", "requests_per_minute", "limit_tokens", "key_variable", "verdicts"})
-"""Settings that move no verdict."""
 
 
 class JudgeSettings(Section):
     """Who judges answers, against whose, and how much it may cost."""
+
+    UNHASHED = frozenset({"concurrency", "requests_per_minute", "limit_tokens", "key_variable", "verdicts"})
+    """How fast, how dear and where: no verdict depends on them."""
 
     judge: str = ""
     """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; there is no default judge."""
@@ -74,7 +75,3 @@ class JudgeSettings(Section):
     def name(self) -> str:
         """What a local judge is called after its kind, and a served one at its server."""
         return str(self.model) if self.kind == "api" else self.judge.partition(":")[2]
-
-    def identity(self) -> dict[str, Any]:
-        """All that can move a verdict or a win rate, as plain data."""
-        return self.model_dump(mode="json", exclude=set(PACE))

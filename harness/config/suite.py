@@ -40,6 +40,11 @@ class DataSettings(Section):
 
 
 class EngineSettings(Section):
+    UNHASHED = frozenset({"kv_cache_gib", "gpu_memory_utilization", "key_variable", "concurrency"})
+    """Memory for the cache, the key and the requests at once decide how fast answers come, not what they are. ``batch_tokens`` is hashed:
+    it is the batch policy of a record's comparability key. ``url`` is hashed: another server may have another model under the same name.
+    """
+
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """auto is bfloat16, but float32 on a CPU where that is faster (arithmetic.py)."""
@@ -62,6 +67,11 @@ class EngineSettings(Section):
 
 
 class TrainSettings(Section):
+    UNHASHED = frozenset({"checkpoint_steps", "report_to"})
+    """Checkpoints and trackers leave the adapter bit for bit as it is. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
+    another order, which moves the last bits of the weights.
+    """
+
     tokens: int | None = Field(None, ge=1)
     """Training budget in tokens without padding; rows are gone through again until it is spent."""
     epochs: float = Field(1.0, gt=0)
@@ -91,6 +101,9 @@ class TrainSettings(Section):
 
 
 class TranslatorSettings(Section):
+    UNHASHED = frozenset({"key_variable", "concurrency"})
+    """The key and the requests at once. ``batch_tokens`` is hashed: padding moves the last bits, and beams with them."""
+
     kind: Literal["self", "seq2seq", "api", "table", "command"] = "self"
     """The model itself, a translation model through transformers, a served model, a parallel corpus, or a command."""
     model: str | None = None
@@ -126,6 +139,9 @@ class MethodSettings(Section):
 
 
 class EvaluateSettings(Section):
+    UNHASHED = frozenset({"tasks", "adapters", "engines"})
+    """A stage hashes the tasks as they were expanded, and the one adapter that it measures; engines side by side move no score."""
+
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
     limit: int | None = Field(None, ge=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,6 +16,13 @@ class Section(BaseModel):
     """A part of a suite: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    UNHASHED: ClassVar[frozenset[str]] = frozenset()
+    """Keys that move no result, or that a stage hashes in another form: ``identity`` leaves them out."""
+
+    def identity(self) -> dict[str, Any]:
+        """All that can move a result, as plain data: what hashes are made of."""
+        return self.model_dump(mode="json", exclude=set(self.UNHASHED))
 
 
 def build(model: type[S], values: Mapping[str, Any], where: str) -> S:

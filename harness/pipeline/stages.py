@@ -81,7 +81,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
         "rows": suite.rows,
         "data": {**suite.data.model_dump(), "root": data.identify_root(suite.data.samples)},
         "guarded": run.tasks,
-        "translators": {pair: found.model_dump(mode="json") for pair, found in suite.translating(turn.label).items()},
+        "translators": {pair: found.identity() for pair, found in suite.translating(turn.label).items()},
         "model": identify_model(run, turn.start),
         "round": turn.number,
     }
@@ -94,7 +94,7 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Any]:
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,
         "adapter": adapters.resolve(adapter).sha256 if adapter else None,
-        "engine": run.suite.engine.model_dump(mode="json"),
+        "engine": run.suite.engine.identity(),
     }
 
 
@@ -110,7 +110,7 @@ def fit_stage(run: Run, turn: Round, seed: int | None) -> Stage:
     """All that determines an adapter. Raises UserError where the rows are not prepared yet."""
     inputs = {
         "plan": prepared_by(run, turn)["plan"],
-        "train": run.suite.training(turn.label).model_dump(mode="json"),
+        "train": run.suite.training(turn.label).identity(),
         "seed": seed,
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,
@@ -130,8 +130,8 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
         "adapter": adapters.resolve(model.adapter).sha256 if model.adapter else None,
         "tasks": run.tasks,
         "data": [source.sha256 if source else None for source in found],
-        "evaluate": suite.evaluate.model_dump(mode="json", exclude={"adapters", "tasks", "engines"}),
-        "engine": suite.engine.model_dump(mode="json"),
+        "evaluate": suite.evaluate.identity(),
+        "engine": suite.engine.identity(),
     }
     return Stage("evaluate", model.name, inputs)
 

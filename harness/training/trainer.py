@@ -215,7 +215,7 @@ def _identify(
     course: Course, objective: Objective, settings: TrainSettings, seed: int, provenance: Mapping[str, Any], start: adapters.Adapter | None
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
-    how = [type(objective).__name__, asdict(objective), settings.model_dump(mode="json"), seed]
+    how = [type(objective).__name__, asdict(objective), settings.identity(), seed]
     return digest([rows, course.steps, how, provenance.get("base"), start and start.sha256], 32)
 
 

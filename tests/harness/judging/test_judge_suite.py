@@ -13,7 +13,7 @@ from judges import JudgeServer, serve
 from result_folders import write_answers
 
 from xlift.harness.cli import judge
-from xlift.harness.config.judge import PACE, JudgeSettings
+from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.engines import openai_api
@@ -49,7 +49,7 @@ def refusal(judge: dict[str, Any], **changes: Any) -> str:
 
 def test_the_command_has_the_suites_keys_and_no_defaults_of_its_own() -> None:
     options = inspect.signature(judge.judge).parameters
-    assert set(options) - {"runs", "as_json"} == set(JudgeSettings.model_fields) >= PACE
+    assert set(options) - {"runs", "as_json"} == set(JudgeSettings.model_fields)
     assert all(options[name].default in (None, False) for name in JudgeSettings.model_fields)
     for name in JudgeSettings.model_fields:
         flag = f"--{name.replace('_', '-')}"
