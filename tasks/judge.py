@@ -29,10 +29,19 @@ Outcome = Literal["win", "tie", "lose", "error"]
 
 FIRST, SECOND = "m", "M"
 """The two tokens of the weighted mode, for the answer shown first and second."""
-TOP_LOGPROBS = 5
-"""Tokens whose log-probability is asked for, as AlpacaEval 2 does."""
+TOP_LOGPROBS = 20
+"""Tokens whose log-probability is asked for: the most that OpenAI's interface gives. AlpacaEval 2 asks for five, which often lack one of
+the two letters."""
+LEAST_MASS = 0.5
+"""A judge that puts less of its probability on the two letters together wanted to say something else, and cannot be read."""
 
 _VERDICT = regex.compile(r"\[\[([ABC])\]\]")
+# A verdict in its place: on a line of its own, or at the line's end behind words such as "Final verdict:".
+_PLACED = regex.compile(
+    r"^[\s*_#>`-]*(?:[\w ]{0,30}verdict[\w ]{0,12}[:：][\s*_]*)?\[\[([ABC])\]\][\s*_`.!]*$", regex.IGNORECASE | regex.MULTILINE
+)
+# What looks like a tag of our prompts, in the material.
+_TAG = regex.compile(r"<(?=\s*/?\s*(?:instruction|answer))", regex.IGNORECASE)
 _WORTH = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
@@ -66,6 +75,8 @@ class Reply:
     logprobs: tuple[tuple[str, float], ...] = ()
     """The likeliest first tokens with the natural logarithm of their probability; empty where the mode does not ask, or where they
     were malformed."""
+    cut: bool = False
+    """Whether the reply was cut off at its longest."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,8 @@ class Verdict:
     pair: Pair
     preferences: tuple[float | None, float | None]
     """How far the judge prefers ``pair.answer``, 0 to 1, with the answer first and with the reference first; None: cannot be read."""
+    masses: tuple[float | None, float | None] = (None, None)
+    """Weighted mode: how much of its probability the judge put on the two letters, in both orders."""
 
     @property
     def preference(self) -> float | None:
@@ -127,10 +140,17 @@ def _by_id(said: Sequence[Said], what: str) -> dict[str, Said]:
 
 
 def build_chat(mode: Mode, pair: Pair, order: Order) -> Chat:
-    """What the judge is asked about a pair."""
+    """What the judge is asked about a pair.
+
+    Instruction and answers stand between tags that hold a hash of them, and what looks like such a tag in them is escaped, so that no
+    answer can end itself and add another.
+    """
     first, second = (pair.answer, pair.reference) if order == "answer first" else (pair.reference, pair.answer)
     prompt = _prompts()[mode]
-    return ask(prompt["user"].format(instruction=pair.instruction, first=first, second=second), prompt["system"])
+    fence = hashlib.sha256("\0".join((pair.instruction, pair.answer, pair.reference)).encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    material = {"instruction": pair.instruction, "first": first, "second": second}
+    escaped = {name: _TAG.sub("&lt;", text) for name, text in material.items()}
+    return ask(prompt["user"].format(fence=fence, **escaped), prompt["system"])
 
 
 def sampling(mode: Mode) -> Sampling:
@@ -147,27 +167,51 @@ def prompt_sha256(mode: Mode) -> str:
 def read_reply(mode: Mode, reply: Reply, order: Order) -> float | None:
     """How far a reply prefers the pair's answer to the reference, 0 to 1; None where it cannot be read.
 
-    weighted: the probability of the one token over that of both, from the tokens given; spaces around a token do not count, and a token
-    that is not among them has none. verdict: 1, 0.5 or 0, by the last verdict of the reply.
+    weighted: the probability of the one token over that of both, from the tokens given; spaces around a token do not count. A token that is
+    not among them has at most the probability of the least likely one listed, and at most what the listed ones leave; it is taken to have
+    that. With less than ``LEAST_MASS`` on both, the reply cannot be read. verdict: 1, 0.5 or 0, by the verdict in its place; a reply that
+    was cut off cannot be read.
     """
-    first = _read_logprobs(reply.logprobs) if mode == "weighted" else _read_verdict(reply.text)
+    first = _read_logprobs(reply.logprobs) if mode == "weighted" else _read_verdict(reply)
     return first if first is None or order == "answer first" else 1 - first
 
 
-def _read_logprobs(logprobs: Sequence[tuple[str, float]]) -> float | None:
+def read_mass(reply: Reply) -> float | None:
+    """How much of its probability a judge put on the two letters, 0 to 1; None where log-probabilities are missing or are none."""
+    masses = _sum_masses(reply.logprobs)
+    return None if masses is None else min(1.0, sum(masses.values()))
+
+
+def _sum_masses(logprobs: Sequence[tuple[str, float]]) -> dict[str, float] | None:
     masses = {FIRST: 0.0, SECOND: 0.0}
     for token, value in logprobs:
         if math.isnan(value) or value > 1e-3:  # no logarithm of a probability
             return None
         if token.strip() in masses:
             masses[token.strip()] += math.exp(value)
-    total = sum(masses.values())
-    return masses[FIRST] / total if total > 0 else None
+    return masses if logprobs else None
 
 
-def _read_verdict(text: str) -> float | None:
-    found = _VERDICT.findall(text)
-    return _WORTH[found[-1]] if found else None
+def _read_logprobs(logprobs: Sequence[tuple[str, float]]) -> float | None:
+    masses = _sum_masses(logprobs)
+    if masses is None or sum(masses.values()) < LEAST_MASS:
+        return None
+    listed = [math.exp(value) for _, value in logprobs]
+    most = max(0.0, min(*listed, 1 - sum(listed)))
+    bounded = {token: mass or most for token, mass in masses.items()}
+    return bounded[FIRST] / sum(bounded.values())
+
+
+def _read_verdict(reply: Reply) -> float | None:
+    """The last verdict on a line of its own, else the one that ends the reply, else the only one that the reply names."""
+    if reply.cut:
+        return None
+    placed, named = _PLACED.findall(reply.text), _VERDICT.findall(reply.text)
+    if placed:
+        return _WORTH[placed[-1].upper()]
+    if named and reply.text.rstrip(" \n.*_").endswith(f"[[{named[-1]}]]"):
+        return _WORTH[named[-1]]
+    return _WORTH[named[0]] if len(set(named)) == 1 else None
 
 
 def combine(preferences: Sequence[float | None]) -> Outcome:

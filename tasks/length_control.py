@@ -8,7 +8,7 @@ L1 penalty, its strength chosen among ten by five-fold cross-validation of the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from xlift.harness.core.errors import UserError
 from xlift.tasks.judge import Verdict
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 Array = NDArray[np.float64]
 
@@ -25,6 +28,8 @@ ITEMS = 805
 STRENGTHS = np.logspace(-4, 4, 10)
 RESAMPLES = 100
 """For the standard error."""
+WEAK_RIDGE = 1e-4
+"""Of the resamples' fits: it keeps a model that always wins finite, and moves no other coefficient that can be seen."""
 GAMED_WEIGHT = 0.2 / 2
 """Of each row of the two gamed baselines that AlpacaEval adds to its full model."""
 GAMED = ("preference", "std_delta_len", "instruction_difficulty")
@@ -45,7 +50,9 @@ def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None =
     are lengths less those of the reference in characters: good within one language. Without a table it is AlpacaEval's "minimal" formula:
     length and model. ``difficulty`` is a table with one row an item in the order of the 805 (columns index, instruction_difficulty), or
     AlpacaEval's df_gamed.csv, which has preference, std_delta_len and not_gamed_baseline too and then takes part with a weight of 0.1 a
-    row, as it does there. The standard error is that of resampled items, the strength of the penalty kept.
+    row, as it does there. The standard error is that of resampled items, fitted with next
+    to no penalty: near 50 % the penalty sets the model's term to zero, in every resample too, so that the error would be zero
+    (docs/judge.md has the coverage). AlpacaEval gives none for this figure.
 
     Raises UserError where a table is given and the items are not the 805.
     """
@@ -77,13 +84,15 @@ def _predict(rows: Array, preferences: Array, extra: Array, targets: Array) -> t
     fixed, equal = np.full(len(targets), GAMED_WEIGHT), np.column_stack([np.zeros(len(rows)), rows[:, 1:]])
     strength = choose_strength(whole, wanted, np.concatenate([fixed, np.ones(len(rows))]))
 
-    def predict(counts: Array) -> float:
-        coefficients = fit(whole, wanted, np.concatenate([fixed, counts]), strength)
+    def predict(coefficients: Array, counts: Array) -> float:
         return float(np.average(_logistic(equal @ coefficients), weights=counts))
 
     chance = np.random.default_rng(0)
     drawn = chance.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), RESAMPLES).astype(float)
-    return predict(np.ones(len(rows))), float(np.std([predict(counts) for counts in drawn], ddof=1))
+    every = np.ones(len(rows))
+    value = predict(fit(whole, wanted, np.concatenate([fixed, every]), strength), every)
+    others = [predict(_solve_unpenalised(whole, wanted, np.concatenate([fixed, counts])), counts) for counts in drawn]
+    return value, float(np.std(others, ddof=1))
 
 
 def _read_difficulty(table: pd.DataFrame) -> tuple[Array, Array, Array]:
@@ -132,6 +141,16 @@ def _solve(rows: Array, targets: Array, weights: Array, strength: float) -> Arra
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(l1_ratio=1, C=strength, solver="liblinear", fit_intercept=False, random_state=123)
+    return _fit_soft(model, rows, targets, weights)
+
+
+def _solve_unpenalised(rows: Array, targets: Array, weights: Array) -> Array:
+    from sklearn.linear_model import LogisticRegression
+
+    return _fit_soft(LogisticRegression(C=1 / WEAK_RIDGE, solver="newton-cholesky", fit_intercept=False), rows, targets, weights)
+
+
+def _fit_soft(model: LogisticRegression, rows: Array, targets: Array, weights: Array) -> Array:
     labels = np.repeat([1, 0], len(rows))
     targets = np.clip(targets, 1e-6, 1 - 1e-6)  # liblinear must see both labels, also where a model always wins
     # A soft target is the item twice, once with each label, weighted by its probability.

@@ -53,6 +53,7 @@ class ApiEngine:
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self._model = base.name
         self._adapter: Adapter | None = None
+        self._length_key = "max_tokens"
         # Servers without keys still want one to be sent.
         key = os.environ.get(settings.key_variable) or "none"
         self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT)
@@ -143,7 +144,7 @@ class ApiEngine:
         """
         options: dict[str, Any] = {
             "model": self._model,
-            "max_tokens": sampling.max_tokens,
+            self._length_key: sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": seed,
@@ -153,9 +154,18 @@ class ApiEngine:
             **more,
         }
         with self._errors():
-            if turns := _read_turns(prompt):
+            turns = _read_turns(prompt)
+            if turns is None:
+                return self._client.completions.create(prompt=prompt, **options)
+            try:
                 return self._client.chat.completions.create(messages=turns, **options)
-            return self._client.completions.create(prompt=prompt, **options)
+            except openai.BadRequestError as error:
+                if self._length_key != "max_tokens" or "max_completion_tokens" not in str(error):
+                    raise
+                # Models that think before they answer take the longest reply under a newer name alone.
+                self._length_key = "max_completion_tokens"
+                options[self._length_key] = options.pop("max_tokens")
+                return self._client.chat.completions.create(messages=turns, **options)
 
     def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
         reply = self.send(prompt, sampling, seed)

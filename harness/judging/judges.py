@@ -36,6 +36,8 @@ class Answered:
     """Prompt and reply as the server counts them, ``estimate`` where it does not count; 0 for local judges."""
     served: str
     """The name the server gives to the model that replied; it may be fuller than the one asked for."""
+    seconds: float = 0.0
+    """Since the reply before it, or since the judge was asked: these add up to the time that was waited for."""
 
 
 class Judge(Protocol):
@@ -146,8 +148,9 @@ class ApiJudge:
         text = getattr(getattr(choice, "message", None), "content", None) or ""
         tokens = getattr(getattr(reply, "usage", None), "total_tokens", None)
         logprobs = read_logprobs(given) if mode == "weighted" else ()
+        cut = mode == "verdict" and getattr(choice, "finish_reason", None) == "length"
         served = getattr(reply, "model", None)
-        return Answered(Reply(text, logprobs), int(tokens) if tokens else estimate(chat, mode), str(served or ""))
+        return Answered(Reply(text, logprobs, cut), int(tokens) if tokens else estimate(chat, mode), str(served or ""))
 
 
 def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:

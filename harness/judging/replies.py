@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.judging.judges import Answered, Judge
-from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_chat, prompt_sha256, read_reply
+from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_chat, prompt_sha256, read_mass, read_reply
 from xlift.tasks.judge_probes import list_probes, score_probes
 
 NONE = "not calibrated"
@@ -80,7 +80,8 @@ class Replies:
             try:
                 row = json.loads(line)
                 logprobs = tuple((str(token), float(value)) for token, value in row["logprobs"])
-                found[row["key"]] = Answered(Reply(row["text"], logprobs), row["tokens"], row["served"])
+                reply = Reply(row["text"], logprobs, row.get("cut", False))
+                found[row["key"]] = Answered(reply, row["tokens"], row["served"], row.get("seconds", 0.0))
             except (ValueError, KeyError, TypeError):
                 if line.strip():
                     raise UserError(f"{self.path}, line {number}: damaged; delete the line, and its reply is asked for again") from None
@@ -95,7 +96,8 @@ class Replies:
             with self.path.open("ab") as file:
 
                 def add(key: str, answered: Answered) -> None:
-                    row = {"key": key, **asdict(answered.reply), "tokens": answered.tokens, "served": answered.served}
+                    row = {"key": key, **asdict(answered.reply), "tokens": answered.tokens, "served": answered.served,
+                           "seconds": answered.seconds}  # fmt: skip
                     file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
                     file.flush()
 
@@ -132,8 +134,9 @@ class Judged:
     asked: int
     """Replies that were not kept already."""
     tokens: int
-    """Spent on those."""
+    """Spent on all of these replies, now and before."""
     seconds: float
+    """Waited for all of them, now and before."""
 
 
 def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -> Judged:
@@ -147,29 +150,39 @@ def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -
     wanted = {key_of(described, mode, pair, order): (pair, order) for pair in pairs for order in ORDERS}
     missing = [key for key in wanted if key not in known]
     served = next((known[key].served for key in wanted if key in known and known[key].served), "")
-    started, tokens, done = time.monotonic(), 0, 0
+    done = 0
     if missing:
         logger.info("judge: %d comparisons to be made, %d known", len(missing), len(wanted) - len(missing))
-        shown = started
+        started = shown = before = time.monotonic()
+        spent = 0
         try:
             with kept.write() as add:
                 for place, answered in judge.answer([build_chat(mode, *wanted[key]) for key in missing], mode):
                     served = _check_name(served, answered.served)
-                    add(missing[place], answered)
-                    known[missing[place]] = answered
-                    tokens, done = tokens + answered.tokens, done + 1
-                    if time.monotonic() - shown > SECONDS:
-                        shown = time.monotonic()
-                        logger.info("judge: %d of %d, %.1f a second, %d tokens", done, len(missing), done / (shown - started), tokens)
+                    now = time.monotonic()
+                    timed = replace(answered, seconds=round(now - before, 3))
+                    before = now
+                    add(missing[place], timed)
+                    known[missing[place]] = timed
+                    spent, done = spent + answered.tokens, done + 1
+                    if now - shown > SECONDS:
+                        shown = now
+                        logger.info("judge: %d of %d, %.1f a second, %d tokens", done, len(missing), done / (shown - started), spent)
         except UserError as error:
             raise UserError(f"{error}; {done} of {len(missing)} replies were kept, and the same command goes on from there") from None
     preferences = {key: read_reply(mode, known[key].reply, order) for key, (_, order) in wanted.items()}
+    masses = {key: read_mass(known[key].reply) for key in wanted}
     verdicts = [
-        Verdict(pair, (preferences[key_of(described, mode, pair, ORDERS[0])], preferences[key_of(described, mode, pair, ORDERS[1])]))
+        Verdict(
+            pair,
+            (preferences[key_of(described, mode, pair, ORDERS[0])], preferences[key_of(described, mode, pair, ORDERS[1])]),
+            (masses[key_of(described, mode, pair, ORDERS[0])], masses[key_of(described, mode, pair, ORDERS[1])]),
+        )
         for pair in pairs
     ]
     words = {key: known[key].reply.text for key in wanted}
-    return Judged(verdicts, words, served, len(missing), tokens, time.monotonic() - started)
+    used = [known[key] for key in wanted]
+    return Judged(verdicts, words, served, len(missing), sum(one.tokens for one in used), sum(one.seconds for one in used))
 
 
 def _check_name(before: str, now: str) -> str:

@@ -63,7 +63,7 @@ def judge_runs(
         "judge": {**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode)},
         "against": against,
         "calibration": find_calibration(verdicts, described, mode),
-        "cost": {"replies": judged.asked, "tokens": judged.tokens, "seconds": round(judged.seconds, 2)},
+        "cost": {"replies": len(judged.replies), "tokens": judged.tokens, "seconds": round(judged.seconds, 2)},
         "left_out": left_out,
     }
     start, rows = 0, []
@@ -199,6 +199,7 @@ def describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any]
         "preference": verdict.preference,
         "outcome": combine(verdict.preferences),
         "preferences": list(verdict.preferences),
+        "masses": list(verdict.masses),
         "replies": [judged.replies[key] for key in keys],
         "keys": keys,
         "pair_sha256": digest([verdict.pair.instruction, verdict.pair.answer, verdict.pair.reference], 16),

@@ -5,6 +5,7 @@ import math
 import re
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -66,6 +67,8 @@ class JudgeServer(Server):
         self.logprobs: Callable[[int, int], Any] = logprobs_of
         self.verdict: Callable[[int, int], str] = verdict_of
         self.seen: list[dict[str, Any]] = []
+        self.finish_reason = "stop"
+        self.refuses_max_tokens = False
 
 
 def logprobs_of(first: int, second: int) -> Any:
@@ -86,16 +89,19 @@ class JudgeHandler(Handler):
     def do_POST(self) -> None:
         body = json.loads(self.take())
         self.server.seen.append(body)
+        if self.server.refuses_max_tokens and "max_tokens" in body:
+            said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            return self.reply(400, json.dumps({"error": {"message": said, "param": "max_tokens"}}).encode())
         prompt = body["messages"][-1]["content"]
         first, second = (answer.count("z") for answer in re.findall(r"<answer.*?>\n(.*?)\n</answer", prompt, re.DOTALL))
-        choice: dict[str, Any] = {"index": 0, "finish_reason": "stop", "logprobs": None}
+        choice: dict[str, Any] = {"index": 0, "finish_reason": self.server.finish_reason, "logprobs": None}
         text = ("m" if first >= second else "M") if body.get("logprobs") else self.server.verdict(first, second)
         choice["message"] = {"role": "assistant", "content": text}
         if body.get("logprobs"):
             choice["logprobs"] = self.server.logprobs(first, second)
         usage = {"prompt_tokens": len(prompt) // 10, "completion_tokens": 1, "total_tokens": len(prompt) // 10 + 1}
         said = {"id": "1", "object": "chat.completion", "created": 0, "model": self.server.model, "choices": [choice], "usage": usage}
-        self.reply(200, json.dumps(said).encode())
+        return self.reply(200, json.dumps(said).encode())
 
 
 class FaultProxy(Server):
@@ -124,8 +130,11 @@ class ProxyHandler(Handler):
         if fault == "slow":
             threading.Event().wait(1.0)
         request = urllib.request.Request(self.server.upstream + self.path.removeprefix("/v1"), body, {"content-type": "application/json"})
-        with urllib.request.urlopen(request, timeout=600) as answer:
-            said = json.loads(answer.read())
+        try:
+            with urllib.request.urlopen(request, timeout=600) as answer:
+                said = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return self.reply(error.code, error.read())
         if fault in MALFORMED:
             said["choices"][0]["logprobs"] = MALFORMED[fault]
         said |= {"choices": []} if fault == "no choices" else {"model": "judge-2"} if fault == "renamed" else {}

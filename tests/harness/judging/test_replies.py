@@ -73,7 +73,7 @@ def test_weighted_preferences_follow_the_rule(server: JudgeServer, proxy: FaultP
     for verdict in judged.verdicts:
         mine, other = verdict.pair.answer.count("z") + 1, verdict.pair.reference.count("z") + 1
         assert verdict.preferences == (pytest.approx(mine / (mine + other)), pytest.approx(mine / (mine + other)))
-    assert all(body["max_tokens"] == 1 and body["top_logprobs"] == 5 and body["temperature"] == 0 for body in server.seen)
+    assert all(body["max_tokens"] == 1 and body["top_logprobs"] == 20 and body["temperature"] == 0 for body in server.seen)
     assert judged.asked == len(server.seen) == 24 and judged.served == "judge-1"
 
 
@@ -95,8 +95,33 @@ def test_nothing_is_asked_twice(server: JudgeServer, proxy: FaultProxy, tmp_path
     first = run(proxy, tmp_path, pairs=PAIRS[:5])
     again = run(proxy, tmp_path)
     assert (first.asked, again.asked) == (10, 14)
-    assert run(proxy, tmp_path).asked == 0 and len(server.seen) == 24
+    third = run(proxy, tmp_path)
+    assert third.asked == 0 and len(server.seen) == 24
     assert again.verdicts[:5] == first.verdicts
+    # what was paid stays paid: from the cache alone the same cost stands
+    assert third.tokens == again.tokens > first.tokens > 0 and third.seconds == again.seconds > 0
+
+
+def test_a_server_that_refuses_max_tokens_gets_the_newer_name(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.refuses_max_tokens = True
+    assert run(proxy, tmp_path).asked == 24
+    assert [body for body in server.seen if "max_completion_tokens" in body and "max_tokens" not in body] == server.seen[1:]
+
+
+def test_a_verdict_that_was_cut_off_is_counted_as_unreadable(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.finish_reason = "length"
+    found = aggregate(run(proxy, tmp_path, "verdict").verdicts)
+    assert found["errors"] == found["parse_errors"] == 1 and found["win_rate"] is None
+
+
+def test_a_judge_that_would_say_something_else_cannot_be_read(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    tops = [("The", 0.9), ("m", 0.03), ("M", 0.01)]
+    server.logprobs = lambda first, second: {
+        "content": [{"token": "The", "top_logprobs": [{"token": token, "logprob": math.log(share)} for token, share in tops]}]
+    }
+    judged = run(proxy, tmp_path)
+    assert aggregate(judged.verdicts)["errors"] == 1
+    assert judged.verdicts[0].masses == (pytest.approx(0.04), pytest.approx(0.04))
 
 
 def test_another_judge_mode_or_answer_is_asked_anew(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -276,7 +301,9 @@ def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monke
     judged = judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path)
     assert judged.verdicts[2].preferences == (None, None), "too long for the model: counted, not cut"
     if mode == "weighted":
-        found = [one for verdict in judged.verdicts[:2] for one in verdict.preferences]
-        assert all(one is not None and 0 < one < 1 for one in found) and len(set(found)) > 1
+        masses = [one for verdict in judged.verdicts[:2] for one in verdict.masses]
+        assert all(one is not None and 0 < one < 0.5 for one in masses) and len(set(masses)) > 1
+        # random weights spread their probability over all bytes, so the two letters have next to none of it
+        assert all(one is None for verdict in judged.verdicts for one in verdict.preferences)
     assert judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path).asked == 0
     opened.close()
