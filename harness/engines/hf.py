@@ -55,7 +55,7 @@ class HfEngine(LocalEngine):
             torch.cuda.empty_cache()
 
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
-        rows = [Row(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
+        rows = [Request(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
         with tqdm(total=len(rows), desc="answers", disable=None, leave=False) as bar:
             for batch in batches(rows, self.settings.batch_tokens):
                 try:
@@ -66,7 +66,7 @@ class HfEngine(LocalEngine):
         return [self._to_answer(row) for row in rows]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _decode(self, rows: list[Row]) -> None:
+    def _decode(self, rows: list[Request]) -> None:
         ids, mask = self._pad(rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self.model.config)
@@ -88,11 +88,11 @@ class HfEngine(LocalEngine):
             mask = torch.nn.functional.pad(mask[left], (0, 1), value=1)
             positions = positions[left, -1:] + 1
 
-    def _pad(self, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _pad(self, rows: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
         padded = self.tokenizer.pad({"input_ids": [row.prompt for row in rows]}, padding_side="left", return_tensors="pt").to(self.device)
         return padded.input_ids, padded.attention_mask
 
-    def _ends(self, row: Row) -> bool:
+    def _ends(self, row: Request) -> bool:
         if row.answer[-1] in self._end_tokens(row.sampling):
             return True
         if not row.sampling.stop:
@@ -108,7 +108,7 @@ class HfEngine(LocalEngine):
         special = self.tokenizer.get_added_vocab()
         return {self.tokenizer.eos_token_id, *listed, *(special[stop] for stop in sampling.stop if stop in special)}
 
-    def _to_answer(self, row: Row) -> Answer:
+    def _to_answer(self, row: Request) -> Answer:
         text = self.tokenizer.decode(row.answer, skip_special_tokens=True)
         return Answer(text=cut(text, row.sampling.stop), tokens=len(row.answer), finished=row.finished)
 
@@ -136,7 +136,7 @@ class HfEngine(LocalEngine):
 
 
 @dataclass
-class Row:
+class Request:
     """One request under way."""
 
     prompt: list[int]
@@ -155,9 +155,9 @@ class Row:
         return len(self.prompt) + self.sampling.max_tokens
 
 
-def batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
+def batches(rows: Sequence[Request], tokens: int) -> Iterator[list[Request]]:
     """Rows from the widest down, as many at once as keep count times the widest within ``tokens``, one at least."""
-    batch: list[Row] = []
+    batch: list[Request] = []
     for row in sorted(rows, key=lambda row: row.width, reverse=True):
         if batch and (len(batch) + 1) * batch[0].width > tokens:
             yield batch
@@ -167,7 +167,7 @@ def batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
         yield batch
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
+def choose(logits: torch.Tensor, rows: Sequence[Request]) -> list[int]:
     """The next token of each row from float logits, rows x vocabulary: the largest, or one drawn with the row's own generator."""
     chosen: list[int] = logits.argmax(-1).tolist()
     for index, row in enumerate(rows):

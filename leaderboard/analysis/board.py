@@ -12,7 +12,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
-from xlift.leaderboard.analysis.rows import Figure, Row, make_row
+from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
@@ -26,7 +26,7 @@ class Group:
     """Rows that may be compared: no two of them did one task under different keys."""
 
     number: int
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     keys: Mapping[str, str]
     benchmarks: tuple[str, ...]
     differences: tuple[str, ...]
@@ -43,7 +43,7 @@ class Group:
 class Board:
     """All that the pages show."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     groups: tuple[Group, ...]
     lifts: pd.DataFrame
     tasks: pd.DataFrame
@@ -68,19 +68,20 @@ def make(collection: Collection) -> Board:
     made, by_kind, by_task = zip(*measured, strict=True)
     rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
     lifts, tasks = (tabulate([one for found in each for one in found]) for each in (by_kind, by_task))
-    groups = [_fill(number, group, groups_before, lifts) for number, group, groups_before in _number(_gather(rows))]
+    gathered = _gather(rows)
+    groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
     return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out)
 
 
-def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[Row, list[Comparison], list[Comparison]]:
+def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:
     """``make_row``, the row without its runs: the caller has them, and they take long to send from one process to another."""
     row, by_kind, by_task = make_row(runs, base)
     return replace(row, runs=()), by_kind, by_task
 
 
-def _gather(rows: Sequence[Row]) -> list[list[Row]]:
+def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
     """Groups in which no task was done under two keys; each row goes to the first that it shares a task with."""
-    groups: list[tuple[dict[str, str], list[Row]]] = []
+    groups: list[tuple[dict[str, str], list[LeaderboardRow]]] = []
     for row in sorted(rows, key=lambda row: (-len(row.keys), row.suite, row.label != "base", row.label)):
         for keys, members in groups:
             shared = keys.keys() & row.keys.keys()
@@ -93,12 +94,7 @@ def _gather(rows: Sequence[Row]) -> list[list[Row]]:
     return [members for _, members in groups]
 
 
-def _number(groups: Sequence[Sequence[Row]]) -> Iterable[tuple[int, Sequence[Row], Sequence[Row]]]:
-    for number, group in enumerate(groups, 1):
-        yield number, group, groups[0]
-
-
-def _fill(number: int, members: Sequence[Row], first: Sequence[Row], lifts: pd.DataFrame) -> Group:
+def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> Group:
     """A group with its averages and ranks; rows that lack a task of the group are not ranked."""
     keys = {task: key for row in members for task, key in row.keys.items()}
     benchmarks = tuple(sorted({benchmark for row in members for benchmark in row.scores}))
@@ -131,7 +127,7 @@ def _fill(number: int, members: Sequence[Row], first: Sequence[Row], lifts: pd.D
     return Group(number, tuple(rows), keys, benchmarks, () if number == 1 else _tell_apart(members, first), detectable, note)
 
 
-def _average(members: Sequence[Row], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
+def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
     """Lift, retention and transfer of each row of a group over the benchmarks that the group has for that kind, in points.
 
     The intervals of benchmarks are combined as those of separate documents.
@@ -161,7 +157,7 @@ def _average_kind(found: Sequence[Mapping[Any, Any]], wanted: int) -> Figure:
     return replace(figure, value=value, low=value - half, high=value + half)
 
 
-def _settings(rows: Iterable[Row]) -> dict[str, str]:
+def _settings(rows: Iterable[LeaderboardRow]) -> dict[str, str]:
     """What the measurements of some rows were made with, in words."""
     facts: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -181,7 +177,7 @@ def _settings(rows: Iterable[Row]) -> dict[str, str]:
     return {name: ", ".join(sorted(values)) for name, values in facts.items()}
 
 
-def _tell_apart(rows: Sequence[Row], first: Sequence[Row]) -> tuple[str, ...]:
+def _tell_apart(rows: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow]) -> tuple[str, ...]:
     ours, theirs = _settings(rows), _settings(first)
     shared = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     return tuple(f"{name}: {ours[name]} (first group: {theirs[name]})" for name in shared) or ("no task in common with the first group",)

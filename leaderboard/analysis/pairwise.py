@@ -11,15 +11,15 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import Board, Group
 from xlift.leaderboard.analysis.comparisons import compare_runs
-from xlift.leaderboard.analysis.rows import Figure, Row
+from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, headline, per_document, place
+from xlift.tasks.benchmarks import find_metric, per_document, place
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""
 
-Pair = tuple[Row, Row, dict[str, Figure]]
+Pair = tuple[LeaderboardRow, LeaderboardRow, dict[str, Figure]]
 
 
 def compare_rows(board: Board) -> dict[int, list[Pair]]:
@@ -43,7 +43,7 @@ def tabulate(pairs: dict[int, list[Pair]]) -> pd.DataFrame:
 
 def _compare(group: Group) -> list[Pair]:
     sheets = {row.id: _sheets(row) for row in group.rows}
-    found: list[tuple[Row, Row, str, str, Estimate]] = []
+    found: list[tuple[LeaderboardRow, LeaderboardRow, str, str, Estimate]] = []
     for first, second in combinations(group.rows, 2):
         ours, theirs = sheets[first.id], sheets[second.id]
         for benchmark in ours.keys() & theirs.keys():
@@ -63,12 +63,12 @@ def _compare(group: Group) -> list[Pair]:
     return sorted(pairs.values(), key=lambda pair: (order[pair[0].id], order[pair[1].id]))
 
 
-def _sheets(row: Row) -> dict[str, dict[str, list[Documents]]]:
+def _sheets(row: LeaderboardRow) -> dict[str, dict[str, list[Documents]]]:
     """A row's per-document headline scores by benchmark and language."""
     sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for run in row.runs:
         for one in run.documents:
-            if headline(one.task) is None or one.metric == per_document(one.task):
+            if one.metric == (per_document(one.task) or one.metric):
                 benchmark, language = place(one.task, one.pivot)
                 sheets[benchmark][language].append(one)
     return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

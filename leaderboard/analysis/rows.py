@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks
-from xlift.leaderboard.analysis.statistics import estimate
+from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, warn_off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
@@ -44,7 +43,19 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Row:
+class Cost:
+    """What making an adapter took; None for what no stage recorded."""
+
+    tokens_trained: float | None
+    tokens_generated: float | None
+    seconds: float | None
+    device: str | None
+    help: str | None
+    """Translators and corpora that the training rows came from."""
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
     """One method on one base model, its seeds pooled."""
 
     id: str
@@ -94,59 +105,72 @@ class Row:
         return tuple(dict.fromkeys(rate.setting for run in self.runs for rate in run.win_rates))
 
     @property
-    def cost(self) -> dict[str, Any]:
+    def cost(self) -> Cost:
         """What making the adapter took, means over seeds; None for what no stage recorded. Evaluation is not in it."""
-        fits, prepares = ([run.record.cost.get(kind, {}) for run in self.runs] for kind in ("fit", "prepare"))
-        seconds = (
-            sum(one["seconds"] for one in pair if isinstance(one.get("seconds"), int | float))
-            for pair in zip(fits, prepares, strict=True)
-            if any(pair)
+        fits = [run.record.cost.get("fit", {}) for run in self.runs]
+        prepares = [run.record.cost.get("prepare", {}) for run in self.runs]
+        seconds: list[float] = []
+        for fit, prepare in zip(fits, prepares, strict=True):
+            if fit or prepare:
+                seconds.append(sum(_find_numbers(stage.get("seconds") for stage in (fit, prepare))))
+        return Cost(
+            tokens_trained=_mean(_find_numbers(fit.get("tokens_trained") for fit in fits)),
+            tokens_generated=_mean(_find_numbers(prepare.get("generated_tokens") for prepare in prepares)),
+            seconds=_mean(seconds),
+            device=next((str(fit["device"]) for fit in fits if fit.get("device")), None),
+            help=_name_help(self.runs[0]),
         )
-        return {
-            "tokens_trained": _mean(fit.get("tokens_trained") for fit in fits),
-            "tokens_generated": _mean(one.get("generated_tokens") for one in prepares),
-            "seconds": _mean(seconds),
-            "device": next((str(fit["device"]) for fit in fits if fit.get("device")), None),
-            "help": _name_help(self.runs[0]),
-        }
 
 
-def off_target(row: Row) -> Figure:
+def off_target(row: LeaderboardRow) -> Figure:
     """Share of answers in the wrong language, over all tasks and seeds that measured it, in points."""
     results = [result for run in row.runs for result in run.record.tasks.values()]
     values = [result.metrics["off_target"].value for result in results if "off_target" in result.metrics]
     return Figure(100 * sum(values) / len(values) if values else None, have=len(values), of=len(results))
 
 
-def make_row(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[Row, list[Comparison], list[Comparison]]:
+def make_row(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:
     """A row of runs that differ in their seeds, and what it differs in from the base by kind of language and by task."""
-    documents = [*base, *(one for run in runs for one in run.documents)] if runs[0].record.label != "base" else []
+    documents: list[Documents] = []
+    if runs[0].record.label != "base":
+        documents = [*base, *(one for run in runs for one in run.documents)]
     return _pool(runs), compare_languages(documents), compare_tasks(documents)
 
 
-def _pool(runs: Sequence[Run]) -> Row:
+def _pool(runs: Sequence[Run]) -> LeaderboardRow:
     record = runs[0].record
     keys = {task: result.comparability for run in runs for task, result in run.record.tasks.items()}
     boards: dict[str, list[str]] = defaultdict(list)
     for task in keys:
         boards[place(task, record.pivot)[0]].append(task)
-    found: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        for task, result in run.record.tasks.items():
-            found[task] += [result.metrics["off_target"].value] if "off_target" in result.metrics else []
-    astray = {task: sum(values) / len(values) for task, values in found.items() if values and sum(values) / len(values) >= ASTRAY}
-    rows = {
-        "scores": {benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
-        "tasks": {task: replace(_score(runs, [task]), astray=astray.get(task)) for task in keys},
-    }
-    doubts = [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(task) != "off_target"]
-    notes = tuple(dict.fromkeys([*(note for run in runs for note in run.notes), *doubts]))
-    return Row(slug(record.suite, record.label), record.suite, record.label, tuple(runs), keys, rows["scores"], rows["tasks"], notes=notes)
+    astray = _find_astray(runs, list(keys))
+    notes = [note for run in runs for note in run.notes]
+    notes += [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(task) != "off_target"]
+    return LeaderboardRow(
+        id=slug(record.suite, record.label),
+        suite=record.suite,
+        label=record.label,
+        runs=tuple(runs),
+        keys=keys,
+        scores={benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
+        tasks={task: replace(_score(runs, [task]), astray=astray.get(task)) for task in keys},
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, float]:
+    """Off-target rate, a mean over seeds, of each task where it casts doubt on the score."""
+    astray: dict[str, float] = {}
+    for task in tasks:
+        results = [run.record.tasks[task] for run in runs if task in run.record.tasks]
+        share = _mean([result.metrics["off_target"].value for result in results if "off_target" in result.metrics])
+        if share is not None and share >= ASTRAY:
+            astray[task] = share
+    return astray
 
 
 def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     """The headline score over tasks and seeds, with its interval where every document's score is there."""
-    shown = headline(tasks[0])
     results = [run.record.tasks[task] for run in runs for task in tasks if task in run.record.tasks]
     metric = per_document(tasks[0]) or next(iter(results[0].metrics), "")
     values = [result.metrics[metric].value for result in results if metric in result.metrics]
@@ -154,24 +178,35 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         return Figure(have=len(values), of=len(results), note="no score", metric=metric)
     points = find_metric(metric).scale
     figure = Figure(
-        points * sum(values) / len(values), have=len(tasks), of=len(tasks), metric=metric,
-        items=sum(result.items for result in results) // len(runs), items_of=sum(result.items_of for result in results) // len(runs),
-    )  # fmt: skip
+        points * sum(values) / len(values),
+        have=len(tasks),
+        of=len(tasks),
+        metric=metric,
+        items=sum(result.items for result in results) // len(runs),
+        items_of=sum(result.items_of for result in results) // len(runs),
+    )
     if len(results) < len(runs) * len(tasks):
         return replace(figure, value=None, note="not every seed did every language")
-    found = {(one.seed, one.task): one for run in runs for one in run.documents if one.metric == metric}
-    sheets = [[found.get((run.record.seed, task)) for run in runs] for task in tasks]
-    if any(one is None for sheet in sheets for one in sheet):
-        return replace(figure, note="no samples: no interval")
     try:
-        scores = [align({str(one.seed): one.columns for one in sheet if one}) for sheet in sheets]
-        same = len({array.shape[1] for array in scores}) == 1 and all(map(is_parallel, tasks))
-        whole = estimate(scores, parallel=same and len(scores) > 1)
+        whole = _estimate(runs, tasks, metric)
     except UserError as error:
         return replace(figure, note=str(error))
+    # The t interval of few seeds knows no bounds, a score does; that of a task that is not xlift's need not end at 100.
     low, high = points * whole.low, points * whole.high
-    # The t interval of few seeds knows no bounds, a score does.
-    return replace(figure, low=max(0.0, low), high=min(100.0, high) if shown else high)
+    return replace(figure, low=max(0.0, low), high=min(100.0, high) if headline(tasks[0]) else high)
+
+
+def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimate:
+    """The mean of a metric over tasks and seeds. Raises UserError where a document's score is missing."""
+    found = {(one.seed, one.task): one for run in runs for one in run.documents if one.metric == metric}
+    if any((run.record.seed, task) not in found for run in runs for task in tasks):
+        raise UserError("no samples: no interval")
+    scores: list[Array] = []
+    for task in tasks:
+        scores.append(align({str(run.record.seed): found[run.record.seed, task].columns for run in runs}))
+    same_length = len({array.shape[1] for array in scores}) == 1
+    parallel = len(tasks) > 1 and same_length and all(map(is_parallel, tasks))
+    return estimate(scores, parallel=parallel)
 
 
 def _name_help(run: Run) -> str | None:
@@ -184,6 +219,9 @@ def _name_help(run: Run) -> str | None:
     return ", ".join([*(f"translator {name}" for name in translated), *(f"corpus {name}" for name in corpora)]) or "none"
 
 
-def _mean(values: Iterable[Any]) -> float | None:
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    return sum(numbers) / len(numbers) if numbers else None
+def _find_numbers(values: Iterable[object]) -> list[float]:
+    return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.board import Board
-from xlift.leaderboard.analysis.rows import Row, off_target
+from xlift.leaderboard.analysis.rows import LeaderboardRow, off_target
 from xlift.leaderboard.analysis.tables import tabulate_win_rates
 from xlift.leaderboard.loading.runs import Origin, Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
@@ -143,7 +144,7 @@ def _write_result(run: Run, task: str, metric: str) -> dict[str, Any]:
     }
 
 
-def _publish_row(row: Row) -> PublishedRow:
+def _publish_row(row: LeaderboardRow) -> PublishedRow:
     kinds = {kind: row.averages[kind].value if kind in row.averages else None for kind in ("lift", "retention", "transfer")}
     return PublishedRow(
         id=row.id, group=row.group, suite=row.suite, label=row.label, method=row.method, base=row.base, trained=row.record.trained,
@@ -167,7 +168,7 @@ def _rows(board: Board) -> pd.DataFrame:
     for row in board.rows:
         plain = _publish_row(row).model_dump()
         ends = {f"{kind}_{end}": getattr(one, end) for kind, one in row.averages.items() for end in ("low", "high", "have", "of")}
-        rows.append({**plain, **ends, "off_target": off_target(row).value, **row.cost})
+        rows.append({**plain, **ends, "off_target": off_target(row).value, **asdict(row.cost)})
     return pd.DataFrame(rows)
 
 

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
 from xlift.leaderboard.analysis.pairwise import Pair
-from xlift.leaderboard.analysis.rows import Figure, Row, off_target
+from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
@@ -52,7 +52,7 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
         )
 
 
-def list_rows(board: Board) -> list[tuple[Row, Run | None, Mapping[tuple[str, str], Figure]]]:
+def list_rows(board: Board) -> list[tuple[LeaderboardRow, Run | None, Mapping[tuple[str, str], Figure]]]:
     """What ``render_row`` needs for each row, light enough to be sent to another process."""
     differences = _collect_differences(board)
     bases = {run.record.suite: _lighten(run) for run in board.runs if run.record.label == "base"}
@@ -67,7 +67,7 @@ def _lighten(run: Run) -> Run:
     return replace(run, documents=run.documents[:1])
 
 
-def render_row(row: Row, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
+def render_row(row: LeaderboardRow, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
     """The pages of a row's runs and of their samples; ``tasks`` are its differences from ``base`` by task and metric."""
     pages, training = _open(), draw_training(row)
     sheets: dict[str, list[tuple[str, str, int]]] = {run.id: [] for run in row.runs}
@@ -159,7 +159,7 @@ def _collect_differences(board: Board) -> Differences:
     return found
 
 
-def _difference(differences: Differences, row: Row, task: str) -> Figure:
+def _difference(differences: Differences, row: LeaderboardRow, task: str) -> Figure:
     found = differences.get((row.suite, row.label), {}).get((task, row.tasks[task].metric))
     return found or Figure(note="no comparison with the base")
 
@@ -208,7 +208,7 @@ def _language(board: Board, differences: Differences, language: str) -> dict[str
     return {"code": language, "groups": groups}
 
 
-def _options(rows: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
+def _options(rows: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, dict[str, Any]]]:
     """Each row with those of its options in which the rows of a method differ: the ablations there are."""
     chosen = [(row, dict(row.runs[0].stages.get("prepare", {}).get("inputs", {}).get("options") or {})) for row in rows]
     names = list(dict.fromkeys(name for _, options in chosen for name in options))

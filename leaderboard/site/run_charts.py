@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xlift.leaderboard.analysis.board import KINDS, Board
-from xlift.leaderboard.analysis.rows import Row
+from xlift.leaderboard.analysis.rows import LeaderboardRow
 from xlift.leaderboard.loading.runs import Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest
@@ -36,7 +36,7 @@ class Chart:
     svg: str
 
 
-def draw_training(row: Row) -> Chart | None:
+def draw_training(row: LeaderboardRow) -> Chart | None:
     """The learning curves of a row, a line for each seed; None where nothing was trained."""
     points = [{"seed": str(run.record.seed), "tokens": tokens, "loss": loss} for run in row.runs for _, tokens, loss in read_curve(run)]
     if len(points) < 2:
@@ -53,7 +53,7 @@ def draw_layers(run: Run) -> Chart | None:
     return None
 
 
-def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _forest(name: str, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
     names = _names(rows)
     points = [
         {"name": names[row.id], "part": kind, "value": figure.value, "low": figure.low, "high": figure.high}
@@ -65,18 +65,19 @@ def _forest(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         yield name, draw_forest(points, "difference from the base, points of 100, with 95 % interval")
 
 
-def _cost(name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _cost(name: str, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
     names = _names(rows)
-    points = [
-        {"name": names[row.id], "cost": cost["tokens_trained"] + (cost["tokens_generated"] or 0), "value": row.averages["lift"].value}
-        for row in rows[:MOST]
-        if "lift" in row.averages and row.averages["lift"].value is not None and (cost := row.cost)["tokens_trained"] is not None
-    ]
+    points = []
+    for row in rows[:MOST]:
+        lift, cost = row.averages.get("lift"), row.cost
+        if lift and lift.value is not None and cost.tokens_trained is not None:
+            tokens = cost.tokens_trained + (cost.tokens_generated or 0)
+            points.append({"name": names[row.id], "cost": tokens, "value": lift.value})
     if len(points) > 1:
         yield name, draw_cost(points, "lift, points of 100", "tokens trained and generated")
 
 
-def _names(rows: Sequence[Row]) -> dict[str, str]:
+def _names(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
     """Labels by row, with the suite where two rows have one label."""
     labels = [row.label for row in rows]
     return {row.id: clean(row.label if labels.count(row.label) == 1 else f"{row.suite}: {row.label}") for row in rows}

@@ -197,9 +197,9 @@ def test_cut_leaves_no_stop_string(text: str, stop: list[str]) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=30), st.integers(1, 200))
 def test_batches_hold_every_row_once_within_the_tokens(sizes: list[tuple[int, int]], tokens: int) -> None:
-    from xlift.harness.engines.hf import Row, batches
+    from xlift.harness.engines.hf import Request, batches
 
-    rows = [Row([0] * prompt, Sampling(max_tokens=allowance), 0) for prompt, allowance in sizes]
+    rows = [Request([0] * prompt, Sampling(max_tokens=allowance), 0) for prompt, allowance in sizes]
     made = list(batches(rows, tokens))
     assert sorted(id(row) for batch in made for row in batch) == sorted(map(id, rows))
     assert all(len(batch) == 1 or len(batch) * max(row.width for row in batch) <= tokens for batch in made)
