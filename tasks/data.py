@@ -15,11 +15,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from xlift.harness.core.errors import LeakError, UserError, name_nearest
+from xlift.harness.core.errors import LeakError, UserError, name_nearest, one_line
+from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.languages import find
+from xlift.harness.core.paths import cache_folder, write_whole
 from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row, sentence
+from xlift.tasks.faults import show_in_one_line
 from xlift.tasks.leaks import Guard
-from xlift.tasks.sources import Absent, Found, cache_folder, checksum, data_folder, fetch, find_in_folder, first_line, records, write_whole
+from xlift.tasks.sources import Absent, Found, data_folder, fetch, find_in_folder, records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +81,7 @@ def identify_root(samples: Samples) -> str:
     """A hash that changes with the data folder's manifest, with the samples where they may be read, and with the code that makes rows."""
     folder = data_folder() if samples != "always" else None
     bundled = sorted(_SAMPLES.glob("*.jsonl")) if samples != "never" else []
-    return _join([_code_digest(), *(checksum(path) for path in [*([folder / "manifest.json"] if folder else []), *bundled])])
+    return _join([_code_digest(), *(file_sha256(path) for path in [*([folder / "manifest.json"] if folder else []), *bundled])])
 
 
 def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Iterator[str]:
@@ -100,6 +103,7 @@ def dataset(corpus: str, lang: str, split: str | None = None, samples: str | Non
     lm-eval passes dataset_kwargs (corpus, lang, split) and all metadata; of the latter only ``samples`` counts,
     and the environment variable XLIFT_SAMPLES stands in for it.
     """
+    show_in_one_line()  # lm-eval's command calls nothing of ours before
     policy = _policy(samples or os.environ.get("XLIFT_SAMPLES") or "never")
     return {split or _table(corpus)[1].splits[0]: read(corpus, lang, split, samples=policy)}
 
@@ -208,7 +212,7 @@ def _sample(name: str, choice: Choice) -> Found | None:
     if choice.split not in CORPORA[name].sampled or not path.is_file():
         return None
     spoken = set(records(path, ())[0]) - ({"id", "answer", "en"} if name == "parallel" else {"id", "answer"})
-    return Found(File(None), path, checksum(path), "samples") if spoken.issuperset(choice.langs) else None
+    return Found(File(None), path, file_sha256(path), "samples") if spoken.issuperset(choice.langs) else None
 
 
 def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
@@ -219,7 +223,7 @@ def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
         else:
             rows = list(CORPORA[name].rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
     except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
-        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {first_line(error)})") from error
+        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {one_line(error)})") from error
     if not rows:
         raise UserError(f"{paths}: no rows of {name} in {'-'.join(choice.langs)!r}")
     return rows

@@ -16,8 +16,13 @@ def runs_in(program: str) -> bool:
 
 
 def show_in_one_line() -> None:
-    """From now on an uncaught UserError is one line on stderr; any other exception is shown as before."""
+    """In lm-eval's own command an uncaught UserError is from now on one line on stderr, and any other exception is shown as before.
+
+    Nothing changes in any other program.
+    """
     before = sys.excepthook
+    if not runs_in(sys.argv[0]) or before.__module__ == __name__:
+        return
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, UserError):

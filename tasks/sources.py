@@ -9,14 +9,15 @@ import gzip
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import file_sha256
+from xlift.harness.core.paths import cache_folder, write_whole
 from xlift.tasks.corpus_table import File, Remote, Row
 
 GITHUB = "https://raw.githubusercontent.com"
@@ -36,11 +37,6 @@ class Found:
 
 class Absent(Exception):
     """A file that its published address does not give; the text says why."""
-
-
-def cache_folder() -> Path:
-    """XLIFT_CACHE, or ``~/.cache/xlift``: safe to delete at any time."""
-    return Path(os.environ.get("XLIFT_CACHE") or "~/.cache/xlift").expanduser()
 
 
 def data_folder() -> Path | None:
@@ -70,7 +66,7 @@ def find_in_folder(file: File) -> Found | None:
     path = folder / file.folder
     if not path.is_file():
         raise UserError(f"{path}: listed in manifest.json, but missing: copy the file again, or take its entry out of the manifest")
-    if (actual := checksum(path)) != listed:
+    if (actual := file_sha256(path)) != listed:
         raise UserError(f"{path}: sha256 is {actual[:12]}..., manifest.json says {listed[:12]}...: the file has changed, copy it again")
     return Found(file, path, listed, "folder")
 
@@ -80,37 +76,7 @@ def fetch(file: File) -> Found:
     if file.remote is None:
         raise Absent("not on the hub")
     path = _from_github(file.remote) if file.remote.host == "github" else _from_hub(file.remote)
-    return Found(file, path, checksum(path), "hub")
-
-
-def checksum(path: Path) -> str:
-    """The sha256 of a file in hex, computed again only when its size or time of change differ."""
-    state = path.stat()
-    key = hashlib.sha256(f"{path.absolute()}|{state.st_size}|{state.st_mtime_ns}".encode()).hexdigest()
-    # One small file each, so that two processes never write the same one with different content.
-    memory = cache_folder() / "checksums" / f"{key[:32]}.json"
-    if memory.is_file():
-        return str(json.loads(memory.read_text(encoding="utf-8"))["sha256"])
-    with path.open("rb") as stream:
-        value = hashlib.file_digest(stream, "sha256").hexdigest()
-    write_whole(memory, json.dumps({"path": str(path), "sha256": value}).encode())
-    return value
-
-
-def write_whole(path: Path, data: bytes | memoryview) -> None:
-    """Write a file of the cache so that readers see all of it or nothing. Raises UserError on a full or read-only disk."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(f"the cache {cache_folder()} cannot be written ({reason}): set XLIFT_CACHE to a folder with room") from None
+    return Found(file, path, file_sha256(path), "hub")
 
 
 def records(path: Path, columns: Sequence[str]) -> list[Row]:
@@ -131,11 +97,6 @@ def records(path: Path, columns: Sequence[str]) -> list[Row]:
         return [json.loads(line) for line in lines]
     header = columns or lines.pop(0).split("\t")
     return [dict(zip(header, line.rstrip("\r").split("\t"), strict=True)) for line in lines]
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, fit for a line of ours."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _checksums(manifest: Path) -> Mapping[str, str]:
@@ -167,7 +128,7 @@ def _from_hub(remote: Remote) -> Path:
     except GatedRepoError:
         raise Absent(f"{remote.repo} is gated: accept its terms on the hub, then run 'hf auth login'") from None
     except (OSError, EntryNotFoundError, HTTPError) as error:
-        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({first_line(error)})") from None
+        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({one_line(error)})") from None
 
 
 def _from_github(remote: Remote) -> Path:
@@ -183,7 +144,7 @@ def _from_github(remote: Remote) -> Path:
         response = get_session().get(url, timeout=60, follow_redirects=True)
         response.raise_for_status()
     except (OSError, HTTPError) as error:
-        raise Absent(f"{url} does not answer ({first_line(error)})") from None
+        raise Absent(f"{url} does not answer ({one_line(error)})") from None
     write_whole(target, response.content)
     return target
 
@@ -206,5 +167,5 @@ def _unreachable(host: str) -> str:
     try:
         get_session().head(host, timeout=PROBE_SECONDS)
     except (OSError, HTTPError) as error:
-        return first_line(error)
+        return one_line(error)
     return ""

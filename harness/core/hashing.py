@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.core.paths import cache_folder
-from xlift.harness.core.settings import Section as Section
-from xlift.harness.core.settings import build as build
+from xlift.harness.core.paths import cache_folder, write_whole
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash of the safetensors files of a folder; one file gives that file's own sha256. Remembered by path, size and time."""
+    """Hash of the safetensors files of a folder; one file gives that file's own sha256."""
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1:
-        return _remembered_sha256(files[0])
-    lines = "".join(f"{_remembered_sha256(path)}  {path.name}\n" for path in files)
+        return file_sha256(files[0])
+    lines = "".join(f"{file_sha256(path)}  {path.name}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _remembered_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file in hex, computed again only when its size or its time of change differ."""
     stat = path.stat()
     note = cache_folder() / "sha256" / digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns], 32)
     if note.is_file():
         return note.read_text(encoding="ascii")
     with path.open("rb") as file:
         value = hashlib.file_digest(file, "sha256").hexdigest()
-    note.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False, encoding="ascii") as draft:
-        draft.write(value)
-    Path(draft.name).replace(note)
+    # One small file each, so that two processes never write the same one with different content.
+    write_whole(note, value.encode())
     return value
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 
+LIBRARIES = ("xlift", "lm_eval", "torch", "transformers", "peft", "trl", "accelerate", "vllm", "sacrebleu", "py3langid", "datasets")
 
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that can move a number."""
-    wanted = ("xlift", "lm_eval", "torch", "transformers", "peft", "trl", "accelerate", "vllm", "sacrebleu", "py3langid", "datasets")
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of the named distributions, ``not installed`` for those that are missing; without names, of ``LIBRARIES``."""
     versions = {}
-    for name in wanted:
+    for name in names or LIBRARIES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

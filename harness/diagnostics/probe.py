@@ -135,8 +135,8 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
     """
     from tqdm import tqdm  # type: ignore[import-untyped]
 
+    from xlift.harness.core.versions import library_versions
     from xlift.harness.diagnostics.hidden_states import encode, read_states
-    from xlift.harness.engines.base import library_versions
     from xlift.harness.engines.hf import HfEngine
 
     form = "lora" if all(one.peft_type == "LORA" for one in subject.adapters.values()) else "merged"

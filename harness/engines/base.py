@@ -6,13 +6,13 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.core.versions import library_versions
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
@@ -232,8 +232,3 @@ def cut(text: str, stop: Sequence[str]) -> str:
 def seeds(sampling: Sequence[Sampling]) -> list[int]:
     """A seed for each request, so that equal prompts sampled together get different answers, and the same ones in the next run."""
     return [(each.seed * 1_000_003 + index) % 2**31 for index, each in enumerate(sampling)]
-
-
-def library_versions(*names: str) -> dict[str, str]:
-    """Versions of installed distributions."""
-    return {name: version(name) for name in names}

@@ -18,7 +18,8 @@ import openai
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Answer, Chat, Sampling
-from xlift.harness.engines.base import USAGE, count, cut, library_versions, seeds
+from xlift.harness.core.versions import library_versions
+from xlift.harness.engines.base import USAGE, count, cut, seeds
 from xlift.harness.models.adapters import Adapter, check
 from xlift.harness.models.bases import Base
 from xlift.harness.models.profile import InferenceProfile

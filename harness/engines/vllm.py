@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,7 +14,6 @@ os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
 # Its scheduler runs in this process: as a process of its own it outlives a killed parent, with the worker and all their memory.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
-import torch
 from lm_eval.models.vllm_causallms import VLLM
 from torch import Tensor
 from transformers.core_model_loading import revert_weight_conversion
@@ -31,51 +30,11 @@ from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
 LARGEST_RANK = 256
-GUESSED, FEW_ANSWERS = 4, 16
-"""Tokens guessed for an answer, and the most answers of a step on a CPU for which that was seen to pay."""
-SHORTEST_MATCH, LONGEST_MATCH = 2, 4
-"""Tokens by which a repetition is recognised."""
-KERNEL = "xlift"
-"""The name under which vLLM knows our choice of kernel."""
-
-
-def _look_past_llvmlite(register: Callable[..., None]) -> Callable[..., None]:
-    """vLLM asks all that modules hold for its attributes, at every load.
-
-    It stumbles over llvmlite's library, which has an attribute of every name and is there as soon as an engine has guessed.
-    """
-
-    def call(overrides: Mapping[str, Callable[..., Any]]) -> None:
-        ffi = sys.modules.get("llvmlite.binding.ffi")
-        library = vars(ffi).pop("lib", None) if ffi else None
-        try:
-            register(overrides)
-        finally:
-            if ffi and library is not None:
-                vars(ffi)["lib"] = library
-
-    return call
-
-
-def _fits_kernel(x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
-    alike = weight is not None and x.dtype == x_residual.dtype == weight.dtype
-    return alike and variance_size is None and x.is_contiguous() and x_residual.is_contiguous()
-
-
-def _add_and_normalise(
-    x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """vLLM's kernel for CPUs, which vLLM compiles but calls on GPUs alone: its torch operations take two to six times as long."""
-    torch.ops._C.fused_add_rms_norm(x, x_residual, weight, epsilon)
-    return x, x_residual
-
 
 if current_platform.is_cpu():
-    from vllm import ir
-    from vllm.triton_utils import dispatcher
+    from xlift.harness.engines import vllm_cpu
 
-    dispatcher.register_kernels = _look_past_llvmlite(dispatcher.register_kernels)
-    ir.ops.fused_add_rms_norm.register_impl(KERNEL, supports_args=_fits_kernel, inplace=True)(_add_and_normalise)
+    vllm_cpu.apply()
 
 
 class VllmEngine(LocalEngine):
@@ -105,7 +64,9 @@ class VllmEngine(LocalEngine):
         # Answers that may become long begin first, so that few are left to run by themselves at the end.
         order = sorted(range(len(prompts)), key=lambda number: -samplings[number].max_tokens)
         if self.guesses:
-            self._lm.model.collective_rpc(_choose_guessing, args=(all(sampling.temperature == 0 for sampling in samplings),))
+            # Guesses draw random numbers of their own, so that sampled answers would differ from run to run.
+            greedy = all(sampling.temperature == 0 for sampling in samplings)
+            self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(greedy,))
         outputs = self._lm.model.generate(
             [TokensPrompt(prompt_token_ids=prompts[number]) for number in order],
             [params[number] for number in order],
@@ -135,7 +96,13 @@ class VllmEngine(LocalEngine):
 class _Lm(EngineLM, VLLM):  # type: ignore[misc]
     def __init__(self, engine: VllmEngine) -> None:
         settings = engine.settings
-        lora = {"enable_lora": True, "max_lora_rank": LARGEST_RANK} if engine.form == "lora" else {}
+        options: dict[str, object] = {"enable_lora": True, "max_lora_rank": LARGEST_RANK} if engine.form == "lora" else {}
+        if current_platform.is_cpu():
+            options |= vllm_cpu.choose_options(settings)
+        else:
+            options["gpu_memory_utilization"] = settings.gpu_memory_utilization
+        if engine.guesses:
+            options["speculative_config"] = vllm_cpu.guess_repetitions()
         super().__init__(
             engine,
             pretrained=str(engine.base.folder),
@@ -144,9 +111,7 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
             batch_size="auto",
             seed=0,
             use_tqdm_on_load=False,
-            **lora,
-            **(_guess_repetitions() if engine.guesses else {}),
-            **(_on_cpu(settings) if current_platform.is_cpu() else {"gpu_memory_utilization": settings.gpu_memory_utilization}),
+            **options,
         )
         self.tokenizer = engine.tokenizer
         self.hf_chat_template = engine.base.chat_template
@@ -157,34 +122,6 @@ def _name_as_stored(model: Any) -> Iterable[tuple[str, Tensor]]:
     weights = remove_tied_weights_from_state_dict(model.state_dict(), model)
     named: dict[str, Tensor] = revert_weight_conversion(model, weights)
     return named.items()
-
-
-def _on_cpu(settings: EngineSettings) -> dict[str, Any]:
-    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
-    # Compiling costs minutes here and gains little; 32 is the smallest block, so that prompts share all but a few tokens of their prefix.
-    # A step of few tokens lets answers begin before all prompts are read: both then share one pass over the weights.
-    kernels = {"fused_add_rms_norm": [KERNEL]}
-    return {"enforce_eager": True, "block_size": 32, "max_num_batched_tokens": 512, "ir_op_priority": kernels}
-
-
-def _guess_repetitions() -> dict[str, Any]:
-    """A batch's last answers often repeat themselves: what came after their last tokens before is guessed, and checked in one step.
-
-    Source: prompt lookup decoding (Saxena 2023), in vLLM's form.
-    """
-    guess = {
-        "method": "ngram",
-        "prompt_lookup_min": SHORTEST_MATCH,
-        "prompt_lookup_max": LONGEST_MATCH,
-        "num_speculative_tokens": GUESSED,
-        "num_speculative_tokens_per_batch_size": [(1, FEW_ANSWERS, GUESSED), (FEW_ANSWERS + 1, FEW_ANSWERS + 1, 0)],
-    }
-    return {"speculative_config": guess}
-
-
-def _choose_guessing(worker: Any, greedy: bool) -> None:
-    # Guesses draw random numbers of their own, so that sampled answers would differ from run to run. No match is longer than the longest.
-    worker.model_runner.drafter.min_n = SHORTEST_MATCH if greedy else LONGEST_MATCH + 1
 
 
 def _to_params(sampling: Sampling, seed: int) -> SamplingParams:

@@ -14,6 +14,7 @@ from xlift.harness.core.settings import build
 from xlift.harness.engines.load import load_engine
 from xlift.harness.models import adapters, bases
 from xlift.harness.models.smollm2 import EMBEDDED
+from xlift.tasks.faults import show_in_one_line
 
 
 class XliftLM(LM):  # type: ignore[misc]
@@ -36,6 +37,7 @@ class XliftLM(LM):  # type: ignore[misc]
         **settings: Any,
     ) -> None:
         super().__init__()
+        show_in_one_line()
         chosen = build(EngineSettings, settings, "--model_args")
         wanted = build(BaseSettings, {"model": base, "revision": revision, "chat_template": chat_template}, "--model_args")
         found = adapters.resolve(adapter) if adapter else None

@@ -64,17 +64,17 @@ def test_an_adapter_swapped_in_answers_differently_and_the_base_as_before(runnin
 def test_the_kernel_for_norms_computes_what_vllm_does(running: Engine) -> None:
     from vllm import ir
 
-    from xlift.harness.engines import vllm
+    from xlift.harness.engines import vllm_cpu
 
     numbers = torch.Generator().manual_seed(0)
     x, residual, weight = (torch.randn(*shape, generator=numbers) for shape in ((7, 576), (7, 576), (576,)))
     op = ir.ops.fused_add_rms_norm
     wanted = op.impls["native"].impl_fn(x.clone(), residual.clone(), weight, 1e-5)
-    torch.testing.assert_close(op.impls[vllm.KERNEL].impl_fn(x.clone(), residual.clone(), weight, 1e-5), wanted)
-    assert op.get_priority()[0] == vllm.KERNEL
-    assert not vllm._fits_kernel(x.T, residual.T, weight, 1e-5)
-    assert not vllm._fits_kernel(x, residual, weight.bfloat16(), 1e-5)
-    assert not vllm._fits_kernel(x, residual, weight, 1e-5, variance_size=64)
+    torch.testing.assert_close(op.impls[vllm_cpu.KERNEL].impl_fn(x.clone(), residual.clone(), weight, 1e-5), wanted)
+    assert op.get_priority()[0] == vllm_cpu.KERNEL
+    assert not vllm_cpu.fits_kernel(x.T, residual.T, weight, 1e-5)
+    assert not vllm_cpu.fits_kernel(x, residual, weight.bfloat16(), 1e-5)
+    assert not vllm_cpu.fits_kernel(x, residual, weight, 1e-5, variance_size=64)
 
 
 def test_merged_weights_reach_vllm_by_the_names_of_the_checkpoint(smollm: Base, adapter: Any) -> None:
@@ -125,12 +125,12 @@ def test_lm_eval_scores_and_generates(running: Engine) -> None:
 
 def test_nothing_is_written_to_standard_output(tmp_path: Path) -> None:
     code = f"""
-from xlift.harness.base_model import resolve
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.engine import load
-from xlift.harness.rows import Sampling, ask
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core.types import Sampling, ask
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models.bases import resolve
 if __name__ == "__main__":
-    with load(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})) as engine:
+    with load_engine(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})) as engine:
         print(engine.generate([ask("What is the capital of France?")], Sampling(max_tokens=16))[0].text)
 """
     (tmp_path / "script.py").write_text(code)
@@ -141,11 +141,11 @@ if __name__ == "__main__":
 def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
     code = f"""
 import time
-from xlift.harness.base_model import resolve
-from xlift.harness.config import BaseSettings, EngineSettings
-from xlift.harness.engine import load
+from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.engines.load import load_engine
+from xlift.harness.models.bases import resolve
 if __name__ == "__main__":
-    with load(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})):
+    with load_engine(resolve(BaseSettings()), EngineSettings(**{SETTINGS!r})):
         print("loaded", flush=True)
         time.sleep(600)
 """

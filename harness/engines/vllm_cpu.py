@@ -1,0 +1,121 @@
+"""vLLM on a CPU: settings that suit one, and the two changes to vLLM itself that ``apply`` makes.
+
+It is imported after ``engines/vllm.py`` has set vLLM's environment, and only where vLLM runs on a CPU.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, TypedDict
+
+import torch
+from torch import Tensor
+from vllm import ir
+from vllm.triton_utils import dispatcher
+
+from xlift.harness.config.suite import EngineSettings
+
+if TYPE_CHECKING:
+    from vllm.v1.worker.worker_base import WorkerBase
+
+KERNEL = "xlift"
+"""The name under which vLLM knows our choice of kernel."""
+GUESSED, FEW_ANSWERS = 4, 16
+"""Tokens guessed for an answer, and the most answers of a step for which that was seen to pay."""
+SHORTEST_MATCH, LONGEST_MATCH = 2, 4
+"""Tokens by which a repetition is recognised."""
+
+Kernels = Mapping[str, Callable[..., object]]
+"""Functions by the names of the Triton kernels that they stand in for."""
+
+
+class Guesses(TypedDict):
+    """vLLM's ``speculative_config``."""
+
+    method: str
+    prompt_lookup_min: int
+    prompt_lookup_max: int
+    num_speculative_tokens: int
+    num_speculative_tokens_per_batch_size: list[tuple[int, int, int]]
+
+
+class CpuOptions(TypedDict):
+    """Options of vLLM's ``LLM``."""
+
+    enforce_eager: bool
+    block_size: int
+    max_num_batched_tokens: int
+    ir_op_priority: dict[str, list[str]]
+
+
+@cache
+def apply() -> None:
+    """Change vLLM in this process; a second call changes nothing.
+
+    Its registration of kernels looks past llvmlite, and its sum with normalisation has the kernel that vLLM compiles for CPUs.
+    """
+    dispatcher.register_kernels = _look_past_llvmlite(dispatcher.register_kernels)
+    ir.ops.fused_add_rms_norm.register_impl(KERNEL, supports_args=fits_kernel, inplace=True)(_add_and_normalise)
+
+
+def choose_options(settings: EngineSettings) -> CpuOptions:
+    """How vLLM is loaded on a CPU; the size of its cache, which it takes from the environment alone, is set there."""
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
+    # Compiling costs minutes here and gains little; 32 is the smallest block, so that prompts share all but a few tokens of their prefix.
+    # A step of few tokens lets answers begin before all prompts are read: both then share one pass over the weights.
+    kernels = {"fused_add_rms_norm": [KERNEL]}
+    return {"enforce_eager": True, "block_size": 32, "max_num_batched_tokens": 512, "ir_op_priority": kernels}
+
+
+def guess_repetitions() -> Guesses:
+    """A batch's last answers often repeat themselves: what came after their last tokens before is guessed, and checked in one step.
+
+    Source: prompt lookup decoding (Saxena 2023), in vLLM's form.
+    """
+    return {
+        "method": "ngram",
+        "prompt_lookup_min": SHORTEST_MATCH,
+        "prompt_lookup_max": LONGEST_MATCH,
+        "num_speculative_tokens": GUESSED,
+        "num_speculative_tokens_per_batch_size": [(1, FEW_ANSWERS, GUESSED), (FEW_ANSWERS + 1, FEW_ANSWERS + 1, 0)],
+    }
+
+
+def switch_guessing(worker: WorkerBase, on: bool) -> None:
+    """Let a worker that was loaded with ``guess_repetitions`` guess from now on, or not: no match is longer than the longest."""
+    worker.model_runner.drafter.min_n = SHORTEST_MATCH if on else LONGEST_MATCH + 1
+
+
+def fits_kernel(x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None) -> bool:
+    """Whether the kernel can compute these arguments of ``fused_add_rms_norm``."""
+    alike = weight is not None and x.dtype == x_residual.dtype == weight.dtype
+    return alike and variance_size is None and x.is_contiguous() and x_residual.is_contiguous()
+
+
+def _add_and_normalise(
+    x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """vLLM's kernel for CPUs, which vLLM compiles but calls on GPUs alone: its torch operations take two to six times as long."""
+    torch.ops._C.fused_add_rms_norm(x, x_residual, weight, epsilon)
+    return x, x_residual
+
+
+def _look_past_llvmlite(register: Callable[[Kernels], None]) -> Callable[[Kernels], None]:
+    """vLLM asks all that modules hold for its attributes, at every load.
+
+    It stumbles over llvmlite's library, which has an attribute of every name and is there as soon as an engine has guessed.
+    """
+
+    def call(overrides: Kernels) -> None:
+        ffi = sys.modules.get("llvmlite.binding.ffi")
+        library = vars(ffi).pop("lib", None) if ffi else None
+        try:
+            register(overrides)
+        finally:
+            if ffi and library is not None:
+                vars(ffi)["lib"] = library
+
+    return call
