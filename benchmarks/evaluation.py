@@ -77,7 +77,7 @@ def run_xlift(made: dict[str, Path], limit: int, out: Path) -> dict[str, dict[st
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     if done.returncode:
         raise SystemExit(f"xlift failed:\n{done.stderr[-3000:]}")
-    records = read_records([out / "evaluate"])
+    records = read_records([out / "evaluate"]).records
     return {record.label: {task: record.tasks[task].metrics[str(headline(task))].value for task in TASKS} for record in records}
 
 

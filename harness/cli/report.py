@@ -48,13 +48,14 @@ def print_report(results: Results, as_json: bool) -> None:
     from xlift.leaderboard.loading.win_rates import group_settings, read_win_rates
 
     scores, costs = results.scores, results.costs
-    rates = [rate for folder in results.folders for rate in read_win_rates(folder, results.records)]
+    rates = read_win_rates(results.measurements)
     if scores.empty:
         where = ", ".join(map(str, results.folders))
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
     if as_json:
         found = {"scores": scores, "costs": costs, "win_rates": results.win_rates}
-        typer.echo(json.dumps({name: json.loads(table.to_json(orient="records")) for name, table in found.items()}, indent=1))
+        written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
+        typer.echo(json.dumps({**written, "left_out": results.left_out}, indent=1))
         return
     print_table(tables.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
     for setting, some in group_settings(rates).items():
@@ -70,3 +71,5 @@ def print_report(results: Results, as_json: bool) -> None:
         typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")
+    for line in results.left_out:
+        typer.echo(f"left out: {line}")

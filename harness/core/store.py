@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,24 @@ class Store:
             if not keep_partial:
                 discard(partial)
             partial.mkdir(parents=True, exist_ok=True)
-            manifest = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), **work(partial)}
+            made = work(partial)
+            manifest = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock(), **made}
             write_json(partial / MANIFEST, manifest)
             partial.rename(final)
         return manifest
+
+    def ask_again(self, stage: Stage) -> None:
+        """Write into a finished stage's manifest that its work was asked for now, so that it counts as the newest of its like.
+
+        Raises UserError where the folder cannot be written.
+        """
+        with explain_disk(self.root):
+            write_json(self.folder(stage) / MANIFEST, {**(self.manifest(stage) or {}), "asked": read_clock()})
+
+
+def read_clock() -> str:
+    """Now in UTC, ISO 8601 with microseconds: ``2026-11-22T20:55:46.799492Z``. As text such times sort by age."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

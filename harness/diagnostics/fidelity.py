@@ -22,7 +22,7 @@ def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for run in runs:
-        for record in read_records([run]):
+        for record in read_records([run]).records:
             for task in record.tasks:
                 lang = index.answer_language(task)
                 if lang is not None:

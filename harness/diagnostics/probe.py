@@ -94,7 +94,7 @@ def open_run(folder: Path) -> Subject:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/suite.resolved.json: damaged ({type(error).__name__}); run the suite again") from None
     base = bases.resolve(settings)
-    records = [record for record in read_records([folder]) if record.adapter]
+    records = [record for record in read_records([folder]).records if record.adapter]
     found: dict[str, Adapter] = {}
     left_out = []
     for record in records:

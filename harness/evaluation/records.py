@@ -1,11 +1,16 @@
-"""Result records: one for each measured model, read from the manifests of finished evaluate stages. Schema version 1."""
+"""Result records: one for each measured model, read from the manifests of finished evaluate stages. Schema version 1.
+
+A run folder may hold several measurements of one model, made under other settings. Which of them counts is said once, in
+``choose_newest``; report, site, judge, samples, cards and pushes all ask it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -78,31 +83,110 @@ def comparability(task: str, parts: dict[str, Any]) -> str:
     return digest({"task": task, **parts}, length=16)
 
 
-def read_records(folders: Iterable[Path]) -> list[Record]:
-    """The records of all finished evaluations in run folders, ``base`` first, then by label and seed.
+@dataclass(frozen=True)
+class Measurement:
+    """One finished evaluate stage: a record, where it lies, and how old it is."""
+
+    record: Record
+    stage: Path
+    """Folder of the manifest and of lm-eval's samples."""
+    finished: str = ""
+    """ISO 8601. In UTC with a Z from the manifest; else as ``read_sample_time`` finds it; empty where neither says."""
+    asked: str = ""
+    """As ``finished``: when a command last asked for this measurement and found it done; empty where it stood as the newest all along."""
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """What makes two measurements those of one model: suite, label and seed."""
+        return self.record.suite, self.record.label, self.record.seed
+
+    @property
+    def written(self) -> str:
+        """When it was measured, ISO 8601 to the second; empty where that is not known."""
+        return f"{self.finished[:19]}Z" if self.finished else ""
+
+    @property
+    def age(self) -> tuple[bool, str, str]:
+        """Sorts the oldest first. A time in local time comes from an xlift that wrote none into manifests, so before all that have one."""
+        last = self.asked or self.finished
+        return last.endswith("Z"), last, self.stage.name
+
+
+M = TypeVar("M", bound=Measurement)
+
+
+@dataclass(frozen=True)
+class Newest(Generic[M]):
+    """The measurement that counts of each model, ``base`` first, then by label and seed."""
+
+    measurements: tuple[M, ...]
+    left_out: tuple[str, ...] = ()
+    """A line for each older one."""
+
+    @property
+    def records(self) -> list[Record]:
+        return [one.record for one in self.measurements]
+
+
+def read_records(folders: Iterable[Path]) -> Newest[Measurement]:
+    """The newest measurement of each model in run folders, and what was left out for it. Raises UserError as ``read_measurements`` does."""
+    return choose_newest(read_measurements(folders))
+
+
+def choose_newest(found: Iterable[M]) -> Newest[M]:
+    """Of the measurements of one suite, label and seed the one that was made, or asked for again, last by the times in the manifests."""
+    models: dict[tuple[str, str, int | None], list[M]] = {}
+    for one in sorted(found, key=lambda one: one.age):
+        models.setdefault(one.key, []).append(one)
+    newest, left_out = [], []
+    for *older, last in models.values():
+        newest.append(last)
+        left_out += [f"{one.record.suite}/{one.stage.name}: {one.record.name} has a newer measurement, {last.stage.name}" for one in older]
+    newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0))
+    return Newest(tuple(newest), tuple(sorted(left_out)))
+
+
+def read_measurements(folders: Iterable[Path]) -> list[Measurement]:
+    """All finished evaluations in run folders, the oldest first.
 
     Raises UserError for a folder without results and for a record that does not follow the schema.
     """
-    records = []
+    found: list[Measurement] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run folder")
-        found = [read_record(path) for path in sorted(folder.glob("evaluate-*")) if path.suffix != ".part"]
-        if not any(found):
+        stages = [path for path in sorted(folder.glob("evaluate-*")) if path.suffix != ".part"]
+        held = [one for one in map(read_measurement, stages) if one]
+        if not held:
             raise UserError(f"{folder}: no finished evaluation in it; run the suite again to finish it")
-        records += [record for record in found if record]
-    return sorted(records, key=lambda record: (record.suite, record.label != "base", record.label, record.seed or 0))
+        found += held
+    return sorted(found, key=lambda one: one.age)
 
 
-def read_record(stage: Path) -> Record | None:
-    """The record of one evaluate stage; None where it is not finished. Raises UserError as ``read`` does."""
+def read_measurement(stage: Path) -> Measurement | None:
+    """What one evaluate stage measured; None where it is not finished. Raises UserError as ``read_measurements`` does."""
     manifest = read_manifest(stage)
     if manifest is None:
         return None
     try:
-        return Record(**manifest["record"])
+        record = Record(**manifest["record"])
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{stage}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None
+    finished, asked = (str(manifest[key]) if _TIME.fullmatch(str(manifest.get(key))) else "" for key in ("finished", "asked"))
+    return Measurement(record, stage, finished or read_sample_time(record), asked)
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+
+
+def read_sample_time(record: Record) -> str:
+    """When lm-eval wrote a record's last samples, in the local time of that machine: it stands at the end of their names.
+
+    For manifests of xlift 0.1, which hold no time. Empty where there are no samples.
+    """
+    names = [result.samples for result in record.tasks.values() if result.samples]
+    found = [re.search(r"_(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d(?:\.\d+)?)\.jsonl$", name, re.ASCII) for name in names]
+    return max(("{}T{}:{}:{}".format(*time.groups()) for time in found if time), default="")
 
 
 def strip_paths(value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,12 @@ def judge_runs(
 
 def identify(settings: JudgeSettings, run: Path) -> str:
     """A hash of all that determines the win rates of a run: the judge and how it is asked, and the newest answers."""
-    answers = sorted((*map(str, key), str(record.tasks[key[2]].samples)) for key, record in _newest(read_records([run])).items())
+    answers = sorted(
+        (record.label, str(record.seed), task, str(result.samples))
+        for record in read_records([run]).records
+        for task, result in record.tasks.items()
+        if task.startswith(TASK)
+    )
     table = settings.difficulty
     try:
         difficulty = hashlib.sha256(table.read_bytes()).hexdigest() if table else None
@@ -110,20 +115,24 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
     """
     contests, left_out = [], []
     for run in dict.fromkeys(runs):
-        records = [record for record in read_records([run]) if any(task.startswith(TASK) for task in record.tasks)]
-        if not records:
+        answers = {
+            (record.label, record.seed, task): record
+            for record in read_records([run]).records
+            for task in record.tasks
+            if task.startswith(TASK)
+        }
+        if not answers:
             raise UserError(f"{run}: no answers to {TASK}{{lang}} in it; add the task to the suite and run it again")
-        newest = _newest(records)
-        labels = sorted({record.label for record in records})
+        labels = sorted({label for label, _, _ in answers})
         if against not in (*labels, *published()):
             raise UserError(
                 f"--against {against!r}: neither a model of {run} nor published answers{name_nearest(against, [*labels, *published()])}"
             )
-        for (label, _, task), record in newest.items():
+        for (label, _, task), record in answers.items():
             if label == against:
                 continue
             try:
-                references = _read_opponent(run, newest, record, task, against)
+                references = _read_opponent(run, answers, record, task, against)
             except UserError as error:
                 left_out.append(f"{run.name}: {record.name}, {task}: {error}")
                 logger.warning("judge: left out: %s", left_out[-1])
@@ -135,23 +144,12 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
     return contests, left_out
 
 
-def _newest(records: Iterable[Record]) -> dict[tuple[str, int | None, str], Record]:
-    """Of several evaluations of one model on one task the last one, by the time in the name of its samples."""
-    found: dict[tuple[str, int | None, str], Record] = {}
-    for record in records:
-        for task, result in record.tasks.items():
-            key = record.label, record.seed, task
-            if task.startswith(TASK) and (key not in found or str(result.samples) > str(found[key].tasks[task].samples)):
-                found[key] = record
-    return found
-
-
 def _read_opponent(
-    run: Path, newest: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
+    run: Path, answers: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
 ) -> list[Said]:  # fmt: skip
     if against in published():
         return read_published(task.removeprefix(TASK), against)
-    seeds = {seed: other for (label, seed, its), other in newest.items() if (label, its) == (against, task)}
+    seeds = {seed: other for (label, seed, its), other in answers.items() if (label, its) == (against, task)}
     opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
     if opponent is None:
         raise UserError(f"{against} has no answers with this seed" if seeds else f"{against} has no answers to it")

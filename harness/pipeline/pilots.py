@@ -60,7 +60,7 @@ def _require_comparable(points: Iterable[_Point]) -> None:
         if point.comparability != other.comparability:
             raise UserError(
                 f"{point.where} and {other.where} cannot be compared in {point.pilot.language} (other items, engine or settings); "
-                "delete the evaluate-* folders that are out of date, or run the suites again with equal settings"
+                "run the suites again with equal settings"
             )
         if abs(point.epochs - other.epochs) > 0.1:
             logger.warning(
@@ -104,7 +104,7 @@ def _read_line(values: Mapping[str | None, Any], where: str) -> Pilot:
 
 
 def _read_run(folder: Path, metric: str, kind: str) -> list[_Point]:
-    records = read_records([folder])
+    records = read_records([folder]).records
     counts = _count_rows(folder)
     points: list[_Point] = []
     for record in records:

@@ -9,6 +9,7 @@ from pathlib import Path
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import explain_disk, write_json
+from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases
 from xlift.harness.pipeline.fit import fit_one
@@ -120,9 +121,14 @@ def _fit(run: Run, turn: Round, seed: int | None, before: Measured | None) -> Me
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
-    """Every model that is not measured yet, on one engine, or side by side on several."""
+    """Every model that is not measured yet, on one engine, or side by side on several; all of them are the newest afterwards."""
+    models = list(models)
     missing = [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
     if missing:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
         shares = share_out(missing, run.suite, run.base)
         run_side_by_side("evaluate", evaluate_wave, [(run, share, len(shares)) for share in shares])
+    newest = {one.stage.name for one in read_records([run.root]).measurements}
+    for stage in (evaluate_stage(run, model) for model in models):
+        if stage.name not in newest:
+            run.store.ask_again(stage)

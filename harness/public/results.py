@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.evaluation.records import Measurement, Record, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +26,18 @@ class Results:
     """The measured models of some run folders, the newest measurement of each."""
 
     folders: tuple[Path, ...]
-    records: tuple[Record, ...]
-    """One for each model; the base of a suite stands before its methods."""
+    measurements: tuple[Measurement, ...]
+    """One for each model, with its record, its folder and its time; the base of a suite stands before its methods."""
+    left_out: tuple[str, ...] = ()
+    """A line for each older measurement that stands in the folders too."""
 
     def __repr__(self) -> str:
         return f"Results of {', '.join(map(str, self.folders))}: {', '.join(record.name for record in self.records)}"
+
+    @property
+    def records(self) -> list[Record]:
+        """What was measured of each model, in the same order."""
+        return [one.record for one in self.measurements]
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -62,7 +69,7 @@ class Results:
         from xlift.leaderboard.analysis.tables import tabulate_win_rates
         from xlift.leaderboard.loading.win_rates import read_win_rates
 
-        return tabulate_win_rates([rate for folder in self.folders for rate in read_win_rates(folder, self.records)])
+        return tabulate_win_rates(read_win_rates(self.measurements))
 
     @property
     def folder(self) -> Path:
@@ -145,17 +152,17 @@ class Results:
         from xlift.harness.evaluation.adapters import find_adapter
 
         labels = [record.label for record in self.records if record.adapter]
-        found = [record for record in self.records if record.adapter and record.label == label and seed in (None, record.seed)]
+        found = [one for one in self.measurements if one.record.adapter and one.record.label == label and seed in (None, one.record.seed)]
         if not found:
             seeds = [str(record.seed) for record in self.records if record.label == label and record.adapter]
             why = f" with seed {seed}; it has {', '.join(seeds)}" if seeds else name_nearest(label, labels)
             raise UserError(f"no adapter {label!r} in these results{why}")
         if len(found) > 1:
             raise UserError(f"{label}: {len(found)} adapters; name one by its seed, and load its run alone")
-        places = [adapter.folder for folder in self.folders if (adapter := find_adapter(folder, found[0]))]
-        if not places:
-            raise UserError(f"{found[0].name}: its adapter is gone; run the suite again")
-        return places[0]
+        adapter = find_adapter(found[0].stage.parent, found[0].record)
+        if adapter is None:
+            raise UserError(f"{found[0].record.name}: its adapter is gone; run the suite again")
+        return adapter.folder
 
 
 def read_judge(judge: str, settings: Mapping[str, Any]) -> JudgeSettings:
@@ -174,4 +181,5 @@ def load_results(*folders: str | Path) -> Results:
     if not folders:
         raise UserError("load_results: name at least one run folder, such as runs/demo")
     places = tuple(dict.fromkeys(Path(folder) for folder in folders))
-    return Results(places, tuple(read_records(places)))
+    newest = read_records(places)
+    return Results(places, newest.measurements, newest.left_out)

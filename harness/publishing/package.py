@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import MANIFEST, read_manifest
-from xlift.harness.evaluation.records import Record, read_records, strip_paths
+from xlift.harness.core.store import MANIFEST
+from xlift.harness.evaluation.records import Measurement, Record, read_measurements, strip_paths
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
@@ -52,9 +52,9 @@ class Facts:
     base: HubBase
     suite: dict[str, Any] | None
     """As it was resolved, where the run is at hand."""
-    record: Record | None
+    measured: Measurement | None
     """None where the adapter was not measured."""
-    base_record: Record | None
+    base_measured: Measurement | None
     lifts: Mapping[tuple[str, str], Mapping[str, Any]]
     """Difference to the base by (task, metric): value, low, high, turned so that more is better."""
     leaderboard: str | None = None
@@ -65,13 +65,21 @@ class Facts:
         return self.repository.partition("/")[2]
 
     @property
+    def record(self) -> Record | None:
+        return self.measured.record if self.measured else None
+
+    @property
+    def base_record(self) -> Record | None:
+        return self.base_measured.record if self.base_measured else None
+
+    @property
     def sources(self) -> list[dict[str, Any]]:
         """Corpora by part and language: name, lang, licence (text and tags), and ``certain``, False where not all need have been read."""
         data = self.made.get("data") or {}
         if "sources" in data:
             return [{**source, "certain": True} for source in data["sources"]]
-        read_records = [name.rpartition("/") for name in data.get("corpora", ())]
-        found = dict.fromkeys(source for corpus, _, lang in read_records for source in list_possible(corpus, lang))
+        named = [name.rpartition("/") for name in data.get("corpora", ())]
+        found = dict.fromkeys(source for corpus, _, lang in named for source in list_possible(corpus, lang))
         return [
             {"name": one.name, "lang": one.lang, "licence": {"text": one.licence.text, "tags": one.licence.tags}, "certain": False}
             for one in found
@@ -109,19 +117,11 @@ def find_run(adapter: Path, given: Path | None) -> Path | None:
     return next((parent for parent in adapter.resolve().parents[:2] if (parent / SUITE).is_file()), None)
 
 
-def read_by_age(run: Path) -> list[Record]:
-    """The records of a run, the newest last. Raises UserError as ``results.read`` does."""
-    read_records([run])  # says which record is wrong, if one is
-    stages = [path for path in run.glob("evaluate-*") if path.suffix != ".part" and read_manifest(path)]
-    stages.sort(key=lambda path: (path / MANIFEST).stat().st_mtime)
-    return [Record(**(read_manifest(path) or {})["record"]) for path in stages]
-
-
-def find_records(run: Path, sha256: str) -> tuple[Record | None, Record | None]:
-    """The newest record of an adapter in a run, and the base's; None where there is none."""
-    found = read_by_age(run) if any(run.glob(f"evaluate-*/{MANIFEST}")) else []
-    own = [record for record in found if record.adapter and record.adapter.get("sha256") == sha256]
-    bases = [record for record in found if record.label == "base"]
+def find_measurements(run: Path, sha256: str) -> tuple[Measurement | None, Measurement | None]:
+    """The newest measurement of an adapter's own weights in a run, and the base's; None where there is none."""
+    found = read_measurements([run]) if any(run.glob(f"evaluate-*/{MANIFEST}")) else []
+    own = [one for one in found if (one.record.adapter or {}).get("sha256") == sha256]
+    bases = [one for one in found if one.record.label == "base"]
     return (own[-1] if own else None), (bases[-1] if bases else None)
 
 
@@ -134,10 +134,10 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
         raise UserError(f"adapter {place}: no {CARD}; a card is written from the run, so only adapters that xlift trained can be pushed")
     made = json.loads((place / CARD).read_text(encoding="utf-8"))
     suite = json.loads((run / SUITE).read_text(encoding="utf-8")) if run else None
-    record, base_record = find_records(run, adapter.sha256) if run else (None, None)
+    measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
     base = name_base(made, suite)
     made = {**strip_paths(made), "base": {**made["base"], "name": base.id}}
-    return Facts(repository, adapter, made, base, strip_paths(suite), record, base_record, {}, leaderboard)
+    return Facts(repository, adapter, made, base, strip_paths(suite), measured, base_measured, {}, leaderboard)
 
 
 def name_base(made: Mapping[str, Any], suite: Mapping[str, Any] | None) -> HubBase:

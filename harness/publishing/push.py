@@ -140,6 +140,7 @@ def prepare_package(place: Path, repository: str, run: Path | None, leaderboard:
 
 def find_adapters(run: Path, owner: str) -> dict[str, Path]:
     """Repository and folder of each measured adapter of a run, those that were trained elsewhere left out."""
+    from xlift.harness.evaluation.records import read_records
     from xlift.harness.models import adapters
     from xlift.harness.publishing import package
 
@@ -149,15 +150,13 @@ def find_adapters(run: Path, owner: str) -> dict[str, Path]:
             f"{owner!r}: with --all name the owner alone, {owner.partition('/')[0]}; the repositories are named after the suite"
         )
     folders = {adapters.resolve(path).sha256: path for path in sorted(run.glob("fit-*/adapter")) if path.parent.suffix != ".part"}
-    records = [record for record in package.read_by_age(run) if record.method and record.adapter and record.adapter["sha256"] in folders]
+    records = [record for record in read_records([run]).records if record.method and record.adapter and record.adapter["sha256"] in folders]
     if not records:
         raise UserError(f"{run}: no adapter in it that was trained and measured; run the suite to its end")
-    records.sort(key=lambda record: (record.label, record.seed or 0))
     several = len({record.seed for record in records}) > 1
     found = {}
-    for record in records:  # of two evaluations of one label and seed the newer comes last, and stays
+    for record in records:
         tail = f"-seed{record.seed}" if several and record.seed is not None else ""
-        found[f"{owner}/{re.sub(r'[^A-Za-z0-9.-]+', '-', f'{record.suite}-{record.label}{tail}')[:96]}"] = folders[
-            (record.adapter or {})["sha256"]
-        ]
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{record.suite}-{record.label}{tail}")[:96]
+        found[f"{owner}/{name}"] = folders[(record.adapter or {})["sha256"]]
     return found

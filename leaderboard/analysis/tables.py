@@ -23,13 +23,14 @@ def warn_off_target(share: float) -> str:
 
 def doubt_lifts(scores: pd.DataFrame) -> list[str]:
     """A line for each lift that was measured on answers in another language; ``scores`` as ``tabulate_scores`` gives them."""
-    shares = scores[scores["metric"] == "off_target"].set_index(["suite", "model", "task"])["value"]
-    found = scores[(scores["metric"] != "off_target") & (scores["lift"] > 0)]
-    return [
-        f"{row['model']}: {row['task']} rose, but {warn_off_target(share)}"
-        for row in found.to_dict("records")
-        if (share := shares.get((row["suite"], row["model"], row["task"]), 0.0)) >= ASTRAY
-    ]
+    rows = scores.to_dict("records")
+    shares = {(row["suite"], row["model"], row["task"]): row["value"] for row in rows if row["metric"] == "off_target"}
+    lines = []
+    for row in rows:
+        share = shares.get((row["suite"], row["model"], row["task"]), 0.0)
+        if row["metric"] != "off_target" and pd.notna(row["lift"]) and row["lift"] > 0 and share >= ASTRAY:
+            lines.append(f"{row['model']}: {row['task']} rose, but {warn_off_target(share)}")
+    return lines
 
 
 def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:

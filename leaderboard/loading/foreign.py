@@ -104,7 +104,7 @@ def _read_every_eval_ever(data: Mapping[str, Any], path: Path) -> Run:
     )
 
 
-def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], engine: dict[str, Any], system: Any, written: str) -> Run:
+def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], engine: dict[str, Any], system: Any, finished: str) -> Run:
     tasks = {task: result for task, result in sorted(tasks.items()) if result.metrics}
     if not tasks:
         raise UserError("no task in it has a score")
@@ -115,7 +115,7 @@ def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], en
     unknown = (
         f"written by {origin.replace('_', ' ')}: base model, training, seeds and data are unknown, so it is compared only with its like"
     )
-    return Run(record, path.parent, origin, written, notes=(unknown,))
+    return Run(record, path.parent, finished, origin=origin, notes=(unknown,))
 
 
 def _result(

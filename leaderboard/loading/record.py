@@ -36,8 +36,8 @@ def extract_record(folder: Path) -> dict[str, str]:
     Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
     """
     collection = collect([folder], _refuse)
-    if broken := [line for line in collection.left_out if not line.endswith("which counts")]:
-        raise UserError(f"{broken[0]}; a record is made of whole runs alone")
+    if collection.unread:
+        raise UserError(f"{collection.unread[0]}; a record is made of whole runs alone")
     files: dict[str, str] = {}
     withheld = {text for run in collection.runs for text in _find_borrowed(run)}
     for run in collection.runs:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record, read_record, strip_paths
+from xlift.harness.evaluation.records import Measurement, Record, choose_newest, read_measurement, strip_paths
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, read_lines, take_scores
 from xlift.leaderboard.loading.slugs import slug
@@ -27,15 +27,10 @@ UNREADABLE = (UserError, OSError, ValueError, TypeError, KeyError, AttributeErro
 
 
 @dataclass(frozen=True)
-class Run:
-    """One measured model."""
+class Run(Measurement):
+    """One measured model with what its run left beside it."""
 
-    record: Record
-    stage: Path
-    """Folder of the record and its samples."""
     origin: Origin = "xlift"
-    written: str = ""
-    """When it was measured, ISO 8601; empty where that is not known."""
     stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Manifests of its prepare and fit stages, where they are there."""
     suite: Mapping[str, Any] | None = None
@@ -48,10 +43,6 @@ class Run:
     win_rates: tuple[WinRate, ...] = ()
     notes: tuple[str, ...] = ()
     """What of it is missing, and why."""
-
-    @property
-    def key(self) -> tuple[str, str, int | None]:
-        return self.record.suite, self.record.label, self.record.seed
 
     @cached_property
     def id(self) -> str:
@@ -69,7 +60,14 @@ class Collection:
     """All runs of a site, and a line for everything that was left out."""
 
     runs: tuple[Run, ...]
-    left_out: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    """A line for each source that cannot be used."""
+    older: tuple[str, ...] = ()
+    """A line for each measurement that a newer one stands for."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return tuple(sorted((*self.unread, *self.older)))
 
     @property
     def documents(self) -> list[Documents]:
@@ -91,11 +89,10 @@ def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
 def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
     """The runs in folders, at any depth, and in single JSON files, with their win rates.
 
-    Of several evaluations of one model the newest counts.
-    Raises UserError for a path that is not there, and where nothing at all can be used.
+    Of several measurements of one model the newest counts. Raises UserError for a path that is not there, and where nothing can be used.
     """
     found: list[Run] = []
-    left_out: list[str] = []
+    unread: list[str] = []
     folders: dict[Path, _Folder] = {}
     for place in results:
         if not place.exists():
@@ -105,19 +102,12 @@ def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
             try:
                 found += [_check(run) for run in (_read_stage(source, folders) if source.is_dir() else read_foreign(source))]
             except UNREADABLE as error:
-                left_out.append(f"{name}: {_say(error, place)}")
-    newest: dict[tuple[str, str, int | None], Run] = {}
-    for run in sorted(found, key=lambda run: (run.written, run.stage.name)):
-        if older := newest.get(run.key):
-            left_out.append(
-                f"{older.record.suite}/{older.stage.name}: {older.record.name} was measured again later ({run.stage.name}), which counts"
-            )
-        newest[run.key] = run
-    if not newest:
-        why = f": {left_out[0]}" if left_out else ""
+                unread.append(f"{name}: {_say(error, place)}")
+    if not found:
+        why = f": {unread[0]}" if unread else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
-    order = sorted(newest.values(), key=lambda run: (run.record.suite, run.record.label != "base", run.record.label, run.record.seed or 0))
-    return Collection(tuple(_add_win_rates(run) for run in order), tuple(sorted(left_out)))
+    newest = choose_newest(found)
+    return Collection(tuple(map(_add_win_rates, newest.measurements)), tuple(unread), newest.left_out)
 
 
 def _find_sources(place: Path) -> Iterator[Path]:
@@ -134,20 +124,18 @@ def _find_sources(place: Path) -> Iterator[Path]:
 
 
 def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
-    record = read_record(stage)
-    if record is None:
+    found = read_measurement(stage)
+    if found is None:
         return []
+    record = found.record
     files = [result.samples for result in record.tasks.values() if result.samples]
     if odd := [name for name in files if Path(name).name != name or "\\" in name]:
         raise UserError(f"a sample file must lie beside the manifest, {odd[0]!r} does not")
-    written = max((name.rpartition("_")[2].removesuffix(".jsonl")[:19] for name in files), default="")
-    day, _, time = written.partition("T")
     folder = folders.get(stage.parent) or folders.setdefault(stage.parent, _read_folder(stage.parent))
-    when = f"{day}T{time.replace('-', ':')}Z" if time else ""
     link = folder.links.get((record.label, record.seed))
     return [
         Run(
-            record, stage, written=when, stages=folder.find_stages(record), suite=folder.suite, link=link,
+            record, stage, found.finished, found.asked, stages=folder.find_stages(record), suite=folder.suite, link=link,
             collection=folder.collection if link else None,
         )
     ]  # fmt: skip
@@ -244,7 +232,7 @@ def _add_win_rates(run: Run) -> Run:
     if run.origin != "xlift":
         return run
     try:
-        return replace(run, win_rates=tuple(read_win_rates(run.stage.parent, [run.record])))
+        return replace(run, win_rates=tuple(read_win_rates([run])))
     except UNREADABLE as error:
         return replace(run, notes=(*run.notes, _say(error, run.stage.parent)))
 

@@ -63,12 +63,11 @@ class Documents:
 def collect_documents(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
     """The per-document scores of all finished evaluations in run folders: each task's headline metric and ``off_target``, or ``metrics``.
 
-    A corpus-level headline is replaced by its sentence-level score. Of several evaluations of one model in a run the newest counts.
-    Raises UserError as ``read`` and ``read_documents`` do.
+    A corpus-level headline is replaced by its sentence-level score. Raises UserError as ``read_records`` and ``read_documents`` do.
     """
     found: dict[tuple[Any, ...], Documents] = {}
     for folder in folders:
-        for record in sorted(read_records([folder]), key=_written):
+        for record in read_records([folder]).records:
             for task, result in record.tasks.items():
                 for metric in choose_metrics(task, result, metrics):
                     columns = take_scores(*_read_samples(folder, record, task), record, task, metric)
@@ -157,11 +156,6 @@ def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
     return np.stack([sheet.values for sheet in sheets.values()])
-
-
-def _written(record: Record) -> str:
-    """When a record's samples were written: lm-eval puts the time at the end of their names."""
-    return max((result.samples.rpartition("_")[2] for result in record.tasks.values() if result.samples), default="")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record
+from xlift.harness.evaluation.records import Measurement, Record
 from xlift.leaderboard.loading.scores import read_lines
 
 Z = 1.96
@@ -84,11 +84,19 @@ def _spread(value: float | None, stderr: float | None) -> tuple[float, float] | 
     return max(0.0, value - Z * stderr), min(1.0, value + Z * stderr)
 
 
-def read_win_rates(run: Path, records: Sequence[Record]) -> list[WinRate]:
-    """The win rates in a run folder that belong to the answers of ``records``; those of older answers are left out.
+def read_win_rates(measurements: Iterable[Measurement]) -> list[WinRate]:
+    """The win rates beside some measurements that belong to their answers; those of older answers are left out.
 
     Raises UserError for a damaged file.
     """
+    runs: dict[Path, list[Record]] = {}
+    for one in measurements:
+        runs.setdefault(one.stage.parent, []).append(one.record)
+    found = [rate for run, records in runs.items() for rate in _read_run(run, records)]
+    return sorted(found, key=lambda one: (one.setting, one.suite, one.label != "base", one.label, one.seed or 0, one.task))
+
+
+def _read_run(run: Path, records: Sequence[Record]) -> list[WinRate]:
     found = []
     for path in sorted(run.glob("judge-*/judgements.json")):
         try:
@@ -103,7 +111,7 @@ def read_win_rates(run: Path, records: Sequence[Record]) -> list[WinRate]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: damaged; delete it and judge the run again") from None
         found += rows
-    return sorted(found, key=lambda one: (one.setting, one.suite, one.label != "base", one.label, one.seed or 0, one.task))
+    return found
 
 
 def _belongs(row: Mapping[str, Any], records: Sequence[Record]) -> bool:

@@ -114,7 +114,7 @@ def test_an_installed_method_is_trained_and_measured(good: Path, bad: Path, tiny
     assert (adapter / "adapter_model.safetensors").is_file()
     card = json.loads((adapter / "xlift.json").read_text())
     assert (card["method"], card["options"]["translation"]) == ("two_birds", 0.5)
-    base, adapted = read_records([folder])
+    base, adapted = read_records([folder]).records
     assert (base.label, adapted.label, adapted.method) == ("base", "m", "two_birds")
     assert adapted.tasks["xlift_mgsm_direct_es"].items == 2
 

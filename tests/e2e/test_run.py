@@ -54,7 +54,7 @@ def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:
     (fitted,) = manifests(finished, "fit").values()
     assert prepared["kinds"] == {"en/pivot_instructions": 10, "es/target_instructions": 10, "es/translation": 10}
     assert fitted["report"]["tokens_trained"] >= 12000
-    base, adapted = read_records([finished])
+    base, adapted = read_records([finished]).records
     assert (base.label, adapted.name, adapted.trained) == ("base", "m (seed 0)", ("es",))
     assert set(base.tasks) == {"xlift_mgsm_direct_en", "xlift_mgsm_direct_es", "xlift_flores_eng_Latn_spa_Latn"}
     for task, result in base.tasks.items():
@@ -79,6 +79,16 @@ def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_ba
     run(tiny_base, tmp_path, methods={"m": method})
     assert len(manifests(tmp_path / "small", "prepare")) == 2
     assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
+
+
+def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "small")
+    fewer = {**suite_of(tiny_base)["evaluate"], "limit": 1}  # type: ignore[dict-item]
+    for changes, items in (({}, 3), ({"evaluate": fewer}, 1), ({}, 3)):
+        newest = read_records([run(tiny_base, tmp_path, **changes)])
+        assert {record.label for record in newest.records} == {"base", "m"}
+        assert {task.items for record in newest.records for task in record.tasks.values()} == {items}
+    assert len(newest.left_out) == 2
 
 
 def test_two_engines_measure_what_one_does(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
@@ -117,7 +127,7 @@ def test_killed_and_resumed_equals_undisturbed(stage: str, finished: Path, tiny_
 
 
 def _without_dates(folder: Path) -> list[Record]:
-    found = read_records([folder])
+    found = read_records([folder]).records
     return [
         record.model_copy(update={"tasks": {name: task.model_copy(update={"samples": None}) for name, task in record.tasks.items()}})
         for record in found
@@ -212,7 +222,7 @@ def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_pa
     assert first["plan"]["rows_sha256"] != second["plan"]["rows_sha256"], "the second round takes other prompts"
     assert first["translated"] == {"en-es: command": {"asked": 4, "failed": 0}, "es-en: command": {"asked": 4, "failed": 0}}
 
-    base, adapted, prompted = read_records([folder])
+    base, adapted, prompted = read_records([folder]).records
     assert (adapted.name, prompted.name, prompted.seed) == ("lidr (seed 0)", "xlt", None)
     last = json.loads((folder / fit_of(folder, "lidr-seed0-round2") / "adapter" / "xlift.json").read_text())
     assert last["round"] == 2

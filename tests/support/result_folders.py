@@ -46,7 +46,7 @@ def write_run(
                 for number, value in enumerate(values)
             ]  # fmt: skip
             (folder / files[task]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        return {"record": record.model_dump(mode="json")}
+        return {"finished": f"2026-01-{day}T00:00:00.000001Z", "record": record.model_dump(mode="json")}
 
     stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "answers": digest(ascii(answers))})
     Store(root).write(stage, work)

@@ -138,5 +138,5 @@ def test_recorded_scores_are_looked_back_at(call: Call, adapter: Path, loopback:
     call("push", adapter, "lab/mine")
     for name, scores, says in [("same", (1, 1, 1, 0), "1 of 1 recorded"), ("less", (1, 0, 1, 0), "0.75 recorded, 0.5 now (-0.25)")]:
         write_run(tmp_path / name, scores=scores)
-        lines = look_back({"m": "hub:lab/mine", "local": str(adapter)}, read_records([tmp_path / name]))
+        lines = look_back({"m": "hub:lab/mine", "local": str(adapter)}, read_records([tmp_path / name]).records)
         assert says in "\n".join(lines)

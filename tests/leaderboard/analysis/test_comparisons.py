@@ -62,7 +62,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_scores_are_read_from_a_run(run: Path) -> None:
-    base, method = read_records([run])
+    base, method = read_records([run]).records
     table = read_documents(run, method, "xlift_flores_eng_Latn_spa_Latn", "chrf")
     assert table.to_dict("list") == {"doc_id": [0, 1], "doc_hash": ["h0", "h1"], "value": [40.0, 30.0]}
     assert read_pairs(run, base, "xlift_flores_eng_Latn_spa_Latn", "corpus_chrf")[0] == ("referencia 0", "base 0")
@@ -73,7 +73,7 @@ def test_scores_are_read_from_a_run(run: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(run: Path) -> None:
-    method, task = read_records([run])[1], "xlift_flores_eng_Latn_spa_Latn"
+    method, task = read_records([run]).records[1], "xlift_flores_eng_Latn_spa_Latn"
     path = next(run.glob("evaluate-m-*/samples_*"))
     whole = path.read_text(encoding="utf-8")
     with pytest.raises(UserError, match="no task 'xlift_flores'"):

@@ -53,7 +53,7 @@ def test_records_come_back_from_disk_base_first(tmp_path: Path) -> None:
         Store(tmp_path).write(
             Stage("evaluate", label, {}), lambda folder, label=label: {"record": record(label, 0.1, 0.2).model_dump(mode="json")}
         )
-    assert [found.label for found in read_records([tmp_path])] == ["base", "aa", "zz"]
+    assert [found.label for found in read_records([tmp_path]).records] == ["base", "aa", "zz"]
 
 
 def test_folders_without_results_are_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ TASK = "xlift_x_alpaca_eval_es"
 
 
 def write_judgement(run: Path, judge: str = "j", against: str = "base", **changes: Any) -> Path:
-    (record,) = (one for one in read_records([run]) if one.label == "m")
+    (record,) = (one for one in read_records([run]).records if one.label == "m")
     folder = run / f"judge-{judge}-{against}"
     folder.mkdir()
     row = {
@@ -45,7 +45,7 @@ def test_intervals_and_settings(run: Path) -> None:
     write_judgement(run)
     write_judgement(run, judge="k")
     write_judgement(run, against="gpt-4o-mini")
-    rates = read_win_rates(run, read_records([run]))
+    rates = read_win_rates(read_records([run]).measurements)
     assert rates[0].interval == pytest.approx((0.404, 0.796)) and rates[0].controlled_interval == pytest.approx((0.402, 0.598))
     assert [setting.name for setting in group_settings(rates)] == [
         "j, verdict mode, against base", "j, verdict mode, against gpt-4o-mini", "k, verdict mode, against base",
@@ -58,13 +58,13 @@ def test_intervals_and_settings(run: Path) -> None:
 
 def test_judgements_of_older_answers_are_left_out(run: Path) -> None:
     write_judgement(run, samples="samples_older.jsonl")
-    assert read_win_rates(run, read_records([run])) == []
+    assert read_win_rates(read_records([run]).measurements) == []
 
 
 def test_a_damaged_judgement_is_named(run: Path) -> None:
     (write_judgement(run) / "judgements.json").write_text("{")
     with pytest.raises(UserError, match="damaged; delete it and judge the run again"):
-        read_win_rates(run, read_records([run]))
+        read_win_rates(read_records([run]).measurements)
 
 
 def test_the_site_shows_judge_calibration_and_verdicts(run: Path, tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def test_lost_samples_cost_the_comparison_and_not_the_score(results: Path, tmp_p
 def test_of_two_evaluations_the_newer_counts(results: Path, tmp_path: Path) -> None:
     write_run(results, "same", dict.fromkeys(TASKS, GOOD), seed=0, adapter="c", day="02")
     (line,) = build([results], tmp_path / "site")
-    assert "same (seed 0) was measured again later" in line
+    assert "same (seed 0) has a newer measurement, evaluate-stage-0-" in line
     rows = json.loads((tmp_path / "site/data/rows.json").read_text())
     assert {row["label"]: row["mean"] for row in rows}["same"] == pytest.approx(90)
 
