@@ -33,7 +33,7 @@ def make_documents(runs: int, languages: int, items: int) -> Iterator[Documents]
                 values = (skill > 0).astype(float) if metric == "accuracy" else 1 / (1 + np.exp(-skill))
                 columns = Columns(ids, np.array([f"h{one}" for one in ids]), values)
                 label, seed = ("base", None) if number == 0 else (f"m{number:02}", 0)
-                yield Documents("s", label, seed, TRAINED if number else (), "en", task, metric, f"{task}-k", columns)
+                yield Documents("s", label, seed, TRAINED if number else (), "en", task, benchmark, code, metric, f"{task}-k", columns)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.evaluation.records import Score, TaskResult, comparability
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
+from xlift.tasks.benchmarks import place
 
 if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine
@@ -94,6 +95,7 @@ def _read_task(
             "engine": {name: described[name] for name in ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")},
         },
     )
+    benchmark, language = place(task, suite.languages.pivot)
     return TaskResult(
         items=counts["effective"],
         items_of=counts["original"],
@@ -104,6 +106,8 @@ def _read_task(
         comparability=key,
         signatures=index.signatures_of(task),
         samples=saved[-1].name,
+        benchmark=benchmark,
+        language=language,
     )
 
 

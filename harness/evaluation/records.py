@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.settings import Section
 from xlift.harness.core.store import read_manifest
+from xlift.tasks.benchmarks import place
 
 
 class Score(Section):
@@ -46,6 +47,10 @@ class TaskResult(Section):
     """Two results may be compared only where this is equal."""
     samples: str | None
     """File of lm-eval's samples, beside the manifest."""
+    benchmark: str = ""
+    """The leaderboard's benchmark, which averages the languages of its tasks; a task that is not xlift's is its own."""
+    language: str = ""
+    """Short code; empty for a task that is not xlift's, and for one in two languages of which none is the pivot."""
 
 
 class Record(Section):
@@ -72,6 +77,18 @@ class Record(Section):
     left_out: tuple[str, ...] = ()
     """Languages a benchmark lacks."""
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("tasks")
+    @classmethod
+    def _place(cls, tasks: dict[str, TaskResult], known: ValidationInfo) -> dict[str, TaskResult]:
+        """Fill in benchmark and language for results that do not say them: those of xlift 0.1, and of other programs."""
+        placed = {}
+        for task, result in tasks.items():
+            if not result.benchmark:
+                benchmark, language = place(task, known.data.get("pivot", ""))
+                result = result.model_copy(update={"benchmark": benchmark, "language": language})
+            placed[task] = result
+        return placed
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.judging.judges import find_model, open_judge
-from xlift.harness.judging.references import CORPUS, TASK, published
+from xlift.harness.judging.references import CORPUS, TASK, language_of, published
 from xlift.harness.judging.replies import calibrate
 from xlift.harness.judging.win_rates import is_judged, judge_runs
 from xlift.tasks import data
@@ -63,7 +63,7 @@ def check(suite: Suite, tasks: Sequence[str]) -> None:
     if settings is None:
         return
     if not choose(tasks):
-        raise UserError(f"judge: there is nothing to judge; add {TASK}{{lang}} to evaluate.tasks")
+        raise UserError(f"judge: there is nothing to judge; add {TASK} to evaluate.tasks")
     models = ["base", *suite.methods, *suite.evaluate.adapters]
     if settings.against not in (*models, *published()):
         known = [*models, *published()]
@@ -85,9 +85,9 @@ def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
     if settings.against not in published():
         return
     missing = []
-    for task in choose(tasks):
+    for language in filter(None, map(language_of, tasks)):
         try:
-            data.locate(CORPUS, task.removeprefix(TASK), settings.against)
+            data.locate(CORPUS, language, settings.against)
         except UserError as error:
             missing.append(error)
     if len(missing) == len(choose(tasks)):
@@ -101,7 +101,7 @@ def count_requests(settings: JudgeSettings, items: int, models: int) -> int:
 
 def choose(tasks: Sequence[str]) -> list[str]:
     """Those of the tasks whose answers can be judged."""
-    return [task for task in tasks if task.startswith(TASK)]
+    return [task for task in tasks if language_of(task)]
 
 
 def _read_table(path: Path | None) -> pd.DataFrame | None:

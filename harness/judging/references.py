@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from xlift.tasks.benchmarks import BENCHMARKS
+from xlift.tasks.benchmarks import BENCHMARKS, find_task
 from xlift.tasks.judge import Said
 
 _BENCHMARK = next(benchmark for benchmark in BENCHMARKS.values() if benchmark.references)
-TASK = f"{_BENCHMARK.prefix}_"
+TASK = f"{_BENCHMARK.prefix}_{{lang}}"
+"""The tasks whose answers can be judged, for people."""
 CORPUS = _BENCHMARK.corpus
+
+
+def language_of(task: str) -> str | None:
+    """Short code of the language of a task whose answers can be judged; None for other tasks."""
+    found = find_task(task)
+    return found.answer_language if found and found.benchmark.references else None
 
 
 def published() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.harness.evaluation.samples import read_answers
 from xlift.harness.judging.judges import Judge
-from xlift.harness.judging.references import TASK, published, read_published
+from xlift.harness.judging.references import TASK, language_of, published, read_published
 from xlift.harness.judging.replies import Judged, find_calibration, judge_pairs, key_of, name_folder
 from xlift.tasks.judge import ORDERS, Mode, Pair, Said, Verdict, combine, pair_up, prompt_sha256
 from xlift.tasks.verdicts import aggregate
@@ -43,7 +43,7 @@ class Contest:
 
     @property
     def lang(self) -> str:
-        return self.task.removeprefix(TASK)
+        return self.record.tasks[self.task].language
 
 
 def judge_runs(
@@ -86,7 +86,7 @@ def identify(settings: JudgeSettings, run: Path) -> str:
         (record.label, str(record.seed), task, str(result.samples))
         for record in read_records([run]).records
         for task, result in record.tasks.items()
-        if task.startswith(TASK)
+        if language_of(task)
     )
     table = settings.difficulty
     try:
@@ -119,10 +119,10 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
             (record.label, record.seed, task): record
             for record in read_records([run]).records
             for task in record.tasks
-            if task.startswith(TASK)
+            if language_of(task)
         }
         if not answers:
-            raise UserError(f"{run}: no answers to {TASK}{{lang}} in it; add the task to the suite and run it again")
+            raise UserError(f"{run}: no answers to {TASK} in it; add the task to the suite and run it again")
         labels = sorted({label for label, _, _ in answers})
         if against not in (*labels, *published()):
             raise UserError(
@@ -148,7 +148,7 @@ def _read_opponent(
     run: Path, answers: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
 ) -> list[Said]:  # fmt: skip
     if against in published():
-        return read_published(task.removeprefix(TASK), against)
+        return read_published(record.tasks[task].language, against)
     seeds = {seed: other for (label, seed, its), other in answers.items() if (label, its) == (against, task)}
     opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
     if opponent is None:

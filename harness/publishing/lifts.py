@@ -25,7 +25,7 @@ def measure_lifts(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, An
     record = facts.record
     if record is None or facts.base_record is None:
         return {}
-    shown = {metric for task, result in record.tasks.items() for metric in list_metrics(task, result)}
+    shown = {metric for result in record.tasks.values() for metric in list_metrics(result)}
     wanted = sorted(metric for metric in shown if not find_metric(metric).whole)
     try:
         scored = collect_documents([run], wanted)
@@ -50,7 +50,7 @@ def _measure_corpora(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str,
     if record is None or base is None:
         return {}
     for task, result in record.tasks.items():
-        for metric in (name for name in list_metrics(task, result) if find_metric(name).per_document):
+        for metric in (name for name in list_metrics(result) if find_metric(name).per_document):
             try:
                 pairs = [read_pairs(run, one, task, metric) for one in (record, base)]
                 found[task, metric] = asdict(corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, "")))

@@ -65,11 +65,11 @@ def _list_results(facts: Facts) -> list[Any]:
 
     found = []
     for task, result in facts.record.tasks.items() if facts.record else ():
-        benchmark = find_benchmark(task)
+        benchmark = find_benchmark(result.benchmark)
         name, dataset = (benchmark.title, benchmark.dataset) if benchmark else (task, task)
         if result.data_origin == "samples":
             name, dataset = f"{name}, bundled samples", "xlift-samples"
-        for metric in list_metrics(task, result):
+        for metric in list_metrics(result):
             score = result.metrics[metric]
             interval = find_interval(metric, score, result.items)
             about = {"items": result.items, "items_of": result.items_of, "comparability": result.comparability}
@@ -96,7 +96,7 @@ def write_eval_results(facts: Facts) -> str | None:
 
     entries = []
     for task, result in facts.record.tasks.items() if facts.record else ():
-        benchmark = find_benchmark(task)
+        benchmark = find_benchmark(result.benchmark)
         if benchmark and task in benchmark.hub_tasks and benchmark.headline in result.metrics and result.items == result.items_of:
             value = round(result.metrics[benchmark.headline].value, 6)
             entries.append(EvalResultEntry(dataset_id=benchmark.dataset, task_id=benchmark.hub_tasks[task], value=value))
@@ -192,7 +192,7 @@ def _write_evaluation(facts: Facts) -> str:
         return "This adapter was not measured."
     rows = []
     for task, result in facts.record.tasks.items():
-        for metric in list_metrics(task, result):
+        for metric in list_metrics(result):
             items = str(result.items) if result.items == result.items_of else f"{result.items} of {result.items_of}"
             rows.append((task, metric, items, *_write_scores(facts, task, metric, result)))
     engine = facts.record.engine
@@ -344,9 +344,9 @@ def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] 
     return max(score.value - 1.96 * score.stderr, 0.0), score.value + 1.96 * score.stderr
 
 
-def list_metrics(task: str, result: TaskResult) -> list[str]:
+def list_metrics(result: TaskResult) -> list[str]:
     """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, and the off-target rate."""
-    head = headline(task)
-    wanted = [head, per_document(task), "off_target"] if head else []
+    head = headline(result.benchmark)
+    wanted = [head, per_document(result.benchmark), "off_target"] if head else []
     found = [name for name in dict.fromkeys(wanted) if name in result.metrics]
     return found or list(result.metrics)[:1]

@@ -16,7 +16,7 @@ from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, is_ranked, place
+from xlift.tasks.benchmarks import find_metric, is_ranked
 
 KINDS = ("lift", "retention", "transfer")
 
@@ -168,8 +168,8 @@ def _settings(rows: Iterable[LeaderboardRow]) -> dict[str, str]:
                 facts[name.replace("_", " ")].add(str(record.engine.get(name, "unknown"))[:16])
             facts["system prompt"].add("none" if record.system is None else repr(record.system)[:60])
             facts["languages"] |= set(row.languages)
-            for task, result in record.tasks.items():
-                benchmark = place(task, record.pivot)[0]
+            for result in record.tasks.values():
+                benchmark = result.benchmark
                 facts["benchmarks"].add(benchmark)
                 facts[f"items of {benchmark}"].add(str(result.items) if result.items_of else "unknown")
                 facts[f"data of {benchmark}"].add((result.data_sha256 or "unknown")[:12])

@@ -14,7 +14,7 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import find_metric, is_parallel, is_ranked, per_document, place
+from xlift.tasks.benchmarks import find_metric, is_parallel, is_ranked, per_document
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
@@ -189,24 +189,22 @@ def _group(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str, di
     return groups
 
 
-def _split(tasks: Iterable[str], model: Documents) -> dict[tuple[str, str], dict[str, str]]:
+def _split(tasks: Sheet, model: Documents) -> dict[tuple[str, str], dict[str, str]]:
     """Tasks by (benchmark, kind) and language."""
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for task in tasks:
-        benchmark, language = place(task, model.pivot)
-        if language:
+    for task, runs in tasks.items():
+        if language := runs[0].language:
             kind = "retention" if language == model.pivot else "lift" if language in model.trained else "transfer"
-            groups[benchmark, kind][language] = task
+            groups[runs[0].benchmark, kind][language] = task
     return groups
 
 
 def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
     """One model's runs by benchmark, then by language."""
     boards: dict[str, dict[str, Runs]] = defaultdict(dict)
-    for task, runs in tasks.items():
-        benchmark, language = place(task, runs[0].pivot)
-        if language:
-            boards[benchmark][language] = runs
+    for runs in tasks.values():
+        if runs[0].language:
+            boards[runs[0].benchmark][runs[0].language] = runs
     return [(benchmark, dict(sorted(sheet.items()))) for benchmark, sheet in boards.items()]
 
 
@@ -222,7 +220,7 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
     """One model's headline scores by benchmark, then by language."""
     tasks: dict[str, list[Documents]] = defaultdict(list)
     for one in documents:
-        if one.metric == per_document(one.task):
+        if one.metric == per_document(one.benchmark):
             tasks[one.task].append(one)
     boards = dict(_boards(tasks))
     for sheet in boards.values():
@@ -295,7 +293,7 @@ def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
         for name in sheets:
             scores[name].append(values[[owner == name for owner, _ in runs]])
     ids = [runs[0].columns.ids for runs in first.values()]
-    shared = all(is_parallel(runs[0].task) for runs in first.values())
+    shared = all(is_parallel(runs[0].benchmark) for runs in first.values())
     return scores, shared and all(np.array_equal(one, ids[0]) for one in ids)
 
 

@@ -14,7 +14,7 @@ from xlift.leaderboard.analysis.comparisons import compare_runs
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, per_document, place
+from xlift.tasks.benchmarks import find_metric, per_document
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""
@@ -68,7 +68,6 @@ def _sheets(row: LeaderboardRow) -> dict[str, dict[str, list[Documents]]]:
     sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for run in row.runs:
         for one in run.documents:
-            if one.metric == (per_document(one.task) or one.metric):
-                benchmark, language = place(one.task, one.pivot)
-                sheets[benchmark][language].append(one)
+            if per_document(one.benchmark) in (None, one.metric):
+                sheets[one.benchmark][one.language].append(one)
     return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record
+from xlift.harness.evaluation.records import Record, TaskResult
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, warn_off_target
@@ -16,7 +16,7 @@ from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
-from xlift.tasks.benchmarks import find_metric, headline, is_parallel, per_document, place
+from xlift.tasks.benchmarks import find_metric, headline, is_parallel, per_document
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,14 @@ class LeaderboardRow:
         return any(result.items < result.items_of for run in self.runs for result in run.record.tasks.values())
 
     @cached_property
+    def results(self) -> Mapping[str, TaskResult]:
+        """Of the first seed that did the task."""
+        return {task: result for run in reversed(self.runs) for task, result in run.record.tasks.items()}
+
+    @cached_property
     def languages(self) -> tuple[str, ...]:
         """Languages evaluated."""
-        found = (place(task, self.record.pivot)[1] for task in self.keys)
-        return tuple(sorted({language for language in found if language}))
+        return tuple(sorted({result.language for result in self.results.values() if result.language}))
 
     @property
     def judges(self) -> tuple[Setting, ...]:
@@ -140,12 +144,13 @@ def make_row(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[Leaderboar
 def _pool(runs: Sequence[Run]) -> LeaderboardRow:
     record = runs[0].record
     keys = {task: result.comparability for run in runs for task, result in run.record.tasks.items()}
+    benchmarks = {task: result.benchmark for run in runs for task, result in run.record.tasks.items()}
     boards: dict[str, list[str]] = defaultdict(list)
     for task in keys:
-        boards[place(task, record.pivot)[0]].append(task)
+        boards[benchmarks[task]].append(task)
     astray = _find_astray(runs, list(keys))
     notes = [note for run in runs for note in run.notes]
-    notes += [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(task) != "off_target"]
+    notes += [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(benchmarks[task]) != "off_target"]
     return LeaderboardRow(
         id=slug(record.suite, record.label),
         suite=record.suite,
@@ -172,7 +177,8 @@ def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, float]:
 def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     """The headline score over tasks and seeds, with its interval where every document's score is there."""
     results = [run.record.tasks[task] for run in runs for task in tasks if task in run.record.tasks]
-    metric = per_document(tasks[0]) or next(iter(results[0].metrics), "")
+    shown = per_document(results[0].benchmark)
+    metric = shown or next(iter(results[0].metrics), "")
     values = [result.metrics[metric].value for result in results if metric in result.metrics]
     if len(values) < len(results) or not values:
         return Figure(have=len(values), of=len(results), note="no score", metric=metric)
@@ -193,7 +199,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         return replace(figure, note=str(error))
     # The t interval of few seeds knows no bounds, a score does; that of a task that is not xlift's need not end at 100.
     low, high = points * whole.low, points * whole.high
-    return replace(figure, low=max(0.0, low), high=min(100.0, high) if headline(tasks[0]) else high)
+    return replace(figure, low=max(0.0, low), high=min(100.0, high) if shown else high)
 
 
 def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimate:
@@ -205,7 +211,7 @@ def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimat
     for task in tasks:
         scores.append(align({str(run.record.seed): found[run.record.seed, task].columns for run in runs}))
     same_length = len({array.shape[1] for array in scores}) == 1
-    parallel = len(tasks) > 1 and same_length and all(map(is_parallel, tasks))
+    parallel = len(tasks) > 1 and same_length and is_parallel(found[runs[0].record.seed, tasks[0]].benchmark)
     return estimate(scores, parallel=parallel)
 
 

@@ -44,7 +44,7 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
     for record in records:
         base = bases.get(record.suite)
         for task, result in record.tasks.items():
-            wanted = metrics or [name for name in dict.fromkeys((headline(task), "off_target")) if name]
+            wanted = metrics or [name for name in dict.fromkeys((headline(result.benchmark), "off_target")) if name]
             for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
                 score, lift = result.metrics[metric], None
                 other = base.tasks.get(task) if base and base is not record else None

@@ -107,7 +107,7 @@ def _write_evaluation(run: Run, withheld: set[str]) -> Iterator[tuple[str, str]]
 
 def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
     """The lines of a sample file with the scores that are compared, and nothing that could be read."""
-    wanted = choose_metrics(task, record.tasks[task])
+    wanted = choose_metrics(record.tasks[task])
     for line in read_lines(path):
         scores = {name: line[name] for name in {metric.partition("/")[0] for metric in wanted} if isinstance(line.get(name), int | float)}
         head = {"doc_id": line["doc_id"], "doc_hash": str(line["doc_hash"])[:HASH], "filter": str(line.get("filter", "none"))}

@@ -220,7 +220,7 @@ def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], li
         path = stage / result.samples
         try:
             lines = read_lines(path)
-            for metric in choose_metrics(task, result):
+            for metric in choose_metrics(result):
                 documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]

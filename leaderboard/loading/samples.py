@@ -13,7 +13,7 @@ from xlift.leaderboard.loading.runs import UNREADABLE, Run
 from xlift.leaderboard.loading.scores import read_lines
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import read_verdicts
-from xlift.tasks.benchmarks import find_metric, per_document, place
+from xlift.tasks.benchmarks import find_metric, per_document
 
 PER_PAGE = 50
 RIGHT = 50.0
@@ -76,10 +76,10 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {line.key: line for line in (_read(base, task) if same else ())}
-    metric = per_document(task)
+    metric = per_document(result.benchmark)
     said = _read_verdicts(run, task)
     samples = (_make(line, theirs.get(line.key), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
-    return Sheet(task, place(task, run.record.pivot)[1], tuple(samples))
+    return Sheet(task, result.language, tuple(samples))
 
 
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:

@@ -46,6 +46,8 @@ class Documents:
     trained: tuple[str, ...]
     pivot: str
     task: str
+    benchmark: str
+    language: str
     metric: str
     comparability: str
     columns: Columns
@@ -69,7 +71,7 @@ def collect_documents(folders: Iterable[Path], metrics: Sequence[str] = ()) -> l
     for folder in folders:
         for record in read_records([folder]).records:
             for task, result in record.tasks.items():
-                for metric in choose_metrics(task, result, metrics):
+                for metric in choose_metrics(result, metrics):
                     columns = take_scores(*_read_samples(folder, record, task), record, task, metric)
                     key = folder, record.suite, record.label, record.seed, task, metric
                     found[key] = name_scores(columns, record, task, metric)
@@ -97,13 +99,16 @@ def _read_samples(folder: Path, record: Record, task: str) -> tuple[list[dict[st
 
 def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Documents:
     """Scores with what tells them from others."""
-    key = record.tasks[task].comparability
-    return Documents(record.suite, record.label, record.seed, record.trained, record.pivot, task, metric, key, columns)
+    result = record.tasks[task]
+    return Documents(
+        record.suite, record.label, record.seed, record.trained, record.pivot, task, result.benchmark, result.language, metric,
+        result.comparability, columns,
+    )  # fmt: skip
 
 
-def choose_metrics(task: str, result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
+def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
     """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
-    wanted = metrics or [name for name in (per_document(task), "off_target") if name]
+    wanted = metrics or [name for name in (per_document(result.benchmark), "off_target") if name]
     return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
 
 

@@ -41,7 +41,7 @@ class Selection:
             "language": self.sheet.language,
             "model": name_model(self.run),
             "diff": name_model(self.beside) if self.beside else None,
-            "metric": per_document(self.sheet.task),
+            "metric": per_document(record.tasks[self.sheet.task].benchmark),
             "documents": len(self.sheet.samples),
             "selected": len(self.samples),
             "samples": shown,

@@ -24,7 +24,7 @@ from xlift.leaderboard.site.filters import count, describe_method, heat, hub_lin
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import find_metric, is_ranked, name_place, per_document, place
+from xlift.tasks.benchmarks import find_metric, is_ranked, name_place, per_document
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
@@ -141,13 +141,13 @@ def to_figure(found: Mapping[Any, Any]) -> Figure:
 def average(run: Run) -> float | None:
     """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
     boards: dict[str, list[float]] = {}
-    for task, result in run.record.tasks.items():
-        shown = per_document(task)
+    for result in run.record.tasks.values():
+        shown = per_document(result.benchmark)
         score = result.metrics.get(shown or "")
-        if shown and is_ranked(task):
+        if shown and is_ranked(result.benchmark):
             if score is None or score.value is None:
                 return None
-            boards.setdefault(place(task, run.record.pivot)[0], []).append(find_metric(shown).scale * score.value)
+            boards.setdefault(result.benchmark, []).append(find_metric(shown).scale * score.value)
     means = [sum(values) / len(values) for values in boards.values()]
     return sum(means) / len(means) if means else None
 
@@ -169,10 +169,9 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
         for row in group.rows:
-            for task in row.keys:
-                name, language = place(task, row.record.pivot)
-                if name == benchmark:
-                    cells.setdefault(row.id, {})[language] = (task, row.tasks[task], _difference(differences, row, task))
+            for task, result in row.results.items():
+                if result.benchmark == benchmark:
+                    cells.setdefault(row.id, {})[result.language] = (task, row.tasks[task], _difference(differences, row, task))
         languages = sorted({language for found in cells.values() for language in found})
         if cells:
             groups.append((group, [row for row in group.rows if row.id in cells], languages, cells, _ranks(board, group, benchmark)))
@@ -198,10 +197,9 @@ def _language(board: Board, differences: Differences, language: str) -> dict[str
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
         for row in group.rows:
-            for task in row.keys:
-                benchmark, spoken = place(task, row.record.pivot)
-                if spoken == language:
-                    cells.setdefault(row.id, {})[benchmark] = (task, row.tasks[task], _difference(differences, row, task))
+            for task, result in row.results.items():
+                if result.language == language:
+                    cells.setdefault(row.id, {})[result.benchmark] = (task, row.tasks[task], _difference(differences, row, task))
         if cells:
             benchmarks = [name for name in group.benchmarks if any(name in found for found in cells.values())]
             groups.append((group, [row for row in group.rows if row.id in cells], benchmarks, cells))

@@ -116,3 +116,39 @@ def test_one_run_folder_measured_twice_is_reported_once(call: Call, tmp_path: Pa
     code, out, err = call("report", tmp_path)
     assert (code, err) == (0, "")
     assert len([line for line in out.splitlines() if line.startswith("left out: s/evaluate-stage-")]) == 2
+
+
+# --- benchmark and language ---
+
+RESULT = {
+    "items": 2, "items_of": 2, "version": "1.0", "data_sha256": None, "data_origin": None, "metrics": {}, "comparability": "k",
+    "samples": None,
+}  # fmt: skip
+
+
+def placed(pivot: str, **tasks: Any) -> Record:
+    return Record(
+        suite="s", label="base", method=None, seed=None, trained=(), pivot=pivot, base={}, adapter=None, engine={}, system=None,
+        tasks=tasks, cost={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pivot", "task", "benchmark", "language"),
+    [
+        ("en", "xlift_mgsm_cot_es", "xlift_mgsm_cot", "es"),
+        ("en", "xlift_flores_eng_Latn_spa_Latn", "xlift_flores_from_en", "es"),
+        ("es", "xlift_flores_eng_Latn_spa_Latn", "xlift_flores_to_es", "en"),
+        ("de", "xlift_flores_eng_Latn_spa_Latn", "xlift_flores_eng_Latn_spa_Latn", ""),
+        ("en", "arc_easy", "arc_easy", ""),
+    ],
+)
+def test_a_result_without_benchmark_and_language_gets_them(pivot: str, task: str, benchmark: str, language: str) -> None:
+    result = placed(pivot, **{task: RESULT}).tasks[task]
+    assert (result.benchmark, result.language) == (benchmark, language)
+
+
+def test_what_a_result_says_stays() -> None:
+    said = placed("en", xlift_mgsm_cot_es={**RESULT, "benchmark": "arithmetic", "language": "fr"})
+    assert (said.tasks["xlift_mgsm_cot_es"].benchmark, said.tasks["xlift_mgsm_cot_es"].language) == ("arithmetic", "fr")
+    assert Record(**said.model_dump(mode="json")) == said

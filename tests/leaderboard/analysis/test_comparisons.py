@@ -15,13 +15,14 @@ from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
 from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
+from xlift.tasks.benchmarks import place
 
 
 def documents(
     label: str, task: str, values: Sequence[float], *, seed: int | None = None, metric: str = "accuracy", key: str = "k"
 ) -> Documents:
     columns = Columns(np.arange(len(values)), np.array([f"{task}{number}" for number in range(len(values))]), np.array(values, dtype=float))
-    return Documents("s", label, seed, ("es", "fr"), "en", task, metric, f"{task}{key}", columns)
+    return Documents("s", label, seed, ("es", "fr"), "en", task, *place(task, "en"), metric, f"{task}{key}", columns)
 
 
 def only(table: pd.DataFrame, **wanted: Any) -> dict[str, Any]:
