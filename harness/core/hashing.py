@@ -1,9 +1,10 @@
-"""Hashes that name things by their content: plain data, and the weights of a model."""
+"""Hashes that name things by their content: plain data, files of code, and the weights of a model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ def file_sha256(path: Path) -> str:
     # One small file each, so that two processes never write the same one with different content.
     write_whole(note, value.encode())
     return value
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All files below a folder of code, in order, but for what Python compiled from them."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.relative_to(folder).parts)
+
+
+def hash_files(files: Mapping[str, Path]) -> str:
+    """Hash of the contents of files and of the names that they go by, whatever their order."""
+    found = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        found.update(f"{content}  {name}\n".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def digest(value: Any, length: int = 12) -> str:

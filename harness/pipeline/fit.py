@@ -24,6 +24,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     chosen = run.suite.methods[turn.label]
     provenance = {
         "method": chosen.method,
+        "code": asdict(registry.identify(chosen.method)),
         "label": turn.label,
         "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
         "languages": list(run.suite.trained(turn.label)),

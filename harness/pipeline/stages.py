@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.models import adapters, bases
 from xlift.harness.recipes import registry
+from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.tasks import data, index
-
-SHARED = (
-    "recipes.translation", "recipes.budget", "recipes.instructions", "recipes.filters", "recipes.preferences", "recipes.scaling_law",
-    "recipes.code_switch", "translators.base", "translators.model", "translators.table", "translators.command", "translators.seq2seq",
-)  # fmt: skip
-"""Modules beside a method's own that its rows depend on."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
     chosen, suite = run.suite.methods[turn.label], run.suite
     inputs = {
         "method": chosen.method,
-        "source": _hash_source(chosen.method),
+        "code": {**asdict(registry.identify(chosen.method)), "translators": TRANSLATORS_VERSION},
         "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
         "languages": suite.trained(turn.label),
         "pivot": suite.languages.pivot,
@@ -102,7 +95,7 @@ def prepared_by(run: Run, turn: Round) -> dict[str, Any]:
     """The manifest of a round's rows. Raises UserError where they are not prepared."""
     manifest = run.store.manifest(prepare_stage(run, turn))
     if manifest is None:
-        raise UserError(f"{turn.name}: its training rows are not prepared, or the method's code changed since; run the suite again")
+        raise UserError(f"{turn.name}: its training rows are not prepared, or its code changed since; run the suite again")
     return manifest
 
 
@@ -140,9 +133,3 @@ def describe(model: bases.Base | adapters.Adapter) -> dict[str, Any]:
     """What a record keeps of a base or an adapter: its identity, no path of this machine."""
     kept = ("name", "revision", "sha256", "chat_template_sha", "peft_type", "base_name")
     return {key: value for key, value in asdict(model).items() if key in kept}
-
-
-def _hash_source(method: str) -> str:
-    own = Path(str(import_module(registry.find_method(method).__module__).__file__))
-    shared = [Path(str(import_module(f"xlift.harness.{name}").__file__)) for name in SHARED]
-    return digest([path.read_text(encoding="utf-8") for path in (own, *shared)])

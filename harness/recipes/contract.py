@@ -12,6 +12,13 @@ from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Preference, Sampling
 from xlift.harness.models.profile import InferenceProfile
 
+RECIPES_VERSION = 1
+"""Of all that methods share between a corpus and their rows: the recipes, the leak guard, the identification of languages.
+
+Raise it with every change that moves a row of some method, so that older rows are not taken for new ones.
+tests/methods/test_rows_golden.py fails where a change of rows went unnoticed.
+"""
+
 
 class Options(Section):
     """Base of a method's options: frozen, unknown keys refused by name."""
@@ -109,6 +116,10 @@ class Method(ABC, Generic[OptionsT]):
     """One training recipe. A file of ``methods/`` ends with ``METHOD = TheClass``; its docstring names the source."""
 
     Options: ClassVar[type[Options]]
+    version: ClassVar[int] = 1
+    """Of the rows that the method makes: raise it when they change, so that older ones are made again. Of an installed plugin each change
+    of its files counts as well.
+    """
     system_turn: ClassVar[bool] = False
     """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
     trains: ClassVar[bool] = True

@@ -14,7 +14,8 @@ import yaml
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.settings import build
-from xlift.harness.recipes.contract import Method, Options
+from xlift.harness.recipes.contract import RECIPES_VERSION, Method, Options
+from xlift.harness.recipes.plugins import Code, identify_plugin
 
 
 def names() -> list[str]:
@@ -48,6 +49,13 @@ def describe(name: str) -> str:
     method = find_method(name)
     text = getdoc(import_module(method.__module__)) or getdoc(method) or ""
     return text.splitlines()[0] if text else ""
+
+
+def identify(name: str) -> Code:
+    """The code of a method. Raises UserError as ``find_method`` does."""
+    method = find_method(name)
+    plugin = None if name in _built_in() else identify_plugin(_installed()[name][0])
+    return Code(method.version, RECIPES_VERSION, plugin)
 
 
 def _built_in() -> list[str]:

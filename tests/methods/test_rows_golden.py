@@ -1,0 +1,229 @@
+"""The rows that every built-in method makes of the bundled samples, as one hash each: no change of the code may change them unseen."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from hashlib import sha256
+from typing import Any
+from zlib import crc32
+
+import pytest
+from fakes import FakeContext
+
+from xlift.harness.plugin import Answer, Chat, Plan, Sampling, find_method, load, names
+from xlift.tasks.data import evaluation_texts, read_training
+from xlift.tasks.language_id import identify as guess_languages
+from xlift.tasks.leaks import Guard
+
+# If a hash changes because the rows must change, raise the method's `version` (or RECIPES_VERSION where a shared recipe changed), so that
+# old rows are not taken for new ones, and write the new hash here: the failing test prints it.
+GOLDEN = {
+    "cross_lingual": "064aa1f8aa06357442a7baac7f0c2f5ec8139393acf4912795a0f33bcbc72daf",
+    "dpo_self_improvement": "55a1d347cab7b0c42a27e4147a61a553d97c146e6ef49019e1feff8eac3ca031",
+    "linguistically_diverse_prompts": "974386830bf3dae22f346732b6e88f767e51560d3d08b5b91606101de9a718c1",
+    "pivot_language": "fd5b8f9d8cc20c7be67d4b265eafffbd03c77cf86c6752a94242069d27144e7a",
+    "pivot_only": "574fffa639790610545f41eefb059dc8db184a1b8de65f23f3885919d0cde89e",
+    "question_alignment": "6d92c872117167d0edfd89fbf88efe0d4ba69e8785e59f398c88b58962604bc2",
+    "self_distillation": "be4ea01f1f9ed9645a40e8db1f7c1116162835a6220a08d2d743daef30df870f",
+    "sft_on_chosen": "54f9ed5514e51daf3ca146ecffabb292e93b44bc15accb2f6b6b94466585232c",
+    "star_alignment": "865d700f2503114b109302a6cb32eeda31a3c9658639fc0dbe7ecd2607aa5efa",
+    "translate_then_sft": "078b6353d6475b724ddc5bd5c76885ebf3bb951fdc0a7cbd576c8ebf4139c5c3",
+    "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
+    "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
+    "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",
+    "cross_lingual/to_pivot": "f8dc13aab165e9e0722b24bd1cf69a25b803d7635ea63593a8420fce63ca679a",
+    "dpo_self_improvement/reasoning": "fa4820f5ee450986ebe00fceb372c477c3ec02a2bc5fa3d05b56b9c7310f2e34",
+    "dpo_self_improvement/round_2": "5ba55e9ed503d8df5c643e53ea9ba31cffde92220540e4b642db838cc50c74f5",
+    "linguistically_diverse_prompts/translator": "c92369c0fb262e5d4b7403f1553c11843c4b2ba3417c1252a508aeb9133661f1",
+    "pivot_language/own_answers": "ec2390eb13c75450843f5cefa7ac4c70d947f6da37abd0ff176f1afbeb4010ea",
+    "pivot_language/translated_prompts": "5bcee596a7d2ea0468248eb09ce83bccb64d7d484ed13c04fdaf610e473146df",
+    "question_alignment/general": "efdecdb6bea76f8ca0709f19169c9130cfa310c2df793b697ab0478df99370aa",
+    "self_distillation/aligned": "21054141d4ed61ce093e492714a997cf6e368461af2fac52373f80c732d2ff1a",
+    "self_distillation/gold": "99a11eba87cd800e7dfb3e0642e7decd76a1575e00ca68c8769de922d7ef88de",
+    "star_alignment/two_hubs": "5992aec6589aec876a94fffe88e5116f421528d48160ed89b1a0ceb32a1cf87a",
+    "translate_then_sft/mixed": "a23e58fbcc99abed085fdb8db5d13bf19ddefe8510529e8723a5ad512f1d8d76",
+    "xlt_prompt/named_languages": "5f65668dcb5f0a380b0fb208a197fe646cc1baea8e1c9f38aa299c069a8c604b",
+}
+LEAKS_AND_LANGUAGES = "cfdd116ad3b7d79f4764f68facb6b127463a479d53ec432b3afd0b3e9001c051"
+
+LANGUAGES = ("es", "de", "sw")
+BUDGET = 120
+LAW = {"a": 150.0, "b": -0.2, "similarity": {"es": 1.0, "de": 0.8, "sw": 0.3}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "cross_lingual/both_directions": {"direction": "both"},
+    "cross_lingual/scaling_law": {"allocation": "scaling", "scaling": LAW},
+    "cross_lingual/to_pivot": {"direction": "to_pivot"},
+    "dpo_self_improvement/reasoning": {"track": "reasoning", "prompt_corpus": "gsm8k"},
+    "dpo_self_improvement/round_2": {"prompts": 30},
+    "linguistically_diverse_prompts/translator": {"translations": "translator", "exemplars": 3, "characters": 50},
+    "pivot_language/own_answers": {"answers": "self", "restate": False},
+    "pivot_language/translated_prompts": {"prompt_corpus": "alpaca_en"},
+    "question_alignment/general": {"question_corpus": "alpagasus", "task_corpus": "alpaca", "question_translation": 0.7, "task": 0.3},
+    "self_distillation/aligned": {"dictionary": "alignment", "code_switch": "both", "code_switch_rows": 0.6},
+    "self_distillation/gold": {"bad_answers": "gold", "gold_overlap": 0.1, "code_switch": "off", "direction": "from_pivot"},
+    "star_alignment/two_hubs": {"hubs": ["en", "es"], "instructions": 0.25, "constrained": 0.15, "interactive": 0.2},
+    "translate_then_sft/mixed": {"pivot_instructions": 0.25, "target_instructions": 0.75},
+    "xlt_prompt/named_languages": {"languages": ["zh", "es"], "token_factor": 3.0},
+}
+"""Options that open another branch, by method and a name for them."""
+
+WORDS = {
+    "es": "water agua, year año, years años, night noche, week semana, home casa, first primera, telephone teléfono, under bajo, "
+    "train tren, every cada, nobody nadie, almost casi, because porque, before antes, after después, little poco, "
+    "little pequeño, children niños",
+    "de": "water Wasser, year Jahr, years Jahre, night Nacht, week Woche, people Menschen, without ohne, telephone Telefon, "
+    "under unter, every jeden, nobody niemand, almost fast, because weil, before bevor, after nach, little wenig, "
+    "children Kinder, hour Stunde, more mehr",
+    "sw": "water maji, year mwaka, years miaka, night usiku, week wiki, people watu, without bila, telephone simu, under chini, "
+    "every kila, first kwanza, because kwa sababu, before kabla, after baada, little kidogo, children watoto, work kazi, "
+    "more zaidi, rain mvua",
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_rows_of_a_method_stay_as_they_are(name: str) -> None:
+    found = digest(make_plan(name))
+    assert found == GOLDEN[name], (
+        f"The plan that {name} makes of the bundled samples has changed. If it must not change, the code has a fault, so mend the code. If "
+        f"it must change, raise the `version` of the method (or RECIPES_VERSION where a recipe that several methods share has changed) "
+        f'and write the new hash into GOLDEN in this file: "{name}": "{found}",'
+    )
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_golden_plan_says_enough(name: str) -> None:
+    plan = make_plan(name)
+    assert len(plan.rows) >= 20 or plan.profile, f"{name} makes only {len(plan.rows)} rows here, which is too few to notice a change."
+
+
+def test_every_method_has_a_hash() -> None:
+    built_in = {name for name in names() if find_method(name).__module__.startswith("xlift.methods.")}
+    lacking = {*built_in, *VARIANTS} - set(GOLDEN)
+    assert not lacking, (
+        f"There is no hash for {', '.join(sorted(lacking))}. Give each of them a line in GOLDEN in this file, with any text in place of "
+        "the hash, and run this test file again: what fails then prints the hash."
+    )
+    gone = set(GOLDEN) - {*built_in, *VARIANTS}
+    assert not gone, f"GOLDEN has a hash for {', '.join(sorted(gone))}, which is no method or variant any more. Take its line out."
+
+
+@cache
+def make_plan(name: str) -> Plan:
+    method, _, variant = name.partition("/")
+    return load(method, VARIANTS.get(name, {})).prepare(make_context(int(variant == "round_2")))
+
+
+def digest(plan: Plan) -> str:
+    """Rows in their order, then all else of the plan that a run depends on; not its facts, which only describe it."""
+    lines = [row.to_dict() for row in plan.rows]
+    rest = {
+        "objective": {"kind": type(plan.objective).__name__, **asdict(plan.objective)},
+        "phases": plan.phases,
+        "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
+        "drops": dict(plan.drops),
+    }
+    text = "\n".join(json.dumps(line, sort_keys=True, ensure_ascii=False) for line in [*lines, rest])
+    return sha256(text.encode()).hexdigest()
+
+
+def make_context(number: int) -> FakeContext:
+    """A world of the bundled samples, in the given round, whose model and translator fail now and then."""
+    context = FakeContext(LANGUAGES, BUDGET)
+    vars(context).update(round=number, read=read, identify=identify, translate=translate, generate=make_generate(number))
+    return context
+
+
+def read(corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+    """Corpora that have samples as they are, the others made of them, and ``alpaca_en``, which is alpaca without other languages."""
+    match corpus:
+        case "alpaca_en" if lang == "en":
+            return read_samples("alpaca", "en")
+        case "alpagasus":
+            rows = read_samples("alpaca", lang)
+            return [{**row, "output": row["output"] if lang == "en" and at % 3 else None} for at, row in enumerate(rows)]
+        case "gsm8k":
+            return [
+                {
+                    "id": row["id"],
+                    "question": f"{row['instruction']} ({at} + {at})",
+                    "answer": f"{row['output']}\n{at} + {at} = <<{at}+{at}={2 * at}>>{2 * at}.\n#### {2 * at}",
+                    "final_answer": str(2 * at),
+                }
+                for at, row in enumerate(zip_english(lang))
+            ]
+        case "lexicon" if lang in WORDS:
+            pairs = [entry.split(" ", 1) for entry in WORDS[lang].split(", ")]
+            return [{"id": f"lexicon-{at}", "en": en, "text": text, "part": "xling"} for at, (en, text) in enumerate(pairs)]
+    return read_samples(corpus, lang)
+
+
+def zip_english(lang: str) -> list[dict[str, Any]]:
+    """Instructions in a language with the English answers, as GSM8K has its solutions."""
+    return [{**row, "output": en["output"]} for row, en in zip(read_samples("alpaca", lang), read_samples("alpaca", "en"), strict=True)]
+
+
+@cache
+def read_samples(corpus: str, lang: str) -> list[dict[str, Any]]:
+    return list(read_training(corpus, lang, samples="always"))
+
+
+def translate(texts: Sequence[str], source: str, target: str) -> list[str | None]:
+    """The text in a made-up dialect; nothing, the text itself or far too much now and then."""
+    return [translate_one(text, target) for text in texts]
+
+
+def translate_one(text: str, target: str) -> str | None:
+    match crc32(f"{target}: {text}".encode()) % 29:
+        case 0:
+            return None
+        case 1:
+            return text
+        case 2:
+            return text * 9
+    return " ".join(word + ("o" if target == "en" else target) for word in text.split(" "))
+
+
+def make_generate(number: int) -> Callable[[Sequence[Chat], Sampling], list[Answer]]:
+    def generate(chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        return [answer(f"{number} {sampling.max_tokens}", chat) for chat in chats]
+
+    return generate
+
+
+def answer(salt: str, chat: Chat) -> Answer:
+    """The end of the prompt in capitals; empty, cut off or going round in circles now and then."""
+    prompt = chat[-1]["content"]
+    text = f"{prompt[-300:].strip().upper()}, {salt}!"
+    match crc32(f"{salt}: {prompt}".encode()) % 31:
+        case 0:
+            return Answer("", 1, True)
+        case 1:
+            return Answer(text, 9, False)
+        case 2:
+            return Answer(f"{text} and so on and so on and so on and so on and so on", 9, True)
+    return Answer(text, len(text), True)
+
+
+def identify(texts: Sequence[str]) -> list[str]:
+    """Too short to tell, but for a text now and then."""
+    return ["sw" if crc32(text.encode()) % 37 == 0 else "zh" if crc32(text.encode()) % 37 == 1 else "und" for text in texts]
+
+
+def test_what_leaks_and_what_language_a_text_has_stay_as_they_are() -> None:
+    """Of the texts that the samples of the benchmarks hold, and of what is left of them when words are lost, added or cut off."""
+    asked = [("mgsm", lang) for lang in ("en", "es", "de", "sw")] + [("flores", "en-es"), ("xquad", "es")]
+    texts = [text for corpus, lang in asked for text in evaluation_texts(corpus, lang, samples="always")]
+    guard = Guard(texts[::2])
+    changed = [text for whole in texts for text in change(whole)]
+    found = json.dumps([guard.find_leaks(changed), guess_languages(changed)])
+    assert sha256(found.encode()).hexdigest() == LEAKS_AND_LANGUAGES, (
+        "The leak guard or the identification of languages judges the bundled samples otherwise than before, so the rows of every method "
+        "may change. If they must, raise RECIPES_VERSION and write the new hash into LEAKS_AND_LANGUAGES in this file: "
+        f"{sha256(found.encode()).hexdigest()}"
+    )
+
+
+def change(text: str) -> list[str]:
+    words = text.split(" ")
+    return [text, f"Say: {text.upper()}!", " ".join(words[: len(words) // 2]), " ".join(words[::2]), " ".join(words[-4:]), words[0]]
