@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -72,13 +71,14 @@ class ApiJudge:
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
-        from xlift.harness.engines.openai_api import ApiEngine
+        from xlift.harness.engines.openai_api import ApiEngine, OptionNames
         from xlift.harness.models.bases import SERVED, resolve
 
         self.settings = settings
         self.spent = 0
         served = EngineSettings(backend="api", url=settings.judge, key_variable=settings.key_variable, concurrency=settings.concurrency)
-        self._engine: ApiEngine = ApiEngine(resolve(BaseSettings(model=f"{SERVED}{settings.model}")), served)
+        names = OptionNames(url="--judge", key_variable="--key-variable", concurrency="--concurrency")
+        self._engine: ApiEngine = ApiEngine(resolve(BaseSettings(model=f"{SERVED}{settings.model}")), served, names)
         self._answered = False
         self._next_start = 0.0
 
@@ -136,7 +136,7 @@ class ApiJudge:
         try:
             reply = self._engine.send(json.dumps(chat, ensure_ascii=False), sampling(mode), 0, **more)
         except UserError as error:
-            raise UserError(_name_options(f"judge {self.settings.model}: {error}")) from None
+            raise UserError(f"judge {self.settings.model}: {error}") from None
         choice = reply.choices[0] if getattr(reply, "choices", None) else None
         if choice is None and not self._answered:
             raise UserError(f"judge {self.settings.model}: what {self.settings.judge} replies is no chat completion; does it end with /v1?")
@@ -159,12 +159,6 @@ def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:
         return tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return ()
-
-
-def _name_options(text: str) -> str:
-    # The engine speaks of a suite's keys; here they are options of the command.
-    names = {"engine.url": "--judge", "engine.key_variable": "--key-variable", "engine.concurrency": "--concurrency"}
-    return re.sub("|".join(map(re.escape, names)), lambda found: names[found[0]], text)
 
 
 class LmJudge:
