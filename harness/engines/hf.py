@@ -7,7 +7,7 @@ prompts of 64 tokens, cores shared), sizes its cache by the free memory, and has
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.types import Answer, Sampling
 from xlift.harness.engines.base import LocalEngine, cut, seeds
+from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
@@ -57,9 +58,9 @@ class HfEngine(LocalEngine):
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
         rows = [Request(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
         with tqdm(total=len(rows), desc="answers", disable=None, leave=False) as bar:
-            for batch in batches(rows, self.settings.batch_tokens):
+            for batch in cut_batches([row.width for row in rows], self.settings.batch_tokens):
                 try:
-                    self._decode(batch)
+                    self._decode([rows[place] for place in batch])
                 except torch.OutOfMemoryError:
                     raise UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})") from None
                 bar.update(len(batch))
@@ -153,18 +154,6 @@ class Request:
     def width(self) -> int:
         """Tokens it may come to hold, prompt and answer."""
         return len(self.prompt) + self.sampling.max_tokens
-
-
-def batches(rows: Sequence[Request], tokens: int) -> Iterator[list[Request]]:
-    """Rows from the widest down, as many at once as keep count times the widest within ``tokens``, one at least."""
-    batch: list[Request] = []
-    for row in sorted(rows, key=lambda row: row.width, reverse=True):
-        if batch and (len(batch) + 1) * batch[0].width > tokens:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def choose(logits: torch.Tensor, rows: Sequence[Request]) -> list[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from xlift.harness.recipes.contract import Dpo, Objective, Plan, Sft
 
 
 def fit_one(run: Run, turn: Round, seed: int | None) -> None:
-    """In a process of its own: one adapter. A killed attempt goes on from its last checkpoint."""
+    """In a process of its own: one adapter, on one GPU. A killed attempt goes on from its last checkpoint."""
+    see_one_gpu(os.environ)
     from xlift.harness.core.versions import library_versions
 
     prepared, manifest = prepare_stage(run, turn), prepared_by(run, turn)
@@ -59,6 +61,11 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
         return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
     run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
+
+
+def see_one_gpu(environment: MutableMapping[str, str]) -> None:
+    """Leave the first of the GPUs that may be seen; to be called before CUDA is begun."""
+    environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def read_rows(path: Path) -> tuple[Example, ...] | tuple[Preference, ...]:

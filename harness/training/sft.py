@@ -1,6 +1,6 @@
 """TRL's SFT trainer over steps that are planned ahead: loss averaged over a step's response tokens, and sealed checkpoints.
 
-What it adds holds for every objective: steps, padding, scoring, checkpoints, telemetry. Another objective overrides the loss (dpo.py).
+What it adds holds for every objective: steps, padding, scoring, checkpoints. Another objective overrides the loss (dpo.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -43,6 +44,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in found]
         super().__init__(train_dataset=Dataset.from_list(rows), **arguments)
         self.remove_callback(PrinterCallback)  # it prints to stdout
+        self.add_callback(SealCheckpoints(training, lambda: self.seconds))
         for parameter in self.model.parameters():
             if parameter.requires_grad:  # TRL keeps them in bf16 on a quantised base, where small updates are rounded away
                 parameter.data = parameter.data.float()
@@ -100,12 +102,16 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         (step,) = steps
         return {"passes": [self.gather(one) for one in step], "weight": self.weigh(step)}
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        Trainer._save_checkpoint(self, model, trial)  # TRL's own only adds a model card
-        seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.training, self.seconds)
 
-    def _send_telemetry(self) -> None:
-        """Nothing about a run leaves the machine unasked."""
+class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """Seals each checkpoint as soon as it is written."""
+
+    def __init__(self, training: str, clock: Callable[[], float]) -> None:
+        """``clock`` gives the seconds that the training has taken."""
+        self.training, self.clock = training, clock
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.training, self.clock())
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is untyped

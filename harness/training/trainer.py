@@ -207,7 +207,9 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
         disable_tqdm=True,
         report_to=list(settings.report_to) or "none",
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # one training, one GPU: no nn.DataParallel where several are seen
+    if arguments.n_gpu > 1:  # the Trainer would put a copy of the model on each, and divide a step among them
+        seen = f"training: {arguments.n_gpu} GPUs are visible"
+        raise UserError(f"{seen}, and one training takes one; set CUDA_VISIBLE_DEVICES to one of them")
     return arguments
 
 

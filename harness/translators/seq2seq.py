@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.languages import Language, find, languages
+from xlift.harness.engines.batches import cut_batches
 from xlift.harness.models.download import download
 from xlift.harness.translators.base import Description, LineTranslator
 
@@ -78,18 +79,6 @@ def choose_codes(tokenizer: PreTrainedTokenizerBase, title: str) -> Codes:
     return Codes(tokenizer, flores, flores, "first")
 
 
-def cut_batches(widths: Mapping[int, int], tokens: int) -> Iterator[list[int]]:
-    """Keys from the widest down, as many at once as keep count times the widest within ``tokens``, one at least."""
-    batch: list[int] = []
-    for key in sorted(widths, key=lambda key: widths[key], reverse=True):
-        if batch and (len(batch) + 1) * widths[batch[0]] > tokens:
-            yield batch
-            batch = []
-        batch.append(key)
-    if batch:
-        yield batch
-
-
 def _opus_names(language: Language) -> list[str]:
     """What OPUS models may call a language, the narrowest name first."""
     narrow, script = language.flores.split("_")
@@ -138,14 +127,16 @@ class Seq2SeqTranslator(LineTranslator):
         encoded, first = self._codes.encode(lines, find(source), find(target))
         beams = self._model.generation_config.num_beams or 1
         found: list[str | None] = [None] * len(lines)
-        fitting = {index: len(ids) for index, ids in enumerate(encoded) if len(ids) <= self._positions}
+        fitting = [index for index, ids in enumerate(encoded) if len(ids) <= self._positions]
+        widths = [len(encoded[index]) for index in fitting]
         with tqdm(total=len(fitting), desc="translations", disable=None, leave=False) as bar:
-            for batch in cut_batches(fitting, self.settings.batch_tokens // beams):
+            for batch in cut_batches(widths, self.settings.batch_tokens // beams):
+                indices = [fitting[place] for place in batch]
                 try:
-                    answers = self._generate([encoded[index] for index in batch], first)
+                    answers = self._generate([encoded[index] for index in indices], first)
                 except torch.OutOfMemoryError:
                     raise UserError(f"{self.title}: out of memory; lower batch_tokens ({self.settings.batch_tokens})") from None
-                for index, answer in zip(batch, answers, strict=True):
+                for index, answer in zip(indices, answers, strict=True):
                     found[index] = answer
                 bar.update(len(batch))
         return found

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
@@ -192,17 +192,6 @@ def test_cut_leaves_no_stop_string(text: str, stop: list[str]) -> None:
     assert text.startswith(left)
     assert not any(word and word in left for word in stop)
     assert left == text or any(word and text[len(left) :].startswith(word) for word in stop)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), max_size=30), st.integers(1, 200))
-def test_batches_hold_every_row_once_within_the_tokens(sizes: list[tuple[int, int]], tokens: int) -> None:
-    from xlift.harness.engines.hf import Request, batches
-
-    rows = [Request([0] * prompt, Sampling(max_tokens=allowance), 0) for prompt, allowance in sizes]
-    made = list(batches(rows, tokens))
-    assert sorted(id(row) for batch in made for row in batch) == sorted(map(id, rows))
-    assert all(len(batch) == 1 or len(batch) * max(row.width for row in batch) <= tokens for batch in made)
 
 
 def test_seeds_differ_by_request() -> None:

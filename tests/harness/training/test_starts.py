@@ -1,6 +1,9 @@
 """What training begins with: rows of phases, an earlier adapter, and what of either is refused."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,3 +73,21 @@ def test_starts_that_training_cannot_go_on_from(tiny: Base, make_adapter: Callab
 def test_rows_that_cannot_be_trained_on(rows: Any, objective: Sft | Dpo, message: str, tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         train(tiny_base, tmp_path, rows, objective)
+
+
+def test_several_gpus_are_refused(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trl import SFTConfig
+
+    monkeypatch.setattr(SFTConfig, "n_gpu", 2)
+    with pytest.raises(UserError, match="2 GPUs are visible, and one training takes one; set CUDA_VISIBLE_DEVICES"):
+        train(tiny_base, tmp_path, (Example(ask("say a"), "b", "en", "r", "test"),), Sft())
+
+
+def test_trl_is_told_to_send_no_telemetry() -> None:
+    code = "import xlift.harness; from huggingface_hub import constants; print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    bare = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_TELEMETRY"}
+    done = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout.strip()
+        for environment in (bare, {**bare, "HF_HUB_DISABLE_TELEMETRY": "0"})
+    ]
+    assert done == ["True", "False"], "who says otherwise is heard"

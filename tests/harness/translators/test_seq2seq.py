@@ -12,7 +12,7 @@ from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.engines import dtypes
-from xlift.harness.translators.seq2seq import Seq2SeqTranslator, cut_batches
+from xlift.harness.translators.seq2seq import Seq2SeqTranslator
 
 WORDS = ["bird", "sings", "house", "red", "night", "good", "tree", "river", "small", "old"]
 TEXTS = [" ".join(WORDS[: 1 + number % 7]) + f" {WORDS[number % 10]}" for number in range(12)]
@@ -201,12 +201,6 @@ def test_what_is_cut_off_or_too_long_gives_none(nllb: Path, make_marian: Callabl
     encoded, _ = translator._codes.encode(texts[:2], find("en"), find("es"))
     assert [len(ids) for ids in encoded] == [32, 33]
     assert translator.translate(texts, "en", "es")[1] is None
-
-
-def test_batches_hold_so_many_tokens() -> None:
-    widths = {0: 3, 1: 9, 2: 5, 3: 5, 4: 1, 5: 30}
-    assert list(cut_batches(widths, 20)) == [[5], [1, 2], [3, 0, 4]]
-    assert list(cut_batches({}, 20)) == []
 
 
 def test_nothing_is_loaded_before_the_first_translation(nllb: Path) -> None:
