@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from stages import stages_here
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import LeakError, UserError
@@ -37,7 +38,8 @@ def suite_of(base: Path, **changes: object) -> dict[str, object]:
 
 
 def run(base: Path, runs: Path, **changes: object) -> Path:
-    return run_suite(read_suite(suite_of(base, **changes), "test"), runs)
+    with stages_here():
+        return run_suite(read_suite(suite_of(base, **changes), "test"), runs)
 
 
 def manifests(folder: Path, kind: str) -> dict[str, dict]:
@@ -91,9 +93,11 @@ def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: 
     assert len(newest.left_out) == 2
 
 
+@pytest.mark.slow
 def test_two_engines_measure_what_one_does(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small", ignore=shutil.ignore_patterns("evaluate-*"))
-    both = run(tiny_base, tmp_path, evaluate={**suite_of(tiny_base)["evaluate"], "engines": 2})  # type: ignore[dict-item]
+    settings = suite_of(tiny_base, evaluate={**suite_of(tiny_base)["evaluate"], "engines": 2})  # type: ignore[dict-item]
+    both = run_suite(read_suite(settings, "test"), tmp_path)
     assert set(manifests(both, "evaluate")) == set(manifests(finished, "evaluate"))
     assert [record.tasks for record in _without_dates(both)] == [record.tasks for record in _without_dates(finished)]
 

@@ -18,6 +18,7 @@ from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, ask
 from xlift.harness.plugin import Plan
+from xlift.harness.training import sft
 from xlift.harness.training.batching import encode
 from xlift.harness.training.checkpoints import find_last, seal
 from xlift.harness.training.trainer import FitReport, fit
@@ -193,8 +194,6 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny_base: Path, tmp_path: 
 def test_what_runs_out_is_said_in_one_line(
     error: Exception, message: str, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from xlift.harness.training import sft
-
     def fail(*arguments: object) -> None:
         raise error
 
@@ -212,8 +211,9 @@ def test_adapters_of_other_kinds(tiny_base: Path, tmp_path: Path) -> None:
 
 
 def test_plain_lines_without_a_terminal(
-    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sft, "LINE_SECONDS", 3600)  # however slow the machine is, the end alone is told
     settings = TrainSettings(**{**SETTINGS, "lora": LORA, "tokens": 600})
     with caplog.at_level("INFO", "xlift"):
         report = fit(tiny_base, Plan(make_rows()), settings, tmp_path / "adapter", seed=0, provenance=PROVENANCE)
