@@ -84,7 +84,10 @@ class Context(Protocol):
 
     @property
     def rng(self) -> random.Random:
-        """A fresh generator, the same at each call: the only source of chance."""
+        """A fresh generator, the same at each call and in each round of a run: the only source of chance.
+
+        A list that it shuffles is in one order in all rounds, so rounds that take windows of it (``round * size`` on) share nothing.
+        """
 
     @property
     def round(self) -> int:

@@ -10,12 +10,12 @@ from xlift.harness.pipeline.context import RunContext
 from xlift.tasks.leaks import Guard
 
 
-def open_context(translators: dict[str, Any]) -> RunContext:
+def open_context(translators: dict[str, Any], number: int = 0) -> RunContext:
     values = {
         "name": "small", "languages": {"train": ["es"], "evaluate": ["es"]}, "data": {"samples": "always"},
         "methods": {"m": {"method": "cross_lingual"}}, "evaluate": {"tasks": ["xlift_mgsm_direct_es"]}, "translators": translators,
     }  # fmt: skip
-    return RunContext(read_suite(values, "test"), "m", Guard([]), lambda chats, sampling: pytest.fail("no engine is needed"))
+    return RunContext(read_suite(values, "test"), "m", Guard([]), lambda chats, sampling: pytest.fail("no engine is needed"), number)
 
 
 def test_a_translator_is_required_without_a_translation() -> None:
@@ -33,3 +33,15 @@ def test_translations_are_counted_by_pair_and_kind() -> None:
     context = open_context({"en-es": {"kind": "command", "command": "tr a-z A-Z"}})
     assert context.translate(["bird", ""], "en", "es") == ["BIRD", None]
     assert context.describe_help()["translated"] == {"en-es: command": {"asked": 2, "failed": 1}}
+
+
+def test_windows_of_a_shuffled_list_are_disjoint_in_all_rounds() -> None:
+    windows = []
+    for number in range(2):
+        context = open_context({}, number)
+        prompts = list(range(100))
+        context.rng.shuffle(prompts)
+        windows.append(set(prompts[50 * context.round :][:50]))
+    assert [len(window) for window in windows] == [50, 50]
+    assert windows[0] & windows[1] == set(), "a generator seeded by the round gave two windows that share 23"
+    assert context.rng.random() == context.rng.random()
