@@ -47,10 +47,14 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Ada
     begun = adapters.resolve(turn.start) if turn.start else None
     answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(begun))
     context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
+    logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / "rows.jsonl").write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
+    if plan.rows and context.budget and len(plan.rows) < context.budget:
+        share = 100 * len(plan.rows) // context.budget
+        logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, len(plan.rows), context.budget, share)
     losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.recipes.filters import list_reasons
+
+logger = logging.getLogger(__name__)
 
 
 class Numbered(Protocol):
@@ -39,7 +42,7 @@ def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
 
 
 def take(rows: Iterable[N], count: int, where: str, drops: Counter[str], *, required: bool = True) -> list[N]:
-    """The first ``count`` rows, each id once, and a drop count for what is lacking.
+    """The first ``count`` rows, each id once; what is lacking is counted among the drops and warned of, with the share that is there.
 
     Raises UserError, with the main reasons for drops, where there is none although ``required``.
     """
@@ -54,5 +57,7 @@ def take(rows: Iterable[N], count: int, where: str, drops: Counter[str], *, requ
     if required and not taken:
         raise UserError(f"{where}: there are no usable rows{list_reasons(where, drops)}; set its share to 0 or name another corpus")
     if len(taken) < count:
+        lost = list_reasons(where, drops)
+        logger.warning("%s: %d of %d rows (%d %%)%s: all that could be had", where, len(taken), count, 100 * len(taken) // count, lost)
         drops[f"{where}: corpus too small"] += count - len(taken)
     return list(taken.values())

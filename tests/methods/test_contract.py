@@ -192,10 +192,11 @@ def test_direction_of_translation(direction: str, answers: set[str]) -> None:
         assert ("Spanish" if row.lang == "es" else "English") in row.messages[0]["content"]
 
 
-def test_what_a_small_corpus_lacks_is_counted() -> None:
+def test_what_a_small_corpus_lacks_is_counted_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     plan = prepare({"pivot_instructions": 1, "target_instructions": 0, "translation": 0}, budget=50)
     assert len(plan.rows) == 40
     assert plan.drops == {"en/pivot_instructions: corpus too small": 10}
+    assert caplog.messages == ["en/pivot_instructions: 40 of 50 rows (80 %): all that could be had"]
 
 
 @pytest.mark.parametrize(
