@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xlift.harness.plugin import (
     AnswerRule,
@@ -25,6 +25,7 @@ from xlift.harness.plugin import (
     Prompt,
     RowFilter,
     SwitchOptions,
+    UserError,
     answer_prompts,
     ask,
     build_completions,
@@ -81,6 +82,16 @@ class SelfDistillationOptions(SwitchOptions, Options):
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
     """Translations further apart in characters are dropped."""
+
+    @model_validator(mode="after")
+    def _can_align(self) -> SelfDistillationOptions:
+        translated = self.target_to_target or self.pivot_to_target or self.target_to_pivot
+        if self.pivot_to_pivot and not translated and self.code_switch != "off" and self.dictionary == "alignment":
+            raise UserError(
+                "method self_distillation: dictionary: alignment learns words from translated pairs, and pivot_to_pivot alone makes none; "
+                "set dictionary: lexicon, code_switch: off, or give target_to_target, pivot_to_target or target_to_pivot a share"
+            )
+        return self
 
 
 class SelfDistillation(Method[SelfDistillationOptions]):
@@ -149,7 +160,9 @@ def _combine(ctx: Context, kind: str, lang: str, quads: Sequence[Quad], switcher
         translated = COMBINATIONS[kind]
         question, asked = (own.question, lang) if "question" in translated else (there.question, ctx.pivot)
         answer, given = (own.answer, lang) if "answer" in translated else (there.answer, ctx.pivot)
-        mixed = ctx.languages[number % len(ctx.languages)] if lang == ctx.pivot else lang
+        # Alignment knows the languages alone that something was translated into, which a small budget may leave out.
+        languages = switcher.languages or ctx.languages
+        mixed = languages[number % len(languages)] if lang == ctx.pivot else lang
         question, answer = switcher.switch(question, answer, asked, given, mixed)
         if asked != given:
             question = request_language(number, question, given)

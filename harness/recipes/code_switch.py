@@ -71,6 +71,11 @@ class CodeSwitcher:
                     raise UserError(f"no lexicon for {lang!r}: set dictionary to alignment, or code_switch to off ({error})") from None
                 self._keep(lang, lexicon, "set dictionary to alignment")
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that have a dictionary, so that text of the pivot can be mixed with them."""
+        return tuple(lang for source, lang in self._lexicons if source == self._pivot)
+
     def learn(self, lang: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Align a dictionary from texts in the pivot with their translations, where that is the dictionary to be used."""
         if self._options.code_switch != "off" and self._options.dictionary == "alignment":

@@ -69,6 +69,24 @@ def test_self_distillation_switches_words_of_questions() -> None:
     assert prepare("self_distillation", FakeContext(("zh",)), code_switch="off").rows
 
 
+def test_self_distillation_cannot_align_words_without_translations() -> None:
+    with pytest.raises(
+        UserError, match="alignment learns words from translated pairs, and pivot_to_pivot alone makes none; set dictionary"
+    ):
+        load("self_distillation", only("pivot_to_pivot", dictionary="alignment"))
+    assert prepare("self_distillation", **only("pivot_to_pivot", dictionary="alignment", code_switch="off")).rows
+
+
+def test_self_distillation_mixes_the_pivot_with_languages_that_have_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xlift.harness.recipes.code_switch.align_words", lambda pairs: {"garden": ("jardín",)})
+    # 12 rows, of which one is to be in another language: rounding gives it to Spanish, so that Swahili has no translations to align.
+    shares = {**dict.fromkeys(SHARES, 0), "pivot_to_pivot": 11 / 12, "target_to_target": 1 / 12}
+    switched = {"dictionary": "alignment", "code_switch_rows": 1.0, "code_switch_rate": 1.0}
+    plan = prepare("self_distillation", FakeContext(("es", "sw"), 12), **shares, **switched)
+    assert Counter(row.lang for row in plan.rows) == {"en": 11, "es": 1}
+    assert all("jardín" in row.messages[0]["content"] for row in rows_of(plan, "pivot_to_pivot"))
+
+
 def test_self_distillation_uses_parallel_text_twice() -> None:
     plan = prepare("self_distillation", FakeContext(("es",), 20), **only("translation", "completion"))
     assert Counter((row.kind, row.lang) for row in plan.rows) == {
