@@ -41,21 +41,22 @@ from xlift.harness.plugin import (
 KIND = "pivot_language"
 
 WORDINGS = {
-    "ar": "الإجابة بالعربية",
-    "bn": "বাংলায় উত্তর",
-    "de": "Antwort auf Deutsch",
-    "en": "Answer in English",
-    "es": "Respuesta en español",
-    "fr": "Réponse en français",
-    "it": "Risposta in italiano",
-    "ja": "日本語での回答",
-    "ko": "한국어 답변",
-    "ru": "Ответ на русском языке",
-    "sw": "Jibu kwa Kiswahili",
-    "th": "คำตอบภาษาไทย",
-    "zh": "中文回答",
+    "ar": "الإجابة بالعربية:",
+    "bn": "বাংলায় উত্তর:",
+    "de": "Antwort auf Deutsch:",
+    "en": "English response:",
+    "es": "Respuesta en español:",
+    "fr": "Réponse en français :",
+    "it": "Risposta in italiano:",
+    "ja": "日本語での回答：",
+    "ko": "한국어 응답:",
+    "ru": "Ответ на русском языке:",
+    "sw": "Jibu kwa Kiswahili:",
+    "th": "คำตอบภาษาไทย:",
+    "zh": "中文回复：",
 }
-"""Headers in the language itself, for the languages of X-AlpacaEval; all others are made of the language's own name and code."""
+"""Headers in the language itself: en, es, it, ko and zh as in the paper's code, the other languages of X-AlpacaEval in words of ours; all
+further ones are made of the language's own name and code."""
 
 
 class PivotLanguageOptions(Options):
@@ -192,7 +193,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
 
     def _word_response(self, ctx: Context, lang: str, there: Prompt, answer: str) -> str:
         """The pivot's instruction, where it is restated, and answer, then the answer in the target language, each under its header."""
-        blocks = [(f"[{find(ctx.pivot).name} instruction]", there.question)] if self.options.restate else []
+        blocks = [(f"{find(ctx.pivot).name} instruction:", there.question)] if self.options.restate else []
         blocks += [(name_header(ctx.pivot), there.answer), (name_header(lang), answer)]
         return "\n\n".join(f"{header}\n{text.strip()}" for header, text in blocks)
 
@@ -200,7 +201,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
 def name_header(lang: str) -> str:
     """What stands above an answer in a language: unique to it, and part of no other language's header."""
     language = find(lang)
-    return f"[{WORDINGS.get(language.code) or f'{language.own_name} ({language.code})'}]"
+    return WORDINGS.get(language.code) or f"{language.own_name} ({language.code}):"
 
 
 METHOD = PivotLanguage

@@ -85,8 +85,8 @@ def test_pivot_language_rows() -> None:
     )
     assert user == {"role": "user", "content": f"el pájaro canta? {number}"}
     assert rows["es"].response == (
-        f"[English instruction]\nthe bird sings? {number}\n\n[Answer in English]\nthe bird sings! {number}\n\n"
-        f"[Respuesta en español]\nthe bird sings! {number} (es)"
+        f"English instruction:\nthe bird sings? {number}\n\nEnglish response:\nthe bird sings! {number}\n\n"
+        f"Respuesta en español:\nthe bird sings! {number} (es)"
     )
     # Swahili has no instructions in the corpus
     number = rows["sw"].id.rsplit("-", 1)[1]
@@ -112,20 +112,20 @@ def test_pivot_language_profile_reads_what_the_rows_teach() -> None:
 def test_pivot_language_without_the_restated_instruction() -> None:
     plan = prepare("pivot_language", restate=False)
     assert profile_of(plan).system["es"] == "Answer it in English, and after that give the answer in Spanish."
-    assert all(row.response.startswith("[Answer in English]") for row in plan.rows if row.kind == "pivot_language")
+    assert all(row.response.startswith("English response:") for row in plan.rows if row.kind == "pivot_language")
 
 
 def test_pivot_language_with_the_models_own_answers() -> None:
     world = World(said="it flies")
     plan = prepare("pivot_language", world, answers="self", pivot_instructions=0.0, pivot_language=1.0)
-    assert {row.response.split("\n\n")[1] for row in plan.rows} == {"[Answer in English]\nit flies"}
+    assert {row.response.split("\n\n")[1] for row in plan.rows} == {"English response:\nit flies"}
     assert all(len(chat) == 1 for chat in world.asked) and plan.facts["answers kept"] == len(world.asked)
 
 
 @pytest.mark.parametrize(
     ("translated", "reason"),
     [("", "no translation"), ("English: {text}", "wrong language"), ("{text} x x x x x", "repetitive"),
-     ("{text} [Respuesta en español]", "header in the text")],
+     ("{text} Respuesta en español:", "header in the text")],
 )  # fmt: skip
 def test_pivot_language_drops_what_cannot_serve(translated: str, reason: str) -> None:
     world = World(budget=4, translated=translated)
@@ -154,9 +154,18 @@ def test_pivot_language_needs_answers_in_the_pivot() -> None:
 def test_headers_are_unique_and_none_holds_another() -> None:
     name_header = import_module("xlift.methods.pivot_language").name_header
     headers = {code: name_header(code) for code in languages()}
-    assert headers["es"] == "[Respuesta en español]" and headers["sq"] == "[shqip (sq)]" and headers["tw"] == "[Akan (tw)]"
-    assert len(headers) == 204 == len(set(headers.values()))
-    assert all(header.startswith("[") and header.endswith("]") and "[" not in header[1:] for header in headers.values())
+    # The paper's own words.
+    assert {code: headers[code] for code in ("en", "zh", "ko", "it", "es")} == {
+        "en": "English response:",
+        "zh": "中文回复：",
+        "ko": "한국어 응답:",
+        "it": "Risposta in italiano:",
+        "es": "Respuesta en español:",
+    }
+    assert headers["sq"] == "shqip (sq):" and headers["tw"] == "Akan (tw):"
+    assert len(headers) == 204
+    for code, header in headers.items():
+        assert not any(header in other for name, other in headers.items() if name != code), code
 
 
 def test_xlt_asks_for_thought_in_the_pivot() -> None:
