@@ -53,8 +53,8 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Ada
     (folder / "rows.jsonl").write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
     if plan.rows and context.budget and len(plan.rows) < context.budget:
-        share = 100 * len(plan.rows) // context.budget
-        logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, len(plan.rows), context.budget, share)
+        percent = 100 * len(plan.rows) // context.budget
+        logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, len(plan.rows), context.budget, percent)
     losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
