@@ -145,7 +145,7 @@ class EvaluateSettings(Section):
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
     limit: int | None = Field(None, ge=1)
-    """Items of each task, the first ones; a smoke test where it is set."""
+    """Items of each task, drawn by a hash of their ids and so the same for all models and languages; a smoke test where it is set."""
     limits: dict[str, int] = Field(default_factory=dict)
     """Items for tasks whose name begins with the key, in place of ``limit``."""
     system: str | None = None

@@ -12,6 +12,7 @@ from typing import Any
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
+from xlift.harness.evaluation.items import draw_items
 from xlift.tasks import index
 
 
@@ -76,7 +77,7 @@ def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str,
     if not limits:
         return None
     loaded = manager.load(list(limits))["tasks"]
-    return {task: list(range(min(limit, len(loaded[task].eval_docs)))) for task, limit in limits.items()}
+    return {task: draw_items(list(loaded[task].eval_docs), limit) for task, limit in limits.items()}
 
 
 def limit_of(suite: Suite, task: str) -> int | None:

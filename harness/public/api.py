@@ -137,8 +137,9 @@ def evaluate(
 
     ``base`` is a local folder or a hub repository, the embedded model where not given; ``adapters`` are folders or ``hub:ORG/NAME``, by
     the name that stands in the tables. In the names of ``tasks``, ``{lang}`` and ``{flores}`` stand for each of ``languages``. ``limit``
-    takes the first items of each task alone. ``again="hub:ORG/NAME"`` measures an adapter of the hub as its recorded scores were, in all
-    that is not given. Further keys of a suite are given as in ``load_suite``: ``name="other"``, ``engine={"backend": "vllm"}``.
+    takes so many items of each task, the same for all models. ``again="hub:ORG/NAME"`` measures an adapter of the hub as its recorded
+    scores were, in all that is not given. Further keys of a suite are given as in ``load_suite``: ``name="other"``,
+    ``engine={"backend": "vllm"}``.
 
     Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
     """

@@ -1,0 +1,39 @@
+"""Which items of a task a limited evaluation asks: the same for every model and language, spread over what items share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+SHARED_BY = ("context", "article", "link")
+"""Columns whose equal values make items a group: questions to one paragraph, sentences of one article."""
+
+
+def draw_items(documents: Sequence[Mapping[str, object]], limit: int) -> list[int]:
+    """Places of ``limit`` documents, in rising order; all of them where there are no more.
+
+    A document's turn is a hash of its id, so that every model and every language of a parallel benchmark gets the same items, and that a
+    larger limit holds all items of a smaller one. No group gives a second item before every group has given one.
+    """
+    turns = [_hash(str(document.get("id", place))) for place, document in enumerate(documents)]
+    order = sorted(range(len(documents)), key=turns.__getitem__)
+    taken: dict[str, int] = {}
+    rounds: dict[int, int] = {}
+    for place in order:
+        group = name_group(documents[place]) or f"place {place}"
+        rounds[place] = taken.get(group, 0)
+        taken[group] = rounds[place] + 1
+    chosen = sorted(order, key=lambda place: (rounds[place], turns[place]))[:limit]
+    return sorted(chosen)
+
+
+def name_group(document: Mapping[str, object]) -> str | None:
+    """A name of what a document shares with others, such as a paragraph with its questions; None where it shares nothing."""
+    for column in SHARED_BY:
+        if isinstance(found := document.get(column), str) and found:
+            return _hash(found)
+    return None
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
