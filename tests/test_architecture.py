@@ -5,6 +5,7 @@ All imports count: those inside functions and those under TYPE_CHECKING too.
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -223,3 +224,34 @@ def test_the_command_starts_without_torch(arguments: list[str]) -> None:
     code += f"loaded = {HEAVY!r} & set(sys.modules)\nassert not loaded, loaded"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+PATCHES = {"xlift.harness.engines.vllm_cpu": "dispatcher.register_kernels", "xlift.tasks.faults": "sys.excepthook"}
+"""What of a library a module replaces; docs/architecture.md gives the reasons."""
+SWITCHES = {"sys.argv", "torch.utils.deterministic.fill_uninitialized_memory"}
+"""What a library has for others to set."""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_libraries_are_patched_where_the_document_says(name: str) -> None:
+    nodes = list(ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))))
+    foreign = {"setattr"}
+    for node in nodes:
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("xlift")):
+            foreign |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Attribute)]
+    set_by_name = [node.func for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr"]
+    written = {ast.unparse(target) for target in [*targets, *set_by_name]}
+    replaced = {one for one in written if re.fullmatch(r"[\w.]+", one) and one.partition(".")[0] in foreign} - SWITCHES
+    assert replaced == {PATCHES[name]} if name in PATCHES else not replaced
+
+
+def test_the_document_names_every_room_and_patch() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for room in ROOMS:
+        path = room.replace(".", "/") + (".py" if room == "harness.plugin" else "")
+        assert f"| `{path}` |" in text, f"docs/architecture.md does not say what {room} is"
+    for module in PATCHES:
+        assert f"| `{FILES[module].relative_to(ROOT)}`, `" in text, (
+            f"docs/architecture.md does not give the reason of the patch in {module}"
+        )
