@@ -5,7 +5,7 @@ A method turns a Context into a Plan. It never trains and never loads a model: w
 
 from __future__ import annotations
 
-from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.languages import Language, find
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Preference, Sampling, ask
 from xlift.harness.models.profile import InferenceProfile
@@ -56,6 +56,7 @@ from xlift.harness.recipes.translation import (
     build_translations,
     collect_wordings,
     find_pair_fault,
+    has_language,
     index_by_english,
     orient,
     read_pairs,
@@ -65,11 +66,12 @@ from xlift.harness.recipes.translation import (
 
 __all__ = [
     "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Example",
-    "InferenceProfile", "Json", "Language", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair", "PairOptions", "Pairs",
-    "Plan", "Preference", "Prompt", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions", "UserError", "align_words", "allocate",
-    "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions", "build_translations",
-    "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment",
-    "find_pair_fault", "find_terms", "find_words", "index_by_english", "is_repetitive", "list_reasons", "load", "make_pairs",
-    "measure_overlap", "names", "orient", "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts",
-    "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words", "take", "translate_prompts", "turn_lexicon",
+    "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair",
+    "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions", "UserError",
+    "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions",
+    "build_translations", "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method",
+    "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
+    "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient", "read_instructions", "read_lexicon", "read_pairs",
+    "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words",
+    "take", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from xlift.harness.core.errors import LeakError, UserError, name_nearest, one_line
+from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError, name_nearest, one_line
 from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
@@ -134,7 +134,7 @@ def _choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
     langs = _languages(lang, table.pairs, open_ended=not table.languages)
     for code in langs:
         if table.languages and code not in table.languages:
-            raise UserError(f"corpus {name} has no {code!r}{name_nearest(code, table.languages)}")
+            raise LanguageMissingError(f"corpus {name} has no {code!r}{name_nearest(code, table.languages)}")
     return name, Choice(langs, split, part)
 
 
@@ -169,7 +169,7 @@ def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
         reasons.append(f"no bundled samples for {'-'.join(choice.langs)!r} in split {choice.split}")
     asked = f"{name}{'/' + choice.part if choice.part else ''} in {'-'.join(choice.langs)!r}, split {choice.split}"
     remedies = _remedies(wanted, samples, sampled=sample is not None)
-    raise UserError(f"{asked}, is not to be had ({'; '.join(reasons)}): {', or '.join(remedies)}")
+    raise LanguageMissingError(f"{asked}, is not to be had ({'; '.join(reasons)}): {', or '.join(remedies)}")
 
 
 def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[list[Found], list[str]]:

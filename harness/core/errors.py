@@ -33,6 +33,10 @@ class LeakError(UserError):
     """Evaluation data were asked for, or found, in training."""
 
 
+class LanguageMissingError(UserError):
+    """A corpus has no rows in a language, or none that are to be had here; a method may translate another language's instead."""
+
+
 def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
     """The tail of an error message: the nearest known name, and all known names where they are few."""
     names = sorted(known)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import regex
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import LanguageMissingError, UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Chat, CorpusRow, Example, Message, ask
 from xlift.harness.recipes.code_switch import Lexicon, find_terms, find_words, turn_lexicon
@@ -78,6 +78,14 @@ def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[CorpusRow]:
     order = list(range(len(rows)))
     ctx.rng.shuffle(order)
     return (rows[index] for index in order)
+
+
+def has_language(ctx: Context, corpus: str, lang: str) -> bool:
+    """Whether a training corpus has rows in a language, to be had here. Raises LeakError for an evaluation corpus."""
+    try:
+        return bool(ctx.read(corpus, lang))
+    except LanguageMissingError:
+        return False
 
 
 def index_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, str]:

@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from xlift.harness.core.languages import languages
-from xlift.harness.plugin import Answer, Chat, InferenceProfile, LeakError, Plan, Sampling, UserError, find_method, load
+from xlift.harness.plugin import (
+    Answer,
+    Chat,
+    InferenceProfile,
+    LanguageMissingError,
+    LeakError,
+    Plan,
+    Sampling,
+    UserError,
+    find_method,
+    load,
+)
 
 NAMES = ("pivot_language", "xlt_prompt", "linguistically_diverse_prompts")
 SINGS = {"en": "the bird sings", "es": "el pájaro canta", "sw": "ndege anaimba", "fr": "l'oiseau chante", "ru": "птица поёт"}
@@ -33,7 +44,7 @@ class World:
         if corpus == "flores":
             raise LeakError("flores is for measuring")
         if lang not in SINGS or (lang == "sw" and corpus != "parallel"):
-            raise UserError(f"{corpus} has no {lang!r}")
+            raise LanguageMissingError(f"{corpus} has no {lang!r}")
         text = SINGS[lang]
         if corpus == "parallel":
             return [{"id": str(n), "en": f"{SINGS['en']} {n}", "text": f"{text} {n}"} for n in range(10)]

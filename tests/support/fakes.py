@@ -4,8 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xlift.harness.core.errors import LeakError
-from xlift.harness.plugin import Answer, Chat, Sampling, UserError
+from xlift.harness.core.errors import LanguageMissingError, LeakError
+from xlift.harness.plugin import Answer, Chat, Sampling
 
 TEXT = {
     "en": "the little bird sings in the garden every morning",
@@ -48,7 +48,7 @@ class FakeContext:
             case "alpagasus":
                 known = [f"{text}! {n}" if lang == "en" and n % 3 == 0 else None for n in numbers]
                 return [{"id": f"a-{n}", "instruction": f"{text}? {n}", "output": known[n]} for n in numbers]
-        raise UserError(f"{corpus} in {lang!r}, split train, is not to be had")
+        raise LanguageMissingError(f"{corpus} in {lang!r}, split train, is not to be had")
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         self.asked += chats
