@@ -120,8 +120,8 @@ class TranslatorSettings(Section):
     """table: a training corpus of pairs with English, looked up by the exact sentence."""
     command: str | None = None
     """command: programs joined by ``|`` that read lines and write as many, run without a shell."""
-    max_tokens: int = Field(512, ge=1)
-    """Most tokens of one translation."""
+    max_tokens: int = Field(1024, ge=1)
+    """Most tokens of one translation; one that is cut off counts as failed."""
     batch_tokens: int = Field(4096, ge=64)
     """seq2seq: tokens (rows x width) of one batch."""
 

@@ -18,6 +18,8 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find, languages
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, Json, Preference, Sampling, ask
+from xlift.harness.recipes.filters import find_foreign
+from xlift.harness.recipes.translation import has_language
 
 if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
@@ -36,11 +38,14 @@ class PairOptions(Section):
     track: Literal["general", "reasoning"]
     """general asks the instruction as it stands, reasoning in a frame that names the language."""
     prompt_corpus: str
-    """A training corpus that has the same prompts in every language, under the same ids."""
+    """A training corpus with the same prompts in several languages, under the same ids; a language that it lacks gets the pivot's prompts
+    from the suite's translator."""
     prompts: int = Field(ge=1)
     """Prompts of one round; each round takes the next ones. Fewer are asked where the suite's row budget needs fewer."""
     max_tokens: int = Field(ge=1)
-    """Most tokens of an answer."""
+    """Most tokens of an answer; one that is cut off there makes no pair."""
+    one_language: bool
+    """Whether a pair whose two answers are in different languages is left out, so that no preference is one for a language alone."""
     repetition_penalty: float = Field(gt=0)
     spare: float = Field(ge=1)
     """How many more prompts are asked than the budget needs, as some translations fail."""
@@ -53,35 +58,50 @@ class Pairs:
     rows: tuple[Preference, ...]
     drops: Mapping[str, int]
     facts: Mapping[str, Json]
-    """By language: shares of answers in the wrong language and cut short. By side: mean lengths in characters, and the share of pairs
-    whose two answers are in different languages, as DPO may learn that alone."""
+    """By language: where its prompts are from, shares of answers in the wrong language and cut short, and the share of pairs whose two
+    answers are in different languages, as DPO may learn that alone, with the number of pairs in which both languages can be told. By
+    side: the same share, and mean lengths in characters."""
+
+
+Prompts = Mapping[str, Mapping[str, str]]
+"""The text of each prompt by its id and by language; a language is not there where its prompt could not be translated."""
 
 
 def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
     """Pairs on the target and on the pivot side for every target language, mixed, within the row budget.
 
-    Raises UserError where the prompts are not to be had in every language or too few are left for this round.
+    A pair is made of answers that came to their end, and of translations that are in the language asked for.
+    Raises UserError where the prompts are not to be had in the pivot or too few are left for this round.
     """
-    prompts = _read_prompts(ctx, options)
     for lang in ctx.languages:
         ctx.require_translator(ctx.pivot, lang)
         ctx.require_translator(lang, ctx.pivot)
-    answers = {lang: _answer(ctx, options, lang, [texts[lang] for texts in prompts.values()]) for lang in (ctx.pivot, *ctx.languages)}
-    rows: list[Preference] = []
     drops: Counter[str] = Counter()
-    for lang in ctx.languages:
-        rows += _pair_language(ctx, options, lang, prompts, answers, drops)
+    prompts, translated = _read_prompts(ctx, options, drops)
+    answers = {lang: _answer(ctx, options, lang, prompts) for lang in (ctx.pivot, *ctx.languages)}
+    rows: list[Preference] = []
+    facts: dict[str, Json] = {}
+    for lang in (ctx.pivot, *ctx.languages):
+        pairs = _pair_language(ctx, options, lang, prompts, answers, drops) if lang != ctx.pivot else []
+        source = "translated" if lang in translated else "corpus"
+        facts[lang] = {"prompts": source, **_describe_answers(ctx, lang, answers[lang].values()), **_compare_languages(ctx, pairs)}
+        rows += _keep_one_language(ctx, pairs, drops) if options.one_language else pairs
     ctx.rng.shuffle(rows)
     rows = rows[: ctx.budget]
-    return Pairs(tuple(rows), dict(drops), _describe(ctx, rows, answers))
+    for kind in ("target_side", "pivot_side"):
+        facts[kind] = _describe_pairs(ctx, [row for row in rows if row.kind == kind])
+    return Pairs(tuple(rows), dict(drops), facts)
 
 
-def _read_prompts(ctx: Context, options: PairOptions) -> dict[str, dict[str, str]]:
+def _read_prompts(ctx: Context, options: PairOptions, drops: Counter[str]) -> tuple[Prompts, frozenset[str]]:
+    """The prompts of this round, and the languages whose prompts were translated."""
     column, wanted = QUESTIONS[options.track], options.prompts
     if ctx.budget:
         wanted = min(wanted, -int(-ctx.budget * options.spare // (2 * len(ctx.languages))))
-    tables = {}
+    tables: dict[str, dict[str, str]] = {}
     for lang in (ctx.pivot, *ctx.languages):
+        if lang != ctx.pivot and not has_language(ctx, options.prompt_corpus, lang):
+            continue
         rows = ctx.read(options.prompt_corpus, lang)
         if rows and column not in rows[0]:
             raise UserError(f"prompt_corpus {options.prompt_corpus!r} has no column {column!r}, which track {options.track!r} asks for")
@@ -93,39 +113,66 @@ def _read_prompts(ctx: Context, options: PairOptions) -> dict[str, dict[str, str
             f"prompt_corpus {options.prompt_corpus!r}: {len(shared)} prompts are there in every language, none is left for round "
             f"{ctx.round + 1} of {options.prompts} each; lower prompts"
         )
-    return {key: {lang: table[key] for lang, table in tables.items()} for key in chosen}
+    prompts = {key: {lang: table[key] for lang, table in tables.items()} for key in chosen}
+    lacking = [lang for lang in ctx.languages if lang not in tables]
+    for lang in lacking:
+        _translate_prompts(ctx, lang, prompts, drops)
+    return prompts, frozenset(lacking)
+
+
+def _translate_prompts(ctx: Context, lang: str, prompts: Mapping[str, dict[str, str]], drops: Counter[str]) -> None:
+    """Put the prompts of the pivot beside themselves in a language that the corpus lacks."""
+    found = [text or "" for text in ctx.translate([texts[ctx.pivot] for texts in prompts.values()], ctx.pivot, lang)]
+    for texts, text, foreign in zip(prompts.values(), found, find_foreign(ctx, found, lang), strict=True):
+        if text.strip() and not foreign:
+            texts[lang] = text.strip()
+        else:
+            drops.update(f"{place}: prompt not translated" for place in (f"{lang}/target_side", f"{ctx.pivot}/pivot_side"))
 
 
 def _ask(options: PairOptions, lang: str, text: str) -> Chat:
     return ask(FRAME.format(language=find(lang).name, text=text) if options.track == "reasoning" else text)
 
 
-def _answer(ctx: Context, options: PairOptions, lang: str, texts: Sequence[str]) -> list[Answer]:
+def _answer(ctx: Context, options: PairOptions, lang: str, prompts: Prompts) -> dict[str, Answer]:
+    """The model's answers to the prompts of one language, by the ids of the prompts."""
     sampling = Sampling(max_tokens=options.max_tokens, repetition_penalty=options.repetition_penalty)
-    return ctx.generate([_ask(options, lang, text) for text in texts], sampling)
+    asked = {key: _ask(options, lang, texts[lang]) for key, texts in prompts.items() if lang in texts}
+    return dict(zip(asked, ctx.generate(list(asked.values()), sampling), strict=True))
 
 
 def _pair_language(
-    ctx: Context, options: PairOptions, lang: str, prompts: Mapping[str, Mapping[str, str]], answers: Mapping[str, Sequence[Answer]],
-    drops: Counter[str],
-) -> list[Preference]:  # fmt: skip
-    pivot, native = [answer.text.strip() for answer in answers[ctx.pivot]], [answer.text.strip() for answer in answers[lang]]
+    ctx: Context, options: PairOptions, lang: str, prompts: Prompts, answers: Mapping[str, Mapping[str, Answer]], drops: Counter[str]
+) -> list[Preference]:
+    keys = list(answers[lang])
+    pivot, native = ([answers[spoken][key].text.strip() for key in keys] for spoken in (ctx.pivot, lang))
     there, back = ctx.translate(pivot, ctx.pivot, lang), ctx.translate(native, lang, ctx.pivot)
+    astray = find_foreign(ctx, [text or "" for text in there], lang), find_foreign(ctx, [text or "" for text in back], ctx.pivot)
     rows: list[Preference] = []
-    for key, texts, own, foreign, forward, backward in zip(prompts, prompts.values(), pivot, native, there, back, strict=True):
-        if not own or not foreign or forward is None or backward is None:
-            reason = "translation failed" if own and foreign else "empty answer"
+    for place, key in enumerate(keys):
+        own, foreign, forward, backward = pivot[place], native[place], there[place], back[place]
+        # Translating the answer of "put this into French" would spoil it, so there the pivot answer itself is the better one.
+        untouched = asks_for_language(prompts[key][ctx.pivot])
+        reason = None
+        if not own or not foreign:
+            reason = "empty answer"
+        elif not (answers[ctx.pivot][key].finished and answers[lang][key].finished):
+            reason = "cut off"
+        elif forward is None or backward is None:
+            reason = "translation failed"
+        elif (astray[0][place] and not untouched) or astray[1][place]:
+            reason = "translation in the wrong language"
+        if reason or forward is None or backward is None:
             drops.update([f"{lang}/target_side: {reason}", f"{ctx.pivot}/pivot_side: {reason}"])
             continue
-        # Translating the answer of "put this into French" would spoil it, so there the pivot answer itself is the better one.
-        untouched = asks_for_language(texts[ctx.pivot])
         better, better_lang = (own, ctx.pivot) if untouched else (forward, lang)
         sides = (("target_side", lang, better, better_lang, foreign), ("pivot_side", ctx.pivot, own, ctx.pivot, backward))
         for kind, asked, chosen, answered, rejected in sides:
             if chosen.strip() == rejected.strip():
                 drops[f"{asked}/{kind}: both answers alike"] += 1
             else:
-                rows.append(Preference(_ask(options, asked, texts[asked]), chosen, rejected, answered, f"{key}-{lang}-{kind}", kind))
+                asking = _ask(options, asked, prompts[key][asked])
+                rows.append(Preference(asking, chosen, rejected, answered, f"{key}-{lang}-{kind}", kind))
     return rows
 
 
@@ -138,26 +185,45 @@ _NAMES = "|".join(sorted({regex.escape(language.name.split(" (")[0]) for languag
 _LANGUAGE_REQUEST = regex.compile(rf"\btranslat(?:e|ed|es|ing|ion|ions)\b|\b(?:in|into|to|from) (?:{_NAMES})\b", regex.IGNORECASE)
 
 
-def _describe(ctx: Context, rows: Sequence[Preference], answers: Mapping[str, Sequence[Answer]]) -> dict[str, Json]:
-    found: dict[str, Json] = {}
-    for lang, given in answers.items():
-        texts = [answer.text for answer in given]
-        spoken = ctx.identify(texts)
-        found[lang] = {
-            "answers": len(texts),
-            "off_target": _share(code not in (lang, "und") for code in spoken),
-            "cut_short": _share(not answer.finished for answer in given),
-        }
-    for kind in ("target_side", "pivot_side"):
-        of_kind = [row for row in rows if row.kind == kind]
-        differ = zip(ctx.identify([row.chosen for row in of_kind]), ctx.identify([row.rejected for row in of_kind]), strict=True)
-        found[kind] = {
-            "pairs": len(of_kind),
-            "languages_differ": _share(one != other for one, other in differ),
-            "chosen_characters": round(_mean(len(row.chosen) for row in of_kind), 1),
-            "rejected_characters": round(_mean(len(row.rejected) for row in of_kind), 1),
-        }
-    return found
+def _describe_answers(ctx: Context, lang: str, answers: Iterable[Answer]) -> dict[str, Json]:
+    given = list(answers)
+    spoken = ctx.identify([answer.text for answer in given])
+    return {
+        "answers": len(given),
+        "off_target": _share(code not in (lang, "und") for code in spoken),
+        "cut_short": _share(not answer.finished for answer in given),
+    }
+
+
+def _describe_pairs(ctx: Context, pairs: Sequence[Preference]) -> dict[str, Json]:
+    return {
+        "pairs": len(pairs),
+        **_compare_languages(ctx, pairs),
+        "chosen_characters": round(_mean(len(row.chosen) for row in pairs), 1),
+        "rejected_characters": round(_mean(len(row.rejected) for row in pairs), 1),
+    }
+
+
+def _compare_languages(ctx: Context, pairs: Sequence[Preference]) -> dict[str, Json]:
+    """The share of pairs whose answers are in different languages, of those in which both languages can be told; nothing without pairs."""
+    told = [differs for differs in _tell_apart(ctx, pairs) if differs is not None]
+    return {"languages_differ": _share(told), "languages_told": len(told)} if pairs else {}
+
+
+def _tell_apart(ctx: Context, pairs: Sequence[Preference]) -> list[bool | None]:
+    """Whether the two answers of each pair are in different languages; None where one of them cannot be told."""
+    spoken = zip(ctx.identify([row.chosen for row in pairs]), ctx.identify([row.rejected for row in pairs]), strict=True)
+    return [None if "und" in (one, other) else one != other for one, other in spoken]
+
+
+def _keep_one_language(ctx: Context, pairs: Sequence[Preference], drops: Counter[str]) -> list[Preference]:
+    kept = []
+    for row, differs in zip(pairs, _tell_apart(ctx, pairs), strict=True):
+        if differs:
+            drops[f"{row.lang}/{row.kind}: answers in different languages"] += 1
+        else:
+            kept.append(row)
+    return kept
 
 
 def _share(flags: Iterable[bool]) -> float:

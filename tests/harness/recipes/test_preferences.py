@@ -6,8 +6,22 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.plugin import Answer, Chat, Dpo, Plan, Preference, Sampling, Sft, UserError, load
+from xlift.harness.config.suite import EngineSettings, TranslatorSettings
+from xlift.harness.plugin import (
+    Answer,
+    Chat,
+    Dpo,
+    LanguageMissingError,
+    Plan,
+    Preference,
+    Sampling,
+    Sft,
+    UserError,
+    find_method,
+    load,
+)  # fmt: skip
 from xlift.harness.recipes.preferences import asks_for_language
+from xlift.harness.recipes.registry import read_defaults
 
 PROMPTS = {"en": "Name a bird", "es": "Nombra un pájaro", "de": "Nenne einen Vogel"}
 
@@ -31,7 +45,7 @@ class Speaker:
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         self.asked += [(chat, sampling) for chat in chats]
-        return [Answer(f"<{chat[-1]['content']}>", 3, len(chat[-1]["content"]) % 2 == 0) for chat in chats]
+        return [Answer(f"<{chat[-1]['content']}>", 3, True) for chat in chats]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         return [f"{source}>{target} {text}" for text in texts]
@@ -40,7 +54,9 @@ class Speaker:
         """It knows all languages."""
 
     def identify(self, texts: Sequence[str]) -> list[str]:
-        return ["en" if "Name a" in text else "es" if "pájaro" in text else "und" for text in texts]
+        """A translation is in the language it says; German cannot be told."""
+        spoken = ((text[3:5] if text[2:3] == ">" else "en" if "Name a" in text else "es" if "pájaro" in text else "de") for text in texts)
+        return ["und" if lang == "de" else lang for lang in spoken]
 
 
 def prepare(speaker: Speaker, method: str = "dpo_self_improvement", **options: Any) -> Plan:
@@ -76,7 +92,7 @@ def test_no_more_is_asked_than_the_budget_needs() -> None:
     assert len(plan.rows) == 4
     # 4 rows x 1.25 / (2 languages x 2 sides) = 1.25, so 2 prompts, in 3 languages each.
     assert len(speaker.asked) == 6
-    assert speaker.asked[0][1] == Sampling(max_tokens=1024, repetition_penalty=1.1)
+    assert speaker.asked[0][1] == Sampling(max_tokens=512, repetition_penalty=1.1)
 
 
 def test_a_failed_translation_drops_both_sides() -> None:
@@ -141,11 +157,92 @@ def test_a_corpus_without_the_column_of_the_track(monkeypatch: pytest.MonkeyPatc
 
 def test_facts_tell_languages_and_lengths() -> None:
     facts = prepare(Speaker(), prompts=1).facts
-    # Answers "<Name a bird 0>" and so on; only German is not recognised. 13, 18 and 19 characters: only the second is even.
-    assert facts["en"] == {"answers": 1, "off_target": 0.0, "cut_short": 1.0}
-    assert facts["es"]["cut_short"] == 0.0
-    # Spanish: en>es <Name a bird 0> against <Nombra un pájaro 0>; German: en>de <Name ...> against an answer of no known language.
-    assert facts["target_side"] == {"pairs": 2, "languages_differ": 1.0, "chosen_characters": 21.0, "rejected_characters": 20.5}
+    assert facts["en"] == {"prompts": "corpus", "answers": 1, "off_target": 0.0, "cut_short": 0.0}
+    # Two pairs in Spanish, each with both answers in one language; German cannot be told, but its pivot side is English against "de>en".
+    assert facts["es"] == {**facts["en"], "languages_differ": 0.0, "languages_told": 2}
+    assert facts["de"] == {**facts["en"], "languages_differ": 0.0, "languages_told": 1}
+    # 21 characters each: en>es <Name a bird 0> and en>de <Name a bird 0>; 21 and 20: <Nombra un pájaro 0> is 20, <Nenne einen Vogel 0> 21.
+    assert facts["target_side"] == {
+        "pairs": 2, "languages_differ": 0.0, "languages_told": 1, "chosen_characters": 21.0, "rejected_characters": 20.5,
+    }  # fmt: skip
+
+
+class Stopped(Speaker):
+    """The answers to the first prompt are cut off: the pivot's, the native Spanish one, or none."""
+
+    cut: tuple[str, ...] = ()
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        found = super().generate(chats, sampling)
+        return [Answer(answer.text, 3, not any(f"{start} 0" in answer.text for start in self.cut)) for answer in found]
+
+
+@pytest.mark.parametrize("method", ["dpo_self_improvement", "sft_on_chosen"])
+def test_answers_that_were_cut_off_make_no_pair_and_are_counted(method: str) -> None:
+    plan = prepare(Stopped(cut=(PROMPTS["es"],)), method)
+    assert {"es/target_side: cut off": 1, "en/pivot_side: cut off": 1}.items() <= plan.drops.items()
+    assert not any("p0-es" in row.id for row in plan.rows)
+    assert {row.id for row in plan.rows} >= {"p1-es-target_side", "p0-de-target_side"}
+    assert plan.facts["es"]["cut_short"] == 0.5  # type: ignore[index, call-overload]
+    # The pivot's answer is chosen on both sides of every language, so one that was cut off is no answer to learn from.
+    plan = prepare(Stopped(cut=(PROMPTS["en"],)), method)
+    assert {"es/target_side: cut off": 1, "de/target_side: cut off": 1, "en/pivot_side: cut off": 2}.items() <= plan.drops.items()
+    assert {row.id.split("-")[0] for row in plan.rows} == {"p1"}
+
+
+def test_a_translation_in_the_wrong_language_makes_no_pair() -> None:
+    class Parrot(Speaker):
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            return [f"en>en {text}" if target == "es" and "0" in text else f"{source}>{target} {text}" for text in texts]
+
+    plan = prepare(Parrot())
+    astray = "translation in the wrong language"
+    assert plan.drops == {f"es/target_side: {astray}": 1, f"en/pivot_side: {astray}": 1}
+    assert len(plan.rows) == 6
+
+
+def test_pairs_of_one_language_alone_where_asked_for() -> None:
+    class Anglophone(Speaker):
+        """Answers the first Spanish prompt in English."""
+
+        def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+            found = super().generate(chats, sampling)
+            return [Answer("<Name a wing>" if "pájaro 0" in answer.text else answer.text, 3, True) for answer in found]
+
+    plan = prepare(Anglophone())
+    assert len(plan.rows) == 8
+    # Of the four Spanish pairs one prefers Spanish to English; of the six target and pivot sides that can be told, it is one too.
+    assert plan.facts["es"]["languages_differ"] == 0.25  # type: ignore[index, call-overload]
+    assert plan.facts["target_side"]["languages_differ"] == 0.5  # type: ignore[index, call-overload]
+    kept = prepare(Anglophone(), one_language=True)
+    assert len(kept.rows) == 7
+    assert kept.drops == {"es/target_side: answers in different languages": 1}
+    assert kept.facts["target_side"]["languages_differ"] == 0.0  # type: ignore[index, call-overload]
+
+
+def test_a_language_that_the_corpus_lacks_gets_translated_prompts() -> None:
+    class Poor(Speaker):
+        def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+            if lang == "de":
+                raise LanguageMissingError("corpus alpagasus has no 'de'")
+            return super().read(corpus, lang)
+
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            return [None if text == "Name a bird 1" else f"{source}>{target} {text}" for text in texts]
+
+    plan = prepare(Poor())
+    assert {row.messages[-1]["content"] for row in plan.rows if row.id == "p0-de-target_side"} == {"en>de Name a bird 0"}
+    assert {row.id for row in plan.rows if "-de-" in row.id} == {"p0-de-target_side", "p0-de-pivot_side"}
+    assert plan.drops == {"de/target_side: prompt not translated": 1, "en/pivot_side: prompt not translated": 1}
+    assert [plan.facts[lang]["prompts"] for lang in ("es", "de")] == ["corpus", "translated"]  # type: ignore[index, call-overload]
+
+
+@pytest.mark.parametrize("method", ["dpo_self_improvement", "sft_on_chosen"])
+def test_a_translation_may_be_twice_as_long_as_an_answer_and_fits_the_engine(method: str) -> None:
+    answer, translation = int(read_defaults(find_method(method))["max_tokens"]), TranslatorSettings().max_tokens  # type: ignore[call-overload]
+    assert translation == 2 * answer
+    # Request, answer to be translated, translation: the request's own words are under 150 tokens.
+    assert answer + 150 + translation <= EngineSettings().max_length
 
 
 def test_sft_on_chosen_learns_each_answer_once() -> None:
