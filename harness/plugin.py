@@ -41,6 +41,7 @@ from xlift.harness.recipes.instructions import (
     read_prompt_pairs,
     read_prompts,
     request_language,
+    translate_instructions,
     translate_prompts,
 )
 from xlift.harness.recipes.preferences import PairOptions, Pairs, make_pairs
@@ -73,5 +74,5 @@ __all__ = [
     "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
     "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient", "read_instructions", "read_lexicon", "read_pairs",
     "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words",
-    "take", "translate_prompts", "turn_lexicon",
+    "take", "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

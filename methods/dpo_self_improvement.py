@@ -35,6 +35,7 @@ class DpoSelfImprovement(Method[DpoSelfImprovementOptions]):
     """Preference pairs from the model's own answers and translations."""
 
     Options = DpoSelfImprovementOptions
+    version = 2
 
     @property
     def rounds(self) -> int:

@@ -94,6 +94,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
     """Responses in two languages, and the profile that asks for them and reads the second."""
 
     Options = PivotLanguageOptions
+    version = 2
     system_turn = True
 
     def prepare(self, ctx: Context) -> Plan:

@@ -18,6 +18,7 @@ class SftOnChosen(Method[SftOnChosenOptions]):
     """Supervised tuning on the chosen side alone; a pivot answer that is chosen for several languages counts once."""
 
     Options = SftOnChosenOptions
+    version = 2
 
     def prepare(self, ctx: Context) -> Plan:
         pairs = make_pairs(ctx, self.options)

@@ -15,12 +15,10 @@ from xlift.harness.plugin import (
     Options,
     Plan,
     RowFilter,
-    ask,
     read_instructions,
-    read_prompts,
     split_budget,
     take,
-    translate_prompts,
+    translate_instructions,
 )
 
 
@@ -62,16 +60,10 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
                 found = read_instructions(ctx, lang, row_filter, corpus=options.instruction_corpus, kind=kind)
                 rows += take(found, count, f"{lang}/{kind}", row_filter.drops)
             else:
-                rows += self._translate(ctx, kind, lang, count, row_filter)
+                corpus, spare = options.instruction_corpus, options.spare
+                rows += translate_instructions(ctx, lang, count, row_filter, corpus=corpus, kind=kind, spare=spare)
         ctx.rng.shuffle(rows)
         return Plan(tuple(rows), drops=dict(row_filter.drops))
-
-    def _translate(self, ctx: Context, kind: str, lang: str, count: int, row_filter: RowFilter) -> list[Example]:
-        options, where = self.options, f"{lang}/{kind}"
-        published = read_prompts(ctx, ctx.pivot, row_filter, corpus=options.instruction_corpus, where=where, answered=True)
-        pairs = translate_prompts(ctx, published, lang, count, row_filter, where=where, spare=options.spare)
-        found = (Example(ask(own.question), own.answer, lang, f"{kind}-{lang}-{own.id}", kind) for _, own in pairs)
-        return take(found, count, where, row_filter.drops)
 
 
 METHOD = TranslateThenSft

@@ -12,7 +12,7 @@ from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Preference, Sampling
 from xlift.harness.models.profile import InferenceProfile
 
-RECIPES_VERSION = 1
+RECIPES_VERSION = 2
 """Of all that methods share between a corpus and their rows: the recipes, the leak guard, the identification of languages.
 
 Raise it with every change that moves a row of some method, so that older rows are not taken for new ones.

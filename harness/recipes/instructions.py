@@ -13,6 +13,7 @@ import regex
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Example, Sampling, ask
+from xlift.harness.recipes.budget import take
 from xlift.harness.recipes.filters import (
     RowFilter,
     accept_counter,
@@ -175,6 +176,17 @@ def translate_prompts(
             "name another translator"
         )
     return found
+
+
+def translate_instructions(
+    ctx: Context, lang: str, count: int, row_filter: RowFilter, *, corpus: str, kind: str, spare: float
+) -> list[Example]:
+    """The pivot's instructions with their published answers, both translated: ``count`` of them, fewer where too many fail."""
+    where = f"{lang}/{kind}"
+    published = read_prompts(ctx, ctx.pivot, row_filter, corpus=corpus, where=where, answered=True)
+    pairs = translate_prompts(ctx, published, lang, count, row_filter, where=where, spare=spare)
+    found = (Example(ask(own.question), own.answer, lang, f"{kind}-{lang}-{own.id}", kind) for _, own in pairs)
+    return take(found, count, where, row_filter.drops)
 
 
 def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]], list[U]]) -> list[U]:

@@ -12,10 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fakes import TEXT, FakeContext
 
-from xlift.harness.plugin import Answer, Chat, Dpo, Method, Plan, Preference, Sampling, UserError, find_method, load, names
+from xlift.harness.config.suite import read_suite
+from xlift.harness.core.languages import languages
+from xlift.harness.pipeline.dry_run import check_suite
+from xlift.harness.plugin import (
+    Answer,
+    Chat,
+    Dpo,
+    LanguageMissingError,
+    Method,
+    Plan,
+    Preference,
+    Sampling,
+    UserError,
+    find_method,
+    load,
+    names,
+)  # fmt: skip
 from xlift.harness.recipes.registry import read_defaults
+from xlift.tasks.corpus_table import CORPORA
 
 
 def prepare(options: Mapping[str, Any], **context: Any) -> Plan:
@@ -190,6 +208,47 @@ def test_direction_of_translation(direction: str, answers: set[str]) -> None:
         assert f"{source} {number}" in row.messages[0]["content"]
         assert row.response == f"{TEXT[row.lang]} {number}"
         assert ("Spanish" if row.lang == "es" else "English") in row.messages[0]["content"]
+
+
+class Published(FakeContext):
+    """Each corpus has the languages that are published, and no others."""
+
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        known = ("en", "fr", "zh") if corpus == "alpaca" else CORPORA[corpus].languages
+        if known and lang not in known:
+            raise LanguageMissingError(f"corpus {corpus} has no {lang!r}")
+        return super().read(corpus, lang)
+
+
+def test_cross_lingual_with_its_defaults_works_for_every_language() -> None:
+    method = load("cross_lingual", {})
+    for lang in languages():
+        if lang != "en":
+            plan = method.prepare(Published((lang,), 6))
+            assert Counter(row.kind for row in plan.rows) == {"pivot_instructions": 2, "target_instructions": 2, "translation": 2}, lang
+            translated = [row.response.endswith(f"[{lang}]") for row in plan.rows if row.kind == "target_instructions"]  # type: ignore[union-attr]
+            assert all(translated) == (lang not in ("fr", "zh")), "French and Chinese alone have instructions of their own"
+            assert plan.facts["translated_instructions"] == ([lang] if all(translated) else [])
+
+
+def test_cross_lingual_translates_all_or_nothing_where_asked_to() -> None:
+    options = {"pivot_instructions": 0, "target_instructions": 1, "translation": 0, "spare": 1.5}
+    context = Published(("zh",), 10)
+    plan = load("cross_lingual", {**options, "translated": "always"}).prepare(context)
+    assert len(plan.rows) == 10
+    assert len(context.translated) == 30, "15 questions and 15 answers for 10 rows"
+    with pytest.raises(LanguageMissingError, match="corpus alpaca has no 'es'"):
+        load("cross_lingual", {**options, "translated": "never"}).prepare(Published(("es",), 10))
+
+
+def test_the_suite_of_the_readme_runs_as_it_is_written() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    suite = read_suite(yaml.safe_load(text.split("```yaml\n# my-suite.yaml\n")[1].split("```")[0]), "README.md")
+    check_suite(suite)
+    assert suite.languages.train == ("es", "sw")
+    for label, chosen in suite.methods.items():
+        context = Published(suite.trained(label), None)
+        check(load(chosen.method, chosen.options).prepare(context), context)
 
 
 def test_what_a_small_corpus_lacks_is_counted_and_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -243,6 +243,7 @@ def test_cross_lingual_splits_by_the_law() -> None:
     assert plan.facts == {
         "allocation": "scaling", "translation_rows": {"es": 32, "de": 64},
         "predicted_score": 78.787, "predicted_score_of_uniform": 77.897,
+        "translated_instructions": [],
     }  # fmt: skip
 
 
