@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -49,7 +49,7 @@ class JudgeSettings(Section):
 
     @field_validator("mode", mode="before")
     @classmethod
-    def _known(cls, value: Any) -> Mode:
+    def _known(cls, value: object) -> Mode:
         return check_mode(str(value))
 
     @model_validator(mode="after")

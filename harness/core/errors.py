@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
 
 
 def one_line(error: BaseException) -> str:
@@ -18,7 +17,7 @@ class UserError(Exception):
 
     exit_code = 2
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[UserError], tuple[str]]:
         """Survive the trip from a stage's process with the same text."""
         return type(self), (str(self),)
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.core.paths import cache_folder, write_whole
 
@@ -48,7 +47,7 @@ def hash_files(files: Mapping[str, Path]) -> str:
     return found.hexdigest()
 
 
-def digest(value: Any, length: int = 12) -> str:
+def digest(value: object, length: int = 12) -> str:
     """A short hash of plain data: equal data, equal hash, whatever the order of the keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -111,7 +111,7 @@ def discard(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
     partial = path.with_name(f".{path.name}.part")
     with partial.open("w", encoding="utf-8") as file:

@@ -6,12 +6,11 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.comparisons import Comparison, rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, rank_overall, tabulate, tabulate_ranks
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
@@ -133,7 +132,7 @@ def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str
     The intervals of benchmarks are combined as those of separate documents.
     """
     suites = {row.suite for row in members}
-    found: dict[tuple[str, str, str], list[Mapping[Any, Any]]] = defaultdict(list)
+    found: dict[tuple[str, str, str], list[TableRow]] = defaultdict(list)
     wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for one in lifts.to_dict("records"):
         if one["suite"] in suites and is_ranked(one["benchmark"]):
@@ -147,7 +146,7 @@ def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str
     }
 
 
-def _average_kind(found: Sequence[Mapping[Any, Any]], wanted: int) -> Figure:
+def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
     good = [one for one in found if one["value"] is not None and not pd.isna(one["value"])]
     figure = Figure(have=len(good), of=wanted, note=next((one["note"] for one in found if one not in good), ""))
     if not good or len(good) < wanted:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ Runs = Sequence[Documents]
 """The seeds of one model on one task."""
 Sheet = Mapping[str, Runs]
 """One model, by task or by language."""
+TableRow: TypeAlias = Mapping[Hashable, Any]
+"""A row of a table of comparisons, by column."""
 
 
 @dataclass(frozen=True)

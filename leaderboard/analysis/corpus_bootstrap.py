@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from scipy import special
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import LEVEL, RESAMPLES, Estimate
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics import BLEU, CHRF
 
 Pairs = Sequence[tuple[str, str]]
 """(reference, hypothesis) of each document."""
@@ -43,7 +46,7 @@ def compare_corpora(method: Pairs, base: Pairs, signature: str, *, resamples: in
     return Estimate(value, float(low), float(high), p, "bootstrap", ((se, df),), None, 1, documents)
 
 
-def _metric(signature: str) -> Any:
+def _metric(signature: str) -> BLEU | CHRF:
     from sacrebleu.metrics import BLEU, CHRF
 
     fields = dict(part.split(":", 1) for part in signature.split("|") if ":" in part)
@@ -57,10 +60,10 @@ def _metric(signature: str) -> Any:
     raise UserError(f"signature {signature!r}: only chrF and BLEU can be resampled")
 
 
-def _count(metric: Any, pairs: Pairs) -> NDArray[np.int64]:
+def _count(metric: BLEU | CHRF, pairs: Pairs) -> NDArray[np.int64]:
     references, hypotheses = zip(*pairs, strict=True)
     return np.array(metric._extract_corpus_statistics(hypotheses, [references]), dtype=np.int64)
 
 
-def _score(metric: Any, counts: NDArray[np.int64]) -> float:
+def _score(metric: BLEU | CHRF, counts: NDArray[np.int64]) -> float:
     return float(metric._compute_score_from_stats(counts.tolist()).score)

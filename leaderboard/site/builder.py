@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 
 if TYPE_CHECKING:
     from xlift.leaderboard.analysis.board import Board
+    from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
+    from xlift.leaderboard.loading.runs import Run
 
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
@@ -79,10 +81,10 @@ def _write(out: Path, board: Board) -> list[str]:
     return [*names, *(name for row in rows for name in row)]
 
 
-def _write_row(out: Path, *job: Any) -> list[str]:
+def _write_row(out: Path, row: LeaderboardRow, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> list[str]:
     from xlift.leaderboard.site.pages import render_row
 
-    return _write_files(out, render_row(*job))
+    return _write_files(out, render_row(row, base, tasks))
 
 
 def _write_files(out: Path, made: Iterable[tuple[str, str]]) -> list[str]:

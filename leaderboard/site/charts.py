@@ -5,9 +5,9 @@ They are made without Altair's checks of each part against a schema, which take 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import pandas as pd
@@ -18,11 +18,15 @@ from markupsafe import escape
 INK, MUTED, GRID, MARK = "#1f2328", "#59636e", "#d1d9e0", "#0b57d0"
 DARK = {INK: "#f0f6fc", MUTED: "#9198a1", GRID: "#3d444d", MARK: "#7fb0ff"}
 DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [14, 4]]
+Points: TypeAlias = Sequence[Mapping[str, object]]
+"""Rows of a chart's table."""
+Specification: TypeAlias = dict[str, Any]
+"""A chart as Vega or Vega-Lite."""
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 
 
 @debug_mode(False)
-def draw_forest(points: Sequence[dict[str, Any]], title: str) -> str:
+def draw_forest(points: Points, title: str) -> str:
     """Lifts with intervals: rows of name, part, value, low and high, in points; a line at no lift."""
     data = pd.DataFrame(points)
     names = list(dict.fromkeys(data["name"]))
@@ -37,7 +41,7 @@ def draw_forest(points: Sequence[dict[str, Any]], title: str) -> str:
 
 
 @debug_mode(False)
-def draw_cost(points: Sequence[dict[str, Any]], title: str, cost: str) -> str:
+def draw_cost(points: Points, title: str, cost: str) -> str:
     """Lift against cost: rows of name, cost, value. Names that would lie on each other are moved apart."""
     data = pd.DataFrame(points).sort_values("value", ignore_index=True)
     data["label"] = _part(list(data["value"]), max(data["value"].max() - min(0, data["value"].min()), 1) / 18)
@@ -57,7 +61,7 @@ def _part(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
-def draw_curve(points: Sequence[dict[str, Any]], text: str) -> str:
+def draw_curve(points: Points, text: str) -> str:
     """Training loss: rows of seed, tokens and loss; ``text`` says what it shows."""
     compiled = _compile_curve(tuple(dict.fromkeys(point["seed"] for point in points)))
     data = [{**source, "values": points} if source["name"] == "points" else source for source in compiled["data"]]
@@ -66,7 +70,7 @@ def draw_curve(points: Sequence[dict[str, Any]], text: str) -> str:
 
 @lru_cache(maxsize=16)
 @debug_mode(False)
-def _compile_curve(seeds: tuple[str, ...]) -> dict[str, Any]:
+def _compile_curve(seeds: tuple[str, ...]) -> Specification:
     """The chart without its points, as Vega: a site has curves by the hundred, and compiling one takes as long as drawing it.
 
     Vega's own text alternatives are left out, which say of each line where it starts, and take a fifth of the drawing.
@@ -76,12 +80,12 @@ def _compile_curve(seeds: tuple[str, ...]) -> dict[str, Any]:
     x = alt.X("tokens:Q", title="tokens trained")
     y = alt.Y("loss:Q", title="loss", scale=alt.Scale(zero=False))
     chart = alt.Chart(alt.NamedData("points")).mark_line(color=MARK).encode(x=x, y=y, strokeDash=dash).properties(width=440, height=200)
-    compiled: dict[str, Any] = vl_convert.vegalite_to_vega(_configure(chart, aria=False))
+    compiled: Specification = vl_convert.vegalite_to_vega(_configure(chart, aria=False))
     return compiled
 
 
 @debug_mode(False)
-def draw_layers(points: Sequence[dict[str, Any]], text: str) -> str:
+def draw_layers(points: Points, text: str) -> str:
     """Shares by layer, two panels in a row: rows of panel, name, layer and value, at most five names; ``text`` says what it shows."""
     data = pd.DataFrame(points)
     names = list(dict.fromkeys(data["name"]))
@@ -99,17 +103,17 @@ def _describe(svg: str, text: str) -> str:
     return f'{head} role="img"{closed}<desc>{escape(text)}</desc>{rest}'
 
 
-def _write(chart: Any) -> str:
+def _write(chart: alt.TopLevelMixin) -> str:
     return _adapt(vl_convert.vegalite_to_svg(_configure(chart)))
 
 
-def _configure(chart: Any, **more: Any) -> dict[str, Any]:
+def _configure(chart: alt.TopLevelMixin, aria: bool = True) -> Specification:
     """The chart in the site's colours, as Vega-Lite."""
     axis = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 260}
     legend = {"labelColor": INK, "symbolFillColor": MARK, "symbolStrokeColor": MARK, "orient": "bottom"}
     view, header = {"stroke": "transparent"}, {"labelColor": INK}
-    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header, **more)
-    specification: dict[str, Any] = made.to_dict(validate=False)
+    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header, aria=aria)
+    specification: Specification = made.to_dict(validate=False)
     return specification
 
 

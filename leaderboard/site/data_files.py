@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Literal
 from xml.etree import ElementTree
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.board import Board
 from xlift.leaderboard.analysis.rows import LeaderboardRow, off_target
@@ -98,7 +99,7 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     yield "feed.xml", _write_feed(board)
 
 
-def write_every_eval_ever(run: Run) -> dict[str, Any]:
+def write_every_eval_ever(run: Run) -> dict[str, object]:
     """A run as one record of Every Eval Ever, schema 0.3.0."""
     record, name = run.record, str(run.record.base.get("name", "unknown"))
     kept = {"suite": record.suite, "label": record.label, "base": name, "trained": " ".join(record.trained), "pivot": record.pivot}
@@ -124,17 +125,17 @@ def write_every_eval_ever(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write_result(run: Run, task: str, metric: str) -> dict[str, Any]:
+def _write_result(run: Run, task: str, metric: str) -> dict[str, object]:
     result = run.record.tasks[task]
     score, known = result.metrics[metric], find_metric(metric)
-    uncertainty: dict[str, Any] = {"num_samples": result.items} if result.items else {}
+    uncertainty: dict[str, object] = {"num_samples": result.items} if result.items else {}
     if score.stderr is not None:
         uncertainty["standard_error"] = {"value": score.stderr, "method": "analytic"}
     facts = {"comparability": result.comparability, "items_of": str(result.items_of), "data_sha256": str(result.data_sha256)}
-    details: dict[str, Any] = {"score": score.value, "details": facts}
+    details: dict[str, object] = {"score": score.value, "details": facts}
     # another maker's metric of the same name may have other bounds
     bounded = known.most is not None and (known.most == 100 or result.language)
-    limits = {"score_type": "continuous", "min_score": 0.0, "max_score": known.most} if bounded else {}
+    limits: dict[str, Json] = {"score_type": "continuous", "min_score": 0.0, "max_score": known.most} if bounded else {}
     return {
         "evaluation_result_id": f"{run.id}/{task}/{metric}",
         "evaluation_name": task,
@@ -232,14 +233,14 @@ def _write_feed(board: Board) -> str:
     return ElementTree.tostring(feed, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _flatten_all(cells: pd.Series[Any]) -> list[Any]:
+def _flatten_all(cells: pd.Series) -> pd.Series:
     """Each cell as CSV can hold it; few of them are different, as names stand in a table once for each of their scores."""
     codes, values = pd.factorize(cells)
     flat = [*(_flatten(value) for value in values), None]  # a cell without a value has the code -1
-    return [flat[code] for code in codes]
+    return pd.Series([flat[code] for code in codes], index=cells.index, dtype=object)
 
 
-def _flatten(value: Any) -> Any:
+def _flatten(value: object) -> object:
     """Several values become words; text that a spreadsheet would take for a formula gets a quote before it."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
@@ -255,7 +256,7 @@ def _to_json(table: pd.DataFrame) -> str:
     return "[\n" + ",\n".join(lines).replace("\\/", "/") + "\n]\n" if lines else "[]\n"  # pandas puts a backslash before each slash
 
 
-def _mend(value: Any) -> Any:
+def _mend(value: object) -> object:
     """Plain data in which every text can be written as UTF-8 and every number as JSON."""
     if isinstance(value, dict):
         return {str(_mend(key)): _mend(one) for key, one in value.items()}
@@ -266,18 +267,18 @@ def _mend(value: Any) -> Any:
     return None if isinstance(value, float) and (value != value or abs(value) == float("inf")) else value
 
 
-def _dump_lines(value: Any) -> str:
+def _dump_lines(value: object) -> str:
     """JSON with each item of a list on a line of its own; many times faster to write than indented, and no longer to read."""
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(_dump(one) for one in value) + "\n]\n"
     return _dump(value) + "\n"
 
 
-def _dump(value: Any, **options: Any) -> str:
+def _dump(value: object, indent: int | None = None, sort_keys: bool = False) -> str:
     """JSON that can be written as UTF-8. Few values have to be mended, and looking at each takes longer than writing them all."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **options)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent, sort_keys=sort_keys)
         text.encode("utf-8")
     except ValueError:
-        return json.dumps(_mend(value), ensure_ascii=False, allow_nan=False, **options)
+        return json.dumps(_mend(value), ensure_ascii=False, allow_nan=False, indent=indent, sort_keys=sort_keys)
     return text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from importlib.resources import files
-from typing import Any
 
 from xlift.leaderboard.analysis.rows import Figure
 from xlift.leaderboard.loading.runs import Run
@@ -26,7 +25,7 @@ def points(value: float | None, signed: bool = False) -> str:
     return sign + text
 
 
-def count(value: Any) -> str:
+def count(value: object) -> str:
     """A number with thousands apart; empty for none."""
     return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
@@ -39,7 +38,7 @@ def heat(figure: Figure) -> str:
     return "h0" if not step else f"{'up' if figure.value > 0 else 'down'}{step}"
 
 
-def spell(value: Any) -> str:
+def spell(value: object) -> str:
     """Plain data as indented text: what a resolved config or a manifest holds."""
     import json
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
+from xlift.leaderboard.analysis.comparisons import TableRow
 from xlift.leaderboard.analysis.pairwise import Pair
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, off_target
 from xlift.leaderboard.loading.runs import Run
@@ -90,7 +90,7 @@ def render_row(row: LeaderboardRow, base: Run | None, tasks: Mapping[tuple[str, 
         yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets[run.id], charts=charts, tasks=tasks)
 
 
-def _render_sheet(pages: Any, run: Run, sheet: Sheet) -> Pages:
+def _render_sheet(pages: Callable[..., str], run: Run, sheet: Sheet) -> Pages:
     marked = {mark: (len(sheet.marked(mark)), link_samples(sheet, mark)) for mark in MARKS}
     for page in range(1, sheet.pages + 1):
         found = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
@@ -102,7 +102,7 @@ def _render_sheet(pages: Any, run: Run, sheet: Sheet) -> Pages:
 
 
 @cache
-def _open() -> Any:
+def _open() -> Callable[..., str]:
     """A function that renders a template: (template, path to the site's root, context)."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -117,17 +117,17 @@ def _open() -> Any:
     environment.globals.update(functions)
     environment.filters.update(show=show, slug=slug)
 
-    def pages(template: str, root: str, **context: Any) -> str:
+    def pages(template: str, root: str, **context: object) -> str:
         return environment.get_template(template).render(root=root, **context)
 
     return pages
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> object:
     return clean(value) if type(value) is str else value  # Markup is a str, too, and clean already
 
 
-def to_figure(found: Mapping[Any, Any]) -> Figure:
+def to_figure(found: TableRow) -> Figure:
     """A row of a table of comparisons as a figure in points."""
     if found["value"] is None or pd.isna(found["value"]):
         return Figure(note=found["note"])
@@ -164,7 +164,7 @@ def _difference(differences: Differences, row: LeaderboardRow, task: str) -> Fig
     return found or Figure(note="no comparison with the base")
 
 
-def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[str, Any]:
+def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[str, object]:
     groups = []
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
@@ -192,7 +192,7 @@ def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
     }
 
 
-def _language(board: Board, differences: Differences, language: str) -> dict[str, Any]:
+def _language(board: Board, differences: Differences, language: str) -> dict[str, object]:
     groups = []
     for group in board.groups:
         cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
@@ -206,7 +206,7 @@ def _language(board: Board, differences: Differences, language: str) -> dict[str
     return {"code": language, "groups": groups}
 
 
-def _options(rows: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, dict[str, Any]]]:
+def _options(rows: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, dict[str, object]]]:
     """Each row with those of its options in which the rows of a method differ: the ablations there are."""
     chosen = [(row, dict(row.runs[0].stages.get("prepare", {}).get("inputs", {}).get("options") or {})) for row in rows]
     names = list(dict.fromkeys(name for _, options in chosen for name in options))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from xlift.harness.diagnostics.records import Alignment, ModelProbe, Probe, read_probe
 from xlift.leaderboard.loading.runs import Run
@@ -49,7 +48,7 @@ def draw_probe(probe: Probe) -> Drawing | None:
     return Drawing(draw_layers(points, text), text)
 
 
-def _trace(model: ModelProbe, code: str) -> Iterator[dict[str, Any]]:
+def _trace(model: ModelProbe, code: str) -> Iterator[dict[str, object]]:
     found = model.languages[code].alignment
     if found:
         for measure, values in (("retrieval", found.retrieval), ("cosine", found.cosine)):
