@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.evaluation.records import read_records
+from xlift.harness.evaluation.samples import find_samples, read_samples, take_first_filter
 from xlift.harness.recipes.filters import is_repetitive
 from xlift.tasks import index
 from xlift.tasks.fidelity import describe
@@ -22,11 +22,14 @@ def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
     """
     rows = []
     for run in runs:
-        for record in read_records([run]).records:
+        for measured in read_records([run]).measurements:
+            record = measured.record
             for task in record.tasks:
                 lang = index.answer_language(task)
                 if lang is not None:
-                    rows.append({"suite": record.suite, "model": record.name, "task": task, **summarise(_read(run, record, task), lang)})
+                    lines = take_first_filter(read_samples(find_samples(measured, task)))
+                    shares = summarise([line.answer for line in lines], lang)
+                    rows.append({"suite": record.suite, "model": record.name, "task": task, **shares})
     if not rows:
         raise UserError("no task of xlift's in these runs: the language of an answer is not known for others")
     return rows
@@ -56,15 +59,3 @@ def summarise(answers: Sequence[str], lang: str) -> dict[str, Any]:
 
 def _name_shares(values: Sequence[str], most: int = 3) -> str:
     return " ".join(f"{value} {times / len(values):.2f}" for value, times in Counter(values).most_common(most))
-
-
-def _read(run: Path, record: Record, task: str) -> list[str]:
-    file = record.tasks[task].samples
-    path = next(iter(sorted(run.glob(f"evaluate-*/{file}"))), None) if file else None
-    if path is None:
-        raise UserError(f"{run}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return [row["resps"][0][0] for row in rows if row.get("filter") == rows[0].get("filter")]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise UserError(f"{path}: damaged; evaluate {record.name} again") from None

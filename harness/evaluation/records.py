@@ -189,6 +189,9 @@ def read_measurement(stage: Path) -> Measurement | None:
         record = Record(**manifest["record"])
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(f"{stage}: its record does not follow schema version 1 ({str(error).splitlines()[0]})") from None
+    for result in record.tasks.values():
+        if result.samples and (Path(result.samples).name != result.samples or "\\" in result.samples):
+            raise UserError(f"{stage}: a sample file must lie beside the manifest, {result.samples!r} does not")
     finished, asked = (str(manifest[key]) if _TIME.fullmatch(str(manifest.get(key))) else "" for key in ("finished", "asked"))
     return Measurement(record, stage, finished or read_sample_time(record), asked)
 

@@ -1,24 +1,135 @@
-"""The answers that a measurement left, read from lm-eval's samples."""
+"""Samples: what lm-eval wrote of each document that a model answered, read by everyone who looks at answers or their scores."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.evaluation.records import Measurement
 from xlift.tasks.judge import Said
 
+NO_FILTER = "none"
+"""lm-eval's name for answers as they were given."""
 
-def read_answers(run: Path, record: Record, task: str) -> list[Said]:
-    """A model's answers to a task, in the order of its items. Raises UserError where the samples are gone or damaged."""
+
+@dataclass(frozen=True)
+class SampleLine:
+    """One document as one model answered it, under one filter. A published record keeps its number, hash and scores alone."""
+
+    doc_id: int
+    doc_hash: str
+    """Empty where lm-eval wrote none."""
+    filter: str
+    doc: Mapping[str, Any]
+    """The document as its task loaded it."""
+    prompt: str
+    """As the model saw it."""
+    target: str
+    """Several references stand one a line."""
+    responses: list[Any] | None
+    """Lists of answers, one for each request; None where a published record left them out."""
+    filtered: Any
+    """The answers after the filter, which may be of any type."""
+    metrics: Mapping[str, Any]
+    """Numbers; for a metric of the whole corpus the texts that it takes of this document."""
+
+    @property
+    def answer(self) -> str:
+        """The first answer, as it was given."""
+        return read_text(self.responses)
+
+    @property
+    def extracted(self) -> str:
+        """The first answer, after the filter."""
+        return read_text(self.filtered)
+
+
+def find_samples(measured: Measurement, task: str) -> Path:
+    """The sample file of a task. Raises UserError for a task that was not measured, and for a file that is gone."""
+    record = measured.record
+    if task not in record.tasks:
+        raise UserError(f"{record.name}: no task {task!r}{name_nearest(task, record.tasks)}")
     file = record.tasks[task].samples
-    path = next(iter(sorted(run.glob(f"evaluate-*/{file}"))), None) if file else None
-    if path is None:
-        raise UserError(f"{run}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
+    if file is None or not (measured.stage / file).is_file():
+        raise UserError(f"{measured.stage}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
+    return measured.stage / file
+
+
+def read_samples(path: Path) -> list[SampleLine]:
+    """The lines of a sample file, in their order. Raises UserError where it is damaged."""
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        rows = sorted((row for row in rows if row.get("filter") == rows[0].get("filter")), key=lambda row: row["doc_id"])
-        return [Said(str(row["doc"]["id"]), row["doc"]["lang"], row["doc"]["instruction"], row["resps"][0][0].strip()) for row in rows]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise UserError(f"{path}: damaged, or no samples of instructions that are answered; evaluate {record.name} again") from None
+        return [_parse(line) for line in read_lines(path)]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _damaged(path) from None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines in a stage's folder. Raises UserError where it is damaged."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            rows = [json.loads(line) for line in file if line.strip()]
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+            raise _damaged(path) from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise _damaged(path)
+    return rows
+
+
+def read_answers(measured: Measurement, task: str) -> list[Said]:
+    """A model's answers to instructions, in the order of the items. Raises UserError where the samples are gone, damaged, or of others."""
+    path = find_samples(measured, task)
+    lines = sorted(take_first_filter(read_samples(path)), key=lambda line: line.doc_id)
+    try:
+        return [Said(str(line.doc["id"]), line.doc["lang"], line.doc["instruction"], line.answer.strip()) for line in lines]
+    except KeyError:
+        raise UserError(f"{path}: no samples of instructions that are answered; evaluate {measured.record.name} again") from None
+
+
+def take_first_filter(lines: Iterable[SampleLine]) -> list[SampleLine]:
+    """Each document once: the lines of the filter that comes first. Answers are the same under each."""
+    found = list(lines)
+    return [line for line in found if line.filter == found[0].filter]
+
+
+def read_text(value: Any) -> str:
+    """The first text in lm-eval's nested lists; several references stand one a line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        if len(value) > 1 and all(isinstance(one, str) for one in value):
+            return "\n".join(value)
+        return read_text(value[0]) if value else ""
+    return "" if value is None else str(value)
+
+
+def _parse(row: Mapping[str, Any]) -> SampleLine:
+    doc, metrics, number = row.get("doc"), row.get("metrics"), row["doc_id"]
+    if not isinstance(number, int):
+        raise TypeError(number)
+    return SampleLine(
+        doc_id=number,
+        doc_hash=str(row.get("doc_hash") or ""),
+        filter=str(row.get("filter", NO_FILTER)),
+        doc=doc if isinstance(doc, Mapping) else {},
+        prompt=_find_prompt(row.get("arguments")),
+        target=read_text(row.get("target")),
+        responses=row.get("resps"),
+        filtered=row.get("filtered_resps"),
+        metrics={str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())},
+    )
+
+
+def _find_prompt(arguments: Any) -> str:
+    """lm-eval writes the first request's arguments under gen_args_0, older versions as a list."""
+    if isinstance(arguments, Mapping):
+        first = arguments.get("gen_args_0")
+        return read_text(first.get("arg_0") if isinstance(first, Mapping) else first)
+    return read_text(arguments)
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path}: damaged; delete the folder {path.parent} and run again")

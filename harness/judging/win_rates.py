@@ -21,7 +21,7 @@ from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
-from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.evaluation.records import Measurement, Record, read_records
 from xlift.harness.evaluation.samples import read_answers
 from xlift.harness.judging.judges import Judge
 from xlift.harness.judging.references import TASK, language_of, published, read_published
@@ -36,10 +36,17 @@ logger = logging.getLogger(__name__)
 class Contest:
     """One model's answers to one task beside those they are judged against."""
 
-    run: Path
-    record: Record
+    measured: Measurement
     task: str
     pairs: tuple[Pair, ...]
+
+    @property
+    def run(self) -> Path:
+        return self.measured.stage.parent
+
+    @property
+    def record(self) -> Record:
+        return self.measured.record
 
     @property
     def lang(self) -> str:
@@ -116,9 +123,9 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
     contests, left_out = [], []
     for run in dict.fromkeys(runs):
         answers = {
-            (record.label, record.seed, task): record
-            for record in read_records([run]).records
-            for task in record.tasks
+            (one.record.label, one.record.seed, task): one
+            for one in read_records([run]).measurements
+            for task in one.record.tasks
             if language_of(task)
         }
         if not answers:
@@ -128,34 +135,34 @@ def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]
             raise UserError(
                 f"--against {against!r}: neither a model of {run} nor published answers{name_nearest(against, [*labels, *published()])}"
             )
-        for (label, _, task), record in answers.items():
+        for (label, _, task), measured in answers.items():
             if label == against:
                 continue
             try:
-                references = _read_opponent(run, answers, record, task, against)
+                references = _read_opponent(answers, measured, task, against)
             except UserError as error:
-                left_out.append(f"{run.name}: {record.name}, {task}: {error}")
+                left_out.append(f"{run.name}: {measured.record.name}, {task}: {error}")
                 logger.warning("judge: left out: %s", left_out[-1])
                 continue
-            pairs = pair_up(read_answers(run, record, task), references)
-            contests.append(Contest(run, record, task, tuple(pairs)))
+            pairs = pair_up(read_answers(measured, task), references)
+            contests.append(Contest(measured, task, tuple(pairs)))
     if not contests:
         raise UserError(f"nothing to judge against {against!r}: {left_out[0] if left_out else 'it is the only model there'}")
     return contests, left_out
 
 
 def _read_opponent(
-    run: Path, answers: Mapping[tuple[str, int | None, str], Record], record: Record, task: str, against: str
+    answers: Mapping[tuple[str, int | None, str], Measurement], measured: Measurement, task: str, against: str
 ) -> list[Said]:  # fmt: skip
     if against in published():
-        return read_published(record.tasks[task].language, against)
+        return read_published(measured.record.tasks[task].language, against)
     seeds = {seed: other for (label, seed, its), other in answers.items() if (label, its) == (against, task)}
-    opponent = seeds.get(record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
+    opponent = seeds.get(measured.record.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
     if opponent is None:
         raise UserError(f"{against} has no answers with this seed" if seeds else f"{against} has no answers to it")
-    if opponent.tasks[task].comparability != record.tasks[task].comparability:
+    if opponent.record.tasks[task].comparability != measured.record.tasks[task].comparability:
         raise UserError(f"{against} was asked under other conditions (their comparability keys differ)")
-    return read_answers(run, opponent, task)
+    return read_answers(opponent, task)
 
 
 def _describe(contest: Contest, against: str) -> dict[str, Any]:

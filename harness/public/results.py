@@ -106,7 +106,7 @@ class Results:
     def _documents(self) -> list[Documents]:
         from xlift.leaderboard.loading.scores import collect_documents
 
-        return collect_documents(self.folders)
+        return collect_documents(self.measurements)
 
     def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
         """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.

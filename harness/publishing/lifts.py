@@ -4,55 +4,52 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
+    from xlift.harness.evaluation.records import Measurement
     from xlift.harness.publishing.package import Facts
 
 logger = logging.getLogger(__name__)
 
 
-def measure_lifts(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+def measure_lifts(facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
     """Difference to the base by (task, metric), paired by item where both sides' samples are at hand."""
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import comparisons
     from xlift.leaderboard.loading.scores import collect_documents
     from xlift.tasks.benchmarks import find_metric
 
-    record = facts.record
-    if record is None or facts.base_record is None:
+    if facts.measured is None or facts.base_measured is None:
         return {}
+    record = facts.measured.record
     shown = {metric for result in record.tasks.values() for metric in list_metrics(result)}
     wanted = sorted(metric for metric in shown if not find_metric(metric).whole)
     try:
-        scored = collect_documents([run], wanted)
+        scored = collect_documents([facts.base_measured, facts.measured], wanted)
     except UserError as error:
         logger.warning("differences go without intervals: %s", error)
         return {}
-    pair = [one for one in scored if one.label == "base" or (one.label, one.seed) == (record.label, record.seed)]
-    table = comparisons.tabulate_tasks([one for one in pair if one.task in record.tasks])
+    table = comparisons.tabulate_tasks([one for one in scored if one.task in record.tasks])
     rows: Any = table.to_dict("records")
     found = {(row["task"], row["metric"]): row for row in rows if row["value"] is not None and row["value"] == row["value"]}
-    return found | _measure_corpora(run, facts)
+    return found | _measure_corpora(facts.measured, facts.base_measured)
 
 
-def _measure_corpora(run: Path, facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str, str], dict[str, Any]]:
     """``measure_lifts`` for the scores of whole corpora, resampled by document."""
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import corpus_bootstrap
     from xlift.leaderboard.loading.scores import read_pairs
     from xlift.tasks.benchmarks import find_metric
 
-    record, base, found = facts.record, facts.base_record, {}
-    if record is None or base is None:
-        return {}
-    for task, result in record.tasks.items():
+    found = {}
+    for task, result in measured.record.tasks.items():
         for metric in (name for name in list_metrics(result) if find_metric(name).per_document):
             try:
-                pairs = [read_pairs(run, one, task, metric) for one in (record, base)]
+                pairs = [read_pairs(one, task, metric) for one in (measured, base)]
                 found[task, metric] = asdict(corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, "")))
             except UserError as error:
                 logger.warning("%s %s: its difference goes without an interval: %s", task, metric, error)

@@ -131,8 +131,7 @@ def prepare_package(place: Path, repository: str, run: Path | None, leaderboard:
 
     found = package.find_run(place, run)
     facts = package.gather(place, repository, found, leaderboard=leaderboard)
-    if facts.record and found:
-        facts = replace(facts, lifts=measure_lifts(found, facts))
+    facts = replace(facts, lifts=measure_lifts(facts))
     if facts.record is None:
         logger.warning("%s: no evaluation of it was found; the card says so", place)
     return facts, package.collect(facts, model_card.write_card(facts), model_card.write_eval_results(facts))

@@ -20,9 +20,10 @@ from typing import Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, strip_paths
+from xlift.harness.evaluation.samples import read_lines, read_samples
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 from xlift.leaderboard.loading.runs import Run, collect
-from xlift.leaderboard.loading.scores import HASH, choose_metrics, read_lines
+from xlift.leaderboard.loading.scores import HASH, choose_metrics
 
 STATE = "record.json"
 
@@ -108,9 +109,10 @@ def _write_evaluation(run: Run, withheld: set[str]) -> Iterator[tuple[str, str]]
 def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
     """The lines of a sample file with the scores that are compared, and nothing that could be read."""
     wanted = choose_metrics(record.tasks[task])
-    for line in read_lines(path):
-        scores = {name: line[name] for name in {metric.partition("/")[0] for metric in wanted} if isinstance(line.get(name), int | float)}
-        head = {"doc_id": line["doc_id"], "doc_hash": str(line["doc_hash"])[:HASH], "filter": str(line.get("filter", "none"))}
+    names = {metric.partition("/")[0] for metric in wanted}
+    for line in read_samples(path):
+        scores = {name: value for name, value in line.metrics.items() if name in names and isinstance(value, int | float)}
+        head = {"doc_id": line.doc_id, "doc_hash": line.doc_hash[:HASH], "filter": line.filter}
         yield _dump_line({**head, "metrics": sorted(scores), **dict(sorted(scores.items()))})
 
 

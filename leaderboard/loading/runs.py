@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Measurement, Record, choose_newest, read_measurement, strip_paths
+from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
-from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, read_lines, take_scores
+from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import WinRate, read_win_rates
 
@@ -128,9 +129,6 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     if found is None:
         return []
     record = found.record
-    files = [result.samples for result in record.tasks.values() if result.samples]
-    if odd := [name for name in files if Path(name).name != name or "\\" in name]:
-        raise UserError(f"a sample file must lie beside the manifest, {odd[0]!r} does not")
     folder = folders.get(stage.parent) or folders.setdefault(stage.parent, _read_folder(stage.parent))
     link = folder.links.get((record.label, record.seed))
     return [
@@ -219,7 +217,7 @@ def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], li
             continue
         path = stage / result.samples
         try:
-            lines = read_lines(path)
+            lines = read_samples(path)
             for metric in choose_metrics(result):
                 documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.samples import SampleLine, read_samples, read_text
 from xlift.leaderboard.loading.runs import UNREADABLE, Run
-from xlift.leaderboard.loading.scores import read_lines
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import read_verdicts
 from xlift.tasks.benchmarks import find_metric, per_document
@@ -70,15 +69,15 @@ class Sheet:
 def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     """The samples of one task of a run, with the base's answers where it had the same documents; None where none can be read."""
     lines, result = _read(run, task), run.record.tasks[task]
-    if not any(line.answered for line in lines):  # a published record holds scores alone
+    if all(line.responses is None for line in lines):  # a published record holds scores alone
         return None
-    theirs: Mapping[tuple[str, str, str], _Line] = {}
+    theirs: Mapping[tuple[int, str, str], SampleLine] = {}
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
-        theirs = {line.key: line for line in (_read(base, task) if same else ())}
+        theirs = {_key(line): line for line in (_read(base, task) if same else ())}
     metric = per_document(result.benchmark)
     said = _read_verdicts(run, task)
-    samples = (_make(line, theirs.get(line.key), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
+    samples = (_make(line, theirs.get(_key(line)), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
     return Sheet(task, result.language, tuple(samples))
 
 
@@ -87,25 +86,7 @@ def find_base(runs: Iterable[Run], run: Run) -> Run | None:
     return next((one for one in runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A row of a sample file as one model left it."""
-
-    key: tuple[str, str, str]
-    """What tells its document from others: doc_id, doc_hash and filter."""
-    id: str
-    doc: str
-    """The document's own id, which verdicts go by."""
-    prompt: str
-    reference: str
-    answer: str
-    extracted: str | None
-    scores: Mapping[str, float]
-    judge: Mapping[str, str]
-    answered: bool
-
-
-def _read(run: Run, task: str) -> tuple[_Line, ...]:
+def _read(run: Run, task: str) -> tuple[SampleLine, ...]:
     file = run.record.tasks[task].samples
     try:
         return _read_lines(run.stage / file, (run.stage / file).stat().st_mtime_ns) if file else ()
@@ -114,34 +95,25 @@ def _read(run: Run, task: str) -> tuple[_Line, ...]:
 
 
 @lru_cache(maxsize=8)
-def _read_lines(path: Path, changed: int) -> tuple[_Line, ...]:
-    """The rows of a sample file, read once where a base's stands beside every seed.
+def _read_lines(path: Path, changed: int) -> tuple[SampleLine, ...]:
+    """The lines of a sample file, read once where a base's stands beside every seed.
 
     ``changed`` is the file's time, so that a new one is read anew.
     """
-    rows = sorted(read_lines(path), key=lambda row: (row["doc_id"], str(row.get("filter"))))
-    return tuple(_parse(row) for row in rows)
+    return tuple(sorted(read_samples(path), key=lambda line: (line.doc_id, line.filter)))
 
 
-def _parse(row: Mapping[str, Any]) -> _Line:
-    doc, metrics = row.get("doc"), row.get("metrics")
-    answer, extracted = _text(row.get("resps")), _text(row.get("filtered_resps"))
-    return _Line(
-        key=(str(row.get("doc_id")), str(row.get("doc_hash")), str(row.get("filter"))),
-        id=_text(row.get("doc_id")),
-        doc=str(doc.get("id")) if isinstance(doc, Mapping) else "",
-        prompt=_find_prompt(row),
-        reference=_text(row.get("target")),
-        answer=answer,
-        extracted=extracted if extracted != answer else None,
-        scores={
-            str(name): float(value)
-            for name in (metrics if isinstance(metrics, list) else ())
-            if isinstance(value := row.get(name), int | float)
-        },
-        judge={str(key): _text(value) for key, value in row.items() if str(key).startswith(("judge", "verdict"))},
-        answered="resps" in row,
-    )
+def _key(line: SampleLine) -> tuple[int, str, str]:
+    """What tells a document from others."""
+    return line.doc_id, line.doc_hash, line.filter
+
+
+def _extract(line: SampleLine) -> str | None:
+    return line.extracted if line.extracted != line.answer else None
+
+
+def _take_scores(line: SampleLine) -> dict[str, float]:
+    return {name: float(value) for name, value in line.metrics.items() if isinstance(value, int | float)}
 
 
 def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
@@ -156,20 +128,21 @@ def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(line: _Line, base: _Line | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
-    theirs: Mapping[str, float] = base.scores if base else {}
+def _make(line: SampleLine, base: SampleLine | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
+    scores, theirs, doc = _take_scores(line), _take_scores(base) if base else {}, str(line.doc.get("id"))
+    judge = {name: read_text(value) for name, value in line.metrics.items() if name.startswith(("judge", "verdict"))}
     return Sample(
-        id=line.id,
+        id=str(line.doc_id),
         prompt=line.prompt,
-        reference=line.reference,
+        reference=line.target,
         answer=line.answer,
-        extracted=line.extracted,
+        extracted=_extract(line),
         base=base.answer if base else None,
-        base_extracted=base.extracted if base else None,
-        scores=line.scores,
+        base_extracted=_extract(base) if base else None,
+        scores=scores,
         base_scores=theirs,
-        judge={**line.judge, **{name: verdicts[line.doc] for name, verdicts in said.items() if line.doc in verdicts}},
-        marks=_mark(line.scores, theirs, metric),
+        judge={**judge, **{name: verdicts[doc] for name, verdicts in said.items() if doc in verdicts}},
+        marks=_mark(scores, theirs, metric),
         page=page,
     )
 
@@ -186,23 +159,3 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | 
     flipped = ours is not None and theirs is not None and ours != theirs
     off_target = scores.get("off_target", 0) > 0
     return tuple(name for name, holds in zip(MARKS, (ours is False, flipped, off_target), strict=True) if holds)
-
-
-def _find_prompt(row: Mapping[str, Any]) -> str:
-    """The prompt as the model saw it: lm-eval writes the first request's arguments under gen_args_0, older versions as a list."""
-    arguments = row.get("arguments")
-    if isinstance(arguments, Mapping):
-        first = arguments.get("gen_args_0")
-        return _text(first.get("arg_0") if isinstance(first, Mapping) else first)
-    return _text(arguments)
-
-
-def _text(value: Any) -> str:
-    """The first text in lm-eval's nested lists; several references stand one a line."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        if len(value) > 1 and all(isinstance(one, str) for one in value):
-            return "\n".join(value)
-        return _text(value[0]) if value else ""
-    return "" if value is None else str(value)

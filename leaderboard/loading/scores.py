@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.evaluation.records import Record, TaskResult, read_records
+from xlift.harness.evaluation.records import Measurement, Record, TaskResult
+from xlift.harness.evaluation.samples import NO_FILTER, SampleLine, find_samples, read_samples
 from xlift.tasks.benchmarks import METRICS, find_metric, per_document
 
 HASH = 16
@@ -62,39 +62,29 @@ class Documents:
         return -1 if find_metric(self.metric).lower_is_better else 1
 
 
-def collect_documents(folders: Iterable[Path], metrics: Sequence[str] = ()) -> list[Documents]:
-    """The per-document scores of all finished evaluations in run folders: each task's headline metric and ``off_target``, or ``metrics``.
+def collect_documents(measurements: Iterable[Measurement], metrics: Sequence[str] = ()) -> list[Documents]:
+    """The per-document scores of some measurements: each task's headline metric and ``off_target``, or ``metrics``.
 
-    A corpus-level headline is replaced by its sentence-level score. Raises UserError as ``read_records`` and ``read_documents`` do.
+    A corpus-level headline is replaced by its sentence-level score. Raises UserError as ``read_documents`` does.
     """
-    found: dict[tuple[Any, ...], Documents] = {}
-    for folder in folders:
-        for record in read_records([folder]).records:
-            for task, result in record.tasks.items():
-                for metric in choose_metrics(result, metrics):
-                    columns = take_scores(*_read_samples(folder, record, task), record, task, metric)
-                    key = folder, record.suite, record.label, record.seed, task, metric
-                    found[key] = name_scores(columns, record, task, metric)
-    return list(found.values())
+    found = []
+    for one in measurements:
+        for task, result in one.record.tasks.items():
+            path = find_samples(one, task)
+            lines = read_samples(path)
+            for metric in choose_metrics(result, metrics):
+                found.append(name_scores(take_scores(lines, path, one.record, task, metric), one.record, task, metric))
+    return found
 
 
-def read_documents(folder: Path, record: Record, task: str, metric: str) -> pd.DataFrame:
+def read_documents(measured: Measurement, task: str, metric: str) -> pd.DataFrame:
     """One task's scores: a table of doc_id, doc_hash and value, by doc_id.
 
-    ``folder`` is the run that ``record`` was read from; ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError
-    for an unknown task or metric, a sample file that is missing or damaged, and a document without a score or with two.
+    ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError for an unknown task or metric, a sample file
+    that is missing or damaged, and a document without a score or with two.
     """
-    return take_scores(*_read_samples(folder, record, task), record, task, metric).table
-
-
-def _read_samples(folder: Path, record: Record, task: str) -> tuple[list[dict[str, Any]], Path]:
-    if task not in record.tasks:
-        raise UserError(f"{record.name}: no task {task!r}{name_nearest(task, record.tasks)}")
-    file = record.tasks[task].samples
-    path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
-    if path is None:
-        raise UserError(f"{folder}: the samples of {task} by {record.name} are gone ({file}); evaluate it again")
-    return read_lines(path), path
+    path = find_samples(measured, task)
+    return take_scores(read_samples(path), path, measured.record, task, metric).table
 
 
 def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Documents:
@@ -112,38 +102,35 @@ def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]
     return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
 
 
-def take_scores(lines: Iterable[dict[str, Any]], path: Path, record: Record, task: str, metric: str) -> Columns:
-    """The scores of ``read_documents`` for the rows of a sample file that was read already; ``path`` names it in errors."""
+def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: str, metric: str) -> Columns:
+    """The scores of ``read_documents`` for the lines of a sample file that was read already; ``path`` names it in errors."""
     name, _, chosen = metric.partition("/")
-    rows = [row for row in lines if row.get("filter", "none") == (chosen or "none")]
-    known = set().union(*(row.get("metrics", ()) for row in rows))
+    found = sorted((line for line in lines if line.filter == (chosen or NO_FILTER)), key=lambda line: line.doc_id)
+    known = {known for line in found for known in line.metrics}
     if name not in known:
         raise UserError(f"{path.name}: no metric {metric!r}{name_nearest(name, known)}")
-    values = [row.get(name) for row in rows]
-    for row, value in zip(rows, values, strict=True):
+    for line in found:
+        value = line.metrics.get(name)
         if isinstance(value, list | dict | str):
             stand_in = find_metric(name).per_document or "another"
             raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {stand_in!r}")
         if value is None or value != value:
-            raise UserError(f"{path.name}: document {row.get('doc_id')} has no {metric!r}; evaluate {task} by {record.name} again")
-    order = sorted(range(len(rows)), key=lambda number: rows[number]["doc_id"])
-    ids = np.array([rows[number]["doc_id"] for number in order])
+            raise UserError(f"{path.name}: document {line.doc_id} has no {metric!r}; evaluate {task} by {record.name} again")
+        if not line.doc_hash:
+            raise UserError(f"{path.name}: document {line.doc_id} has no hash to know it by; evaluate {task} by {record.name} again")
+    ids = np.array([line.doc_id for line in found])
     if len(twice := ids[1:][ids[1:] == ids[:-1]]):
         raise UserError(f"{path.name}: document {twice[0]} stands in it twice; evaluate {record.name} again")
-    hashes = np.array([str(rows[number]["doc_hash"])[:HASH] for number in order])
-    return Columns(ids, hashes, np.array(values, dtype=np.float64)[order])
+    return Columns(ids, np.array([line.doc_hash[:HASH] for line in found]), np.array([line.metrics[name] for line in found], np.float64))
 
 
-def read_pairs(folder: Path, record: Record, task: str, metric: str) -> list[tuple[str, str]]:
+def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str, str]]:
     """(reference, hypothesis) of each document, by doc_id, as a corpus-level ``metric`` took them. Raises UserError without them."""
-    file = record.tasks[task].samples if task in record.tasks else None
-    path = next(iter(folder.glob(f"evaluate-*/{file}")), None) if file else None
-    if path is None:
-        raise UserError(f"{folder}: no samples of {task} by {record.name}; evaluate it again")
-    rows = sorted(read_lines(path), key=lambda row: row["doc_id"])
-    if any(not isinstance(row.get(metric), list) for row in rows):
+    path = find_samples(measured, task)
+    texts = [line.metrics.get(metric) for line in sorted(read_samples(path), key=lambda line: line.doc_id)]
+    if any(not isinstance(pair, list) or len(pair) < 2 for pair in texts):
         raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(_CORPUS)}")
-    return [(row[metric][0], row[metric][1]) for row in rows]
+    return [(pair[0], pair[1]) for pair in texts if pair]
 
 
 def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
@@ -161,12 +148,3 @@ def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
     return np.stack([sheet.values for sheet in sheets.values()])
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a sample file. Raises UserError where it is damaged."""
-    with path.open(encoding="utf-8") as file:
-        try:
-            return [json.loads(line) for line in file if line.strip()]
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            raise UserError(f"{path}: damaged; delete the folder {path.parent} and run again") from None

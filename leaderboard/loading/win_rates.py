@@ -15,7 +15,7 @@ from typing import Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Measurement, Record
-from xlift.leaderboard.loading.scores import read_lines
+from xlift.harness.evaluation.samples import read_lines
 
 Z = 1.96
 

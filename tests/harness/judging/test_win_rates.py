@@ -130,7 +130,7 @@ def test_a_mistake_is_one_line(ask: Call, finished: Path, arguments: list[str], 
 def test_missing_and_damaged_samples(ask: Call, finished: Path) -> None:
     (path,) = finished.glob("evaluate-m-0/samples*")
     path.write_text("{}\n")
-    assert "damaged, or no samples" in ask(finished, "--against", "base")[2]
+    assert "damaged; delete the folder" in ask(finished, "--against", "base")[2]
     path.unlink()
     assert "are gone" in ask(finished, "--against", "base")[2]
     assert (read_manifest(path.parent) or {})["record"]["label"] == "m"

@@ -63,40 +63,40 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_scores_are_read_from_a_run(run: Path) -> None:
-    base, method = read_records([run]).records
-    table = read_documents(run, method, "xlift_flores_eng_Latn_spa_Latn", "chrf")
+    base, method = read_records([run]).measurements
+    table = read_documents(method, "xlift_flores_eng_Latn_spa_Latn", "chrf")
     assert table.to_dict("list") == {"doc_id": [0, 1], "doc_hash": ["h0", "h1"], "value": [40.0, 30.0]}
-    assert read_pairs(run, base, "xlift_flores_eng_Latn_spa_Latn", "corpus_chrf")[0] == ("referencia 0", "base 0")
-    found = collect_documents([run])
+    assert read_pairs(base, "xlift_flores_eng_Latn_spa_Latn", "corpus_chrf")[0] == ("referencia 0", "base 0")
+    found = collect_documents(read_records([run]).measurements)
     assert [(one.name, one.metric) for one in found] == [("base", "chrf"), ("m (seed 0)", "chrf")], "the sentence stands for the corpus"
     lift = only(tabulate_lifts(found), kind="lift")
     assert (lift["value"], lift["benchmark"], lift["languages"], lift["documents"]) == (20, "xlift_flores_from_en", ("es",), 2)
 
 
 def test_what_cannot_be_read_is_named(run: Path) -> None:
-    method, task = read_records([run]).records[1], "xlift_flores_eng_Latn_spa_Latn"
+    method, task = read_records([run]).measurements[1], "xlift_flores_eng_Latn_spa_Latn"
     path = next(run.glob("evaluate-m-*/samples_*"))
     whole = path.read_text(encoding="utf-8")
     with pytest.raises(UserError, match="no task 'xlift_flores'"):
-        read_documents(run, method, "xlift_flores", "chrf")
+        read_documents(method, "xlift_flores", "chrf")
     with pytest.raises(UserError, match="no metric 'chrff'; did you mean 'chrf'"):
-        read_documents(run, method, task, "chrff")
+        read_documents(method, task, "chrff")
     with pytest.raises(UserError, match="whole corpus, not of a document; use 'chrf'"):
-        read_documents(run, method, task, "corpus_chrf")
+        read_documents(method, task, "corpus_chrf")
     with pytest.raises(UserError, match="keeps no texts"):
-        read_pairs(run, method, task, "chrf")
+        read_pairs(method, task, "chrf")
     path.write_text(whole + whole, encoding="utf-8")
     with pytest.raises(UserError, match="document 0 stands in it twice"):
-        read_documents(run, method, task, "chrf")
+        read_documents(method, task, "chrf")
     path.write_text(whole.replace("40.0", "NaN"), encoding="utf-8")
     with pytest.raises(UserError, match="document 0 has no 'chrf'"):
-        read_documents(run, method, task, "chrf")
+        read_documents(method, task, "chrf")
     path.write_text(whole[:-20], encoding="utf-8")
     with pytest.raises(UserError, match="damaged; delete the folder"):
-        read_documents(run, method, task, "chrf")
+        read_documents(method, task, "chrf")
     path.unlink()
     with pytest.raises(UserError, match="are gone"):
-        read_documents(run, method, task, "chrf")
+        read_documents(method, task, "chrf")
 
 
 def test_only_the_same_documents_are_paired() -> None:
