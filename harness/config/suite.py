@@ -233,7 +233,7 @@ def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> N
         find(source), find(target)
 
 
-def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, Any] | None = None) -> Suite:
+def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, object] | None = None) -> Suite:
     """Read a suite from a YAML file, or by the name of one that ships, with ``sections`` merged into it, then ``a.b=value`` overrides.
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
@@ -246,14 +246,14 @@ def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapp
     return read_suite(merge(values, sections or {}), Path(source).name, overrides)
 
 
-def read_suite(values: Mapping[str, Any], where: str, overrides: Iterable[str] = ()) -> Suite:
+def read_suite(values: Mapping[str, object], where: str, overrides: Iterable[str] = ()) -> Suite:
     """A suite from plain values, ``where`` naming them in errors."""
     for override in overrides:
         values = _override(values, override)
     return build(Suite, values, where)
 
 
-def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
     """Plain values with changes in them: a mapping is merged into a mapping key by key, everything else replaces what was there."""
     merged = dict(values)
     for key, value in changes.items():
@@ -277,7 +277,7 @@ def _locate(source: str | Path) -> Path:
     raise UserError(f"no suite {str(source)!r}: neither a file nor a suite that ships{name_nearest(str(source), shipped_suites())}")
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(path: Path) -> dict[str, object]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -291,7 +291,7 @@ def _parse(path: Path) -> dict[str, Any]:
     return values
 
 
-def _override(values: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _override(values: Mapping[str, object], text: str) -> dict[str, object]:
     key, equals, raw = text.partition("=")
     parts = key.split(".")
     if not equals or not all(parts):
@@ -303,7 +303,7 @@ def _override(values: Mapping[str, Any], text: str) -> dict[str, Any]:
     return _put(values, parts, value, text)
 
 
-def _put(values: Mapping[str, Any], parts: Sequence[str], value: Any, text: str) -> dict[str, Any]:
+def _put(values: Mapping[str, object], parts: Sequence[str], value: object, text: str) -> dict[str, object]:
     head, *rest = parts
     if not rest:
         return {**values, head: value}

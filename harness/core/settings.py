@@ -25,7 +25,7 @@ class Section(BaseModel):
         return self.model_dump(mode="json", exclude=set(self.UNHASHED))
 
 
-def build(model: type[S], values: Mapping[str, Any], where: str) -> S:
+def build(model: type[S], values: Mapping[str, object], where: str) -> S:
     """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
     try:
         return model(**values)

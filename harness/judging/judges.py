@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
@@ -18,9 +18,13 @@ from xlift.harness.core.types import Chat
 from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
 
 if TYPE_CHECKING:
+    from xlift.harness.engines.base import Engine
     from xlift.harness.engines.openai_api import ApiEngine
 
 logger = logging.getLogger(__name__)
+
+Description: TypeAlias = dict[str, str]
+"""All that makes a judge this one and no other: what its replies are kept under."""
 
 CHUNK = 256
 """Chats that a local judge is given at once; what a killed run loses at most."""
@@ -42,7 +46,7 @@ class Answered:
 class Judge(Protocol):
     """One judge, ready to be asked."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """All that makes it this judge and no other: plain data without keys, addresses and places on this machine."""
 
     def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
@@ -82,9 +86,9 @@ class ApiJudge:
         self._answered = False
         self._next_start = 0.0
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """The model's name; the same name at another address counts as the same judge."""
-        return {"kind": "api", "model": self.settings.model}
+        return {"kind": "api", "model": self.settings.name}
 
     def close(self) -> None:
         """Close the connections."""
@@ -132,7 +136,7 @@ class ApiJudge:
         self._next_start = max(now, self._next_start) + 60 / self.settings.requests_per_minute
 
     def _ask(self, chat: Chat, mode: Mode) -> Answered:
-        more: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if mode == "weighted" else {}
+        more: dict[str, object] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if mode == "weighted" else {}
         try:
             reply = self._engine.send(json.dumps(chat, ensure_ascii=False), sampling(mode), 0, **more)
         except UserError as error:
@@ -164,10 +168,10 @@ def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:
 class LmJudge:
     """A model of lm-eval's, our engines among them. Log-probabilities are exact: those of the two tokens after the prompt."""
 
-    def __init__(self, lm: Any, described: dict[str, Any], engine: Any = None) -> None:
+    def __init__(self, lm: Any, described: Description, engine: Engine | None = None) -> None:
         self._lm, self._described, self._engine = lm, described, engine
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """The model, its weights and numerics where they are known."""
         return self._described
 

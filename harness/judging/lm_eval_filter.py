@@ -37,7 +37,7 @@ NAME = "xlift_judge"
 VARIABLE = "XLIFT_JUDGE"
 
 
-def read_settings(arguments: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> JudgeSettings:
+def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> JudgeSettings:
     """The filter's arguments over what the environment says. Raises UserError for what is wrong in either, and where no judge is named."""
     variables = {VARIABLE if name == "judge" else f"{VARIABLE}_{name.upper()}": name for name in JudgeSettings.model_fields}
     given = {name: value for name, value in environment.items() if name.startswith(VARIABLE) and value}
@@ -57,7 +57,7 @@ class JudgedTask(ConfigurableTask):  # type: ignore[misc]
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
-    def build_all_requests(self, **options: Any) -> None:
+    def build_all_requests(self, **options: object) -> None:
         """lm-eval's, after the judge's settings are checked, or its filter taken away."""
         filters: list[Any] = self._filters
         asking = [found for ensemble in filters for found in _find_arguments(ensemble)]
@@ -86,7 +86,7 @@ class Entry(dict[str, Any]):
 class JudgeFilter(Filter):  # type: ignore[misc]
     """Answers in, verdicts out: ``text``, ``preference``, ``outcome``, both replies and the judge; after ``take_first``, or alone."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, **arguments: object) -> None:
         self._arguments = arguments
 
     def apply(self, resps: Any, docs: Sequence[Mapping[str, Any]]) -> list[Entry]:

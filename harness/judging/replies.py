@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
-from xlift.harness.judging.judges import Answered, Judge
+from xlift.harness.judging.judges import Answered, Description, Judge
 from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_chat, prompt_sha256, read_mass, read_reply
 from xlift.tasks.judge_probes import list_probes, score_probes
 
@@ -37,7 +37,7 @@ def calibrate(judge: Judge, mode: Mode, folder: Path) -> dict[str, Any]:
     return result
 
 
-def find_calibration(folder: Path, described: dict[str, Any], mode: Mode) -> str:
+def find_calibration(folder: Path, described: Description, mode: Mode) -> str:
     """The digest of a judge's calibration in a mode, or "not calibrated", also where the prompts have changed since."""
     path = _file(folder, described, mode)
     if not path.is_file():
@@ -49,7 +49,7 @@ def find_calibration(folder: Path, described: dict[str, Any], mode: Mode) -> str
         raise UserError(f"{path}: damaged; calibrate the judge again with --calibrate") from None
 
 
-def _file(folder: Path, described: dict[str, Any], mode: Mode) -> Path:
+def _file(folder: Path, described: Description, mode: Mode) -> Path:
     return folder / name_folder(described) / f"calibration-{mode}.json"
 
 
@@ -88,7 +88,7 @@ class Replies:
         return found
 
     @contextmanager
-    def write(self) -> Iterator[Any]:
+    def write(self) -> Iterator[Callable[[str, Answered], None]]:
         """A function that adds one reply."""
         with explain_disk(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,13 +111,13 @@ def _cut_half_line(path: Path) -> None:
             file.truncate(whole.rfind(b"\n") + 1)
 
 
-def key_of(judge: dict[str, Any], mode: Mode, pair: Pair, order: Order) -> str:
+def key_of(judge: Description, mode: Mode, pair: Pair, order: Order) -> str:
     """What a reply is kept under."""
     asked = {"instruction": pair.instruction, "answer": pair.answer, "reference": pair.reference, "order": order}
     return digest({"judge": judge, "prompt": prompt_sha256(mode), **asked}, 32)
 
 
-def name_folder(described: dict[str, Any]) -> str:
+def name_folder(described: Description) -> str:
     """A name for a judge's folder: its model's, and a hash of all that describes it."""
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', str(described.get('model', 'judge')))}-{digest(described)}"
 

@@ -23,7 +23,7 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.evaluation.records import Measurement, Record, read_records
 from xlift.harness.evaluation.samples import read_answers
-from xlift.harness.judging.judges import Judge
+from xlift.harness.judging.judges import Description, Judge
 from xlift.harness.judging.references import TASK, language_of, published, read_published
 from xlift.harness.judging.replies import Judged, find_calibration, judge_pairs, key_of, name_folder
 from xlift.tasks.judge import ORDERS, Mode, Pair, Said, Verdict, combine, pair_up, prompt_sha256
@@ -182,7 +182,7 @@ def _describe(contest: Contest, against: str) -> dict[str, Any]:
 
 def _write(
     folder: Path, head: dict[str, Any], results: Sequence[tuple[Contest, dict[str, Any], Sequence[Verdict]]], judged: Judged,
-    described: dict[str, Any], mode: Mode,
+    described: Description, mode: Mode,
 ) -> None:  # fmt: skip
     with explain_disk(folder):
         folder.mkdir(exist_ok=True)
@@ -195,7 +195,7 @@ def _write(
         write_json(folder / "judgements.json", {**head, "results": [row for _, row, _ in results]})
 
 
-def describe_verdict(verdict: Verdict, judged: Judged, described: dict[str, Any], mode: Mode) -> dict[str, Any]:
+def describe_verdict(verdict: Verdict, judged: Judged, described: Description, mode: Mode) -> dict[str, Any]:
     """A verdict as one line of a file: preference, outcome and the judge's words, without the answers."""
     keys = [key_of(described, mode, verdict.pair, order) for order in ORDERS]
     return {
