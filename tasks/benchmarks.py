@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import wording
-from xlift.tasks.corpus_table import CORPORA
+from xlift.tasks.corpus_table import ANSWERS, CORPORA
 from xlift.tasks.wording import Languages, Wording
 
 
@@ -47,6 +47,7 @@ class Metric:
 METRICS = {
     metric.name: metric
     for metric in (
+        Metric("acc", share=True),
         Metric("accuracy", share=True),
         Metric("extraction_failure", higher_is_better=False, share=True),
         Metric("exact_match", share=True),
@@ -60,6 +61,8 @@ METRICS = {
         Metric("empty", higher_is_better=False, share=True),
         Metric("off_target", higher_is_better=False, share=True),
         Metric("characters", most=None, higher_is_better=None),
+        Metric("line_pass_rate", share=True),
+        Metric("word_pass_rate", share=True),
         Metric("win_rate"),
         Metric("length_controlled", whole=True),
         Metric("flips", higher_is_better=False),
@@ -75,8 +78,8 @@ class Form:
     name: str
     """What stands behind the benchmark's name in that of the group, and in those of tasks in one language; may be empty."""
     languages: tuple[Languages, ...]
-    tokens: tuple[int, int]
-    """Most tokens of an answer: in a script whose letters tokenisers made for English know, and in another."""
+    tokens: tuple[int, int] | None
+    """Most tokens of an answer: in a script that tokenisers made for English know, and in another. None where no answer is generated."""
     title: str = ""
     """For people, behind the benchmark's title; may be empty."""
 
@@ -90,21 +93,23 @@ class Benchmark:
     title: str
     """For people."""
     dataset: str
-    """Repository on the hub."""
+    """Where it is published: a repository of the hub, or of GitHub where the hub has none."""
     corpus: str
     """Key of ``corpus_table.CORPORA``."""
     split: str
     """Of the corpus."""
     forms: tuple[Form, ...]
     ask: Wording
-    scorer: str
-    """Module of xlift.tasks that has ``process_results``."""
+    scorer: str | None
+    """Module of xlift.tasks that has ``process_results``; None where lm-eval's own score of likelihoods is taken."""
     metrics: tuple[str, ...]
     """Keys of METRICS, in the order of the task files."""
     headline: str | None
     """The metric that stands for the benchmark in tables; None where none does."""
     target: str = ""
     """lm-eval's ``doc_to_target``: a column or a template."""
+    choices: tuple[str, ...] = ()
+    """The answers of which the likeliest is taken; none where an answer is generated."""
     parallel: bool = False
     """Whether the documents are the same in all languages, under the same number."""
     answered_in: int = 0
@@ -192,6 +197,8 @@ def _with_english(corpus: str, place: int) -> tuple[Languages, ...]:
 
 _SPANS = ("exact_match", "f1", "containment", "off_target")
 _ANSWERS = ("off_target", "characters", "empty")
+_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "empty")
+_CONFUSION_TOKENS = (100, 400)  # 100 as in the paper
 _SPAN_TOKENS, _SENTENCE_TOKENS, _TEXT_TOKENS = (64, 256), (256, 1024), (512, 1024)
 """SmolLM2's tokeniser, made for English, needs at most 149 for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and
 835 in Telugu; for an XQuAD answer 61 in German, 257 in Thai."""
@@ -289,6 +296,60 @@ _TABLE = (
         parallel=True,
         judged=True,
     ),
+    Benchmark(
+        name="belebele_likelihood",
+        title="Belebele, likelihood",
+        dataset="facebook/belebele",
+        corpus="belebele",
+        split="test",
+        forms=(Form("", _singles("belebele"), None),),
+        ask=wording.ask_choice,
+        target="answer",
+        choices=ANSWERS,
+        scorer=None,
+        metrics=("acc",),
+        headline="acc",
+        parallel=True,
+    ),
+    Benchmark(
+        name="belebele_generated",
+        title="Belebele, generated",
+        dataset="facebook/belebele",
+        corpus="belebele",
+        split="test",
+        forms=(Form("", _singles("belebele"), (32, 128)),),
+        ask=wording.ask_choice,
+        target="answer",
+        scorer="choices",
+        metrics=("accuracy", "extraction_failure", "off_target"),
+        headline="accuracy",
+        parallel=True,
+    ),
+    Benchmark(
+        name="language_confusion_monolingual",
+        title="Language Confusion, monolingual",
+        dataset="for-ai/language-confusion",
+        corpus="language_confusion",
+        split="monolingual",
+        forms=(Form("", _singles("language_confusion"), _CONFUSION_TOKENS),),
+        ask=wording.ask_instruction,
+        scorer="confusion",
+        metrics=_CONFUSION,
+        headline="line_pass_rate",
+    ),
+    Benchmark(
+        name="language_confusion_crosslingual",
+        title="Language Confusion, crosslingual",
+        dataset="for-ai/language-confusion",
+        corpus="language_confusion",
+        split="crosslingual",
+        forms=(Form("", tuple(one for one in _singles("language_confusion") if one != ("en",)), _CONFUSION_TOKENS),),
+        ask=wording.ask_english_instruction,
+        scorer="confusion",
+        metrics=_CONFUSION,
+        headline="line_pass_rate",
+        parallel=True,
+    ),
 )
 BENCHMARKS = {benchmark.name: benchmark for benchmark in _TABLE}
 
@@ -306,6 +367,9 @@ def find_task(name: str) -> Task | None:
 def make_pair(benchmark: Benchmark, first: str, second: str) -> Task:
     """The task of any two languages, given by short or FLORES codes. Raises UserError for unknown ones, and where both are the same."""
     languages = find(first).code, find(second).code
+    for code in languages:
+        if code not in benchmark.languages:
+            raise UserError(f"{benchmark.title} has no {code!r}{name_nearest(code, benchmark.languages)}")
     if languages[0] == languages[1]:
         raise UserError(f"a translation task needs two languages, not {languages[0]!r} twice")
     return Task(benchmark, benchmark.forms[0], languages)

@@ -70,6 +70,10 @@ class Corpus:
     """Names for ``corpus/part``."""
     sampled: tuple[str, ...] = ()
     """Splits that the bundled samples can stand for."""
+    sample: Callable[[Row, Choice], Row] | None = None
+    """Makes a row of a bundled sample, which has the item in each of its languages; None where there are no samples."""
+    shared: tuple[str, ...] = ("id",)
+    """Keys of a bundled sample that are no languages."""
 
 
 def _mgsm_files(choice: Choice) -> list[File]:
@@ -95,6 +99,10 @@ def _mgsm_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         # The thousands comma is English in every language of MGSM: a reader of German or Spanish numbers would take it for a decimal mark.
         gold = record["answer"].replace(",", "")
         yield {"id": str(record.get("id", number)), "question": record["question"], "answer": gold, "lang": lang}
+
+
+def _mgsm_sample(item: Row, choice: Choice) -> Row:
+    return {"id": str(item["id"]), "question": item[choice.langs[0]], "answer": str(item["answer"]), "lang": choice.langs[0]}
 
 
 def _without_label(texts: Sequence[str]) -> list[str]:
@@ -129,6 +137,13 @@ def _qa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
             yield {**row, "question": questions[record["id"]], "lang": choice.langs[0], "question_lang": choice.langs[-1]}
 
 
+def _qa_sample(item: Row, choice: Choice) -> Row:
+    own = item[choice.langs[0]]
+    answers = {"text": [own["answer"]], "answer_start": [own["context"].index(own["answer"])]}
+    row = {"id": str(item["id"]), "context": own["context"], "answers": answers, "question": item[choice.langs[-1]]["question"]}
+    return {**row, "lang": choice.langs[0], "question_lang": choice.langs[-1]}
+
+
 def _flores_files(choice: Choice) -> list[File]:
     codes = [languages()[lang].flores for lang in choice.langs]
     remote = Remote("mteb/flores", "main", f"{choice.split}.parquet")
@@ -147,6 +162,10 @@ def sentence(identity: str, texts: Sequence[str], choice: Choice) -> Row:
         return {"id": identity, "text": texts[0], "lang": choice.langs[0]}
     source, target = choice.langs
     return {"id": identity, "source": texts[0], "target": texts[1], "source_lang": source, "target_lang": target, "lang": target}
+
+
+def _flores_sample(item: Row, choice: Choice) -> Row:
+    return sentence(str(item["id"]), [item[lang] for lang in choice.langs], choice)
 
 
 PLUG_NAMES = {"en": "english", "zh": "chinese", "ko": "korean", "it": "italian", "es": "spanish"}
@@ -170,6 +189,86 @@ def _x_alpaca_eval_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     taken = ("dataset", "instruction") if choice.split == "instructions" else ("dataset", "instruction", "output", "generator")
     for number, record in enumerate(tables[0][1], 1):
         yield {"id": str(record.get("id", number)), **{key: record[key] for key in taken}, "lang": choice.langs[0]}
+
+
+def _x_alpaca_eval_sample(item: Row, choice: Choice) -> Row:
+    return {"id": str(item["id"]), "dataset": "samples", "instruction": item[choice.langs[0]], "lang": choice.langs[0]}
+
+
+ANSWERS = ("1", "2", "3", "4")
+"""Numbers of Belebele's options."""
+
+
+BELEBELE = (
+    "acm af am apc ar ar-Latn ars ary arz as az bg bm bn bn-Latn bo ca ceb ckb cs da de el en es et eu fa ff fi fr gn gu ha he hi "
+    "hi-Latn hr ht hu hy id ig ilo is it ja jv ka kac kea kk km kn ko ky lg ln lo lt luo lv mg mi mk ml mn mr ms mt my nb ne "
+    "ne-Latn nl nso ny om or pa pl ps pt ro ru rw sd shn si si-Latn sk sl sn so sq sr ss st su sv sw ta te tg th ti tl tn tr ts uk "
+    "ur ur-Latn uz vi war wo xh yo zh zh-Hant zu"
+)
+"""Its 122 languages; bn-Latn, hi-Latn, ne-Latn, si-Latn and ur-Latn are not in FLORES-200."""
+
+
+def _belebele_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    code = languages()[lang].flores
+    remote = Remote("facebook/belebele", "75b399394a9803252cfec289d103de462763db7c", f"data/{code}.jsonl")
+    return [File(f"belebele/{code}.jsonl.gz", remote)]
+
+
+def _belebele_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    # In one order in all languages, so that a number stands for one question.
+    ordered = sorted(found, key=lambda record: (record["link"], record["question_number"]))
+    for number, record in enumerate(ordered):
+        options = [record[f"mc_answer{answer}"] for answer in ANSWERS]
+        answer = str(record["correct_answer_num"])
+        yield _reading_question(str(number), record["flores_passage"], record["question"], options, answer, choice)
+
+
+def _belebele_sample(item: Row, choice: Choice) -> Row:
+    own = item[choice.langs[0]]
+    return _reading_question(str(item["id"]), own["passage"], own["question"], own["options"], str(item["answer"]), choice)
+
+
+def _reading_question(identity: str, passage: str, question: str, options: Sequence[str], answer: str, choice: Choice) -> Row:
+    if answer not in ANSWERS:
+        raise ValueError(f"question {identity}: the right answer is {answer!r}, not one of {', '.join(ANSWERS)}")
+    row = {"id": identity, "passage": passage, "question": question}
+    named = {f"option_{number}": option for number, option in zip(ANSWERS, options, strict=True)}
+    return {**row, **named, "answer": answer, "lang": choice.langs[0]}
+
+
+LANGUAGE_CONFUSION = {
+    "monolingual": {"aya": "ar en pt tr zh", "dolly": "ar es fr hi ru", "native": "es fr ja ko", "okapi": "ar de en es fr id it pt vi zh"},
+    "crosslingual": dict.fromkeys(("complex_prompts", "okapi", "sharegpt"), "ar de es fr hi id it ja ko pt ru tr vi zh"),
+}
+"""Languages of each source, by split. Crosslingual prompts are English, and name the language to answer in."""
+
+
+def _language_confusion_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    commit = "6e48812baa5e3a0b82433359065efe5a106638b1"
+    files = []
+    for source, spoken in LANGUAGE_CONFUSION[choice.split].items():
+        if lang in spoken.split():
+            path = f"{choice.split}/{source}/{lang}"
+            remote = Remote("for-ai/language-confusion", commit, f"test_sets/{path}.csv", "github")
+            files.append(File(f"language_confusion/{path}.jsonl.gz", remote, part=source))
+    return files
+
+
+def _language_confusion_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    (lang,) = choice.langs
+    for file, found in tables:
+        for number, record in enumerate(found):
+            yield {"id": f"{file.part}-{number}", "source": file.part, "instruction": record["prompt"], "lang": lang}
+
+
+def _language_confusion_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    english = item["request"].format(language=languages()[lang].name)
+    asked = item[lang] if choice.split == "monolingual" else english
+    return {"id": str(item["id"]), "source": "samples", "instruction": asked, "lang": lang}
 
 
 @dataclass(frozen=True)
@@ -223,6 +322,11 @@ def _alpaca_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
             inner = record["instances"][0] if "instances" in record else record
             prompt = "\n".join(filter(None, (own, inner.get("input"))))
             yield {"id": f"{file.part}-{number}", "instruction": prompt, "output": inner.get(f"response_{lang}", inner.get("output"))}
+
+
+def _alpaca_sample(item: Row, choice: Choice) -> Row:
+    own = item[choice.langs[0]]
+    return {"id": str(item["id"]), "instruction": own["instruction"], "output": own["output"]}
 
 
 def _alpagasus_files(choice: Choice) -> list[File]:
@@ -280,6 +384,10 @@ def _bilingual_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
             yield {"id": f"{file.part}-{number}", "en": record["en"], "text": record[lang], "part": file.part}
 
 
+def _bilingual_sample(item: Row, choice: Choice) -> Row:
+    return {"id": str(item["id"]), "en": item["en"], "text": item[choice.langs[0]], "part": "samples"}
+
+
 def _training_qa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     for file, found in tables:
         for record in found:
@@ -302,6 +410,8 @@ CORPORA: dict[str, Corpus] = {
         languages=_codes("bn de en es fr ja ru sw te th zh"),
         texts=("question",),
         sampled=("test",),
+        sample=_mgsm_sample,
+        shared=("id", "answer"),
     ),
     "xquad": Corpus(
         _xquad_files,
@@ -310,6 +420,7 @@ CORPORA: dict[str, Corpus] = {
         languages=_codes("ar de el en es hi ro ru th tr vi zh"),
         texts=("context", "question"),
         sampled=("test",),
+        sample=_qa_sample,
     ),
     "mlqa": Corpus(
         _mlqa_files,
@@ -319,15 +430,17 @@ CORPORA: dict[str, Corpus] = {
         pairs=True,
         texts=("context", "question"),
         sampled=("dev", "test"),
+        sample=_qa_sample,
     ),
     "flores": Corpus(
         _flores_files,
         _flores_rows,
         splits=("devtest", "dev"),
-        languages=tuple(languages()),
+        languages=tuple(code for code, language in languages().items() if language.in_flores),
         pairs=True,
         texts=("text", "source", "target"),
         sampled=("devtest", "dev"),
+        sample=_flores_sample,
     ),
     "x_alpaca_eval": Corpus(
         _x_alpaca_eval_files,
@@ -336,11 +449,39 @@ CORPORA: dict[str, Corpus] = {
         languages=_codes("ar bn de en es fr it ja ko ru sw th zh"),
         texts=("instruction",),
         sampled=("instructions",),
+        sample=_x_alpaca_eval_sample,
     ),
-    "alpaca": Corpus(_parted(ALPACA), _alpaca_rows, parts=_names(ALPACA), sampled=("train",)),
+    "belebele": Corpus(
+        _belebele_files,
+        _belebele_rows,
+        splits=("test",),
+        languages=_codes(BELEBELE),
+        texts=("passage", "question"),
+        sampled=("test",),
+        sample=_belebele_sample,
+        shared=("id", "answer"),
+    ),
+    "language_confusion": Corpus(
+        _language_confusion_files,
+        _language_confusion_rows,
+        splits=("monolingual", "crosslingual"),
+        languages=_codes("ar de en es fr hi id it ja ko pt ru tr vi zh"),
+        texts=("instruction",),
+        sampled=("monolingual", "crosslingual"),
+        sample=_language_confusion_sample,
+        shared=("id", "request"),
+    ),
+    "alpaca": Corpus(_parted(ALPACA), _alpaca_rows, parts=_names(ALPACA), sampled=("train",), sample=_alpaca_sample),
     "alpagasus": Corpus(_alpagasus_files, _alpagasus_rows, languages=_codes("ar de en es fr it ja ko ru th zh")),
     "gsm8k": Corpus(_gsm8k_files, _gsm8k_rows, languages=_codes("de en es fr ja ru sw zh")),
-    "parallel": Corpus(_parted(PARALLEL), _bilingual_rows, parts=_names(PARALLEL), sampled=("train",)),
+    "parallel": Corpus(
+        _parted(PARALLEL),
+        _bilingual_rows,
+        parts=_names(PARALLEL),
+        sampled=("train",),
+        sample=_bilingual_sample,
+        shared=("id", "en"),
+    ),
     "lexicon": Corpus(_parted(LEXICON), _bilingual_rows, parts=_names(LEXICON)),
     "qa": Corpus(_parted(QA), _training_qa_rows, languages=_codes("en ja th tr zh"), parts=_names(QA)),
 }

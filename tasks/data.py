@@ -19,7 +19,7 @@ from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
-from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row, sentence
+from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row
 from xlift.tasks.faults import show_in_one_line
 from xlift.tasks.leaks import Guard
 from xlift.tasks.sources import Absent, Found, data_folder, fetch, find_in_folder, records
@@ -208,45 +208,26 @@ def _remedies(wanted: Sequence[File], samples: Samples, sampled: bool) -> list[s
 
 
 def _sample(name: str, choice: Choice) -> Found | None:
-    path = _SAMPLES / f"{name}.jsonl"
-    if choice.split not in CORPORA[name].sampled or not path.is_file():
+    table, path = CORPORA[name], _SAMPLES / f"{name}.jsonl"
+    if choice.split not in table.sampled:
         return None
-    spoken = set(records(path, ())[0]) - ({"id", "answer", "en"} if name == "parallel" else {"id", "answer"})
+    spoken = set(records(path, ())[0]) - set(table.shared)
     return Found(File(None), path, file_sha256(path), "samples") if spoken.issuperset(choice.langs) else None
 
 
 def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
-    paths = ", ".join(str(item.path) for item in found)
+    table, paths = CORPORA[name], ", ".join(str(item.path) for item in found)
+    sample = table.sample
     try:
-        if found[0].origin == "samples":
-            rows = list(_sampled_rows(name, records(found[0].path, ()), choice))
+        if sample and found[0].origin == "samples":
+            rows = [sample(item, choice) for item in records(found[0].path, ())]
         else:
-            rows = list(CORPORA[name].rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
+            rows = list(table.rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
     except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
         raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {one_line(error)})") from error
     if not rows:
         raise UserError(f"{paths}: no rows of {name} in {'-'.join(choice.langs)!r}")
     return rows
-
-
-def _sampled_rows(name: str, items: Sequence[Row], choice: Choice) -> Iterator[Row]:
-    first, last = choice.langs[0], choice.langs[-1]
-    for item in items:
-        own, identity = item[first], str(item["id"])
-        if name == "mgsm":
-            yield {"id": identity, "question": own, "answer": str(item["answer"]), "lang": first}
-        elif name in ("xquad", "mlqa"):
-            answers = {"text": [own["answer"]], "answer_start": [own["context"].index(own["answer"])]}
-            row = {"id": identity, "context": own["context"], "answers": answers, "question": item[last]["question"]}
-            yield {**row, "lang": first, "question_lang": last}
-        elif name == "flores":
-            yield sentence(identity, [item[lang] for lang in choice.langs], choice)
-        elif name == "x_alpaca_eval":
-            yield {"id": identity, "dataset": "samples", "instruction": own, "lang": first}
-        elif name == "alpaca":
-            yield {"id": identity, "instruction": own["instruction"], "output": own["output"]}
-        else:
-            yield {"id": identity, "en": item["en"], "text": own, "part": "samples"}
 
 
 def _join(digests: Sequence[str]) -> str:

@@ -78,6 +78,12 @@ def answer_language(name: str) -> str | None:
     return task.answer_language if task else None
 
 
+def written_language(name: str) -> str | None:
+    """``answer_language`` of a task whose answers are generated; None for one that takes the likeliest of its answers too."""
+    task = find_task(name)
+    return task.answer_language if task and not task.benchmark.choices else None
+
+
 def sources(names: Iterable[str]) -> list[Source]:
     """What the tasks read, each once."""
     found = (source_of(name) for name in names)

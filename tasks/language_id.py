@@ -141,7 +141,7 @@ def _identify(text: str) -> str:
     if letters.total() < _SYMBOL:
         return "und"
     script, count = letters.most_common(1)[0]
-    writers = [code for code in languages() if script in _scripts(code)]
+    writers = [code for code in languages() if script in scripts_of(code)]
     if len(writers) == 1:
         return writers[0]
     known = _known_in(frozenset({script}))
@@ -174,12 +174,13 @@ def _script(char: str) -> str:
 
 @cache
 def _script_patterns() -> dict[str, regex.Pattern[str]]:
-    scripts = sorted({script for code in languages() for script in _scripts(code)})
+    scripts = sorted({script for code in languages() for script in scripts_of(code)})
     return {script: regex.compile(rf"\p{{Script={script}}}") for script in scripts}
 
 
 @cache
-def _scripts(code: str) -> frozenset[str]:
+def scripts_of(code: str) -> frozenset[str]:
+    """ISO 15924 codes of the scripts that a language (an xlift code) is written in; ``Hani`` for Chinese of either kind."""
     script = find(code).script
     several = {"Hans": {"Hani", "Bopo"}, "Hant": {"Hani", "Bopo"}, "Jpan": _CJK - {"Bopo"}}
     also_latin = {"Latn"} if code == "sr" else set()  # Serbian is written in both
@@ -201,14 +202,14 @@ def _known() -> frozenset[str]:
 
 @cache
 def _known_in(scripts: frozenset[str]) -> frozenset[str]:
-    return frozenset(code for code in _known() if scripts & _scripts(code))
+    return frozenset(code for code in _known() if scripts & scripts_of(code))
 
 
 @cache
 def _compare(lang: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """The scripts of a language, the codes that count as it, and the codes that stand against it; both known to py3langid."""
     code = find(lang).code
-    own = _scripts(code)
+    own = scripts_of(code)
     relatives = frozenset({code}.union(*(group for group in _RELATED if code in group)))
     return own, relatives & _known(), _known_in(own) - relatives
 

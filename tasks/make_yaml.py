@@ -105,44 +105,44 @@ def write_pair(source: str, target: str, folder: Path) -> Path:
 
 
 def _template(benchmark: Benchmark) -> dict[str, Any]:
+    """What the tasks of a benchmark share."""
     scorer = f"xlift.tasks.{benchmark.scorer}"
-    asked = {"name": "judge", "filter": [{"function": "take_first"}, {"function": "xlift_judge"}]}
-    judge = {
-        "class": _Function("xlift.harness.judging.lm_eval_filter.JudgedTask"),
-        "filter_list": [{"name": "none", "filter": [{"function": "take_first"}]}, asked],
-    }
-    return {
-        **(judge if benchmark.judged else {}),
-        "custom_dataset": _Function("xlift.tasks.data.dataset"),
-        "test_split": benchmark.split,
-        "output_type": "generate_until",
-        "num_fewshot": 0,
-        "doc_to_target": benchmark.target,
-        "process_results": _Function(f"{scorer}.process_results"),
-        "metric_list": [
-            {
-                "metric": name,
-                "aggregation": _Function(f"{scorer}.{name}") if METRICS[name].whole else "mean",
-                "higher_is_better": METRICS[name].higher_is_better,
-            }
-            for name in benchmark.metrics
-        ],
-    }
+    template: dict[str, Any] = {}
+    if benchmark.judged:
+        asked = {"name": "judge", "filter": [{"function": "take_first"}, {"function": "xlift_judge"}]}
+        template["class"] = _Function("xlift.harness.judging.lm_eval_filter.JudgedTask")
+        template["filter_list"] = [{"name": "none", "filter": [{"function": "take_first"}]}, asked]
+    template["custom_dataset"] = _Function("xlift.tasks.data.dataset")
+    template["test_split"] = benchmark.split
+    template["output_type"] = "multiple_choice" if benchmark.choices else "generate_until"
+    template["num_fewshot"] = 0
+    if benchmark.choices:
+        template["doc_to_choice"] = list(benchmark.choices)
+    template["doc_to_target"] = benchmark.target
+    if benchmark.scorer:
+        template["process_results"] = _Function(f"{scorer}.process_results")
+    template["metric_list"] = [
+        {
+            "metric": name,
+            "aggregation": _Function(f"{scorer}.{name}") if METRICS[name].whole else "mean",
+            "higher_is_better": METRICS[name].higher_is_better,
+        }
+        for name in benchmark.metrics
+    ]
+    return template
 
 
 def _leaf(task: Task) -> dict[str, Any]:
-    # lm-eval merges an included file one level deep: generation_kwargs and metadata are here whole
+    """What is a task's own."""
     corpus, lang, split = task.source
     text, asked_in = task.benchmark.ask(task.form.name, task.languages)
-    most, most_long = task.form.tokens
-    budget = most if find(task.answer_language).script in _SHORT_SCRIPTS else most_long
-    return {
-        "task": task.name,
-        "dataset_kwargs": {"corpus": corpus, "lang": lang, "split": split},
-        "doc_to_text": text,
-        "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": budget},
-        "metadata": {"version": task.benchmark.version, "instruction_language": asked_in},
-    }
+    leaf = {"task": task.name, "dataset_kwargs": {"corpus": corpus, "lang": lang, "split": split}, "doc_to_text": text}
+    if task.form.tokens:
+        most, most_long = task.form.tokens
+        budget = most if find(task.answer_language).script in _SHORT_SCRIPTS else most_long
+        # lm-eval merges an included file one level deep: generation_kwargs and metadata are here whole
+        leaf["generation_kwargs"] = {"until": [], "do_sample": False, "max_gen_toks": budget}
+    return {**leaf, "metadata": {"version": task.benchmark.version, "instruction_language": asked_in}}
 
 
 def _whole(task: Task) -> dict[str, Any]:

@@ -5,8 +5,10 @@ The folder's layout and manifest.json are described in docs/data.md.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -80,7 +82,7 @@ def fetch(file: File) -> Found:
 
 
 def records(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The records of one file, in its order; the end of its name tells the format (.jsonl, .json, .tsv, .parquet, else lines)."""
+    """The records of one file, in its order; the end of its name tells the format (.jsonl, .json, .csv, .tsv, .parquet, else lines)."""
     stem = path.name.removesuffix(".gz")
     if stem.endswith(".parquet"):
         import pyarrow.parquet
@@ -91,6 +93,11 @@ def records(path: Path, columns: Sequence[str]) -> list[Row]:
     text = (gzip.decompress(data) if path.name.endswith(".gz") else data).decode("utf-8")
     if stem.endswith(".json"):
         return list(json.loads(text))
+    if stem.endswith(".csv"):
+        try:
+            return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        except csv.Error as error:
+            raise ValueError(f"no CSV: {error}") from None
     # Not splitlines: sentences may hold U+2028 and other marks that it takes for line ends.
     lines = text.removesuffix("\n").split("\n")
     if stem.endswith(".jsonl"):

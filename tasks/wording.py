@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from xlift.harness.core.languages import find
+from xlift.tasks.corpus_table import ANSWERS
 
 Languages = tuple[str, ...]
 """Short codes of a task's language, or of its two."""
@@ -42,10 +43,26 @@ def ask_translation(form: str, languages: Languages) -> tuple[str, str]:
     return f"{instruction}\n\n{_field('source')}", asked_in
 
 
+def ask_choice(form: str, languages: Languages) -> tuple[str, str]:
+    """A question about a text with four numbered answers, in the task's language where prompts.yaml has wording for it, else in English."""
+    (lang,) = languages
+    wording = _prompts()["choice"]
+    asked_in = lang if lang in wording else "en"
+    words = wording[asked_in]
+    options = "\n".join(f"{number}. {_field(f'option_{number}')}" for number in ANSWERS)
+    text, question = f"{words['text']}{_field('passage')}", f"{words['question']}{_field('question')}"
+    return f"{words['instruction']}\n\n{text}\n\n{question}\n\n{options}", asked_in
+
+
 def ask_instruction(form: str, languages: Languages) -> tuple[str, str]:
     """The instruction of the item, as it is."""
     (lang,) = languages
     return _field("instruction"), lang
+
+
+def ask_english_instruction(form: str, languages: Languages) -> tuple[str, str]:
+    """The instruction of the item, which is in English and names the language to answer in."""
+    return _field("instruction"), "en"
 
 
 def _field(column: str) -> str:

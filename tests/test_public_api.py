@@ -78,7 +78,7 @@ def test_what_is_missing_for_an_evaluation_is_said() -> None:
 
 def test_lists_are_tables() -> None:
     assert list(xlift.list_languages().columns) == ["code", "flores", "name", "own name", "benchmarks"]
-    assert len(xlift.list_languages()) == 204
+    assert len(xlift.list_languages()) == 209
     assert "cross_lingual" in set(xlift.list_methods()["method"])
     assert "demo" in set(xlift.list_suites()["suite"])
     assert set(xlift.list_tasks().columns) == {"name", "tasks", "reads"}

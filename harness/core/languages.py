@@ -1,4 +1,4 @@
-"""The languages xlift can name: the 204 of FLORES-200, under their short codes.
+"""The languages xlift can name, under their short codes: the 204 of FLORES-200, and five of Belebele in Latin letters.
 
 English and own names come from CLDR (through langcodes 3.5), shortened where CLDR and the field differ.
 """
@@ -11,6 +11,8 @@ from importlib.resources import files
 
 from xlift.harness.core.errors import UserError, name_nearest
 
+BEYOND_FLORES = frozenset(["bn-Latn", "hi-Latn", "ne-Latn", "si-Latn", "ur-Latn"])
+
 
 @dataclass(frozen=True)
 class Language:
@@ -19,7 +21,7 @@ class Language:
     code: str
     """Short BCP 47 code, ISO 639-1 where there is one; the default script is left out (``zh``, ``zh-Hant``)."""
     flores: str
-    """FLORES-200 code (``zho_Hans``)."""
+    """FLORES-200 code (``zho_Hans``), or one formed like those (``hin_Latn``)."""
     name: str
     """English name."""
     own_name: str
@@ -29,6 +31,11 @@ class Language:
     def script(self) -> str:
         """ISO 15924 code of the script (``Latn``)."""
         return self.flores.split("_")[1]
+
+    @property
+    def in_flores(self) -> bool:
+        """Whether it is one of the 204 languages of FLORES-200."""
+        return self.code not in BEYOND_FLORES
 
 
 @cache

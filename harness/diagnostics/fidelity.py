@@ -16,7 +16,9 @@ from xlift.tasks.fidelity import describe
 
 
 def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
-    """Shares of answers, 0 to 1, by run, model and task; tasks that are not xlift's, and so expect no language, are left out.
+    """Shares of answers, 0 to 1, by run, model and task.
+
+    Left out are tasks that are not xlift's, which expect no language, and those that generate no answer.
 
     Raises UserError for a run without results and for samples that are gone or damaged.
     """
@@ -25,13 +27,13 @@ def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
         for measured in read_records([run]).measurements:
             record = measured.record
             for task in record.tasks:
-                lang = index.answer_language(task)
+                lang = index.written_language(task)
                 if lang is not None:
                     lines = take_first_filter(read_samples(find_samples(measured, task)))
                     shares = summarise([line.answer for line in lines], lang)
                     rows.append({"suite": record.suite, "model": record.name, "task": task, **shares})
     if not rows:
-        raise UserError("no task of xlift's in these runs: the language of an answer is not known for others")
+        raise UserError("no task of xlift's in these runs that generates answers: for others the language is not known")
     return rows
 
 

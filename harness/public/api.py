@@ -336,7 +336,7 @@ def list_tasks() -> pd.DataFrame:
 
 
 def list_languages() -> pd.DataFrame:
-    """The 204 languages of FLORES-200: columns code, flores, name, own name, and benchmarks, those that have the language."""
+    """The 204 languages of FLORES-200 and five of Belebele: columns code, flores, name, own name, and benchmarks that have the language."""
     import pandas as pd
 
     from xlift.harness.core.languages import languages

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.languages import languages
+from xlift.harness.core.languages import BEYOND_FLORES, languages
 from xlift.tasks import index
 from xlift.tasks.benchmarks import (
     BENCHMARKS,
@@ -43,7 +43,8 @@ def test_every_task_file_belongs_to_one_benchmark() -> None:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_an_entry_fits_the_other_tables(name: str) -> None:
     benchmark = BENCHMARKS[name]
-    assert set(benchmark.languages) == set(CORPORA[benchmark.corpus].languages)
+    lacking = {"en"} if name == "language_confusion_crosslingual" else set()
+    assert set(benchmark.languages) == set(CORPORA[benchmark.corpus].languages) - lacking
     assert benchmark.split in CORPORA[benchmark.corpus].splits and CORPORA[benchmark.corpus].texts
     assert set(benchmark.references) < set(CORPORA[benchmark.corpus].splits)
     assert set(benchmark.metrics) <= set(METRICS)
@@ -64,6 +65,9 @@ def test_an_entry_fits_the_other_tables(name: str) -> None:
         ("xlift_mlqa_de", ("xlift_mlqa", "de"), "de"),
         ("xlift_mlqa_en_de", ("xlift_mlqa_from_en", "de"), "en"),
         ("xlift_mlqa_es_de", ("xlift_mlqa_es_de", ""), "es"),
+        ("xlift_belebele_likelihood_zh-Hant", ("xlift_belebele_likelihood", "zh-Hant"), "zh-Hant"),
+        ("xlift_language_confusion_crosslingual_ar", ("xlift_language_confusion_crosslingual", "ar"), "ar"),
+        ("xlift_language_confusion_crosslingual_en", ("xlift_language_confusion_crosslingual_en", ""), None),
         ("xlift_mgsm_cot_xx", ("xlift_mgsm_cot_xx", ""), None),
         ("xlift_flores_eng_Latn_eng_Latn", ("xlift_flores_eng_Latn_eng_Latn", ""), None),
         ("arc_easy", ("arc_easy", ""), None),
@@ -88,11 +92,19 @@ def test_pairs_of_any_two_languages() -> None:
     assert (task.name, task.source) == ("xlift_flores_deu_Latn_zho_Hant", ("flores", "deu_Latn-zho_Hant", "devtest"))
     with pytest.raises(UserError, match="needs two languages, not 'de' twice"):
         make_pair(BENCHMARKS["flores"], "deu_Latn", "de")
+    with pytest.raises(UserError, match="FLORES-200 has no 'hi-Latn'"):
+        make_pair(BENCHMARKS["flores"], "en", "hin_Latn")
 
 
 def test_flores_pairs_english_with_every_other_language() -> None:
     assert {form.name: len(form.languages) for form in BENCHMARKS["flores"].forms} == {"from_eng": 203, "to_eng": 203}
-    assert set(BENCHMARKS["flores"].languages) == set(languages())
+    assert set(BENCHMARKS["flores"].languages) == {code for code, language in languages().items() if language.in_flores}
+
+
+def test_belebele_has_its_122_languages() -> None:
+    codes = set(BENCHMARKS["belebele_generated"].languages)
+    assert len(codes) == 122
+    assert codes - {code for code, language in languages().items() if language.in_flores} == BEYOND_FLORES
 
 
 def test_headlines() -> None:

@@ -95,6 +95,54 @@ def test_x_alpaca_eval_instructions_and_outputs(fill_folder: Callable[..., Path]
     assert list(read("x_alpaca_eval", "es", "gpt-4o-mini")) == [{**row, "output": "Eso.", "generator": "gpt-4o-mini"}]
 
 
+def reading(link: str, number: int, answer: Any) -> dict[str, Any]:
+    options = {f"mc_answer{place}": f"{link} {place}" for place in (1, 2, 3, 4)}
+    asked = {"link": link, "question_number": number, "flores_passage": f"P {link}", "question": "Q?"}
+    return {**asked, **options, "correct_answer_num": answer}
+
+
+def test_belebele_is_in_one_order_in_all_languages(fill_folder: Callable[..., Path]) -> None:
+    asked = [reading("b", 1, 3), reading("a", 2, 1), reading("a", 1, 4)]
+    fill_folder(
+        **{"belebele/deu_Latn.jsonl.gz": jsonl(*asked), "belebele/hin_Latn.jsonl.gz": jsonl(*reversed(asked))},
+    )
+    rows = list(read("belebele", "de"))
+    assert rows[0] == {
+        "id": "0", "passage": "P a", "question": "Q?", "option_1": "a 1", "option_2": "a 2", "option_3": "a 3", "option_4": "a 4",
+        "answer": "4", "lang": "de",
+    }  # fmt: skip
+    assert [(row["passage"], row["answer"]) for row in rows] == [("P a", "4"), ("P a", "1"), ("P b", "3")]
+    assert [row["answer"] for row in read("belebele", "hin_Latn")] == ["4", "1", "3"]
+    assert list(evaluation_texts("belebele", "de", "test")) == ["P a", "P a", "P b", "Q?", "Q?", "Q?"]
+
+
+def test_a_right_answer_that_is_none_of_the_four_is_named(fill_folder: Callable[..., Path]) -> None:
+    fill_folder(**{"belebele/deu_Latn.jsonl.gz": jsonl(reading("a", 1, 0))})
+    with pytest.raises(UserError, match="not laid out as belebele is .*question 0: the right answer is '0', not one of 1, 2, 3, 4"):
+        read("belebele", "de")
+
+
+def test_language_confusion_joins_the_sources_that_have_a_language(fill_folder: Callable[..., Path]) -> None:
+    def prompts(*texts: str) -> str:
+        return jsonl(*({"prompt": text, "source": "upstream", "language": "fr"} for text in texts))
+
+    fill_folder(
+        **{
+            "language_confusion/monolingual/dolly/fr.jsonl.gz": prompts("Un.", "Deux."),
+            "language_confusion/monolingual/native/fr.jsonl.gz": prompts("Trois."),
+            "language_confusion/monolingual/okapi/fr.jsonl.gz": prompts("Quatre."),
+            "language_confusion/crosslingual/okapi/fr.jsonl.gz": prompts("Reply in French."),
+        }
+    )
+    rows = list(read("language_confusion", "fr"))
+    assert rows[1] == {"id": "dolly-1", "source": "dolly", "instruction": "Deux.", "lang": "fr"}
+    assert [row["id"] for row in rows] == ["dolly-0", "dolly-1", "native-0", "okapi-0"]
+    with pytest.raises(UserError, match="crosslingual/complex_prompts/fr"):
+        read("language_confusion", "fr", "crosslingual")
+    with pytest.raises(UserError, match="no file for 'en' is known"):
+        read("language_confusion", "en", "crosslingual")
+
+
 def test_alpaca_parts_and_inputs(fill_folder: Callable[..., Path]) -> None:
     plain = jsonl({"instruction": "Sort.", "input": "b a", "output": "a b"}, {"instruction": "Hi.", "input": "", "output": "Hello."})
     seed = jsonl({"id": "seed_task_0", "instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}]})
@@ -161,6 +209,8 @@ def test_every_language_of_every_benchmark_has_an_address() -> None:
         "mlqa": 7,
         "flores": 204,
         "x_alpaca_eval": 13,
+        "belebele": 122,
+        "language_confusion": 15,
     }
     for name in EVALUATION:
         for lang in CORPORA[name].languages:
@@ -260,6 +310,9 @@ real = pytest.mark.skipif(not REAL, reason="XLIFT_DATA names no data folder")
         (("flores", "eng_Latn-zho_Hant", "dev"), 997),
         (("x_alpaca_eval", "zh"), 805),
         (("x_alpaca_eval", "es", "gpt-3.5-turbo-0125"), 805),
+        (("belebele", "de"), 900),
+        (("language_confusion", "es"), 300),
+        (("language_confusion", "hi", "crosslingual"), 299),
         (("alpaca", "en"), 9229),
         (("alpaca/seed", "en"), 175),
         (("alpaca", "fr"), 1000),

@@ -195,6 +195,22 @@ HUB = {
     "/sw/gpt-4-turbo-2024-04-09/model_outputs.json": json.dumps(
         [{"dataset": "koala", "instruction": "Nini?", "output": "Hivyo.", "generator": "gpt-4-turbo-2024-04-09"}]
     ).encode(),
+    "/datasets/facebook/belebele/resolve/75b399394a9803252cfec289d103de462763db7c/data/sin_Latn.jsonl": jsonl(
+        {
+            "link": "l",
+            "question_number": 1,
+            "flores_passage": "P",
+            "question": "Q",
+            "mc_answer1": "A",
+            "mc_answer2": "B",
+            "mc_answer3": "C",
+            "mc_answer4": "D",
+            "correct_answer_num": "2",
+        }
+    ).encode(),
+    "/for-ai/language-confusion/6e48812baa5e3a0b82433359065efe5a106638b1/test_sets/monolingual/dolly/hi.csv": (
+        'prompt,source,language\n"क्या,\n""यह""?",dolly_human_edited,hi\n'
+    ).encode(),
 }
 
 
@@ -245,6 +261,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
         (("x_alpaca_eval", "ko"), {"id": "1", "instruction": "뭐?"}),
         (("x_alpaca_eval", "sw"), {"id": "1", "instruction": "Nini?"}),
         (("x_alpaca_eval", "sw", "gpt-4-turbo-2024-04-09"), {"id": "1", "output": "Hivyo."}),
+        (("belebele", "si-Latn"), {"passage": "P", "option_4": "D", "answer": "2"}),
+        (("language_confusion", "hi"), {"id": "dolly-0", "instruction": 'क्या,\n"यह"?'}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )

@@ -31,12 +31,16 @@ GROUPS = {
     "flores_to_eng": 203,
     "x_alpaca_eval": 13,
     "judged_x_alpaca_eval": 13,
+    "belebele_likelihood": 122,
+    "belebele_generated": 122,
+    "language_confusion_monolingual": 15,
+    "language_confusion_crosslingual": 14,
 }
 LANGUAGES = {name: benchmark.languages for name, benchmark in BENCHMARKS.items()}
 
 
 def expected_tasks() -> set[str]:
-    flores = [language.flores for language in languages().values() if language.code != "en"]
+    flores = [language.flores for language in languages().values() if language.code != "en" and language.in_flores]
     return {
         *(f"xlift_mgsm_{kind}_{lang}" for kind in ("direct", "cot") for lang in LANGUAGES["mgsm"]),
         *(f"xlift_xquad_{lang}" for lang in LANGUAGES["xquad"]),
@@ -45,6 +49,9 @@ def expected_tasks() -> set[str]:
         *(f"xlift_flores_eng_Latn_{code}" for code in flores),
         *(f"xlift_flores_{code}_eng_Latn" for code in flores),
         *(f"xlift_{kind}x_alpaca_eval_{lang}" for kind in ("", "judged_") for lang in LANGUAGES["x_alpaca_eval"]),
+        *(f"xlift_belebele_{kind}_{lang}" for kind in ("likelihood", "generated") for lang in LANGUAGES["belebele_generated"]),
+        *(f"xlift_language_confusion_monolingual_{lang}" for lang in LANGUAGES["language_confusion_monolingual"]),
+        *(f"xlift_language_confusion_crosslingual_{lang}" for lang in LANGUAGES["language_confusion_crosslingual"]),
     }
 
 
@@ -96,25 +103,30 @@ def test_the_benchmarks_languages() -> None:
         "mlqa": "ar de en es hi vi zh",
         "x_alpaca_eval": "ar bn de en es fr it ja ko ru sw th zh",
         "judged_x_alpaca_eval": "ar bn de en es fr it ja ko ru sw th zh",
+        "language_confusion_monolingual": "ar de en es fr hi id it ja ko pt ru tr vi zh",
+        "language_confusion_crosslingual": "ar de es fr hi id it ja ko pt ru tr vi zh",
     }
 
 
 def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
-    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13 * 2
+    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13 * 2 + 122 * 2 + 15 + 14
     assert set(manager.all_subtasks) == expected_tasks()
     assert set(manager.all_groups) == {f"xlift_{name}" for name in GROUPS}
     assert not manager.all_tags
 
 
 def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
-    assert len(configs) == 515 + 9
+    assert len(configs) == 788 + 13
     for stem, config in configs.items():
         assert stem == config.get("group", config["task"])
 
 
+SCORERS = ("numbers", "spans", "translation", "language_id", "verdicts", "choices", "confusion")
+
+
 def test_functions_are_xlifts_by_full_name() -> None:
     named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
-    scorers = {f"xlift.tasks.{module}.process_results" for module in ("numbers", "spans", "translation", "language_id", "verdicts")}
+    scorers = {f"xlift.tasks.{module}.process_results" for module in SCORERS}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
     judge = {"xlift.harness.judging.lm_eval_filter.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
     assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge
@@ -133,9 +145,14 @@ def test_groups_average_over_languages(configs: dict[str, dict[str, Any]]) -> No
 @pytest.mark.parametrize("name", sorted(expected_tasks() - {name for name in expected_tasks() if "flores" in name and "fra" not in name}))
 def test_a_merged_task_is_whole(name: str, configs: dict[str, dict[str, Any]]) -> None:
     config = configs[name]
-    assert config["generation_kwargs"].keys() == {"until", "do_sample", "max_gen_toks"}
-    assert config["generation_kwargs"]["until"] == [] and config["generation_kwargs"]["do_sample"] is False
-    assert config["num_fewshot"] == 0 and config["output_type"] == "generate_until"
+    assert config["num_fewshot"] == 0
+    if "belebele_likelihood" in name:
+        assert (config["output_type"], config["doc_to_choice"]) == ("multiple_choice", ["1", "2", "3", "4"])
+        assert not config.keys() & {"generation_kwargs", "process_results"}
+    else:
+        assert config["output_type"] == "generate_until"
+        assert config["generation_kwargs"].keys() == {"until", "do_sample", "max_gen_toks"}
+        assert config["generation_kwargs"]["until"] == [] and config["generation_kwargs"]["do_sample"] is False
     assert config["test_split"] == config["dataset_kwargs"]["split"]
     # lm-eval calls dataset(**metadata, **dataset_kwargs): a key in both is a TypeError
     assert not config["metadata"].keys() & config["dataset_kwargs"].keys()
@@ -153,12 +170,17 @@ def test_budgets_follow_the_script_of_the_answer(configs: dict[str, dict[str, An
     assert [budget(f"xlift_flores_{pair}") for pair in ("eng_Latn_tha_Thai", "tha_Thai_eng_Latn")] == [1024, 256]
 
 
+READING = {"passage": "PASSAGE.", "question": "QUESTION? ", **{f"option_{number}": f" ANSWER-{number}" for number in "1234"}}
 DOCS: dict[str, dict[str, Any]] = {
     "mgsm": {"question": "QUESTION? ", "answer": "18"},
     "xquad": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
     "mlqa": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
     "flores": {"source": " SOURCE. ", "target": "TARGET."},
     "x_alpaca_eval": {"instruction": "INSTRUCTION {{not a template}}"},
+    "belebele_likelihood": READING,
+    "belebele_generated": READING,
+    "language_confusion_monolingual": {"instruction": "INSTRUCTION {{not a template}}"},
+    "language_confusion_crosslingual": {"instruction": "INSTRUCTION {{not a template}}"},
 }
 
 
@@ -169,9 +191,9 @@ def test_prompts_hold_the_item_and_no_loose_ends(folder: str, configs: dict[str,
     for name in tasks:
         prompt = apply_template(configs[name]["doc_to_text"], DOCS[folder])
         assert prompt == prompt.strip()
-        for key in {"question", "context", "source", "instruction"} & DOCS[folder].keys():
+        for key in DOCS[folder].keys() - {"answer", "answers", "target"}:
             assert prompt.count(DOCS[folder][key].strip()) == 1
-        if folder != "x_alpaca_eval":
+        if "instruction" not in DOCS[folder]:
             assert not re.search(r"[{}]|\n{3}| \n", prompt), prompt
 
 
@@ -244,10 +266,14 @@ class GoldenModel(LM):
             return "\n" + str(doc["answers"]["text"][0])
         return str(doc.get("answer") or doc.get("target") or doc["instruction"])
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise AssertionError("all tasks generate")
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """The gold answer is the likeliest; in languages that it does not know the answer after it."""
+        gold = [int(request.doc["answer"]) - 1 + (request.doc["lang"] not in self.knows) for request in requests]
+        likely = [request.args[1].strip() == str(place % 4 + 1) for request, place in zip(requests, gold, strict=True)]
+        return [(-1.0 if one else -2.0, one) for one in likely]
 
-    loglikelihood_rolling = loglikelihood
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        raise AssertionError("no task asks for it")
 
 
 @pytest.fixture
@@ -280,6 +306,9 @@ PERFECT = {
     },
     "xlift_flores_swh_Latn_eng_Latn": {"corpus_chrf": 100.0, "off_target": 0.0},
     "xlift_x_alpaca_eval_fr": {"off_target": 0.0, "empty": 0.0},
+    "xlift_belebele_likelihood_sw": {"acc": 1.0},
+    "xlift_belebele_generated_de": {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0},
+    "xlift_language_confusion_monolingual_es": {"line_pass_rate": 1.0, "off_target": 0.0, "empty": 0.0},
 }
 
 
@@ -289,7 +318,7 @@ def test_gold_answers_get_full_marks(manager: TaskManager) -> None:
     scores = evaluate(model, list(PERFECT), manager)["results"]
     for name, wanted in PERFECT.items():
         assert {metric: scores[name][f"{metric},none"] for metric in wanted} == pytest.approx(wanted), name
-        means = [entry for entry in BENCHMARKS[folder_of(name)].metrics if not entry.startswith("corpus_")]
+        means = [entry for entry in BENCHMARKS[folder_of(name)].metrics if not entry.startswith("corpus_") and entry != "word_pass_rate"]
         assert all(isinstance(scores[name][f"{metric}_stderr,none"], float) for metric in means), "per-item floats have standard errors"
     assert all(request.args[1]["until"] == [] for request in model.requests)
 
@@ -300,6 +329,19 @@ def test_no_answers_get_none(manager: TaskManager) -> None:
     assert scores["xlift_mgsm_direct_es"]["extraction_failure,none"] == 1.0
     assert scores["xlift_xquad_en"]["f1,none"] == scores["xlift_flores_eng_Latn_spa_Latn"]["corpus_chrf,none"] == 0.0
     assert scores["xlift_x_alpaca_eval_fr"]["empty,none"] == 1.0
+    assert scores["xlift_belebele_likelihood_sw"]["acc,none"] == scores["xlift_belebele_generated_de"]["accuracy,none"] == 0.0
+    assert scores["xlift_belebele_generated_de"]["extraction_failure,none"] == 1.0
+    assert scores["xlift_language_confusion_monolingual_es"]["line_pass_rate,none"] == 0.0
+
+
+@pytest.mark.usefixtures("samples")
+def test_an_english_answer_is_confusion_where_another_language_is_asked_for(manager: TaskManager) -> None:
+    tasks = [f"xlift_language_confusion_{form}" for form in ("crosslingual_de", "crosslingual_fr", "monolingual_en")]
+    scores = evaluate(GoldenModel(("de", "en")), tasks, manager)["results"]  # it repeats what it is asked, which is in English
+    assert scores[tasks[0]]["line_pass_rate,none"] == 0.0 and scores[tasks[0]]["off_target,none"] > 0.9
+    assert scores[tasks[1]]["line_pass_rate,none"] == 0.0 and scores[tasks[1]]["empty,none"] == 1.0
+    assert scores[tasks[2]]["line_pass_rate,none"] == 1.0
+    assert all("word_pass_rate,none" not in scores[task] for task in tasks), "English words say nothing about a language in Latin letters"
 
 
 @pytest.mark.usefixtures("samples")

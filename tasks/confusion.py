@@ -1,0 +1,81 @@
+"""Language confusion of answers: pass rates by line and by word.
+
+By the paper of the Language Confusion Benchmark (Marchisio et al. 2024, arXiv:2406.20052) an answer passes by line where every line of it
+is in the language asked for, and one that does passes by word where no word is English. The word rate is given only for languages that are
+not written in Latin letters, as English words cannot be told from the language's own there. As in the authors' compute_metrics.py, lines
+of fewer than five words are left out, and text that a base model adds behind a line "Q:".
+
+We differ where their tools are others, or their rule has a gap:
+
+- The language of a line comes from ``language_id``: a line fails where it is clearly in another language; related languages (Malay for
+  Indonesian) and what cannot be told pass. The authors ask fastText, whose doubtful lines fail.
+- Code, formulas and addresses are taken out before the answer is cut into lines.
+- In Chinese and Japanese two characters are a word, where the authors segment; in Thai four.
+- A word fails where it is in a script that the language is not written in: a Latin word of four letters or more, none of them a capital
+  (the authors look such words up in a list of English ones), or a word of a third script.
+- An answer without a line that is long enough is one line, where the authors leave it out; one without letters outside code fails. So
+  every answer has a line score, and models can be compared answer by answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import regex
+
+from xlift.tasks.language_id import count_letters, is_off_target, keep_prose, scripts_of
+from xlift.tasks.leaks import CHARACTERS, WORDS
+
+MIN_WORDS = 5
+"""Words of a line that counts."""
+MIN_FOREIGN_LETTERS = 3
+"""Letters of a third script that make a word foreign, and not a symbol (π); a Chinese character counts as three, kana and hangul as two."""
+
+_NEXT_QUESTION = regex.compile(r"\nQ:.*", regex.DOTALL)
+_LATIN_WORD = regex.compile(r"(?<!\p{Script=Latn})[\p{Script=Latn}&&\p{Ll}]{4,}(?!\p{Script=Latn})", regex.V1)
+_WORD = regex.compile(r"[\p{L}\p{M}]+")
+_UNSPACED = [(regex.compile(f"[{script}]"), characters / WORDS) for script, characters in CHARACTERS.items()]
+
+
+def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """lm-eval's scores of one answer, each 0 or 1: line_pass_rate, word_pass_rate, off_target (the answer as a whole) and empty.
+
+    ``doc`` has ``lang``, the language asked for. There is no word_pass_rate where a line fails and in languages in Latin letters.
+    """
+    answer, lang = results[0].strip(), doc["lang"]
+    lines = cut_lines(answer)
+    passes = bool(lines) and not any(is_off_target(line, lang) for line in lines)
+    scores = {"line_pass_rate": float(passes), "off_target": is_off_target(answer, lang), "empty": float(not answer)}
+    if passes and "Latn" not in scripts_of(lang):
+        scores["word_pass_rate"] = float(not any(find_foreign_words(line, lang) for line in lines))
+    return scores
+
+
+def cut_lines(answer: str) -> list[str]:
+    """The lines of an answer that count; the whole answer as one where none is long enough, and none where it has no letters."""
+    prose = keep_prose(_NEXT_QUESTION.sub("", answer))
+    if not count_letters(prose):
+        return []
+    return [line for line in prose.splitlines() if count_words(line) >= MIN_WORDS] or [" ".join(prose.split())]
+
+
+def count_words(line: str) -> float:
+    """Words of a line in whatever language; in scripts without spaces between words, by the characters that a word has there."""
+    words = 0.0
+    for script, characters in _UNSPACED:
+        words += len(script.findall(line)) / characters
+        line = script.sub(" ", line)
+    return words + len(_WORD.findall(line))
+
+
+def find_foreign_words(line: str, lang: str) -> list[str]:
+    """The words of a line that are in a script which ``lang`` is not written in, by the rule of this module."""
+    own = scripts_of(lang)
+    found = []
+    for word in _WORD.findall(line):
+        letters = count_letters(word)
+        third = sum(count for script, count in letters.items() if script not in own and script != "Latn")
+        if third >= MIN_FOREIGN_LETTERS or ("Latn" not in own and _LATIN_WORD.search(word)):
+            found.append(word)
+    return found
