@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
@@ -17,7 +17,25 @@ from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
 
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+    from transformers import PreTrainedModel
+
 logger = logging.getLogger(__name__)
+
+
+class EngineFacts(TypedDict):
+    """All that can move an answer besides weights and prompts."""
+
+    backend: str
+    dtype: str
+    adapter_form: str
+    batch_policy: str
+    device: str
+    max_length: int | None
+    """None where only a server knows."""
+    chat_template_sha256: str
+    versions: dict[str, str]
 
 
 class Engine(Protocol):
@@ -50,10 +68,10 @@ class Engine(Protocol):
         A profile alone leaves the base's weights current. Raises UserError where the adapter does not fit or changes nothing.
         """
 
-    def lm(self) -> Any:
+    def lm(self) -> LM:
         """An ``lm_eval.api.model.LM`` of the current weights; it follows later swaps."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> EngineFacts:
         """All that can move an answer besides weights and prompts; the same for base and adapters."""
 
     def close(self) -> None: ...
@@ -96,7 +114,7 @@ class LocalEngine(ABC):
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
 
     @abstractmethod
-    def lm(self) -> Any: ...
+    def lm(self) -> LM: ...
 
     @abstractmethod
     def close(self) -> None: ...
@@ -105,7 +123,7 @@ class LocalEngine(ABC):
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]: ...
 
     @abstractmethod
-    def _load_weights(self, merged: Any | None) -> None:
+    def _load_weights(self, merged: PreTrainedModel | None) -> None:
         """Take over a transformers model's weights, or with None the base's."""
 
     @abstractmethod
@@ -175,7 +193,7 @@ class LocalEngine(ABC):
         else:
             self._load_weights(merge(adapter, self.base, self.settings.dtype))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> EngineFacts:
         """Backend, numerics, batching, template and versions; the same for base and adapters."""
         return {
             "backend": self.backend,
@@ -216,7 +234,7 @@ def _with_weights(adapter: Adapter | None) -> Adapter | None:
     return adapter if adapter and adapter.has_weights else None
 
 
-def count(usage: dict[str, float], prompt_tokens: Any, answers: Sequence[Answer], started: float) -> None:
+def count(usage: dict[str, float], prompt_tokens: Iterable[int], answers: Sequence[Answer], started: float) -> None:
     """Add finished requests to an engine's sums."""
     usage["requests"] += len(answers)
     usage["prompt_tokens"] += sum(prompt_tokens)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.hashing import digest
-from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.core.types import Answer, Chat, Json, Sampling
 
 if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine
@@ -22,7 +22,7 @@ class Generations:
     """The answers of one model, in one folder; ``start`` gives its engine and is called only for answers that are not there yet."""
 
     folder: Path
-    model: Mapping[str, Any]
+    model: Mapping[str, Json]
     """All that can move an answer besides chat and sampling: base, template, adapter, engine settings."""
     start: Callable[[], Engine]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -26,6 +26,12 @@ from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
 
 class HfEngine(LocalEngine):
     """One transformers model in memory. On a GPU it takes the first one; not run there so far."""
@@ -41,10 +47,10 @@ class HfEngine(LocalEngine):
             raise UserError(f"base model {base.name}: transformers does not load it: {one_line(error)}") from error
         except torch.OutOfMemoryError:
             raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {self.settings.dtype}") from None
-        self._tuned: Any = None
+        self._tuned: PeftModel | None = None
         self._lm = _Lm(self)
 
-    def lm(self) -> Any:
+    def lm(self) -> LM:
         """lm-eval's HFLM on the loaded model; ``generate_until`` goes through ``complete``."""
         return self._lm
 
@@ -71,7 +77,7 @@ class HfEngine(LocalEngine):
         ids, mask = self._pad(rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self.model.config)
-        common: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        common: dict[str, object] = {"past_key_values": cache, "use_cache": True}
         if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
             common["logits_to_keep"] = 1
         while rows:
@@ -113,7 +119,7 @@ class HfEngine(LocalEngine):
         text = self.tokenizer.decode(row.answer, skip_special_tokens=True)
         return Answer(text=cut(text, row.sampling.stop), tokens=len(row.answer), finished=row.finished)
 
-    def _load_weights(self, merged: Any | None) -> None:
+    def _load_weights(self, merged: PreTrainedModel | None) -> None:
         if merged is None:
             merged = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=self.model.dtype)
         self.model.load_state_dict(merged.state_dict())
@@ -179,7 +185,7 @@ class _Lm(EngineLM, HFLM):  # type: ignore[misc]
     def __init__(self, engine: HfEngine) -> None:
         super().__init__(engine, pretrained=engine.model, tokenizer=engine.tokenizer, batch_size="auto", max_length=engine.max_length)
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         # lm-eval would probe for a batch size on its own, and print that it does
         self.batch_size_per_gpu = max(1, self.engine.settings.batch_tokens // self.max_length)
         try:
@@ -188,7 +194,7 @@ class _Lm(EngineLM, HFLM):  # type: ignore[misc]
             self.batch_size_per_gpu = "auto"
         return found
 
-    def _batch_scheduler(self, pos: int, n_reordered_requests: Any) -> int:
+    def _batch_scheduler(self, pos: int, n_reordered_requests: Sequence[tuple[object, list[int], list[int]]]) -> int:
         # longest first, so the row at pos is the widest of its batch
         _, context, continuation = n_reordered_requests[pos]
         return max(1, self.engine.settings.batch_tokens // len(context + continuation))

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypedDict
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.core.types import Chat, Sampling
+from xlift.harness.core.types import Chat, Message, Sampling
 from xlift.harness.engines.base import Engine
 from xlift.harness.models.profile import InferenceProfile
 from xlift.tasks import index
 from xlift.tasks.language_id import identify
 
 KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty", "seed")
-NEUTRAL: Mapping[str, tuple[Any, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
+NEUTRAL: Mapping[str, tuple[float, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
 
 
-def to_sampling(kwargs: Mapping[str, Any]) -> Sampling:
+def to_sampling(kwargs: Mapping[str, object]) -> Sampling:
     """lm-eval's ``generation_kwargs`` in the field's terms; raises UserError for a key that would otherwise be lost in silence."""
     values = normalize_gen_kwargs(dict(kwargs))
     for key, value in values.items():
@@ -35,6 +35,17 @@ def to_sampling(kwargs: Mapping[str, Any]) -> Sampling:
         stop=tuple(word for word in values["until"] if word),
         seed=int(values.get("seed", 0)),
     )
+
+
+class WholeAnswer(TypedDict):
+    """All that was said to a request that a profile covers."""
+
+    task: str
+    doc_id: int
+    lang: str
+    answer: str
+    header: bool
+    """Whether the header came, after which the scored part begins."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +67,14 @@ class EngineLM(LM):  # type: ignore[misc]
     answer without the turns; so the turns are kept by the text they gave, until the profile changes.
     """
 
-    def __init__(self, running: Engine, **arguments: Any) -> None:
+    def __init__(self, running: Engine, **arguments: object) -> None:
         self.engine = running
         self._turns: dict[str, tuple[Chat, bool]] = {}
         self._turns_for: InferenceProfile | None = None
-        self._whole: list[dict[str, Any]] = []
+        self._whole: list[WholeAnswer] = []
         super().__init__(**arguments)
 
-    def apply_chat_template(self, chat_history: Sequence[Any], add_generation_prompt: bool = True) -> str:
+    def apply_chat_template(self, chat_history: Sequence[Message], add_generation_prompt: bool = True) -> str:
         """The base's template, or the one given."""
         text = self.engine.render(chat_history, add_generation_prompt)
         if self.engine.profile != self._turns_for:
@@ -93,8 +104,8 @@ class EngineLM(LM):  # type: ignore[misc]
         found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
         return found
 
-    def take_whole_answers(self) -> list[dict[str, Any]]:
-        """What was said to requests that a profile covers, since the last call: task, doc_id, lang, answer and whether its header came."""
+    def take_whole_answers(self) -> list[WholeAnswer]:
+        """What was said to requests that a profile covers, since the last call."""
         taken, self._whole = self._whole, []
         return taken
 
@@ -127,7 +138,7 @@ class EngineLM(LM):  # type: ignore[misc]
             return answer
         scored = profile.extract(answer, asked.lang)
         self.engine.usage["header_missing"] += scored is None
-        said = {"task": request.task_name, "doc_id": request.doc_id, "lang": asked.lang, "answer": answer, "header": scored is not None}
+        said = WholeAnswer(task=request.task_name, doc_id=request.doc_id, lang=asked.lang, answer=answer, header=scored is not None)
         self._whole.append(said)
         if scored is None:
             return answer if profile.without_header == "whole" else ""

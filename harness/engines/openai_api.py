@@ -11,18 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import openai
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
-from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.core.types import Answer, Chat, Message, Sampling
 from xlift.harness.core.versions import library_versions
-from xlift.harness.engines.base import USAGE, count, cut, seeds
+from xlift.harness.engines.base import USAGE, EngineFacts, count, cut, seeds
 from xlift.harness.models.adapters import Adapter, check
 from xlift.harness.models.bases import Base
 from xlift.harness.models.profile import InferenceProfile
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
+    from openai.types import Completion
+    from openai.types.chat import ChatCompletion
 
 RETRIES = 5
 TIMEOUT = 600
@@ -111,11 +117,11 @@ class ApiEngine:
             )
         return name
 
-    def lm(self) -> Any:
+    def lm(self) -> LM:
         """An LM for tasks that generate; a server gives no log-likelihoods."""
         return _lm(self)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> EngineFacts:
         """What is known from this side: numerics, batching and template are the server's."""
         return {
             "backend": self.backend,
@@ -138,12 +144,12 @@ class ApiEngine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def send(self, prompt: str, sampling: Sampling, seed: int, **more: Any) -> Any:
+    def send(self, prompt: str, sampling: Sampling, seed: int, **more: object) -> ChatCompletion | Completion:
         """The server's whole reply to one prompt, as the openai client gives it; ``more`` are further fields of the request.
 
         Raises UserError for what a few tries did not mend.
         """
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "model": self._model,
             self._length_key: sampling.max_tokens,
             "temperature": sampling.temperature,
@@ -198,7 +204,7 @@ class ApiEngine:
             raise UserError(f"{at}: {one_line(error)}") from error
 
 
-def _read_turns(prompt: str) -> list[Any] | None:
+def _read_turns(prompt: str) -> list[Message] | None:
     if not prompt.startswith("[{"):
         return None
     try:
@@ -208,13 +214,13 @@ def _read_turns(prompt: str) -> list[Any] | None:
     return turns if all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns) else None
 
 
-def _lm(engine: ApiEngine) -> Any:
+def _lm(engine: ApiEngine) -> LM:
     from xlift.harness.engines.lm_eval_model import EngineLM
 
     class ServedLM(EngineLM):
         tokenizer_name = engine.base.name.replace("/", "__")
 
-        def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> NoReturn:
+        def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
             raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
 
         loglikelihood_rolling = loglikelihood

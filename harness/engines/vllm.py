@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING
 
 # vLLM reads these when it is imported; its default is to log to standard output.
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
@@ -29,6 +29,11 @@ from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+    from transformers import PreTrainedModel
+    from vllm.outputs import CompletionOutput
+
 LARGEST_RANK = 256
 
 if current_platform.is_cpu():
@@ -49,7 +54,7 @@ class VllmEngine(LocalEngine):
         self._lm = _Lm(self)
         self._lora_ids = count(1)
 
-    def lm(self) -> Any:
+    def lm(self) -> LM:
         """lm-eval's VLLM on the loaded model; ``generate_until`` goes through ``complete``."""
         return self._lm
 
@@ -76,7 +81,7 @@ class VllmEngine(LocalEngine):
         answers = {number: _to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
         return [answers[number] for number in range(len(prompts))]
 
-    def _load_weights(self, merged: Any | None) -> None:
+    def _load_weights(self, merged: PreTrainedModel | None) -> None:
         source = {"weights_path": str(self.base.folder)} if merged is None else {"weights_iterator": _name_as_stored(merged)}
         self._lm.model.collective_rpc("reload_weights", kwargs=source)
         self._lm.model.reset_prefix_cache()
@@ -117,7 +122,7 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
         self.hf_chat_template = engine.base.chat_template
 
 
-def _name_as_stored(model: Any) -> Iterable[tuple[str, Tensor]]:
+def _name_as_stored(model: PreTrainedModel) -> Iterable[tuple[str, Tensor]]:
     """The weights by the names that a checkpoint has, which are those that vLLM reads."""
     weights = remove_tied_weights_from_state_dict(model.state_dict(), model)
     named: dict[str, Tensor] = revert_weight_conversion(model, weights)
@@ -135,5 +140,5 @@ def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
     )
 
 
-def _to_answer(output: Any, sampling: Sampling) -> Answer:
+def _to_answer(output: CompletionOutput, sampling: Sampling) -> Answer:
     return Answer(text=cut(output.text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")

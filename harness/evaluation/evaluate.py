@@ -18,7 +18,8 @@ from xlift.tasks import index
 from xlift.tasks.benchmarks import place
 
 if TYPE_CHECKING:
-    from xlift.harness.engines.base import Engine
+    from xlift.harness.engines.base import Engine, EngineFacts
+    from xlift.harness.engines.lm_eval_model import WholeAnswer
 
 WHOLE_ANSWERS = "whole_answers.jsonl"
 
@@ -60,7 +61,7 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[st
     }
 
 
-def save_whole_answers(said: Sequence[Mapping[str, Any]], out: Path) -> dict[str, Any] | None:
+def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Any] | None:
     """Whole answers of which a profile had a part scored, as JSON lines beside lm-eval's samples, which hold that part alone.
 
     Returns the answers without the header by task; None where no profile had a say.
@@ -74,7 +75,7 @@ def save_whole_answers(said: Sequence[Mapping[str, Any]], out: Path) -> dict[str
 
 
 def _read_task(
-    task: str, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], suite: Suite, described: Mapping[str, Any], out: Path
+    task: str, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], suite: Suite, described: EngineFacts, out: Path
 ) -> TaskResult:
     saved = sorted(out.glob(f"samples_{task}_2*.jsonl"))
     if not saved or not list(out.glob("results_*.json")):

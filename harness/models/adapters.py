@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Required, TypedDict
 
 from xlift.harness.core.errors import UserError, one_line
-from xlift.harness.models.bases import Base
+from xlift.harness.core.types import Json
+from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
 from xlift.harness.models.profile import InferenceProfile, read_profile
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,27 @@ CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "xli
 PREFIX = "base_model.model."
 PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
+
+
+class Provenance(TypedDict, total=False):
+    """How an adapter was made: what its training writes into ``xlift.json``."""
+
+    method: str
+    code: Mapping[str, Json]
+    """What identifies the method's code."""
+    label: str
+    """The method's label in the suite."""
+    options: Mapping[str, Json]
+    languages: list[str]
+    """Trained, without the pivot."""
+    pivot: str
+    round: int
+    base: Required[ModelFacts]
+    profile: Json
+    data: Mapping[str, Json]
+    """The manifest of the prepare stage."""
+    suite: str
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,12 @@ class Adapter:
         """False for a profile alone: the base's own weights answer."""
         return self.peft_type != PROFILE
 
+    def facts(self) -> ModelFacts:
+        """What a record keeps of it."""
+        return {
+            "name": self.name, "revision": self.revision, "sha256": self.sha256, "peft_type": self.peft_type, "base_name": self.base_name,
+        }  # fmt: skip
+
 
 def resolve(ref: str | Path) -> Adapter:
     """Find an adapter: a folder, or ``hub:ORG/NAME[@revision]``.
@@ -69,7 +100,7 @@ def resolve(ref: str | Path) -> Adapter:
         revision=revision,
         sha256=hashlib.sha256(b"".join(parts)).hexdigest(),
         peft_type=str(config["peft_type"]),
-        base_name=config.get("base_model_name_or_path") or None,
+        base_name=str(config.get("base_model_name_or_path") or "") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
         profile=profile,
     )
@@ -99,7 +130,7 @@ def check(adapter: Adapter, base: Base) -> None:
         logger.warning("adapter %s names %s as its base, not %s; its shapes fit, so it is used", adapter.name, adapter.base_name, base.name)
 
 
-def merge(adapter: Adapter, base: Base, dtype: str) -> Any:
+def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     """The base as a transformers model with the adapter merged in: in fp32 through PEFT, then cast to ``dtype`` (bfloat16, ...).
 
     Memory is one fp32 copy of the model and one in ``dtype``. Raises UserError for an adapter that cannot be merged, holds values that are
@@ -146,7 +177,7 @@ def _locate(ref: str) -> tuple[Path, str | None]:
     return folder, None
 
 
-def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[str, Any], list[bytes]]:
+def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[str, object], list[bytes]]:
     """The adapter's configuration, and the bytes that make its hash."""
     if profile is not None and not any(folder.glob("adapter_*")):
         if not profile.languages:
@@ -167,7 +198,7 @@ def _weights(folder: Path) -> Path:
     raise UserError(f"adapter {folder}: no {WEIGHTS}")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, object]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -219,7 +250,7 @@ def _first_difference(found: Mapping[str, tuple[int, ...]], expected: Mapping[st
     return next((f"{name.removeprefix(PREFIX)} has no place in it" for name in found if name not in expected), None)
 
 
-def _merged(adapter: Adapter, model: Any) -> Any:
+def _merged(adapter: Adapter, model: PreTrainedModel) -> PreTrainedModel:
     from peft import PeftModel
 
     tied = model.config.tie_word_embeddings

@@ -8,7 +8,7 @@ import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
@@ -16,8 +16,33 @@ from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.models.download import download
 from xlift.harness.models.smollm2 import EMBEDDED, unpacked
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 logger = logging.getLogger(__name__)
 SERVED = "api:"
+
+
+class ModelFacts(TypedDict, total=False):
+    """What a record keeps of a base or an adapter: what identifies it, and no path of this machine."""
+
+    name: str
+    revision: str | None
+    sha256: str
+    chat_template_sha: str
+    """Of a base."""
+    peft_type: str
+    """Of an adapter."""
+    base_name: str | None
+    """Of an adapter: what it calls its base."""
+
+
+class ModelConfig(TypedDict, total=False):
+    """What is read of a model's ``config.json``."""
+
+    model_type: str
+    max_position_embeddings: int
+    n_positions: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +60,10 @@ class Base:
     chat_template_sha: str
     max_length: int
     """Positions that the model was built for."""
+
+    def facts(self) -> ModelFacts:
+        """What a record keeps of it."""
+        return {"name": self.name, "revision": self.revision, "sha256": self.sha256, "chat_template_sha": self.chat_template_sha}
 
 
 def resolve(settings: BaseSettings) -> Base:
@@ -59,7 +88,7 @@ def resolve(settings: BaseSettings) -> Base:
     )
 
 
-def load_tokenizer(base: Base) -> Any:
+def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     """The tokenizer with the base's chat template, a pad token, and padding on the left, as generation needs it."""
     from transformers import AutoTokenizer
 
@@ -101,7 +130,7 @@ def _locate(settings: BaseSettings) -> tuple[Path, str | None]:
     return folder, folder.name
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> ModelConfig:
     if (folder / "adapter_config.json").is_file():
         raise UserError(f"base.model {folder}: an adapter, not a base model; put it under evaluate.adapters and name its base here")
     try:
@@ -115,7 +144,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"base.model {folder}: no *.safetensors; pickled weights are not loaded, save it again with safetensors")
     text = config.get("text_config")
-    return {**config, **text} if isinstance(text, dict) else config
+    return cast(ModelConfig, {**config, **text} if isinstance(text, dict) else config)
 
 
 def _template(folder: Path, given: Path | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -97,7 +97,7 @@ class InferenceProfile(Section):
         return rest.strip() if found else None
 
 
-def read_profile(card: Mapping[str, Any], where: str) -> InferenceProfile | None:
+def read_profile(card: Mapping[str, object], where: str) -> InferenceProfile | None:
     """The profile that an adapter's card holds, if any. Raises UserError for one that does not validate."""
     values = card.get("profile")
     if values is None:

@@ -12,7 +12,7 @@ from typing import Any
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Example, Preference, read_row
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import Round, Run, describe, fit_stage, prepare_stage, prepared_by
+from xlift.harness.pipeline.stages import Round, Run, fit_stage, prepare_stage, prepared_by
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Dpo, Objective, Plan, Sft
 
@@ -24,7 +24,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
 
     prepared, manifest = prepare_stage(run, turn), prepared_by(run, turn)
     chosen = run.suite.methods[turn.label]
-    provenance = {
+    provenance: adapters.Provenance = {
         "method": chosen.method,
         "code": asdict(registry.identify(chosen.method)),
         "label": turn.label,
@@ -32,7 +32,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
         "languages": list(run.suite.trained(turn.label)),
         "pivot": run.suite.languages.pivot,
         "round": turn.number + 1,
-        "base": describe(run.base),
+        "base": run.base.facts(),
         "profile": manifest["plan"]["profile"],
         "data": manifest,
         "suite": run.suite.name,

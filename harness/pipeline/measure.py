@@ -12,7 +12,7 @@ from xlift.harness.core.store import read_manifest
 from xlift.harness.evaluation.records import Record
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.engine import start_once
-from xlift.harness.pipeline.stages import Measured, Run, describe, evaluate_stage
+from xlift.harness.pipeline.stages import Measured, Run, evaluate_stage
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
         seed=model.seed,
         trained=suite.trained(model.label) if chosen else (),
         pivot=suite.languages.pivot,
-        base=describe(run.base),
-        adapter=describe(adapter) if adapter else None,
+        base=run.base.facts(),
+        adapter=adapter.facts() if adapter else None,
         engine=measured["engine"],
         system=suite.evaluate.system,
         tasks=measured["tasks"],

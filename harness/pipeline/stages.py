@@ -127,9 +127,3 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
         "engine": suite.engine.identity(),
     }
     return Stage("evaluate", model.name, inputs)
-
-
-def describe(model: bases.Base | adapters.Adapter) -> dict[str, Any]:
-    """What a record keeps of a base or an adapter: its identity, no path of this machine."""
-    kept = ("name", "revision", "sha256", "chat_template_sha", "peft_type", "base_name")
-    return {key: value for key, value in asdict(model).items() if key in kept}

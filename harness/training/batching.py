@@ -10,11 +10,14 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, count, pairwise
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Example, Preference
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PADDING = 0.05
 """The most padding that a batch may hold, as a share of its tokens."""
@@ -112,7 +115,7 @@ class Course:
         return 1 - self.tokens[-1] / sum(_area(_flatten(step), self.corpus.lengths) for step in self.steps)
 
 
-def encode(rows: Sequence[Example | Preference], tokenizer: Any, max_length: int) -> Corpus:
+def encode(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Corpus:
     """Render each chat with the tokenizer's template, and mark where the response begins.
 
     The prompt is tokenised as inference does it, with the opening of the assistant's turn. The response ends with the token that ends the
@@ -223,7 +226,7 @@ def _require_choice(row: Example | Preference, sides: Sequence[Sequence[int]]) -
             raise UserError(f"row {row.id!r}: the chosen and the rejected answer are the same, so there is no preference; leave it out")
 
 
-def _render(row: Example | Preference, answer: str, tokenizer: Any) -> tuple[str, str]:
+def _render(row: Example | Preference, answer: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     from jinja2 import TemplateError
 
     chat = list(row.messages)
@@ -240,13 +243,13 @@ def _render(row: Example | Preference, answer: str, tokenizer: Any) -> tuple[str
     return prompt, whole[len(prompt) :]
 
 
-def _tokenize(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     # The template writes the special tokens itself.
     found: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return found
 
 
-def _end_turn(tail: list[int], ends: set[int], tokenizer: Any) -> list[int]:
+def _end_turn(tail: list[int], ends: set[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     last = next((place for place in reversed(range(len(tail))) if tail[place] in ends), None)
     if last is None or tokenizer.decode(tail[last + 1 :]).strip():
         return [*tail, tokenizer.eos_token_id]

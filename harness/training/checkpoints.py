@@ -6,11 +6,20 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from xlift.harness.core.store import discard, write_json
 
 SEAL = "seal.json"
+
+
+class Seal(TypedDict, total=False):
+    """What ``seal.json`` says; one that is damaged may lack any of it."""
+
+    training: str
+    seconds: float
+    files: dict[str, str]
+    """sha256 by path."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,9 @@ def _step(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def _read_seal(folder: Path) -> dict[str, Any]:
+def _read_seal(folder: Path) -> Seal:
     try:
-        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        sealed: Seal = json.loads((folder / SEAL).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
     return sealed if isinstance(sealed, dict) else {}

@@ -8,16 +8,16 @@ precomputed reference lies in the dataset's cache, where no seal ties it to the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import Module
 from torch.nn.functional import logsigmoid
 
 from xlift.harness.recipes.contract import Dpo
-from xlift.harness.training.batching import Pass, Step, split
+from xlift.harness.training.batching import Course, Pass, Step, split
 from xlift.harness.training.checkpoints import seal, unseal
-from xlift.harness.training.sft import CourseTrainer
+from xlift.harness.training.sft import CourseTrainer, PassInput, StepInput
 
 REFERENCE = "log_probabilities"
 
@@ -40,10 +40,10 @@ class PreferenceTrainer(CourseTrainer):
     The load-balancing loss of a mixture of experts is left out.
     """
 
-    def __init__(self, objective: Dpo, *arguments: Any, **named: Any) -> None:
+    def __init__(self, objective: Dpo, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         self.objective = objective
         self.margins: list[torch.Tensor] = []
-        super().__init__(*arguments, **named)
+        super().__init__(course, pad, training, seconds, **arguments)
 
     def read_reference(self, folder: Path, limit: int) -> None:
         """The log-probabilities that the model gives to both sides of every pair as it stands, without dropout.
@@ -61,7 +61,7 @@ class PreferenceTrainer(CourseTrainer):
         """What the losses of a step are divided by: its pairs."""
         return sum(len(batch) for one in step for batch in one) // 2
 
-    def gather(self, one: Pass) -> dict[str, Any]:
+    def gather(self, one: Pass) -> PassInput:
         """Padded batches, and for each pair (chosen, rejected): its places in them, put end to end, its reference, and its length."""
         numbers = [number for batch in one for number in batch]
         places = {number: place for place, number in enumerate(numbers)}
@@ -73,11 +73,13 @@ class PreferenceTrainer(CourseTrainer):
             "lengths": torch.tensor([self.course.corpus.sequences[number].response for number in chosen]),
         }
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> torch.Tensor:
         self.margins = []
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Module, inputs: PassInput, return_outputs: bool = False, num_items_in_batch: int | None = None
+    ) -> torch.Tensor:
         """Losses of the pairs of one pass, divided by the pairs of the whole step."""
         scores = torch.cat([self.score(model, batch) for batch in inputs["batches"]])[inputs["places"]]
         losses, margins = dpo_loss(self.objective, scores, inputs["reference"], inputs["lengths"])

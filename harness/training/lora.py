@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
 
-from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from xlift.harness.core.errors import UserError, name_nearest, one_line
@@ -18,7 +17,7 @@ TARGETS = {"target_modules", "exclude_modules", "modules_to_save", "layers_to_tr
 NOTES = {"lora_dropout", "init_lora_weights", "inference_mode", "base_model_name_or_path", "revision", "peft_version", "auto_mapping"}
 
 
-def read_lora(values: Mapping[str, Any]) -> LoraConfig:
+def read_lora(values: Mapping[str, object]) -> LoraConfig:
     """PEFT's configuration from ``train.lora``. Raises UserError for an unknown key and for values that PEFT refuses."""
     known = [field.name for field in fields(LoraConfig) if field.init]
     for key in values:
@@ -33,7 +32,7 @@ def read_lora(values: Mapping[str, Any]) -> LoraConfig:
         raise UserError(f"train.lora: {one_line(error)}") from error
 
 
-def go_on(model: Any, start: Adapter) -> None:
+def go_on(model: PeftModel, start: Adapter) -> None:
     """Put the weights of an adapter in place of the fresh ones. Raises UserError where they mean something else under ``train.lora``."""
     where = f"the adapter that training goes on from ({start.folder})"
     ours, theirs = model.peft_config["default"].to_dict(), PeftConfig.from_pretrained(str(start.folder)).to_dict()

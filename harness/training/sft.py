@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypedDict
 
 import torch
 from datasets import Dataset
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.nn import Module
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -32,11 +33,24 @@ logger = logging.getLogger(__name__)
 LINE_SECONDS = 15.0
 IGNORED = -100
 
+PaddedBatch: TypeAlias = dict[str, torch.Tensor]
+"""``input_ids``, ``attention_mask`` and ``labels`` (-100 off the responses), each sequences x width."""
+PassInput: TypeAlias = dict[str, Any]
+"""What ``gather`` makes of a pass and ``compute_loss`` takes: each objective's own."""
+
+
+class StepInput(TypedDict):
+    """A step as the data loader gives it."""
+
+    passes: list[PassInput]
+    weight: int
+    """What the losses are divided by."""
+
 
 class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
     """One step of the course is one batch of the data loader, and is run as its passes."""
 
-    def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: Any) -> None:
+    def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         """``training`` and the ``seconds`` it took so far go into the seal of each checkpoint; ``arguments`` go to TRL."""
         self.course, self.training, self.started = course, training, time.monotonic() - seconds
         self.collate = DataCollatorForLanguageModeling(pad_token_id=pad)
@@ -54,10 +68,10 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """That the training has taken, without the work that was lost between a checkpoint and a kill."""
         return time.monotonic() - self.started
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
+    def get_train_dataloader(self) -> DataLoader[Step]:
         return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> torch.Tensor:
         losses = [super(CourseTrainer, self).training_step(model, one, inputs["weight"]) for one in inputs["passes"]]
         return torch.stack(losses).sum()
 
@@ -65,25 +79,28 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """What the losses of a step are divided by: its response tokens."""
         return sum(self.course.corpus.sequences[number].response for one in step for batch in one for number in batch)
 
-    def gather(self, one: Pass) -> dict[str, Any]:
+    def gather(self, one: Pass) -> PassInput:
         """The input of ``compute_loss`` for one pass, whose only batch it is."""
         (batch,) = one
         return self.pad(batch)
 
-    def pad(self, batch: Batch) -> dict[str, Any]:
-        """``input_ids``, ``attention_mask`` and ``labels`` (-100 off the responses), each sequences x width."""
+    def pad(self, batch: Batch) -> PaddedBatch:
+        """Sequences of the course, padded on the right."""
         rows = self.train_dataset[list(batch)]
         pairs = zip(rows["input_ids"], rows["labels"], strict=True)
-        padded: dict[str, Any] = self.collate([{"input_ids": ids, "labels": labels} for ids, labels in pairs])
+        padded: PaddedBatch = self.collate([{"input_ids": ids, "labels": labels} for ids, labels in pairs])
         return padded
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: Module, inputs: PassInput, return_outputs: bool = False, num_items_in_batch: int | None = None
+    ) -> torch.Tensor:
         """Cross-entropy summed over the responses of one batch, divided by the response tokens of the whole step."""
         if inputs["input_ids"].is_cuda or self.aux_loss_enabled:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            loss: torch.Tensor = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return loss
         return -self.score(model, inputs).sum() / num_items_in_batch
 
-    def score(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def score(self, model: Module, batch: PaddedBatch) -> torch.Tensor:
         """Log-probability of each sequence's response, in fp32; of a padded batch.
 
         Off the GPU, TRL's own scoring computes logits for every position, prompts and padding too, and in the backward pass once more.
@@ -98,7 +115,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
         return -losses.view(len(labels), -1).sum(dim=1)
 
-    def _collate(self, steps: list[Step]) -> dict[str, Any]:
+    def _collate(self, steps: list[Step]) -> StepInput:
         (step,) = steps
         return {"passes": [self.gather(one) for one in step], "weight": self.weigh(step)}
 
@@ -122,12 +139,14 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
         columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self.first, self.begun, self.told = state.global_step, time.monotonic(), time.monotonic()
         self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, text="")
         self.bar.start()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
+    ) -> None:
         loss, step, now = (logs or {}).get("loss"), state.global_step, time.monotonic()
         if loss is None:
             return

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import torch
+from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.trainer_utils import SchedulerType
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
@@ -32,6 +31,7 @@ from xlift.harness.core.store import discard, explain_disk, write_json
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic
 from xlift.harness.models import adapters
+from xlift.harness.models.adapters import Provenance
 from xlift.harness.recipes.contract import Dpo, Objective, Plan
 from xlift.harness.training import batching
 from xlift.harness.training.batching import Course
@@ -85,7 +85,7 @@ def fit(
     out: Path,
     *,
     seed: int,
-    provenance: Mapping[str, Any],
+    provenance: Provenance,
     start: Path | None = None,
     chat_template: str | None = None,
 ) -> FitReport:
@@ -112,15 +112,14 @@ def fit(
         training = _identify(course, plan.objective, settings, seed, provenance, begun)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
         shown = ShowProgress(course)
-        options: dict[str, Any] = {
+        options: dict[str, object] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
             "peft_config": read_lora(settings.lora),
             "model": _load(base_folder, settings),
-            "processing_class": tokenizer,
             "callbacks": [shown],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
-        trainer = _build(plan.objective, course, training, seconds, options)
+        trainer = _build(plan.objective, course, training, seconds, tokenizer, options)
         if begun:
             go_on(trainer.model, begun)
         try:
@@ -143,7 +142,7 @@ def _require_rows(plan: Plan) -> None:
             raise UserError(f"row {row.id!r} is {other}, but the objective {objective} trains on {wanted.__name__} rows")
 
 
-def _open_start(start: Path | None, provenance: Mapping[str, Any]) -> adapters.Adapter | None:
+def _open_start(start: Path | None, provenance: Provenance) -> adapters.Adapter | None:
     if start is None:
         return None
     found, base = adapters.resolve(start), provenance["base"].get("sha256")
@@ -154,7 +153,7 @@ def _open_start(start: Path | None, provenance: Mapping[str, Any]) -> adapters.A
     return found
 
 
-def _load(folder: Path, settings: TrainSettings) -> Any:
+def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
     arithmetic, options = choose_arithmetic(settings.dtype), {"dtype": getattr(torch, settings.dtype)}
     if torch.cuda.is_available():
         # A kill must not show in the adapter, so no sums in an order that differs from run to run.
@@ -174,12 +173,14 @@ def _load(folder: Path, settings: TrainSettings) -> Any:
     return model if arithmetic == options["dtype"] else model.to(arithmetic)
 
 
-def _build(objective: Objective, course: Course, training: str, seconds: float, options: dict[str, Any]) -> CourseTrainer:
-    tokenizer = options["processing_class"]
+def _build(
+    objective: Objective, course: Course, training: str, seconds: float, tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]
+) -> CourseTrainer:
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    build = partial(PreferenceTrainer, objective) if isinstance(objective, Dpo) else CourseTrainer
     with _explain_refusal():
-        return build(course, pad, training, seconds, **options)
+        if isinstance(objective, Dpo):
+            return PreferenceTrainer(objective, course, pad, training, seconds, processing_class=tokenizer, **options)
+        return CourseTrainer(course, pad, training, seconds, processing_class=tokenizer, **options)
 
 
 def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
@@ -214,7 +215,12 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
 
 
 def _identify(
-    course: Course, objective: Objective, settings: TrainSettings, seed: int, provenance: Mapping[str, Any], start: adapters.Adapter | None
+    course: Course,
+    objective: Objective,
+    settings: TrainSettings,
+    seed: int,
+    provenance: Provenance,
+    start: adapters.Adapter | None,
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
     how = [type(objective).__name__, asdict(objective), settings.identity(), seed]
@@ -267,7 +273,7 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _save(model: Any, out: Path, staging: Path, provenance: Mapping[str, Any], report: FitReport) -> None:
+def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, report: FitReport) -> None:
     model.save_pretrained(staging)
     out.mkdir(parents=True, exist_ok=True)
     config = json.loads((staging / "adapter_config.json").read_text(encoding="utf-8"))
