@@ -1,8 +1,14 @@
 """Question alignment (QAlign): first translate questions into the pivot, then train the task in the pivot, on one adapter.
 
-Source: Zhu et al. 2024 (arXiv:2401.07817), NJUNLP/QAlign; without the second phase Zhang et al. 2024 (arXiv:2405.13816, "spontaneous
-multilingual learners"). The papers train on whole corpora, one run after the other; here both phases share one budget and one adapter.
-QAlign's second phase is MetaMath, 395k rows; ours has GSM8K's own solutions or instructions.
+Source: Zhu et al. 2024 (arXiv:2401.07817), NJUNLP/QAlign at a65ee63; without the second phase Zhang et al. 2024 (arXiv:2405.13816,
+"spontaneous multilingual learners").
+
+As in the paper: GSM8K's questions in every language are translated into the pivot, then the task is trained in the pivot alone; each phase
+has a schedule of the learning rate of its own.
+Different: the papers train on whole corpora, one run after the other; here both phases share one budget, one adapter and one optimiser. A
+question is put to the model in 10 wordings by turns, where the paper has one wording for all. The second phase has GSM8K's own solutions,
+or instructions.
+Missing: MetaMathQA, 395k rows, which is the paper's second phase, and Thai and Bengali questions, which the corpus lacks.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.models import adapters, bases
 from xlift.harness.recipes import registry
+from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.tasks import data, index
 
@@ -102,6 +103,7 @@ def prepared_by(run: Run, turn: Round) -> dict[str, Any]:
 def fit_stage(run: Run, turn: Round, seed: int | None) -> Stage:
     """All that determines an adapter. Raises UserError where the rows are not prepared yet."""
     inputs = {
+        "code": TRAINING_VERSION,
         "plan": prepared_by(run, turn)["plan"],
         "train": run.suite.training(turn.label).identity(),
         "seed": seed,

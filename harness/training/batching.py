@@ -19,6 +19,10 @@ from xlift.harness.core.types import Example, Preference
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TRAINING_VERSION = 2
+"""Of all that makes an adapter of rows and settings. Raise it with every change that moves a weight, so that no older adapter is
+taken for a new one."""
+
 PADDING = 0.05
 """The most padding that a batch may hold, as a share of its tokens."""
 
@@ -90,6 +94,8 @@ class Course:
 
     corpus: Corpus
     steps: tuple[Step, ...]
+    ends: tuple[int, ...]
+    """Steps after which each phase ends, the last one all of them."""
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -173,7 +179,7 @@ def plan(corpus: Corpus, settings: TrainSettings, seed: int, phases: Sequence[Se
         for rows in _draw(_shuffle(group, f"{seed}/{phase}"), corpus.sizes, goals, spent):
             steps.append(arrange(rows, corpus, settings.micro_batch_tokens))
             spent += sum(corpus.sizes[row] for row in rows)
-    return Course(corpus, tuple(steps))
+    return Course(corpus, tuple(steps), tuple(ends))
 
 
 def arrange(rows: Sequence[int], corpus: Corpus, limit: int) -> Step:

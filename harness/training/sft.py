@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import Module
 from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
@@ -27,6 +29,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from xlift.harness.core.errors import UserError
 from xlift.harness.training.batching import Batch, Course, Pass, Step
 from xlift.harness.training.checkpoints import seal
+from xlift.harness.training.schedule import build_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,14 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def get_train_dataloader(self) -> DataLoader[Step]:
         return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
+        """A schedule for each phase, where transformers has one for all steps."""
+        # warmup_steps is a share, which transformers would take of all steps.
+        name, warmup = self.args.lr_scheduler_type, self.args.warmup_steps
+        schedule = build_schedule(optimizer or self.optimizer, name, warmup, self.course.ends)
+        self.lr_scheduler, self._created_lr_scheduler = schedule, True
+        return schedule
 
     def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> torch.Tensor:
         losses = [super(CourseTrainer, self).training_step(model, one, inputs["weight"]) for one in inputs["passes"]]

@@ -91,9 +91,9 @@ def fit(
 ) -> FitReport:
     """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Of the plan its rows, objective and phases count; phases are trained one after the other under one schedule of the learning rate. From
-    ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter on the base; Dpo's
-    reference is the base with that adapter.
+    Of the plan its rows, objective and phases count; phases are trained one after the other, each under its own schedule of the learning
+    rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter on the
+    base; Dpo's reference is the base with that adapter.
 
     Checkpoints lie in ``out.parent / "checkpoints"`` until it is done. After a kill the same call goes on from the last whole one, and the
     adapter is bit for bit that of an undisturbed training (on the same machine, with as many threads). ``provenance["base"]["name"]`` is
@@ -195,7 +195,7 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
         max_length=None,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.schedule,
-        warmup_steps=ceil(settings.warmup * steps),
+        warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         gradient_checkpointing=settings.gradient_checkpointing,
         bf16=choose_arithmetic(settings.dtype) == torch.bfloat16,
@@ -224,7 +224,7 @@ def _identify(
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
     how = [type(objective).__name__, asdict(objective), settings.identity(), seed]
-    return digest([rows, course.steps, how, provenance.get("base"), start and start.sha256], 32)
+    return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
 
 
 def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,24 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.models.bases import Base
 from xlift.harness.plugin import Dpo, Plan, Sft
+from xlift.harness.training.schedule import build_schedule
 from xlift.harness.training.trainer import fit
 
 
-def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path) -> None:
+def test_phases_are_trained_one_after_the_other(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[float, Sequence[int]]] = []
+
+    def build(optimizer: Any, name: str, warmup: float, ends: Sequence[int]) -> Any:
+        asked.append((warmup, ends))
+        return build_schedule(optimizer, name, warmup, ends)
+
+    monkeypatch.setattr("xlift.harness.training.sft.build_schedule", build)
     rows = tuple(Example(ask("say a"), "b" * 20, "en", f"{kind}{n}", kind) for kind in ("questions", "answers") for n in range(8))
     one = train(tiny_base, tmp_path / "one", rows, Sft(), phases=(("questions",), ("answers",)), batch_tokens=128)
     other = train(tiny_base, tmp_path / "other", rows, Sft(), phases=(("answers",), ("questions",)), batch_tokens=128)
     assert one.steps == other.steps == round(16 * (one.tokens_trained // 16) / 128) and one.tokens_trained == other.tokens_trained
+    assert [warmup for warmup, _ in asked] == [TrainSettings().warmup] * 2
+    assert all(len(ends) == 2 and 0 < ends[0] < ends[1] == one.steps for _, ends in asked), "each phase has a schedule of its own"
     with pytest.raises(UserError, match="rows of kind 'answers' are in no phase"):
         train(tiny_base, tmp_path / "wrong", rows, Sft(), phases=(("questions",),))
 
