@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-SHARED_BY = ("context", "article", "link")
-"""Columns whose equal values make items a group: questions to one paragraph, sentences of one article."""
+from xlift.harness.evaluation.samples import name_group
 
 
 def draw_items(documents: Sequence[Mapping[str, object]], limit: int) -> list[int]:
@@ -25,14 +24,6 @@ def draw_items(documents: Sequence[Mapping[str, object]], limit: int) -> list[in
         taken[group] = rounds[place] + 1
     chosen = sorted(order, key=lambda place: (rounds[place], turns[place]))[:limit]
     return sorted(chosen)
-
-
-def name_group(document: Mapping[str, object]) -> str | None:
-    """A name of what a document shares with others, such as a paragraph with its questions; None where it shares nothing."""
-    for column in SHARED_BY:
-        if isinstance(found := document.get(column), str) and found:
-            return _hash(found)
-    return None
 
 
 def _hash(text: str) -> str:

@@ -7,9 +7,9 @@ A run folder may hold several measurements of one model, made under other settin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -94,6 +94,11 @@ class Record(Section):
     def name(self) -> str:
         return self.label if self.seed is None else f"{self.label} (seed {self.seed})"
 
+    @property
+    def base_key(self) -> str:
+        """What tells its base from others: the sha256 of the weights, the name where only a server has them."""
+        return str(self.base.get("sha256") or self.base.get("name") or "unknown")
+
 
 def comparability(task: str, parts: dict[str, Any]) -> str:
     """The key of a task result: a hash of everything but the model that can move its numbers."""
@@ -151,9 +156,12 @@ def read_records(folders: Iterable[Path]) -> Newest[Measurement]:
 
 
 def choose_newest(found: Iterable[M]) -> Newest[M]:
-    """Of the measurements of one suite, label and seed the one that was made, or asked for again, last by the times in the manifests."""
+    """Of the measurements of one suite, label and seed the one that was made, or asked for again, last by the times in the manifests.
+
+    Where suites of one name stand on several bases, the base becomes a part of the name, so that no model meets another model's base.
+    """
     models: dict[tuple[str, str, int | None], list[M]] = {}
-    for one in sorted(found, key=lambda one: one.age):
+    for one in sorted(_name_bases(list(found)), key=lambda one: one.age):
         models.setdefault(one.key, []).append(one)
     newest, left_out = [], []
     for *older, last in models.values():
@@ -161,6 +169,21 @@ def choose_newest(found: Iterable[M]) -> Newest[M]:
         left_out += [f"{one.record.suite}/{one.stage.name}: {one.record.name} has a newer measurement, {last.stage.name}" for one in older]
     newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0))
     return Newest(tuple(newest), tuple(sorted(left_out)))
+
+
+def _name_bases(found: Sequence[M]) -> list[M]:
+    bases: dict[str, dict[str, str]] = {}
+    for one in found:
+        bases.setdefault(one.record.suite, {})[one.record.base_key] = PurePath(str(one.record.base.get("name", "unknown"))).name
+    named = []
+    for one in found:
+        known = bases[one.record.suite]
+        if len(known) > 1:
+            name = known[one.record.base_key]
+            mark = f" {one.record.base_key[:8]}" if list(known.values()).count(name) > 1 else ""
+            one = replace(one, record=one.record.model_copy(update={"suite": f"{one.record.suite} on {name}{mark}"}))
+        named.append(one)
+    return named
 
 
 def read_measurements(folders: Iterable[Path]) -> list[Measurement]:

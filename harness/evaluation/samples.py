@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Measurement
 from xlift.tasks.judge import Said
 
+SHARED_BY = ("context", "article")
+"""Columns whose equal values make documents a group: questions to one paragraph, sentences of one article."""
 NO_FILTER = "none"
 """lm-eval's name for answers as they were given."""
 
@@ -36,6 +39,8 @@ class SampleLine:
     """The answers after the filter, which may be of any type."""
     metrics: Mapping[str, Any]
     """Numbers; for a metric of the whole corpus the texts that it takes of this document."""
+    group: str = ""
+    """What it shares with other documents, as ``name_group`` finds it; empty where it shares nothing."""
 
     @property
     def answer(self) -> str:
@@ -89,6 +94,14 @@ def read_answers(measured: Measurement, task: str) -> list[Said]:
         raise UserError(f"{path}: no samples of instructions that are answered; evaluate {measured.record.name} again") from None
 
 
+def name_group(document: Mapping[str, object]) -> str:
+    """A name of what a document shares with others, such as a paragraph with its questions; empty where it shares nothing."""
+    for column in SHARED_BY:
+        if isinstance(found := document.get(column), str) and found:
+            return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return ""
+
+
 def take_first_filter(lines: Iterable[SampleLine]) -> list[SampleLine]:
     """Each document once: the lines of the filter that comes first. Answers are the same under each."""
     found = list(lines)
@@ -120,6 +133,7 @@ def _parse(row: Mapping[str, Any]) -> SampleLine:
         responses=row.get("resps"),
         filtered=row.get("filtered_resps"),
         metrics={str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())},
+        group=str(row.get("group") or (name_group(doc) if isinstance(doc, Mapping) else "")),
     )
 
 

@@ -113,6 +113,7 @@ def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
     for line in read_samples(path):
         scores = {name: value for name, value in line.metrics.items() if name in names and isinstance(value, int | float)}
         head = {"doc_id": line.doc_id, "doc_hash": line.doc_hash[:HASH], "filter": line.filter}
+        head |= {"group": line.group} if line.group else {}
         yield _dump_line({**head, "metrics": sorted(scores), **dict(sorted(scores.items()))})
 
 

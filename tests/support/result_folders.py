@@ -16,7 +16,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 def write_run(
     root: Path, label: str, tasks: Mapping[str, Sequence[float]], *, suite: str = "s", seed: int | None = None, key: str = "k",
     items_of: int | None = None, answers: Sequence[str] | None = None, day: str = "01", lang: str = "es", metric: str = "accuracy",
-    base: str = "tiny", adapter: str = "a",
+    base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64,
 ) -> Path:  # fmt: skip
     """One finished evaluation: 0/1 scores by task; ``answers`` are what the model said to each document."""
     stamp, results, files = f"2026-01-{day}T00-00-00.000001", {}, {}
@@ -31,7 +31,7 @@ def write_run(
     trained = label != "base"
     record = Record(
         suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
-        base={"name": base, "sha256": "b" * 64}, adapter={"name": "x/adapter", "sha256": adapter * 64} if trained else None,
+        base={"name": base, "sha256": base_sha256}, adapter={"name": "x/adapter", "sha256": adapter * 64} if trained else None,
         engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results, cost={"fit": {"tokens_trained": 1000}} if trained else {},
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from statsmodels.stats.power import TTestPower
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.corpus_bootstrap import compare_corpora
 from xlift.leaderboard.analysis.statistics import Array, Scores, compare, compare_pairs, correct, detectable, estimate, mcnemar, rank
+from xlift.leaderboard.loading.scores import join_groups
 
 TABLES = 1000
 """Simulated tables for each figure of single comparisons; half as many for the others."""
@@ -252,6 +253,24 @@ def test_coverage_of_one_accuracy(accuracy: float) -> None:
         found = estimate([(rng.random((1, 150)) < true).astype(float)])
         hits.append(found.low <= true <= found.high)
     assert 93 <= report(f"coverage, one model's accuracy near {accuracy}, 150 documents", hits, time.perf_counter() - started) <= 97
+
+
+@pytest.mark.parametrize("icc", [0.1, 0.2])
+def test_coverage_where_questions_share_a_paragraph(icc: float) -> None:
+    """50 paragraphs of 3 to 7 questions, whose differences are alike to the share ``icc``."""
+    rng, hits, blind, started = np.random.default_rng(13), [], [], time.perf_counter()
+    paragraphs = np.repeat(np.arange(50), [3, 4, 5, 6, 7] * 10)
+    for _ in range(TABLES):
+        lift = rng.normal(0, 0.1)
+        shared = rng.normal(0, icc**0.5, 50)[paragraphs]
+        base = rng.random((1, len(paragraphs)))
+        method = base + lift + shared + rng.normal(0, (1 - icc) ** 0.5, len(paragraphs))
+        both = join_groups(np.concatenate([method, base]), paragraphs)
+        found, apart = compare([both[:1]], [both[1:]]), compare([method], [base])
+        hits.append(found.low <= lift <= found.high)
+        blind.append(apart.low <= lift <= apart.high)
+    assert 93 <= report(f"coverage, questions to paragraphs, intraclass correlation {icc}", hits, time.perf_counter() - started) <= 97
+    assert report("the same, resampled question by question", blind, 0.0) < 92.5
 
 
 @pytest.mark.parametrize("parallel", [False, True], ids=["separate", "parallel"])

@@ -12,6 +12,8 @@ from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.leaderboard.analysis.tables import doubt_lifts, spread_models, tabulate_costs, tabulate_scores
 
+TASK = "xlift_mgsm_cot_es"
+
 
 def record(label: str, accuracy: float, off_target: float, key: str = "k", seed: int | None = None) -> Record:
     task: dict[str, Any] = {
@@ -83,3 +85,17 @@ def test_a_lift_of_answers_in_another_language_is_doubted() -> None:
     )
     (line,) = doubt_lifts(scores)
     assert line.startswith("copies: xlift_mgsm_cot_es rose, but 75% of the answers are in another language than asked for")
+
+
+def test_a_lift_is_over_the_model_s_own_base(tmp_path: Path) -> None:
+    # Two runs of one suite name on two bases: 0.5 to 0.7 on the one, 1.0 to 1.0 on the other. Mixed up, the first would be -0.3.
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_run(first, "base", {TASK: [1, 0] * 5}, base="small")
+    write_run(first, "m", {TASK: [1] * 7 + [0] * 3}, seed=0, base="small")
+    write_run(second, "base", {TASK: [1] * 10}, base="large", base_sha256="c" * 64)
+    write_run(second, "m", {TASK: [1] * 10}, seed=0, base="large", base_sha256="c" * 64)
+    found = read_records([first, second])
+    assert found.left_out == () and len(found.records) == 4, "neither run is an older measurement of the other"
+    scores = tabulate_scores(found.records)
+    lifts = {row["suite"]: row["lift"] for _, row in scores[(scores["model"] != "base") & (scores["metric"] == "accuracy")].iterrows()}
+    assert lifts == {"s on small": pytest.approx(0.2), "s on large": pytest.approx(0.0)}
