@@ -7,6 +7,7 @@ docs/data.md lists corpora and columns.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError, name_nearest, one_line
-from xlift.harness.core.hashing import file_sha256
+from xlift.harness.core.hashing import file_sha256, hash_files, list_files
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
 from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row
@@ -32,6 +33,7 @@ Samples = Literal["never", "missing", "always"]
 """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
 
 _SAMPLES = Path(str(files("xlift.tasks").joinpath("samples")))
+_ROWS_SHA256 = b"rows_sha256"
 
 
 @dataclass(frozen=True)
@@ -52,36 +54,32 @@ def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples =
     """
     from datasets import Dataset
 
-    name, choice = _choose(corpus, lang, split)
-    found = _locate(name, choice, samples)
-    title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
-    key = _join([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
-    path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
-    if not path.is_file():
-        write_whole(path, _to_arrow(_build(name, choice, found)))
-    return Dataset.from_file(str(path))
+    return Dataset.from_file(str(_store_rows(corpus, lang, split, samples)))
 
 
 def read_training(corpus: str, lang: str, *, samples: Samples = "never") -> Dataset:
     """Rows to train on. Raises LeakError for every evaluation corpus, whatever the split: dev sets and exemplars are for measuring."""
-    name = corpus.partition("/")[0]
-    if name in CORPORA and CORPORA[name].texts:
-        allowed = ", ".join(other for other, table in CORPORA.items() if not table.texts)
-        raise LeakError(f"{name} is an evaluation corpus and may not be read for training; training corpora: {allowed}")
+    _require_training(corpus)
     return read(corpus, lang, samples=samples)
+
+
+def identify_training(corpus: str, lang: str, *, samples: Samples = "never") -> str | None:
+    """Hash of the rows that ``read_training`` gives, whatever files and code they come from; None where it raises UserError."""
+    import pyarrow as pa
+
+    try:
+        _require_training(corpus)
+        path = _store_rows(corpus, lang, None, samples)
+    except UserError:
+        return None
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+        return str(stream.schema.metadata[_ROWS_SHA256].decode())
 
 
 def locate(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Origin:
     """Origin and sha256 of the source data that ``read`` uses with the same arguments. Raises as ``read`` does."""
     found = _locate(*_choose(corpus, lang, split), samples)
     return Origin("+".join(dict.fromkeys(item.origin for item in found)), _join([item.sha256 for item in found]))
-
-
-def identify_root(samples: Samples) -> str:
-    """A hash that changes with the data folder's manifest, with the samples where they may be read, and with the code that makes rows."""
-    folder = data_folder() if samples != "always" else None
-    bundled = sorted(_SAMPLES.glob("*.jsonl")) if samples != "never" else []
-    return _join([_code_digest(), *(file_sha256(path) for path in [*([folder / "manifest.json"] if folder else []), *bundled])])
 
 
 def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Iterator[str]:
@@ -154,6 +152,25 @@ def _known(code: str) -> str | None:
         return find(code).code
     except UserError:
         return None
+
+
+def _require_training(corpus: str) -> None:
+    name = corpus.partition("/")[0]
+    if name in CORPORA and CORPORA[name].texts:
+        allowed = ", ".join(other for other, table in CORPORA.items() if not table.texts)
+        raise LeakError(f"{name} is an evaluation corpus and may not be read for training; training corpora: {allowed}")
+
+
+def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> Path:
+    """The Arrow file of a reading, which is made where it is not in the cache."""
+    name, choice = _choose(corpus, lang, split)
+    found = _locate(name, choice, samples)
+    title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
+    key = _join([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
+    path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
+    if not path.is_file():
+        write_whole(path, _to_arrow(_build(name, choice, found)))
+    return path
 
 
 def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
@@ -241,7 +258,10 @@ def _to_arrow(rows: Sequence[Row]) -> memoryview:
         answers = pa.struct({"text": pa.list_(pa.string()), "answer_start": pa.list_(pa.int32())})
         return answers if column == "answers" else pa.string()
 
-    schema = pa.schema({column: type_of(column) for column in rows[0]})
+    content = hashlib.sha256()
+    for row in rows:
+        content.update(f"{json.dumps(row)}\n".encode())
+    schema = pa.schema({column: type_of(column) for column in rows[0]}, metadata={_ROWS_SHA256: content.hexdigest()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), max_chunksize=1000)
@@ -250,6 +270,9 @@ def _to_arrow(rows: Sequence[Row]) -> memoryview:
 
 @cache
 def _code_digest() -> str:
-    """Changes with the code that makes rows, so that no row outlives the code that made it."""
-    texts = (Path(str(files("xlift.tasks").joinpath(name))).read_bytes() for name in ("corpus_table.py", "data.py", "sources.py"))
-    return hashlib.sha256(b"".join(texts)).hexdigest()
+    """Changes with the code that makes rows, so that no row outlives it: all that may be imported here is in these two packages."""
+    code: dict[str, Path] = {}
+    for package in ("xlift.tasks", "xlift.harness.core"):
+        folder = Path(str(files(package)))
+        code |= {f"{package}/{path.relative_to(folder)}": path for path in list_files(folder) if path.suffix in (".py", ".tsv")}
+    return hash_files(code)

@@ -90,6 +90,11 @@ def sources(names: Iterable[str]) -> list[Source]:
     return list(dict.fromkeys(source for source in found if source))
 
 
+def version_of(name: str) -> float | None:
+    """The version of a task, which changes with its prompt and its scores; None for tasks that are not xlift's."""
+    return _task(name).benchmark.version if is_ours(name) else None
+
+
 def data_of(name: str, samples: data.Samples) -> data.Origin | None:
     """Where a task's data come from and their hash. Raises UserError where they are not to be had."""
     source = source_of(name)

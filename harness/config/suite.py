@@ -33,6 +33,9 @@ class BaseSettings(Section):
 
 
 class DataSettings(Section):
+    UNHASHED = frozenset({"samples"})
+    """A stage hashes the data that it reads, wherever they come from."""
+
     samples: Literal["never", "missing", "always"] = "never"
     """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
     strict: bool = False

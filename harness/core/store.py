@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,13 @@ class Stage:
     label: str
     inputs: Mapping[str, Any]
     """Plain data; two stages with equal inputs are the same stage."""
+    learned: Mapping[str, Any] | None = None
+    """Inputs that nobody knows before the work is done, such as what a method chose to read; they count for the name. None: not known."""
 
     @property
     def name(self) -> str:
-        return f"{self.kind}-{self.label}-{digest({'kind': self.kind, **self.inputs})}"
+        learned = {} if self.learned is None else {"learned": self.learned}
+        return f"{self.kind}-{self.label}-{digest({'kind': self.kind, **self.inputs, **learned})}"
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,18 @@ class Store:
         """What a finished stage wrote about itself; None where it is not finished."""
         return read_manifest(self.folder(stage))
 
+    def find(self, stage: Stage, holds: Callable[[Mapping[str, Any]], bool]) -> Stage | None:
+        """The finished stage of these inputs whose learned inputs still hold; None where there is none."""
+        for folder in sorted(self.root.glob(f"{stage.kind}-*")):
+            manifest = read_manifest(folder) if folder.suffix != ".part" else None
+            if manifest and "learned" in manifest:
+                found = replace(stage, learned=manifest["learned"])
+                if found.name == folder.name and holds(manifest["learned"]):
+                    return found
+        return None
+
     def write(self, stage: Stage, work: Callable[[Path], Mapping[str, Any]], *, keep_partial: bool = False) -> dict[str, Any]:
-        """Run ``work`` in a partial folder and make the stage whole with the manifest it returns.
+        """Run ``work`` in a partial folder and make the stage whole with the manifest it returns, which may name ``learned`` inputs.
 
         A finished stage is not run again. With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away.
         Raises UserError where the folder cannot be written.
@@ -65,7 +78,7 @@ class Store:
         done = self.manifest(stage)
         if done is not None:
             return done
-        final, partial = self.folder(stage), self.root / f"{stage.name}.part"
+        partial = self.root / f"{stage.name}.part"
         with explain_disk(self.root):
             if not keep_partial:
                 discard(partial)
@@ -73,6 +86,8 @@ class Store:
             made = work(partial)
             manifest = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock(), **made}
             write_json(partial / MANIFEST, manifest)
+            final = self.folder(replace(stage, learned=manifest.get("learned")))
+            discard(final)  # without a manifest, or of the same inputs
             partial.rename(final)
         return manifest
 

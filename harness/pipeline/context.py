@@ -12,7 +12,7 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
 from xlift.harness.recipes.contract import Plan
-from xlift.tasks.data import read_training
+from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import trace_all
@@ -37,6 +37,8 @@ class RunContext:
         self.generated_tokens = 0
         self.rows_read: Counter[str] = Counter()
         """Rows of each ``language/corpus``, leaking ones included."""
+        self.hashes_read: dict[str, str | None] = {}
+        """Hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
         self._suite = suite
         self._guard = guard
         self._generate = generate
@@ -54,6 +56,7 @@ class RunContext:
     def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
         if (corpus, lang) in self._rows:
             return self._rows[corpus, lang]
+        self.hashes_read[f"{lang}/{corpus}"] = identify_training(corpus, lang, samples=self._suite.data.samples)
         rows = read_training(corpus, lang, samples=self._suite.data.samples)
         self.rows_read[f"{lang}/{corpus}"] = len(rows)
         columns = [name for name, feature in rows.features.items() if name != "id" and getattr(feature, "dtype", None) == "string"]

@@ -11,7 +11,7 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.pipeline.run import open_run
-from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage
+from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.tasks import data, index
 
@@ -34,8 +34,8 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
-        prepared = run.store.manifest(prepare_stage(run, Round(label)))
-        rows = prepared["rows"] if prepared else suite.rows if method.trains else 0
+        prepared = find_prepared(run, Round(label))
+        rows = prepared.manifest["rows"] if prepared else suite.rows if method.trains else 0
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
         for seed in suite.seeds if rows != 0 else (None,):
             found, model = _plan_fits(run, label, seed, method.rounds, rows)
@@ -68,16 +68,14 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
     """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
     stages, turn, adapter = [], Round(label), None
     for number in range(rounds):
-        known = number == 0 or adapter is not None
+        turn = Round(label, number, seed, adapter) if number else turn
+        prepared = find_prepared(run, turn) if number == 0 or adapter is not None else None
         if number:
-            turn = Round(label, number, seed, adapter)
-            done = known and run.store.manifest(prepare_stage(run, turn)) is not None
-            stages.append(_row("prepare", turn.name, done, rows=run.suite.rows))
-        prepared = run.store.manifest(prepare_stage(run, turn)) if known else None
-        stage = fit_stage(run, turn, seed) if prepared else None
+            stages.append(_row("prepare", turn.name, prepared is not None, rows=run.suite.rows))
+        stage = fit_stage(run, turn, prepared, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
-        rows = prepared["rows"] if prepared else most
+        rows = prepared.manifest["rows"] if prepared else most
         tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens if rows != 0 else 0
         name = Measured(label, seed, None).name + (f"-round{number + 1}" if number else "")
         stages.append(_row("fit", name, fitted is not None, rows=rows, tokens=tokens))

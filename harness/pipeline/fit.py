@@ -12,18 +12,17 @@ from typing import Any
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Example, Preference, read_row
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import Round, Run, fit_stage, prepare_stage, prepared_by
+from xlift.harness.pipeline.stages import Prepared, Round, Run, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Dpo, Objective, Plan, Sft
 
 
-def fit_one(run: Run, turn: Round, seed: int | None) -> None:
+def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None:
     """In a process of its own: one adapter, on one GPU. A killed attempt goes on from its last checkpoint."""
     see_one_gpu(os.environ)
     from xlift.harness.core.versions import library_versions
 
-    prepared, manifest = prepare_stage(run, turn), prepared_by(run, turn)
-    chosen = run.suite.methods[turn.label]
+    chosen, manifest = run.suite.methods[turn.label], prepared.manifest
     provenance: adapters.Provenance = {
         "method": chosen.method,
         "code": asdict(registry.identify(chosen.method)),
@@ -42,7 +41,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
     def train(folder: Path) -> Mapping[str, Any]:
         from xlift.harness.training.trainer import fit
 
-        rows, planned = read_rows(run.store.folder(prepared) / "rows.jsonl"), manifest["plan"]
+        rows, planned = read_rows(prepared.folder / "rows.jsonl"), manifest["plan"]
         report = fit(
             run.base.folder,
             Plan(rows, read_objective(planned["objective"]), phases=tuple(map(tuple, planned["phases"]))),
@@ -60,7 +59,7 @@ def fit_one(run: Run, turn: Round, seed: int | None) -> None:
         write_json(folder / "adapter" / adapters.CARD, provenance)
         return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
-    run.store.write(fit_stage(run, turn, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
+    run.store.write(fit_stage(run, turn, prepared, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
 
 
 def see_one_gpu(environment: MutableMapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import read_manifest
 from xlift.harness.evaluation.records import Record
 from xlift.harness.models import adapters
@@ -68,7 +69,9 @@ def _sum_costs(run: Run, model: Measured) -> dict[str, dict[str, Any]]:
     """Costs of a model's prepare and fit stages over its rounds: sums, the largest peak, and the last round's loss, device and shares."""
     costs: dict[str, dict[str, Any]] = {}
     for name in model.stages:
-        manifest = read_manifest(run.root / name) or {}
+        manifest = read_manifest(run.root / name)
+        if manifest is None:
+            raise UserError(f"{run.root / name}: this stage, which made {model.name}, is gone; run the suite again")
         kind = manifest["stage"]
         found = (
             {key: manifest.get(key) for key in ("rows", "seconds", "generated_tokens", "translated", "losses")}

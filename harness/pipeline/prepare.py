@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.engine import start_once
-from xlift.harness.pipeline.stages import Round, Run, identify_model, prepare_stage
+from xlift.harness.pipeline.stages import Prepared, Round, Run, identify_model, prepare_stage, read_prepared
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
 from xlift.tasks import data, index
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def prepare_wave(run: Run, turns: list[Round]) -> None:
+def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
     """In a process of its own: the rows of every method, with one engine where one is asked for."""
+    made: list[Prepared] = []
     guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
     with ExitStack() as stack:
         start = start_once(run, stack)
@@ -37,7 +38,10 @@ def prepare_wave(run: Run, turns: list[Round]) -> None:
             def work(folder: Path, turn: Round = turn) -> Mapping[str, Any]:
                 return _write_rows(run, turn, guard, start, folder)
 
-            run.store.write(prepare_stage(run, turn), work)
+            stage = prepare_stage(run, turn)
+            manifest = run.store.write(stage, work)
+            made.append(read_prepared(run.store.folder(replace(stage, learned=manifest["learned"]))))
+    return made
 
 
 def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Adapter | None], Engine], folder: Path) -> Mapping[str, Any]:
@@ -60,7 +64,8 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Ada
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
-    return {**cost, "plan": described, "kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
+    counts = {"kinds": kinds, "drops": drops, "losses": losses}
+    return {"learned": {"read": context.hashes_read}, **cost, "plan": described, **counts, "facts": dict(plan.facts)}
 
 
 def _describe_plan(plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
 from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
-from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, fit_stage, prepare_stage, prepared_by
+from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.tasks import index
 
@@ -38,11 +38,10 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
         adapters.resolve(reference)
-    for task in tasks:
-        index.data_of(task, suite.data.samples)
+    data = {task: index.data_of(task, suite.data.samples) for task in tasks}
     judgement.check_sources(suite, tasks)
     root = runs / suite.name
-    run = Run(suite, root, tasks, left_out, bases.resolve(suite.base))
+    run = Run(suite, root, tasks, left_out, bases.resolve(suite.base), data)
     if asking := [label for label, method in loaded.items() if method.system_turn]:
         bases.check_system_turn(run.base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
     if write:
@@ -72,9 +71,8 @@ def measure_suite(suite: Suite, runs: Path) -> Path:
 
 def prepare_all(run: Run) -> dict[str, Path]:
     """The data of every method's first round; returns the folder of each label's rows."""
-    turns = [Round(label) for label in run.suite.methods]
-    _prepare(run, turns)
-    return {turn.label: run.store.folder(prepare_stage(run, turn)) for turn in turns}
+    prepared = _prepare(run, [Round(label) for label in run.suite.methods])
+    return {turn.label: rows.folder for turn, rows in prepared.items()}
 
 
 def fit_all(run: Run) -> list[Measured]:
@@ -83,10 +81,9 @@ def fit_all(run: Run) -> list[Measured]:
     made: dict[tuple[str, int | None], Measured] = {}
     for number in range(max(rounds.values(), default=0)):
         turns = [turn for label in rounds if rounds[label] > number for turn in _turns(run, label, number, made)]
-        _prepare(run, turns)
-        for turn in turns:
-            for seed in _seeds(run, turn):
-                made[turn.label, seed] = _fit(run, turn, seed, made.get((turn.label, seed)))
+        for turn, rows in _prepare(run, turns).items():
+            for seed in _seeds(run, turn, rows):
+                made[turn.label, seed] = _fit(run, turn, rows, seed, made.get((turn.label, seed)))
     return sorted(made.values(), key=lambda model: list(rounds).index(model.label))
 
 
@@ -97,26 +94,29 @@ def _turns(run: Run, label: str, number: int, made: Mapping[tuple[str, int | Non
         yield from (Round(label, number, seed, made[label, seed].adapter) for seed in run.suite.seeds)
 
 
-def _seeds(run: Run, turn: Round) -> Sequence[int | None]:
+def _seeds(run: Run, turn: Round, rows: Prepared) -> Sequence[int | None]:
     """The seeds that train on a round's rows; None alone where there is nothing to train."""
-    if not prepared_by(run, turn)["rows"]:
+    if not rows.manifest["rows"]:
         return (None,)
     return run.suite.seeds if turn.seed is None else (turn.seed,)
 
 
-def _prepare(run: Run, turns: Sequence[Round]) -> None:
-    missing = [turn for turn in turns if run.store.manifest(prepare_stage(run, turn)) is None]
+def _prepare(run: Run, turns: Sequence[Round]) -> dict[Round, Prepared]:
+    """The rows of each round, made where they are not there yet."""
+    found = {turn: find_prepared(run, turn) for turn in turns}
+    missing = [turn for turn, rows in found.items() if rows is None]
     if missing:
         logger.info("prepare: %s", ", ".join(turn.name for turn in missing))
-        run_apart("prepare", prepare_wave, run, missing)
+        found.update(zip(missing, run_apart("prepare", prepare_wave, run, missing), strict=True))
+    return {turn: rows for turn, rows in found.items() if rows is not None}
 
 
-def _fit(run: Run, turn: Round, seed: int | None, before: Measured | None) -> Measured:
-    stage = fit_stage(run, turn, seed)
+def _fit(run: Run, turn: Round, rows: Prepared, seed: int | None, before: Measured | None) -> Measured:
+    stage = fit_stage(run, turn, rows, seed)
     if run.store.manifest(stage) is None:
         logger.info("fit: %s%s", turn.name, "" if seed is None or turn.seed is not None else f", seed {seed}")
-        run_apart(f"fit {turn.label}", fit_one, run, turn, seed)
-    stages = (*(before.stages if before else ()), prepare_stage(run, turn).name, stage.name)
+        run_apart(f"fit {turn.label}", fit_one, run, turn, rows, seed)
+    stages = (*(before.stages if before else ()), rows.folder.name, stage.name)
     return Measured(turn.label, seed, str(run.store.folder(stage) / "adapter"), stages)
 
 

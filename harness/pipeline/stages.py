@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import Stage, Store
+from xlift.harness.core.store import Stage, Store, read_manifest
 from xlift.harness.models import adapters, bases
 from xlift.harness.recipes import registry
 from xlift.harness.training.batching import TRAINING_VERSION
@@ -25,6 +26,8 @@ class Run:
     tasks: tuple[str, ...]
     left_out: tuple[str, ...]
     base: bases.Base
+    data: Mapping[str, data.Origin | None] = field(default_factory=dict)
+    """Where each task's data come from, as they were when the run began: a run hashes the same data from its start to its end."""
 
     @property
     def store(self) -> Store:
@@ -48,6 +51,14 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """The finished rows of one round."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Measured:
     """One model that the last wave measures: the base, a trained adapter, or one that was given."""
 
@@ -64,8 +75,9 @@ class Measured:
 
 
 def prepare_stage(run: Run, turn: Round) -> Stage:
-    """All that determines a method's rows."""
+    """All that determines a method's rows, but for the corpora that it reads: which those are, only the method knows."""
     chosen, suite = run.suite.methods[turn.label], run.suite
+    guarded = [(index.source_of(task), origin) for task, origin in run.data.items()]
     inputs = {
         "method": chosen.method,
         "code": {**asdict(registry.identify(chosen.method)), "translators": TRANSLATORS_VERSION},
@@ -73,8 +85,8 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
         "languages": suite.trained(turn.label),
         "pivot": suite.languages.pivot,
         "rows": suite.rows,
-        "data": {**suite.data.model_dump(), "root": data.identify_root(suite.data.samples)},
-        "guarded": run.tasks,
+        "data": suite.data.identity(),
+        "guarded": {"/".join(source): origin.sha256 for source, origin in guarded if source and origin},
         "translators": {pair: found.identity() for pair, found in suite.translating(turn.label).items()},
         "model": identify_model(run, turn.start),
         "round": turn.number,
@@ -92,19 +104,34 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Any]:
     }
 
 
-def prepared_by(run: Run, turn: Round) -> dict[str, Any]:
-    """The manifest of a round's rows. Raises UserError where they are not prepared."""
-    manifest = run.store.manifest(prepare_stage(run, turn))
+def find_prepared(run: Run, turn: Round) -> Prepared | None:
+    """The rows of a round, where they are there and each corpus that was read for them still gives the rows that it gave."""
+
+    def still_gives(read: Mapping[str, str | None]) -> bool:
+        # In the order of reading: what a method reads next may depend on what it has read, so the first that differs decides.
+        for name, sha256 in read.items():
+            lang, _, corpus = name.partition("/")
+            if data.identify_training(corpus, lang, samples=run.suite.data.samples) != sha256:
+                return False
+        return True
+
+    stage = run.store.find(prepare_stage(run, turn), lambda learned: still_gives(learned["read"]))
+    return read_prepared(run.store.folder(stage)) if stage else None
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """A finished prepare stage. Raises UserError where it is gone."""
+    manifest = read_manifest(folder)
     if manifest is None:
-        raise UserError(f"{turn.name}: its training rows are not prepared, or its code changed since; run the suite again")
-    return manifest
+        raise UserError(f"{folder}: the training rows are gone; run the suite again")
+    return Prepared(folder, manifest)
 
 
-def fit_stage(run: Run, turn: Round, seed: int | None) -> Stage:
-    """All that determines an adapter. Raises UserError where the rows are not prepared yet."""
+def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
+    """All that determines an adapter."""
     inputs = {
         "code": TRAINING_VERSION,
-        "plan": prepared_by(run, turn)["plan"],
+        "plan": rows.manifest["plan"],
         "train": run.suite.training(turn.label).identity(),
         "seed": seed,
         "base": run.base.sha256,
@@ -118,13 +145,12 @@ def fit_stage(run: Run, turn: Round, seed: int | None) -> Stage:
 def evaluate_stage(run: Run, model: Measured) -> Stage:
     """All that determines the scores of one model."""
     suite = run.suite
-    found = [index.data_of(task, suite.data.samples) for task in run.tasks]
+    tasks = {task: {"version": index.version_of(task), "data": origin and origin.sha256} for task, origin in run.data.items()}
     inputs = {
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,
         "adapter": adapters.resolve(model.adapter).sha256 if model.adapter else None,
-        "tasks": run.tasks,
-        "data": [source.sha256 if source else None for source in found],
+        "tasks": tasks,
         "evaluate": suite.evaluate.identity(),
         "engine": suite.engine.identity(),
     }

@@ -21,7 +21,7 @@ from huggingface_hub import constants
 
 from xlift.harness.core.errors import UserError
 from xlift.tasks import data, sources
-from xlift.tasks.data import identify_root, locate, read
+from xlift.tasks.data import identify_training, locate, read
 
 pytestmark = pytest.mark.usefixtures("unplugged")
 
@@ -133,12 +133,11 @@ def test_the_second_reading_maps_the_first(fill_folder: Callable[..., Path], tmp
 
 def test_changed_source_gives_changed_rows(fill_folder: Callable[..., Path]) -> None:
     fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES})
-    before, root = locate("mgsm", "es"), identify_root("never")
+    before = locate("mgsm", "es")
     assert read("mgsm", "es")[1]["answer"] == "3"
     fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES.replace('"3"', '"4"')})
     assert read("mgsm", "es")[1]["answer"] == "4"
     assert locate("mgsm", "es").sha256 != before.sha256
-    assert identify_root("never") != root
 
 
 def test_the_hash_of_one_file_is_the_manifests(fill_folder: Callable[..., Path]) -> None:
@@ -149,10 +148,36 @@ def test_the_hash_of_one_file_is_the_manifests(fill_folder: Callable[..., Path])
     assert locate("flores", "en-es", "dev").sha256 == hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def test_the_root_is_told_apart(fill_folder: Callable[..., Path]) -> None:
-    without = {identify_root("never"), identify_root("missing")}
-    fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES})
-    assert len(without | {identify_root("never"), identify_root("missing")}) == 4
+def test_training_rows_are_known_by_what_they_say(fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert identify_training("parallel", "es") is None, "not to be had"
+    assert identify_training("mgsm", "es", samples="always") is None, "not for training"
+    pairs = "en\tes\nbird\tpájaro\n"
+    fill_folder(**{"train/parallel/tatoeba.en-es.tsv.gz": pairs})
+    before = identify_training("parallel", "es")
+    row = '{"id": "tatoeba-0", "en": "bird", "text": "p\\u00e1jaro", "part": "tatoeba"}\n'
+    assert before == hashlib.sha256(row.encode()).hexdigest()
+    fill_folder(**{"train/parallel/tatoeba.en-es.tsv.gz": pairs, "train/parallel/tatoeba.en-de.tsv.gz": "en\tde\nbird\tVogel\n"})
+    monkeypatch.setattr(data, "_code_digest", lambda: "0" * 64)
+    assert identify_training("parallel", "es") == before, "neither other files nor the code's text count"
+    fill_folder(**{"train/parallel/tatoeba.en-es.tsv.gz": pairs.replace("bird", "birds")})
+    assert identify_training("parallel", "es") != before
+
+
+def test_rows_in_the_cache_are_made_again_after_any_change_of_the_code_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = {package: tmp_path / package for package in ("xlift.tasks", "xlift.harness.core")}
+    for folder in folders.values():
+        (folder / "deep").mkdir(parents=True)
+    monkeypatch.setattr(data, "files", folders.get)
+    digests = {data._code_digest.__wrapped__()}
+    for name in (
+        "xlift.tasks/a_new_module.py",
+        "xlift.tasks/deep/other.py",
+        "xlift.harness.core/languages.tsv",
+        "xlift.tasks/prompts.yaml",
+    ):
+        (tmp_path / name).write_text("new")
+        digests.add(data._code_digest.__wrapped__())
+    assert len(digests) == 4, "all but the YAML, which makes no row"
 
 
 def count_rows(lang: str) -> int:

@@ -22,6 +22,18 @@ def test_a_changed_input_is_another_stage() -> None:
     assert STAGE.name == Stage("prepare", "m", {"rows": 3}).name
 
 
+def test_what_the_work_learned_names_the_stage_and_must_still_hold(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for corpus in ("old", "new"):
+        store.write(STAGE, lambda folder, corpus=corpus: {"learned": {"read": corpus}})
+    assert store.manifest(STAGE) is None, "its name alone does not say what was read"
+    found = {corpus: store.find(STAGE, lambda learned, corpus=corpus: learned["read"] == corpus) for corpus in ("old", "new", "none")}
+    assert found["none"] is None and found["old"] != found["new"]
+    assert {store.folder(found[corpus]) for corpus in ("old", "new")} == set(tmp_path.iterdir())
+    assert store.find(Stage("prepare", "m", {"rows": 4}), lambda learned: True) is None
+    assert store.find(Stage("prepare", "n", {"rows": 3}), lambda learned: True) is None
+
+
 @pytest.mark.parametrize(("keep", "left"), [(False, []), (True, ["half"])])
 def test_a_failed_attempt_leaves_no_stage(tmp_path: Path, keep: bool, left: list[str]) -> None:
     store = Store(tmp_path)

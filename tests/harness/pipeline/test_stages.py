@@ -1,0 +1,169 @@
+"""What determines a stage: settings, versions and data that move results, and nothing else."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xlift.harness.config.suite import read_suite
+from xlift.harness.core.store import write_json
+from xlift.harness.models.adapters import CARD
+from xlift.harness.pipeline import measure, prepare, stages
+from xlift.harness.pipeline import run as pipeline
+from xlift.harness.pipeline.stages import Measured, Round, Run
+from xlift.harness.recipes import registry
+
+FLORES = "xlift_flores_eng_Latn_spa_Latn"
+SUITE: dict[str, Any] = {
+    "name": "small",
+    "data": {"samples": "missing"},
+    "languages": {"train": ["es"], "evaluate": ["es"]},
+    "methods": {"m": {"method": "cross_lingual", "options": {"rows": 9}}},
+    "translators": {"default": {"kind": "api", "model": "m", "url": "http://host/v1"}},
+    "evaluate": {"tasks": [FLORES], "limit": 2},
+}
+PAIRS = "train/parallel/tatoeba.en-es.tsv.gz"
+MORE_PAIRS = "train/parallel/tico19.en-es.tsv.gz"
+
+
+def table(count: int) -> str:
+    lines = [f"The little bird number {n} sings.\tEl pequeño pájaro número {n} canta." for n in range(count)]
+    return "\n".join(["en\tes", *lines]) + "\n"
+
+
+def open_run(base: Path, runs: Path, **changes: Any) -> Run:
+    settings = {**SUITE, "base": {"model": str(base)}}
+    for section, values in changes.items():
+        settings[section] = {**settings.get(section, {}), **values}
+    return pipeline.open_run(read_suite(settings, "test"), runs, write=False)
+
+
+def names(run: Run) -> tuple[str, str]:
+    return stages.prepare_stage(run, Round("m")).name, stages.evaluate_stage(run, Measured("base", None, None)).name
+
+
+@pytest.mark.usefixtures("unplugged")
+@pytest.mark.parametrize(
+    ("changes", "moves_rows", "moves_scores"),
+    [
+        ({"engine": {"concurrency": 2, "kv_cache_gib": 8, "key_variable": "KEY", "gpu_memory_utilization": 0.5}}, False, False),
+        ({"translators": {"default": {**SUITE["translators"]["default"], "concurrency": 2, "key_variable": "KEY"}}}, False, False),
+        ({"data": {"samples": "always"}}, False, False),
+        ({"evaluate": {"engines": 2}}, False, False),
+        ({"evaluate": {"limit": 3}}, False, True),
+        ({"engine": {"dtype": "float32"}}, True, True),
+        ({"translators": {"default": {**SUITE["translators"]["default"], "model": "other"}}}, True, False),
+        ({"data": {"strict": True}}, True, False),
+    ],
+)
+def test_what_moves_no_result_moves_no_stage(
+    changes: dict[str, Any], moves_rows: bool, moves_scores: bool, tiny_base: Path, tmp_path: Path
+) -> None:
+    plain, changed = open_run(tiny_base, tmp_path), open_run(tiny_base, tmp_path, **changes)
+    assert [one != other for one, other in zip(names(plain), names(changed), strict=True)] == [moves_rows, moves_scores]
+    moved = stages.identify_model(plain, None) != stages.identify_model(changed, None)
+    assert moved == (moves_rows and moves_scores), "the answers that are kept for all runs go by the engine's settings"
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_methods_version_moves_its_rows_alone(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run(tiny_base, tmp_path)
+    before = names(run)
+    monkeypatch.setattr(registry.find_method("cross_lingual"), "version", 99)
+    assert [one != other for one, other in zip(before, names(run), strict=True)] == [True, False]
+
+
+def make_rows(run: Run) -> Any:
+    (made,) = prepare.prepare_wave(run, [Round("m")])
+    return made
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_rows_go_by_the_corpora_that_were_read(tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path]) -> None:
+    fill_folder(**{PAIRS: table(20)})
+    run = open_run(tiny_base, tmp_path)
+    made = make_rows(run)
+    assert list(made.manifest["learned"]["read"]) == ["en/alpaca", "es/alpaca", "es/parallel"]
+    assert stages.find_prepared(run, Round("m")) == made
+
+    unread = {"train/parallel/tatoeba.en-de.tsv.gz": "en\tde\n", "train/lexicon/gatitos.en-es.tsv": "en\tes\n", "else/where.txt": "x"}
+    fill_folder(**{PAIRS: table(20), **unread})
+    assert stages.find_prepared(run, Round("m")) == made, "what was added elsewhere changes nothing"
+
+    fill_folder(**{PAIRS: table(21)})
+    assert stages.find_prepared(run, Round("m")) is None
+    other = make_rows(run)
+    assert other.folder != made.folder and made.folder.is_dir(), "the rows of both are kept"
+
+    fill_folder(**{PAIRS: table(20), MORE_PAIRS: table(3)})
+    assert stages.find_prepared(run, Round("m")) is None, "another part of a corpus that was read"
+    fill_folder(**{PAIRS: table(20)})
+    assert stages.find_prepared(run, Round("m")) == made
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_corpus_that_was_not_to_be_had_counts_once_it_is(tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path]) -> None:
+    """star_alignment goes without a lexicon where there is none."""
+    fill_folder(**{PAIRS: table(20)})
+    run = open_run(tiny_base, tmp_path, methods={"m": {"method": "star_alignment", "options": {"rows": 9}}})
+    made = make_rows(run)
+    assert made.manifest["learned"]["read"]["es/lexicon"] is None
+    assert stages.find_prepared(run, Round("m")) == made
+    fill_folder(**{PAIRS: table(20), "train/lexicon/gatitos.en-es.tsv": "en\tes\nbird\tpájaro\n"})
+    assert stages.find_prepared(run, Round("m")) is None
+
+
+def extend(data: Path) -> None:
+    """Add a corpus to a data folder and its manifest, as a download beside a run does."""
+    content = gzip.compress(table(5).replace("\tes", "\tde").encode())
+    (data / "train/parallel/tatoeba.en-de.tsv.gz").write_bytes(content)
+    entries = json.loads((data / "manifest.json").read_text())
+    entries.append({"file": "train/parallel/tatoeba.en-de.tsv.gz", "sha256": hashlib.sha256(content).hexdigest()})
+    (data / "manifest.json").write_text(json.dumps(entries))
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
+    tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training and the measuring are stood in for; rows, stages, costs and records are the run's own."""
+    from xlift.harness.evaluation import evaluate, tasks
+    from xlift.harness.training import trainer
+
+    data = fill_folder(**{PAIRS: table(20)})
+
+    def train(base: Path, plan: Any, settings: Any, out: Path, **more: Any) -> trainer.FitReport:
+        extend(data)
+        out.mkdir()
+        write_json(out / CARD, {**more["provenance"], "profile": {"system": {"es": "Responde en español."}}})
+        return trainer.FitReport(
+            steps=3, tokens_trained=700, response_tokens=400, epochs=1.0, padding_share=0.0, rows=len(plan.rows), rows_cut=0,
+            rows_dropped=0, seconds=1.5, peak_memory_mib=9, device="cpu", arithmetic="float32", final_loss=1.0, curve=((3, 700, 1.0),),
+            reward_margin=None, reward_accuracy=None, resumed_from_step=None,
+        )  # fmt: skip
+
+    def call_here(what: str, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
+        return [work(*arguments) for arguments in calls]
+
+    monkeypatch.setattr(pipeline, "run_side_by_side", call_here)
+    monkeypatch.setattr(pipeline, "run_apart", lambda what, work, *arguments: work(*arguments))
+    monkeypatch.setattr(trainer, "fit", train)
+    monkeypatch.setattr(measure, "start_once", lambda *arguments: lambda adapter: None)
+    monkeypatch.setattr(tasks, "open_tasks", lambda *arguments: nullcontext())
+    monkeypatch.setattr(evaluate, "evaluate", lambda *arguments: {"tasks": {}, "engine": {}, "cost": {"seconds": 1.0}, "profile": None})
+
+    suite = read_suite({**SUITE, "base": {"model": str(tiny_base)}}, "test")
+    folder = pipeline.run_suite(suite, tmp_path / "runs")
+    left = sorted(path.parent.name.rpartition("-")[0] for path in folder.glob("*/manifest.json"))
+    assert left == ["evaluate-base", "evaluate-m-seed0", "fit-m-seed0", "prepare-m"]
+    (record,) = (json.loads(path.read_text())["record"] for path in folder.glob("evaluate-m-*/manifest.json"))
+    assert (record["cost"]["prepare"]["rows"], record["cost"]["fit"]["tokens_trained"]) == (9, 700)
+
+    before = sorted(folder.iterdir())
+    pipeline.run_suite(suite, tmp_path / "runs")
+    assert sorted(folder.iterdir()) == before, "nothing is prepared again"
