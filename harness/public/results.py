@@ -32,7 +32,9 @@ class Results:
     """A line for each older measurement that stands in the folders too."""
 
     def __repr__(self) -> str:
-        return f"Results of {', '.join(map(str, self.folders))}: {', '.join(record.name for record in self.records)}"
+        models, tasks = len(self.records), len({task for record in self.records for task in record.tasks})
+        counts = f"{models} model{'s' * (models != 1)}, {tasks} task{'s' * (tasks != 1)}"
+        return f"Results({counts}, of {', '.join(map(str, self.folders))})"
 
     @property
     def records(self) -> list[Record]:
