@@ -233,6 +233,14 @@ def here(runs: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return runs
 
 
+def change(snippets: list[str], places: Mapping[str, str]) -> list[str]:
+    """Snippets with what stands for a reader's own model, server or budget in place of what a page shows."""
+    assert all(any(shown in snippet for snippet in snippets) for shown in places)
+    for shown, real in places.items():
+        snippets = [snippet.replace(shown, real) for snippet in snippets]
+    return snippets
+
+
 @pytest.mark.slow
 def test_the_page_runs(
     here: Path, tiny_base: Path, loopback: loopback_hub.State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -241,19 +249,22 @@ def test_the_page_runs(
     server = JudgeServer()
     places = {"http://localhost:8000/v1": server.url, "ORG/NAME": "lab/mine", "ORG/MODEL": str(tiny_base), "2_000_000": "2_000",
               '"hf"}': '"hf", "max_length": 768}, limit=2'}  # fmt: skip
-    snippets = read_snippets(ROOT / "docs" / "api.md")
-    for shown, real in places.items():
-        assert any(shown in snippet for snippet in snippets)
-        snippets = [snippet.replace(shown, real) for snippet in snippets]
     with serve(server):
-        names = execute(snippets, "docs/api.md")
+        names = execute(change(read_snippets(ROOT / "docs" / "api.md"), places), "docs/api.md")
     assert [record.name for record in names["results"].records] == ["base", "x-llama (seed 0)"]
-    assert names["adapter"].parent.parent == Path("runs/my-suite")
+    assert names["adapter"].parent.parent == here / "runs" / "my-suite"
     assert server.seen and set(names["results"].win_rates["model"]) == {"x-llama (seed 0)"}
     assert (here / "site" / "index.html").is_file() and (here / "rows" / "x-llama" / "trl.jsonl").is_file()
     assert (here / "runs" / "my-suite" / "probe.json").is_file() and (here / "runs" / "evaluate").is_dir()
     assert "adapter_model.safetensors" in loopback.files("lab/mine")
     assert "did you mean 'train'?" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_snippet_of_the_readme_runs(here: Path) -> None:
+    (snippet,) = change(read_snippets(ROOT / "README.md"), {"2_000_000": "2_000", "xlift_mgsm_cot_es": TASK})
+    names = execute([snippet], "README.md")
+    assert names["results"].adapter("x-llama").is_relative_to(here)
 
 
 @pytest.mark.slow
