@@ -59,7 +59,7 @@ def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path
     made = [board.make(runs.collect([place], foreign.read)) for place in (run, tmp_path / "results")]
     shown = [[(row.label, row.rank, row.mean, row.averages, row.scores, row.cost, row.notes) for row in one.rows] for one in made]
     assert shown[0] == shown[1]
-    assert made[1].rows[0].cost["help"] == "translator apertium -u eng-spa, corpus alpaca/en"
+    assert made[1].rows[0].cost.help == "translator apertium -u eng-spa, corpus alpaca/en"
     build([tmp_path / "results"], tmp_path / "site")
     page = (tmp_path / "site/runs/s--better--seed0.html").read_text()
     assert "not published with this record" in page and "too long" in page and "curve-s--better.svg" in page
