@@ -210,6 +210,14 @@ class Suite(Section):
             raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
         return self
 
+    def single(self, label: str, seed: int | None) -> Suite:
+        """What makes one adapter: this suite with its method and seed alone, without the judge and the adapters of others.
+
+        All seeds stay where ``seed`` is None, as nothing is trained then.
+        """
+        alone = {"methods": {label: self.methods[label]}, "judge": None, "evaluate": self.evaluate.model_copy(update={"adapters": {}})}
+        return self.model_copy(update=alone if seed is None else {**alone, "seeds": (seed,)})
+
     def training(self, label: str) -> TrainSettings:
         """The trainer's settings for one method, its own keys over the suite's."""
         own = self.methods[label].train

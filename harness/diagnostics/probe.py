@@ -94,14 +94,14 @@ def open_run(folder: Path) -> Subject:
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/suite.resolved.json: damaged ({type(error).__name__}); run the suite again") from None
     base = bases.resolve(settings)
-    records = [record for record in read_records([folder]).records if record.adapter]
     found: dict[str, Adapter] = {}
     left_out = []
-    for record in records:
+    for measured in (one for one in read_records([folder]).measurements if one.record.adapter):
+        record = measured.record
         label = record.label if record.seed is None else f"{record.label}-seed{record.seed}"
         if record.base.get("sha256") != base.sha256:
             raise UserError(f"{folder}: {record.name} was measured on another base than {base.name} is now; name the model and --adapter")
-        adapter = find_adapter(folder, record)
+        adapter = find_adapter(measured)
         if adapter is None:
             left_out.append(f"{label}: its adapter is gone")
         elif not adapter.has_weights:

@@ -1,18 +1,17 @@
-"""The adapter behind a record, found again."""
+"""The adapter behind a measurement, found again."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record
+from xlift.harness.evaluation.records import Measurement
 from xlift.harness.models.adapters import Adapter, resolve
 
 
-def find_adapter(run: Path, record: Record) -> Adapter | None:
-    """The adapter that a record was measured with, by its hash: among the run's own, else where the record says; None where it is gone."""
-    given = record.adapter or {}
-    for place in [*map(str, sorted(run.glob("fit-*/adapter"))), str(given.get("name", ""))]:
+def find_adapter(measured: Measurement) -> Adapter | None:
+    """The adapter that was measured, known by its hash: among the run's own, else where it lay then; None where it is gone."""
+    given = measured.record.adapter or {}
+    lay = measured.adapter or str(given.get("name", ""))  # a record of xlift 0.1 names the folder as it was typed
+    for place in [*map(str, sorted(measured.stage.parent.glob("fit-*/adapter"))), lay]:
         try:
             adapter = resolve(place)
         except UserError:

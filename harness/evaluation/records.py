@@ -116,6 +116,8 @@ class Measurement:
     """ISO 8601. In UTC with a Z from the manifest; else as ``read_sample_time`` finds it; empty where neither says."""
     asked: str = ""
     """As ``finished``: when a command last asked for this measurement and found it done; empty where it stood as the newest all along."""
+    adapter: str | None = None
+    """Where its adapter lay when it was measured, a folder or a hub reference; None for the base, and where an older xlift measured."""
 
     @property
     def key(self) -> tuple[str, str, int | None]:
@@ -216,7 +218,8 @@ def read_measurement(stage: Path) -> Measurement | None:
         if result.samples and (Path(result.samples).name != result.samples or "\\" in result.samples):
             raise UserError(f"{stage}: a sample file must lie beside the manifest, {result.samples!r} does not")
     finished, asked = (str(manifest[key]) if _TIME.fullmatch(str(manifest.get(key))) else "" for key in ("finished", "asked"))
-    return Measurement(record, stage, finished or read_sample_time(record), asked)
+    adapter = manifest.get("adapter")
+    return Measurement(record, stage, finished or read_sample_time(record), asked, str(adapter) if adapter else None)
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "xlift.json"
+HUB = "hub:"
 PREFIX = "base_model.model."
 PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
@@ -47,6 +48,9 @@ class Provenance(TypedDict, total=False):
     data: Mapping[str, Json]
     """The manifest of the prepare stage."""
     suite: str
+    """Its name."""
+    settings: Mapping[str, Json]
+    """The suite as it was resolved for this training, with the adapter's method and seed alone."""
     versions: Mapping[str, str]
 
 
@@ -70,6 +74,19 @@ class Adapter:
     """How it must be asked and read, where ``xlift.json`` says so."""
 
     @property
+    def place(self) -> str:
+        """Where it can be found again from anywhere on this machine: its folder, or a hub reference as it was asked for."""
+        return self.name if self.name.startswith(HUB) else str(self.folder)
+
+    @property
+    def short_name(self) -> str:
+        """What others may read of its place, however it was asked for: a hub reference, else the folder's name, with the fit stage's."""
+        if self.name.startswith(HUB):
+            return self.name
+        stage = self.folder.parent.name
+        return f"{stage}/{self.folder.name}" if stage.startswith("fit-") else self.folder.name
+
+    @property
     def has_weights(self) -> bool:
         """False for a profile alone: the base's own weights answer."""
         return self.peft_type != PROFILE
@@ -77,8 +94,12 @@ class Adapter:
     def facts(self) -> ModelFacts:
         """What a record keeps of it."""
         return {
-            "name": self.name, "revision": self.revision, "sha256": self.sha256, "peft_type": self.peft_type, "base_name": self.base_name,
-        }  # fmt: skip
+            "name": self.short_name,
+            "revision": self.revision,
+            "sha256": self.sha256,
+            "peft_type": self.peft_type,
+            "base_name": self.base_name,
+        }
 
 
 def resolve(ref: str | Path) -> Adapter:
@@ -167,8 +188,8 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _locate(ref: str) -> tuple[Path, str | None]:
-    if ref.startswith("hub:"):
-        repository, _, revision = ref.removeprefix("hub:").partition("@")
+    if ref.startswith(HUB):
+        repository, _, revision = ref.removeprefix(HUB).partition("@")
         folder = download(repository, revision or None, "adapter")
         return folder, folder.name
     folder = Path(ref).expanduser().resolve()

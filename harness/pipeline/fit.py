@@ -35,6 +35,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         "profile": manifest["plan"]["profile"],
         "data": manifest,
         "suite": run.suite.name,
+        "settings": run.suite.single(turn.label, seed).model_dump(mode="json"),
         "versions": library_versions(),
     }
 

@@ -39,7 +39,7 @@ def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
                 logger.info("evaluate: %s", model.label)
                 measured = evaluate(engine, run.suite, tasks, folder)
                 record = _record(run, model, adapter, measured, library_versions())
-                return {"record": record.model_dump(mode="json")}
+                return {"adapter": adapter.place if adapter else None, "record": record.model_dump(mode="json")}
 
             run.store.write(evaluate_stage(run, model), work)
 

@@ -161,7 +161,7 @@ class Results:
             raise UserError(f"no adapter {label!r} in these results{why}")
         if len(found) > 1:
             raise UserError(f"{label}: {len(found)} adapters; name one by its seed, and load its run alone")
-        adapter = find_adapter(found[0].stage.parent, found[0].record)
+        adapter = find_adapter(found[0])
         if adapter is None:
             raise UserError(f"{found[0].record.name}: its adapter is gone; run the suite again")
         return adapter.folder

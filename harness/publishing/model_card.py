@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.evaluation.records import Record, Score, TaskResult
 from xlift.harness.publishing.dataset_card import describe_help, tabulate
-from xlift.harness.publishing.package import Facts, reduce_suite
+from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric, headline, per_document
 
@@ -114,7 +114,7 @@ def write_body(facts: Facts) -> str:
         "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{board}",
         "Method": _write_method(facts),
         "Training data and licences": _write_data(facts),
-        "Settings": f"```yaml\n{reduce_suite(facts)}```" if facts.suite else _fence(made.get("options") or {}),
+        "Settings": _write_settings(facts),
         "Cost": _write_cost(facts),
         "Evaluation": _write_evaluation(facts),
         "Loading": _write_loading(facts),
@@ -123,6 +123,13 @@ def write_body(facts: Facts) -> str:
         "Reproducing": _write_reproduction(facts),
     }
     return "\n\n".join(f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text) + "\n"
+
+
+def _write_settings(facts: Facts) -> str:
+    if settings := write_settings(facts):
+        return f"```yaml\n{settings}```"
+    options = _fence(facts.made.get("options") or {})
+    return f"The xlift that made it did not keep the suite, so how it was trained is not known. Its method's options:\n\n{options}"
 
 
 def _write_method(facts: Facts) -> str:
@@ -291,7 +298,9 @@ def _write_limits(facts: Facts) -> str:
 def _write_reproduction(facts: Facts) -> str:
     version = (facts.made.get("versions") or {}).get("xlift", "")
     parts = (
-        [f"Made with xlift {version}. With the settings above as `suite.yaml`:\n\n```\nxlift run suite.yaml\n```"] if facts.suite else []
+        [f"Made with xlift {version}. With the settings above as `suite.yaml`:\n\n```\nxlift run suite.yaml\n```"]
+        if facts.made.get("settings")
+        else []
     )
     if facts.record:
         parts.append(f"To measure it again and compare with `evaluation.json`:\n\n```\n{_write_command(facts, facts.record)}\n```")

@@ -50,8 +50,6 @@ class Facts:
     made: dict[str, Any]
     """``xlift.json``, without paths of this machine."""
     base: HubBase
-    suite: dict[str, Any] | None
-    """As it was resolved, where the run is at hand."""
     measured: Measurement | None
     """None where the adapter was not measured."""
     base_measured: Measurement | None
@@ -133,19 +131,25 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
     if not (place / CARD).is_file():
         raise UserError(f"adapter {place}: no {CARD}; a card is written from the run, so only adapters that xlift trained can be pushed")
     made = json.loads((place / CARD).read_text(encoding="utf-8"))
-    suite = json.loads((run / SUITE).read_text(encoding="utf-8")) if run else None
     measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
-    base = name_base(made, suite)
+    base = name_base(made, run)
     made = {**strip_paths(made), "base": {**made["base"], "name": base.id}}
-    return Facts(repository, adapter, made, base, strip_paths(suite), measured, base_measured, {}, leaderboard)
+    return Facts(repository, adapter, made, base, measured, base_measured, {}, leaderboard)
 
 
-def name_base(made: Mapping[str, Any], suite: Mapping[str, Any] | None) -> HubBase:
-    """The base's hub name: the suite's ``base.hub_id``, or the name it was loaded by. Raises UserError where it has neither."""
+def name_base(made: Mapping[str, Any], run: Path | None) -> HubBase:
+    """The base's hub name: the suite's ``base.hub_id``, or the name it was loaded by. Raises UserError where it has neither.
+
+    A ``hub_id`` that was added after the training counts too, where the suite that is now in ``run`` names the base as it was named then.
+    """
     recorded = made.get("base") or {}
     name, revision = str(recorded.get("name", "")), str(recorded.get("revision") or "")
     commit = revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
-    if given := ((suite or {}).get("base") or {}).get("hub_id"):
+    given = ((made.get("settings") or {}).get("base") or {}).get("hub_id")
+    if given is None and run is not None:
+        now = json.loads((run / SUITE).read_text(encoding="utf-8")).get("base") or {}
+        given = now.get("hub_id") if now.get("model") == name else None
+    if given:
         return HubBase(given, commit, given)
     if name == EMBEDDED:
         return HubBase(EMBEDDED_HUB_ID, None, EMBEDDED)
@@ -262,16 +266,13 @@ def _refuse_strangers(folder: Path) -> None:
             raise UserError(f"{path}: may hold text under a licence of its own, which is never published; take it out of the folder")
 
 
-def reduce_suite(facts: Facts) -> str:
-    """The suite with this adapter's method and seed alone, as YAML; keys that say nothing are left out."""
-    suite, made = dict(facts.suite or {}), facts.made
-    if made.get("label") in suite.get("methods", {}):
-        suite["methods"] = {made["label"]: suite["methods"][made["label"]]}
-    if facts.record and facts.record.seed is not None:
-        suite["seeds"] = [facts.record.seed]
-    if suite.get("base"):
-        suite["base"] = {"model": facts.base.local, "revision": facts.base.revision}
-    return yaml.safe_dump(_prune(suite), sort_keys=False, allow_unicode=True)
+def write_settings(facts: Facts) -> str | None:
+    """The suite that the adapter was made by, as YAML; keys that say nothing are left out. None where an older xlift did not keep it."""
+    settings = facts.made.get("settings")
+    if not settings:
+        return None
+    base = {"model": facts.base.local, "revision": facts.base.revision}
+    return yaml.safe_dump(_prune({**settings, "base": base}), sort_keys=False, allow_unicode=True)
 
 
 def _prune(value: Any) -> Any:

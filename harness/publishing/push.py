@@ -13,11 +13,11 @@ from pathlib import Path
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import explain_disk, write_json
-from xlift.harness.models import bases
+from xlift.harness.models import adapters, bases
 from xlift.harness.publishing import hub, model_card
 from xlift.harness.publishing.hub import Pushed, PushPlan, Target
 from xlift.harness.publishing.lifts import measure_lifts
-from xlift.harness.publishing.package import SUITE, Facts, File, find_run
+from xlift.harness.publishing.package import Facts, File
 
 logger = logging.getLogger(__name__)
 
@@ -101,9 +101,10 @@ def send_run(
 
 def _compare(package: Package, done: Pushed) -> float:
     facts, target = package.facts, package.target
-    folder = find_run(facts.adapter.folder, package.run)
-    suite = json.loads((folder / SUITE).read_text(encoding="utf-8")) if folder else {}
-    base = bases.resolve(BaseSettings(**suite.get("base", {"model": facts.base.id, "revision": facts.base.revision})))
+    made = json.loads((facts.adapter.folder / adapters.CARD).read_text(encoding="utf-8"))  # with the paths of this machine
+    settings = (made.get("settings") or {}).get("base") or {"model": facts.base.local, "revision": facts.base.revision}
+    base = bases.resolve(BaseSettings(**settings))
+    adapters.check(facts.adapter, base)
     with tempfile.TemporaryDirectory(prefix="xlift-") as empty:
         found = hub.compare_logits(base, facts.adapter.folder, hub.fetch(target, done.revision, Path(empty)))
     if found:
@@ -113,7 +114,7 @@ def _compare(package: Package, done: Pushed) -> float:
 
 def _link(run: Path, target: Target, packages: Sequence[Package], pushed: Sequence[Pushed]) -> str:
     """Make the collection of a suite, and write where its adapters lie into the run folder, for the leaderboard; returns its address."""
-    suite = json.loads((run / SUITE).read_text(encoding="utf-8"))["name"]
+    suite = next(one.facts.record.suite for one in packages if one.facts.record)
     notes = {one.target.repository: f"{one.facts.made['label']}: {one.facts.made['method']}" for one in packages}
     collection = hub.collect_on_hub(target.repository, f"xlift: {suite}", notes, private=target.private)
     found = []
@@ -140,7 +141,6 @@ def prepare_package(place: Path, repository: str, run: Path | None, leaderboard:
 def find_adapters(run: Path, owner: str) -> dict[str, Path]:
     """Repository and folder of each measured adapter of a run, those that were trained elsewhere left out."""
     from xlift.harness.evaluation.records import read_records
-    from xlift.harness.models import adapters
     from xlift.harness.publishing import package
 
     package.find_run(run, run)

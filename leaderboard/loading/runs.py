@@ -133,7 +133,7 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     link = folder.links.get((record.label, record.seed))
     return [
         Run(
-            record, stage, found.finished, found.asked, stages=folder.find_stages(record), suite=folder.suite, link=link,
+            record, stage, found.finished, found.asked, found.adapter, stages=folder.find_stages(record), suite=folder.suite, link=link,
             collection=folder.collection if link else None,
         )
     ]  # fmt: skip

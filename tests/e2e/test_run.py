@@ -65,6 +65,11 @@ def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:
         assert (finished / next(iter(finished.glob("evaluate-base-*"))).name / str(result.samples)).is_file()
     assert adapted.adapter is not None
     assert adapted.adapter["sha256"] == fitted["adapter_sha256"]
+    (fit,) = finished.glob("fit-*")
+    assert adapted.adapter["name"] == f"{fit.name}/adapter", "no folder of this machine"
+    made = json.loads((fit / "adapter" / "xlift.json").read_text())
+    again = read_suite(made["settings"], "xlift.json")
+    assert (again.train.tokens, list(again.methods), again.seeds) == (12000, ["m"], (0,))
 
 
 def test_the_same_command_again_does_nothing(finished: Path, tiny_base: Path) -> None:

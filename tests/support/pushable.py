@@ -29,13 +29,14 @@ def write_run(
     root: Path, *, seed: int = 0, suite: dict[str, Any] | None = None, scores: tuple[int, ...] = (1, 1, 1, 0), **made: Any
 ) -> Path:
     """Write ``root`` as a run folder; returns the adapter's. ``made`` are keys of xlift.json, ``scores`` the adapter's right answers."""
-    resolved = read_suite({**SUITE, **(suite or {})}, "test").model_dump(mode="json")
+    resolved = read_suite({**SUITE, **(suite or {})}, "test")
     root.mkdir(parents=True, exist_ok=True)
-    write(root / "suite.resolved.json", resolved)
+    write(root / "suite.resolved.json", resolved.model_dump(mode="json"))
     adapter = root / f"fit-m-seed{seed}-aaaa" / "adapter"
     data = {"rows": 10, "corpora": ["qa/en"], "sources": [SOURCE], "kinds": {"es/translation": 10}, "plan": {"objective": {"kind": "sft"}}}
     fit = {"rows": 10, "steps": 3, "tokens_trained": 1000, "seconds": 1.5, "device": "cpu"}
     card = {"method": "cross_lingual", "label": "m", "languages": ["es"], "pivot": "en", "base": BASE, "profile": None, "data": data}
+    card["settings"] = resolved.single("m", seed).model_dump(mode="json")
     write_adapter(adapter, seed, {**card, "versions": {"xlift": "0.1.0"}, "fit": fit, **made})
     write_evaluation(root / "evaluate-base-bbbb", "base", None, None, (1, 0, 0, 0))
     described = {"name": str(adapter), "revision": None, "sha256": resolve(adapter).sha256, "peft_type": "LORA", "base_name": "org/base"}

@@ -23,6 +23,18 @@ def test_a_methods_own_training_keys_win() -> None:
     assert (suite.training("m").epochs, suite.training("m").warmup) == (3, 0.2)
 
 
+def test_what_makes_one_adapter() -> None:
+    method = {"method": "cross_lingual"}
+    suite = read(
+        methods={"m": method, "n": method}, seeds=[1, 2], judge={"judge": "http://here/v1", "model": "j"},
+        evaluate={"tasks": ["xlift_mgsm_cot_es"], "adapters": {"other": "/somewhere"}},
+    )  # fmt: skip
+    alone = suite.single("m", 2)
+    assert (list(alone.methods), alone.seeds, alone.judge, alone.evaluate.adapters) == (["m"], (2,), None, {})
+    assert (alone.train, alone.evaluate.tasks) == (suite.train, suite.evaluate.tasks)
+    assert suite.single("m", None).seeds == (1, 2), "nothing was trained"
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

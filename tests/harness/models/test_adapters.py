@@ -57,6 +57,17 @@ def test_the_hash_covers_weights_and_configuration(folder: Path) -> None:
     assert resolve(folder).sha256 != before
 
 
+def test_its_names_do_not_depend_on_how_it_was_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = folder.parent / "fit-m-seed0-aaaa"
+    stage.mkdir()
+    trained = Path(shutil.copytree(folder, stage / "adapter"))
+    monkeypatch.chdir(stage)
+    for typed in (str(trained), "adapter", "./adapter/", "../fit-m-seed0-aaaa/adapter"):
+        found = resolve(typed)
+        assert (found.short_name, found.place) == ("fit-m-seed0-aaaa/adapter", str(trained))
+    assert resolve("../adapter").short_name == "adapter", "the name of a folder that holds it is nobody's business"
+
+
 PROFILE = {"header": {"es": "[ES]"}}
 
 

@@ -169,3 +169,54 @@ def test_eval_results_only_for_listed_datasets(tmp_path: Path, monkeypatch: pyte
     _, files = prepare_package(adapter, "lab/mine", None)
     text = next(file for file in files if file.path == ".eval_results/xlift.yaml").read()
     assert yaml.safe_load(text) == [{"dataset": {"id": "org/benchmark", "task_id": "es"}, "value": 0.75}]
+
+
+def settings_in(body: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(body.split("```yaml\n")[1].split("```")[0]))
+
+
+def test_the_card_has_the_settings_that_the_adapter_was_trained_with(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run", seed=1, suite={"train": {"tokens": 1000}, "seeds": [1, 2]})
+    path = tmp_path / "run" / "suite.resolved.json"
+    later = json.loads(path.read_text())
+    later |= {"train": {**later["train"], "tokens": 9000}, "methods": {"other": later["methods"]["m"]}, "seeds": [3], "rows": 5}
+    path.write_text(json.dumps(later))
+    text = model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
+    settings = settings_in(text)
+    assert (settings["train"]["tokens"], settings["methods"], settings["seeds"]) == (1000, {"m": {"method": "cross_lingual"}}, [1])
+    assert "rows" not in settings
+    alone = adapter.rename(tmp_path / "alone")
+    assert settings_in(model_card.write_card(prepare_package(alone, "lab/mine", None)[0])) == settings, "no run folder is needed"
+
+
+def test_an_older_adapter_says_that_its_settings_are_not_known(tmp_path: Path) -> None:
+    _, body = make(tmp_path, settings=None, options={"direction": "both"})
+    assert "did not keep the suite, so how it was trained is not known" in body and '"direction": "both"' in body
+    assert "suite.yaml" not in body and "```yaml" not in body
+
+
+def test_a_hub_name_may_be_given_after_the_training(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run", base=FOLDER, suite={"base": {"model": FOLDER["name"]}})
+    path = tmp_path / "run" / "suite.resolved.json"
+    for model, taken in ((FOLDER["name"], True), ("/somewhere/models/another", False)):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "base": {"model": model, "hub_id": "org/other"}}))
+        if taken:
+            assert prepare_package(adapter, "lab/mine", None)[0].base.id == "org/other"
+        else:
+            with pytest.raises(UserError, match="set base.hub_id"):
+                prepare_package(adapter, "lab/mine", None)
+
+
+def test_an_adapter_keeps_its_own_scores_where_its_label_was_trained_again(tmp_path: Path) -> None:
+    older = write_run(tmp_path / "run")
+    newer = write_run(tmp_path / "other", seed=1, scores=(1, 1, 1, 1))
+    newer.parent.rename(tmp_path / "run" / "fit-m-seed0-bbbb")
+    stage = next((tmp_path / "other").glob("evaluate-m-*")).rename(tmp_path / "run" / "evaluate-m-seed0-dddd")
+    manifest = json.loads((stage / "manifest.json").read_text())
+    manifest["record"]["seed"] = 0
+    (stage / "manifest.json").write_text(json.dumps({**manifest, "finished": "2026-01-01T00:00:00Z"}))
+    for adapter, score, lift in ((older, 0.75, 0.5), (tmp_path / "run" / "fit-m-seed0-bbbb" / "adapter", 1.0, 0.75)):
+        facts, _ = prepare_package(adapter, "lab/mine", None)
+        assert facts.record is not None
+        assert facts.record.tasks[TASK].metrics["accuracy"].value == score
+        assert facts.lifts[TASK, "accuracy"]["value"] == lift, "base 0.25"
