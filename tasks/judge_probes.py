@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 import yaml
 
@@ -54,7 +53,7 @@ def list_probes() -> list[Probe]:
     return probes
 
 
-def score_probes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def score_probes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list[dict[str, str | float]]:
     """One row a kind: pairs, the share a judge gets right in all and by language, and the share it says nothing readable on.
 
     A pair is right where the better answer wins in both orders; of identical answers, where neither wins in either (within ``UNDECIDED``).

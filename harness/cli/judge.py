@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ import xlift
 from xlift.harness.cli.arguments import JUDGE, AsJson
 from xlift.harness.cli.output import print_frame, print_table
 from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    from xlift.harness.judging.replies import Calibration
 
 SHOWN = {
     "label": "model", "seed": "seed", "lang": "lang", "items": "items", "items_of": "of", "win_rate": "win rate", "win_rate_stderr": "±",
@@ -65,7 +68,7 @@ def fidelity(
     print_frame(found if as_json else found.round(3), as_json)
 
 
-def _show(calibration: dict[str, Any] | None, rows: list[dict[str, Any]]) -> None:
+def _show(calibration: Calibration | None, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     if calibration:

@@ -73,8 +73,8 @@ def _show(found: Probe) -> None:
                     "at layer": layer,
                 }
             rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
-    origins = "+".join(dict.fromkeys(one["origin"] for one in found.corpus["files"].values()))
-    corpus = f"{found.corpus['name']} {found.corpus['split']} ({origins})"
+    origins = "+".join(dict.fromkeys(one.origin for one in found.corpus.files.values()))
+    corpus = f"{found.corpus.name} {found.corpus.split} ({origins})"
     print_table(
         pd.DataFrame(rows), f"{found.base['name']}, {found.sentences} of {found.sentences_of} sentences, {corpus}, pivot {found.pivot}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import read_records
@@ -15,14 +15,41 @@ from xlift.tasks import index
 from xlift.tasks.fidelity import describe
 
 
-def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
+class Fidelity(TypedDict):
+    """Shares of answers, 0 to 1."""
+
+    lang: str
+    """The language that is expected."""
+    items: int
+    off_target: float
+    mixed: float
+    """Answers that are partly in another language."""
+    foreign: float
+    """Mean share of letters in sentences of another language."""
+    refusal: float
+    empty: float
+    repeated: float
+    languages: str
+    """Those named most often, with their shares."""
+    scripts: str
+
+
+class ModelFidelity(Fidelity):
+    """The answers of one model to one task."""
+
+    suite: str
+    model: str
+    task: str
+
+
+def report(runs: Iterable[Path]) -> list[ModelFidelity]:
     """Shares of answers, 0 to 1, by run, model and task.
 
     Left out are tasks that are not xlift's, which expect no language, and those that generate no answer.
 
     Raises UserError for a run without results and for samples that are gone or damaged.
     """
-    rows = []
+    rows: list[ModelFidelity] = []
     for run in runs:
         for measured in read_records([run]).measurements:
             record = measured.record
@@ -37,12 +64,8 @@ def report(runs: Iterable[Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def summarise(answers: Sequence[str], lang: str) -> dict[str, Any]:
-    """Shares of one model's answers where ``lang`` is expected.
-
-    ``languages`` and ``scripts`` are those named most often, with their shares; ``foreign`` is the mean share of letters in sentences of
-    another language, ``mixed`` the share of answers that are partly in one.
-    """
+def summarise(answers: Sequence[str], lang: str) -> Fidelity:
+    """Shares of one model's answers where ``lang`` is expected."""
     found = [describe(answer, lang) for answer in answers]
     count = max(len(found), 1)
     return {

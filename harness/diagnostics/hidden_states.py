@@ -7,15 +7,18 @@ states at padding are in no mean.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from xlift.harness.training.batching import split
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH_TOKENS = 2048
 """Tokens (sentences x width) of one forward pass; all their states and logits are in memory at once."""
@@ -33,14 +36,16 @@ class Reading:
     """(N,) float64: minus log2 of the sentence's probability."""
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Each sentence as tokens, after the prefix token."""
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return [[prefix, *ids] for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
-def read_states(model: Any, sentences: Sequence[Sequence[int]], advance: Callable[[int], object] = lambda count: None) -> Reading:
+def read_states(
+    model: PreTrainedModel, sentences: Sequence[Sequence[int]], advance: Callable[[int], object] = lambda count: None
+) -> Reading:
     """Send sentences, as ``encode`` gives them, through a causal transformers model; ``advance`` hears of each batch's size.
 
     Sentences of like length share a batch and are padded on the right, where a causal model's earlier states do not see it.
@@ -104,7 +109,7 @@ def retrieve(states: Tensor, pivot: Tensor) -> tuple[list[float], list[float]]:
     return towards, back
 
 
-def _cosines(states: Tensor, pivot: Tensor) -> Any:
+def _cosines(states: Tensor, pivot: Tensor) -> Iterator[Tensor]:
     """(N, N) for each layer, sentences by pivot sentences, in float64 so that equal states tie."""
     for layer in range(states.shape[1]):
         one, other = (torch.nn.functional.normalize(side[:, layer].double(), dim=-1) for side in (states, pivot))

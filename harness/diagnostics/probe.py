@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest
@@ -209,7 +209,7 @@ def _align(reading: Reading, pivot: Reading) -> Alignment:
     return Alignment(cosine=tuple(cosine), unrelated=tuple(unrelated), score=score, to_pivot=tuple(towards), from_pivot=tuple(back))
 
 
-def _identify(model: Base | Adapter) -> dict[str, Any]:
+def _identify(model: Base | Adapter) -> dict[str, str | None]:
     """Name and hash, without the folders of this machine."""
     name = Path(model.name).name if Path(model.name).is_absolute() else model.name
     kind = {"peft_type": model.peft_type} if isinstance(model, Adapter) else {}

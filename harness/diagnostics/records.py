@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -55,9 +55,24 @@ class LanguageProbe(Section):
     """None for the pivot."""
 
 
+class Source(Section):
+    """Where sentences come from."""
+
+    origin: str
+    """folder, hub or samples."""
+    sha256: str
+
+
+class ProbedCorpus(Section):
+    name: str
+    split: str
+    files: dict[str, Source]
+    """By language."""
+
+
 class ModelProbe(Section):
     label: str
-    adapter: dict[str, Any] | None
+    adapter: dict[str, str | None] | None
     """None for the base."""
     languages: dict[str, LanguageProbe]
 
@@ -66,10 +81,9 @@ class Probe(Section):
     """What ``xlift probe`` measured: a base and adapters of it on the same parallel sentences."""
 
     schema_version: Literal[1] = 1
-    base: dict[str, Any]
-    engine: dict[str, Any]
-    corpus: dict[str, Any]
-    """name, split, and by language origin and sha256 of its file."""
+    base: dict[str, str | None]
+    engine: dict[str, str]
+    corpus: ProbedCorpus
     pivot: str
     sentences: int
     sentences_of: int

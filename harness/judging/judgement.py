@@ -13,9 +13,9 @@ import pandas as pd
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.judging.judges import find_model, open_judge
+from xlift.harness.judging.judges import check_model, open_judge
 from xlift.harness.judging.references import CORPUS, TASK, language_of, published
-from xlift.harness.judging.replies import calibrate
+from xlift.harness.judging.replies import Calibration, calibrate
 from xlift.harness.judging.win_rates import is_judged, judge_runs
 from xlift.tasks import data
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class Judgement:
     """What a judge said of some runs."""
 
-    calibration: dict[str, Any] | None
+    calibration: Calibration | None
     """Where it was asked for."""
     rows: list[dict[str, Any]]
     """Win rates, one row a model and language."""
@@ -80,7 +80,7 @@ def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
     settings = suite.judge
     if settings is None:
         return
-    find_model(settings)
+    check_model(settings)
     _read_table(settings.difficulty)
     if settings.against not in published():
         return

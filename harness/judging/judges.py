@@ -9,17 +9,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Chat
 from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
 
 if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+    from openai.types.chat.chat_completion import ChoiceLogprobs
+
     from xlift.harness.engines.base import Engine
     from xlift.harness.engines.openai_api import ApiEngine
+    from xlift.harness.models.bases import Base
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +161,7 @@ class ApiJudge:
         return Answered(Reply(text, logprobs, cut), int(tokens) if tokens else estimate(chat, mode), str(served or ""))
 
 
-def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:
+def read_logprobs(given: ChoiceLogprobs) -> tuple[tuple[str, float], ...]:
     """The likeliest first tokens of a chat completion's ``logprobs``; none where they do not have the documented form."""
     try:
         return tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
@@ -168,7 +172,7 @@ def read_logprobs(given: Any) -> tuple[tuple[str, float], ...]:
 class LmJudge:
     """A model of lm-eval's, our engines among them. Log-probabilities are exact: those of the two tokens after the prompt."""
 
-    def __init__(self, lm: Any, described: Description, engine: Engine | None = None) -> None:
+    def __init__(self, lm: LM, described: Description, engine: Engine | None = None) -> None:
         self._lm, self._described, self._engine = lm, described, engine
 
     def describe(self) -> Description:
@@ -209,40 +213,46 @@ class LmJudge:
         return [Reply(text) for text in self._lm.generate_until(asked)]
 
 
-def find_model(settings: JudgeSettings) -> Any:
-    """The files of a local judge, or the class of lm-eval's that it is; None for a served one. Nothing is loaded.
-
-    Raises UserError where there is no such model.
-    """
+def check_model(settings: JudgeSettings) -> None:
+    """Raise UserError where there is no such local judge. Nothing is loaded, and a served one is not asked."""
     if settings.kind == "engine":
-        from xlift.harness.models.bases import resolve
+        find_base(settings)
+    elif settings.kind == "lm":
+        find_class(settings)
 
-        base = resolve(BaseSettings(model=settings.name))
-        if not base.sha256:
-            raise UserError(f"--judge {settings.judge}: a served model; give its server as --judge URL and its name as --model")
-        return base
-    if settings.kind == "lm":
-        import lm_eval.models  # noqa: F401  (fills the registry)
-        from lm_eval.api.registry import get_model, model_registry
 
-        kind = settings.name.partition(",")[0]
-        try:
-            return get_model(kind)
-        except (ValueError, KeyError):
-            raise UserError(
-                f"--judge {settings.judge}: lm-eval has no model {kind!r}{name_nearest(kind, model_registry.keys(), 50)}"
-            ) from None
-    return None
+def find_base(settings: JudgeSettings) -> Base:
+    """The files of a judge on xlift's engine."""
+    from xlift.harness.models.bases import resolve
+
+    base = resolve(BaseSettings(model=settings.name))
+    if not base.sha256:
+        raise UserError(f"--judge {settings.judge}: a served model; give its server as --judge URL and its name as --model")
+    return base
+
+
+def find_class(settings: JudgeSettings) -> type[LM]:
+    """The class of a judge among lm-eval's models."""
+    import lm_eval.models  # noqa: F401  (fills the registry)
+    from lm_eval.api.registry import get_model, model_registry
+
+    kind = settings.name.partition(",")[0]
+    try:
+        found: type[LM] = get_model(kind)
+    except (ValueError, KeyError):
+        known = name_nearest(kind, model_registry.keys(), 50)
+        raise UserError(f"--judge {settings.judge}: lm-eval has no model {kind!r}{known}") from None
+    return found
 
 
 def open_engine_judge(settings: JudgeSettings) -> LmJudge:
     """A local folder, a hub repository or the embedded model on xlift's engine, with all the length it has up to 16,384 tokens."""
     from xlift.harness.engines.load import load_engine
 
-    base = find_model(settings)
+    base = find_base(settings)
     engine = load_engine(base, EngineSettings(max_length=max(64, min(base.max_length, 16384))))
     told = engine.describe()
-    numerics = {key: told[key] for key in ("backend", "dtype", "chat_template_sha256")}
+    numerics = {"backend": told["backend"], "dtype": told["dtype"], "chat_template_sha256": told["chat_template_sha256"]}
     name = settings.name.rstrip("/").rpartition("/")[2]
     return LmJudge(engine.lm(), {"kind": "engine", "model": name, "sha256": base.sha256, **numerics}, engine)
 
@@ -251,8 +261,7 @@ def open_lm_judge(settings: JudgeSettings) -> LmJudge:
     """A model of lm-eval's, as ``TYPE,key=value,...``: its name and the arguments of ``--model_args``."""
     kind, _, arguments = settings.name.partition(",")
     try:
-        lm = find_model(settings).create_from_arg_string(arguments)
+        lm = find_class(settings).create_from_arg_string(arguments)
     except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-        said = str(error).splitlines()[0] if str(error) else repr(error)
-        raise UserError(f"--judge {settings.judge}: lm-eval does not load it: {said}") from None
+        raise UserError(f"--judge {settings.judge}: lm-eval does not load it: {one_line(error)}") from None
     return LmJudge(lm, {"kind": "lm", "model": kind, "arguments": arguments})

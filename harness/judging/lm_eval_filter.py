@@ -11,20 +11,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import lm_eval.filters  # noqa: F401  (the built-in filters must stand in the registry before ours)
-from lm_eval.api.filter import Filter
+from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.registry import filter_registry, register_filter
 from lm_eval.api.task import ConfigurableTask
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.settings import build
-from xlift.harness.judging.judges import Judge, find_model, open_judge
+from xlift.harness.judging.judges import Judge, check_model, open_judge
 from xlift.harness.judging.references import CORPUS, published, read_published
 from xlift.harness.judging.replies import calibrate, find_calibration, judge_pairs
 from xlift.harness.judging.win_rates import describe_verdict
@@ -54,29 +53,29 @@ def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str
 class JudgedTask(ConfigurableTask):  # type: ignore[misc]
     """X-AlpacaEval with a judge. What is wrong in its settings is found before anything is generated."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, object]) -> None:
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
     def build_all_requests(self, **options: object) -> None:
         """lm-eval's, after the judge's settings are checked, or its filter taken away."""
-        filters: list[Any] = self._filters
+        filters: list[FilterEnsemble] = self._filters
         asking = [found for ensemble in filters for found in _find_arguments(ensemble)]
         if "bypass" in self._metric_fn_list:  # what --predict_only makes of the metrics
             filters, asking = [ensemble for ensemble in filters if not _find_arguments(ensemble)], []
-        self._filters: list[Any] = filters
+        self._filters: list[FilterEnsemble] = filters
         for arguments in asking:
             settings = read_settings(arguments)
-            find_model(settings)
+            check_model(settings)
             data.locate(CORPUS, self.config.dataset_kwargs["lang"], settings.against)
         super().build_all_requests(**options)
 
 
-def _find_arguments(ensemble: Any) -> list[dict[str, Any]]:
+def _find_arguments(ensemble: FilterEnsemble) -> list[dict[str, object]]:
     """The arguments of the judge's filters in a pipeline, which lm-eval keeps as ``partial(class, **arguments)``."""
     return [dict(one.keywords) for one in ensemble.filters if getattr(one, "func", None) is JudgeFilter]
 
 
-class Entry(dict[str, Any]):
+class Entry(dict[str, object]):
     """A verdict that lm-eval, which writes filtered answers with ``str``, writes as JSON."""
 
     def __str__(self) -> str:
@@ -89,7 +88,7 @@ class JudgeFilter(Filter):  # type: ignore[misc]
     def __init__(self, **arguments: object) -> None:
         self._arguments = arguments
 
-    def apply(self, resps: Any, docs: Sequence[Mapping[str, Any]]) -> list[Entry]:
+    def apply(self, resps: Iterable[str | Sequence[str]], docs: Sequence[Mapping[str, str]]) -> list[Entry]:
         """One call of the judge for all documents of a task."""
         texts = [str(one if isinstance(one, str) else one[0]).strip() for one in resps]
         try:
@@ -100,7 +99,7 @@ class JudgeFilter(Filter):  # type: ignore[misc]
             return [Entry(text=text, preference=None, outcome="error", fault=fault) for text in texts]
 
 
-def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
+def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, str]], texts: Sequence[str]) -> list[dict[str, object]]:
     """A verdict for each answer, in their order. Raises UserError where answers and references do not fit, and where the judge fails."""
     said = [Said(str(doc["id"]), doc["lang"], doc["instruction"], text) for doc, text in zip(docs, texts, strict=True)]
     pairs = pair_up(said, read_published(said[0].lang, settings.against))

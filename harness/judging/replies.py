@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
@@ -22,16 +22,32 @@ from xlift.tasks.judge_probes import list_probes, score_probes
 NONE = "not calibrated"
 
 
-def calibrate(judge: Judge, mode: Mode, folder: Path) -> dict[str, Any]:
-    """Put the probes to a judge; the result is written beside its replies in ``folder`` and returned, with ``rows`` and its ``digest``.
+class Calibration(TypedDict):
+    """What a judge made of the probes."""
+
+    judge: Description
+    mode: Mode
+    prompt_sha256: str
+    rows: list[dict[str, str | float]]
+    """By kind of probe: pairs, and the shares that are right, right in each language, and unreadable."""
+    served: str | None
+    digest: str
+    """Names it in the results of the judge."""
+
+
+def calibrate(judge: Judge, mode: Mode, folder: Path) -> Calibration:
+    """Put the probes to a judge; the result is written beside its replies in ``folder`` and returned.
 
     Raises UserError where the judge fails; what it said by then is kept.
     """
     probes = list_probes()
     judged = judge_pairs(judge, mode, [probe.pair for probe in probes], folder)
     described = judge.describe()
-    found = {"judge": described, "mode": mode, "prompt_sha256": prompt_sha256(mode), "rows": score_probes(probes, judged.verdicts)}
-    result = {**found, "served": judged.served or None, "digest": digest(found)}
+    rows = score_probes(probes, judged.verdicts)
+    found = {"judge": described, "mode": mode, "prompt_sha256": prompt_sha256(mode), "rows": rows}
+    result = Calibration(
+        judge=described, mode=mode, prompt_sha256=prompt_sha256(mode), rows=rows, served=judged.served or None, digest=digest(found)
+    )
     with explain_disk(folder):
         write_json(_file(folder, described, mode), result)
     return result

@@ -58,7 +58,7 @@ def _trace(model: ModelProbe, code: str) -> Iterator[dict[str, object]]:
 
 def _tell(probe: Probe, models: tuple[ModelProbe, ...], languages: list[str]) -> Iterator[str]:
     part = f" of {probe.sentences_of}" if probe.sentences < probe.sentences_of else ""
-    corpus = f"{probe.corpus.get('name')} {probe.corpus.get('split')}"
+    corpus = f"{probe.corpus.name} {probe.corpus.split}"
     yield f"Retrieval and cosine by layer against {name_language(probe.pivot)}, on {probe.sentences}{part} sentences of {corpus}."
     for code in languages:
         parts = [f"{model.label} {_peak(found)}" for model in models if (found := model.languages[code].alignment)]
