@@ -15,6 +15,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.lora import check_lora_keys, check_schedule
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section as Section
@@ -76,7 +77,8 @@ class TrainSettings(Section):
     """
 
     tokens: int | None = Field(None, ge=1)
-    """Training budget in tokens without padding; rows are gone through again until it is spent."""
+    """Training budget in tokens without padding, one step (``batch_tokens``) at least; rows are gone through again until it is spent, and
+    a budget that does not reach all rows gets fewer rows."""
     epochs: float = Field(1.0, gt=0)
     """Training budget where ``tokens`` is not given."""
     batch_tokens: int = Field(4096, ge=64)
@@ -87,9 +89,9 @@ class TrainSettings(Section):
     """Longer rows are cut at the end and counted."""
     learning_rate: float = Field(2.0e-4, gt=0)
     schedule: str = "cosine"
-    """A learning-rate schedule of transformers."""
+    """A learning-rate schedule of transformers that needs no arguments; each phase of a method has one of its own."""
     warmup: float = Field(0.05, ge=0, lt=1)
-    """Share of the steps over which the rate rises."""
+    """Share of a phase's steps over which the rate rises; never its only step."""
     weight_decay: float = Field(0.0, ge=0)
     lora: dict[str, Any] = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
     """Passed to peft.LoraConfig as it stands."""
@@ -101,6 +103,28 @@ class TrainSettings(Section):
     """Steps between checkpoints; a killed run goes on from the last one."""
     report_to: tuple[str, ...] = ()
     """Trackers of transformers: wandb, trackio, tensorboard."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _scheduled(cls, value: str) -> str:
+        return check_schedule(value)
+
+    @field_validator("lora")
+    @classmethod
+    def _known_lora(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_lora_keys(value)
+        return value
+
+
+NEEDED = {"self": "", "seq2seq": "model", "api": "model url", "table": "corpus", "command": "command"}
+ALLOWED = {
+    "self": "max_tokens",
+    "seq2seq": "revision max_tokens batch_tokens",
+    "api": "key_variable concurrency max_tokens",
+    "table": "",
+    "command": "",
+}
+"""Options of each kind of translator: those it needs, and further ones."""
 
 
 class TranslatorSettings(Section):
@@ -127,6 +151,17 @@ class TranslatorSettings(Section):
     """Most tokens of one translation; one that is cut off counts as failed."""
     batch_tokens: int = Field(4096, ge=64)
     """seq2seq: tokens (rows x width) of one batch."""
+
+    def check(self, title: str) -> None:
+        """Raises UserError where an option is missing, or belongs to another kind."""
+        needed = NEEDED[self.kind].split()
+        if missing := [name for name in needed if not getattr(self, name)]:
+            raise UserError(f"{title}: give {' and '.join(missing)} too")
+        fitting = {"kind", *needed, *ALLOWED[self.kind].split()}
+        changed = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
+        if foreign := [name for name in changed if name not in fitting]:
+            kinds = [kind for kind in NEEDED if foreign[0] in f"{NEEDED[kind]} {ALLOWED[kind]}".split()]
+            raise UserError(f"{title}: {foreign[0]} is an option of kind {' or '.join(kinds)}; name the kind, or take it out")
 
 
 class MethodSettings(Section):
@@ -203,7 +238,7 @@ class Suite(Section):
                     raise UserError(f"methods.{label}: {code!r} is the pivot and cannot be a trained language too")
             if not (chosen.languages or self.languages.train):
                 raise UserError(f"methods.{label}: no languages to train; set languages.train or methods.{label}.languages")
-            self.training(label)
+            _check_training(label, self.training(label), self.engine)
             _check_pairs(f"methods.{label}.translators", chosen.translators)
         _check_pairs("translators", self.translators)
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
@@ -232,8 +267,23 @@ class Suite(Section):
         return self.methods[label].languages or self.languages.train
 
 
+def _check_training(label: str, settings: TrainSettings, engine: EngineSettings) -> None:
+    where = f"methods.{label}"
+    if settings.tokens is not None and settings.tokens < settings.batch_tokens:
+        raise UserError(
+            f"{where}: train.tokens {settings.tokens} is less than one step of train.batch_tokens {settings.batch_tokens}, so hardly "
+            f"anything would be trained; lower train.batch_tokens (to {max(64, settings.tokens // 20)}, say), or raise train.tokens"
+        )
+    if settings.lora.get("use_dora") and engine.adapter_form == "lora" and engine.backend in ("auto", "vllm"):
+        raise UserError(
+            f"{where}: train.lora.use_dora: vLLM does not serve DoRA in the form of LoRA; set engine.adapter_form: merged, or "
+            "engine.backend: hf"
+        )
+
+
 def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> None:
     for key in translators:
+        translators[key].check(f"{where}.{key}: translator {translators[key].kind}")
         if key == "default":
             if translators[key].kind == "command":
                 raise UserError(f"{where}: a command translates one pair; name it under its pair, such as en-es, not under default")

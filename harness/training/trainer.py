@@ -20,12 +20,11 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import SchedulerType
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
 from xlift.harness.config.suite import TrainSettings
-from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import discard, explain_disk, write_json
 from xlift.harness.core.types import Example, Preference
@@ -184,9 +183,6 @@ def _build(
 
 
 def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
-    schedules = [schedule.value for schedule in SchedulerType]
-    if settings.schedule not in schedules:
-        raise UserError(f"train.schedule: unknown schedule {settings.schedule!r}{name_nearest(settings.schedule, schedules)}")
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         run_name=checkpoints.parent.name,

@@ -2,11 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from xlift.harness.config.lora import ARGUED, LORA_KEYS, OTHER_NAMES, SCHEDULES
 from xlift.harness.config.suite import Suite, load_suite, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 
 SUITE = {"name": "s", "languages": {"evaluate": ["en", "es"], "train": ["es"]}, "evaluate": {"tasks": ["xlift_mgsm_cot_{lang}"]}}
+
+METHODS = {"methods": {"m": {"method": "cross_lingual"}}}
 
 
 def read(**changes: object) -> Suite:
@@ -52,6 +55,25 @@ def test_what_makes_one_adapter() -> None:
         ({"translators": {"en-es": {"kind": "command", "comand": "cat"}}}, "did you mean 'command'?"),
         ({"translators": {"default": {"kind": "command", "command": "cat"}}}, "name it under its pair, such as en-es"),
         ({"translators": {"spanish": {"kind": "self"}}}, "'spanish' is no pair; write SOURCE-TARGET"),
+        ({"translators": {"default": {"kind": "seq2seq"}}}, "translators.default: translator seq2seq: give model too"),
+        ({"translators": {"en-es": {"kind": "api", "model": "m"}}}, "translators.en-es: translator api: give url too"),
+        (
+            {"methods": {"m": {"method": "cross_lingual", "translators": {"default": {"command": "cat"}}}}},
+            "methods.m.translators.default: translator self: command is an option of kind command",
+        ),
+        ({"train": {"schedule": "cosin"}}, "train.schedule: unknown schedule 'cosin'; did you mean 'cosine'?"),
+        ({"train": {"schedule": "cosine_with_min_lr"}}, "train.schedule: 'cosine_with_min_lr' needs arguments"),
+        ({"train": {"lora": {"rank": 8}}}, "train.lora: unknown key 'rank'; did you mean 'r'?"),
+        ({"train": {"lora": {"target_module": "x"}}}, "train.lora: unknown key 'target_module'; did you mean 'target_modules'?"),
+        (
+            {**METHODS, "train": {"tokens": 1000}},
+            "methods.m: train.tokens 1000 is less than one step of train.batch_tokens 4096, so hardly anything would be trained; lower "
+            "train.batch_tokens (to 64, say), or raise train.tokens",
+        ),
+        (
+            {**METHODS, "train": {"lora": {"r": 4, "use_dora": True}}, "engine": {"adapter_form": "lora"}},
+            "methods.m: train.lora.use_dora: vLLM does not serve DoRA in the form of LoRA; set engine.adapter_form: merged",
+        ),
         ({"seeds": [1, 1]}, "each seed once"),
         ({"train": {"learning_rate": "fast"}}, "learning_rate"),
         ({"evaluate": {"tasks": []}}, "evaluate.tasks"),
@@ -90,3 +112,20 @@ def test_bad_overrides_are_refused(text: str) -> None:
 
 def test_digest_ignores_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
+def test_what_is_fine_is_not_refused() -> None:
+    assert read(**METHODS, train={"tokens": 4096}).training("m").tokens == 4096
+    assert read(**METHODS, train={"lora": {"r": 4, "use_dora": True}}, engine={"adapter_form": "lora", "backend": "hf"})
+    assert read(translators={"default": {"kind": "seq2seq", "model": "org/model"}})
+
+
+def test_keys_and_schedules_are_those_of_the_libraries() -> None:
+    from dataclasses import fields
+
+    from peft import LoraConfig
+    from transformers.trainer_utils import SchedulerType
+
+    assert {field.name for field in fields(LoraConfig) if field.init} <= LORA_KEYS
+    assert set(OTHER_NAMES.values()) <= LORA_KEYS and not set(OTHER_NAMES) & LORA_KEYS
+    assert {schedule.value for schedule in SchedulerType} == {*SCHEDULES, *ARGUED}

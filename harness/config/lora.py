@@ -1,0 +1,44 @@
+"""What ``train.lora`` and ``train.schedule`` may say, told without PEFT, transformers or torch: in ``xlift validate`` already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xlift.harness.core.errors import UserError, name_nearest
+
+SCHEDULES = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt")
+"""Schedules of transformers that need nothing but the number of steps and of those that warm up."""
+ARGUED = ("reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy")
+"""Those that need arguments which a suite does not give, or that go by a measured loss."""
+
+LORA_KEYS = frozenset({
+    "alora_invocation_tokens", "alpha_pattern", "arrow_config", "auto_mapping", "base_model_name_or_path", "bias", "corda_config",
+    "ensure_weight_tying", "eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "kasa_config",
+    "layer_replication", "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha", "lora_bias", "lora_dropout",
+    "lora_ga_config", "megatron_config", "megatron_core", "modules_to_save", "monteclora_config", "peft_type", "peft_version",
+    "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config", "target_modules", "target_parameters", "task_type",
+    "trainable_token_indices", "use_bdlora", "use_dora", "use_qalora", "use_rslora", "velora_config",
+})  # fmt: skip
+"""Keys of peft.LoraConfig. An older PEFT lacks some of them, which the trainer says."""
+OTHER_NAMES = {
+    "rank": "r", "lora_r": "r", "lora_rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "modules": "target_modules",
+    "targets": "target_modules", "dora": "use_dora", "rslora": "use_rslora",
+}  # fmt: skip
+"""What other trainers call them."""
+
+
+def check_schedule(name: str) -> str:
+    """The name of a schedule. Raises UserError for one that is unknown or needs arguments."""
+    if name in ARGUED:
+        raise UserError(f"train.schedule: {name!r} needs arguments or a measured loss, which a suite does not give; take {SCHEDULES[1]!r}")
+    if name not in SCHEDULES:
+        raise UserError(f"train.schedule: unknown schedule {name!r}{name_nearest(name, SCHEDULES)}")
+    return name
+
+
+def check_lora_keys(keys: Iterable[str]) -> None:
+    """Raises UserError, with the nearest right name, for a key that peft.LoraConfig does not have."""
+    for key in keys:
+        if key not in LORA_KEYS:
+            hint = f"; did you mean {OTHER_NAMES[key]!r}?" if key in OTHER_NAMES else name_nearest(key, LORA_KEYS)
+            raise UserError(f"train.lora: unknown key {key!r}{hint}")
