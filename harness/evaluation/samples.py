@@ -41,16 +41,18 @@ class SampleLine:
     """Numbers; for a metric of the whole corpus the texts that it takes of this document."""
     group: str = ""
     """What it shares with other documents, as ``name_group`` finds it; empty where it shares nothing."""
+    likeliest: str | None = None
+    """Of several answers whose likelihoods were taken the likeliest; None where an answer was generated."""
 
     @property
     def answer(self) -> str:
-        """The first answer, as it was given."""
-        return read_text(self.responses)
+        """The first answer, as it was given; the likeliest of several."""
+        return read_text(self.responses) if self.likeliest is None else self.likeliest
 
     @property
     def extracted(self) -> str:
-        """The first answer, after the filter."""
-        return read_text(self.filtered)
+        """The first answer, after the filter; the likeliest of several as it is."""
+        return read_text(self.filtered) if self.likeliest is None else self.likeliest
 
 
 def find_samples(measured: Measurement, task: str) -> Path:
@@ -134,6 +136,7 @@ def _parse(row: Mapping[str, Any]) -> SampleLine:
         filtered=row.get("filtered_resps"),
         metrics={str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())},
         group=str(row.get("group") or (name_group(doc) if isinstance(doc, Mapping) else "")),
+        likeliest=_find_likeliest(row.get("arguments"), row.get("resps")),
     )
 
 
@@ -143,6 +146,19 @@ def _find_prompt(arguments: Any) -> str:
         first = arguments.get("gen_args_0")
         return read_text(first.get("arg_0") if isinstance(first, Mapping) else first)
     return read_text(arguments)
+
+
+def _find_likeliest(arguments: Any, responses: Any) -> str | None:
+    """What the likeliest request adds to the first one's prompt, where that is text: a request to generate has settings in its place."""
+    if not isinstance(arguments, Mapping) or responses is None:
+        return None
+    requests = [request for request in arguments.values() if isinstance(request, Mapping)]
+    options = [request.get("arg_1") for request in requests if request.get("arg_0") == requests[0].get("arg_0")]
+    if not options or not all(isinstance(option, str) for option in options):
+        return None
+    likelihoods = [float(likelihood) for [[likelihood, _greedy]] in responses[: len(options)]]
+    likeliest = max(zip(likelihoods, options, strict=True), key=lambda scored: scored[0])
+    return str(likeliest[1]).strip()
 
 
 def _damaged(path: Path) -> UserError:

@@ -33,6 +33,16 @@ def test_a_line_of_lm_eval(tmp_path: Path) -> None:
     assert line.metrics == {"accuracy": 1.0, "corpus_chrf": ["7", "Son 7."]}, "nothing but metrics"
 
 
+def test_the_likeliest_of_several_answers(tmp_path: Path) -> None:
+    asked = {f"gen_args_{place}": {"arg_0": "¿3 + 4?", "arg_1": f" {answer}"} for place, answer in enumerate(("6", "7", "8"))}
+    alone = {"gen_args_3": {"arg_0": "", "arg_1": " 6"}}  # for acc_mutual_info
+    scored = [[["-7.5", "False"]], [["-2.25", "True"]], [["-3.0", "False"]], [["-0.5", "False"]]]
+    (line,) = read(tmp_path, {**ROW, "arguments": {**asked, **alone}, "resps": scored, "filtered_resps": [one[0] for one in scored]})
+    assert line.likeliest == line.answer == line.extracted == "7"
+    with pytest.raises(UserError, match="damaged"):
+        read(tmp_path, {**ROW, "arguments": asked, "resps": scored[:2]})
+
+
 def test_a_line_of_a_published_record_has_no_answer(tmp_path: Path) -> None:
     (line,) = read(tmp_path, {key: ROW[key] for key in ("doc_id", "doc_hash", "metrics", "accuracy")})
     assert (line.responses, line.answer, line.prompt, line.filter) == (None, "", "", "none")
