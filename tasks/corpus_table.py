@@ -227,13 +227,13 @@ def _belebele_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 def _belebele_sample(item: Row, choice: Choice) -> Row:
     own = item[choice.langs[0]]
-    return _reading_question(str(item["id"]), own["passage"], own["question"], own["options"], str(item["answer"]), choice)
+    return _reading_question(str(item["id"]), own["context"], own["question"], own["options"], str(item["answer"]), choice)
 
 
-def _reading_question(identity: str, passage: str, question: str, options: Sequence[str], answer: str, choice: Choice) -> Row:
+def _reading_question(identity: str, context: str, question: str, options: Sequence[str], answer: str, choice: Choice) -> Row:
     if answer not in ANSWERS:
         raise ValueError(f"question {identity}: the right answer is {answer!r}, not one of {', '.join(ANSWERS)}")
-    row = {"id": identity, "passage": passage, "question": question}
+    row = {"id": identity, "context": context, "question": question}
     named = {f"option_{number}": option for number, option in zip(ANSWERS, options, strict=True)}
     return {**row, **named, "answer": answer, "lang": choice.langs[0]}
 
@@ -456,7 +456,7 @@ CORPORA: dict[str, Corpus] = {
         _belebele_rows,
         splits=("test",),
         languages=_codes(BELEBELE),
-        texts=("passage", "question"),
+        texts=("context", "question"),
         sampled=("test",),
         sample=_belebele_sample,
         shared=("id", "answer"),

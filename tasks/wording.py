@@ -50,7 +50,7 @@ def ask_choice(form: str, languages: Languages) -> tuple[str, str]:
     asked_in = lang if lang in wording else "en"
     words = wording[asked_in]
     options = "\n".join(f"{number}. {_field(f'option_{number}')}" for number in ANSWERS)
-    text, question = f"{words['text']}{_field('passage')}", f"{words['question']}{_field('question')}"
+    text, question = f"{words['text']}{_field('context')}", f"{words['question']}{_field('question')}"
     return f"{words['instruction']}\n\n{text}\n\n{question}\n\n{options}", asked_in
 
 

@@ -108,10 +108,10 @@ def test_belebele_is_in_one_order_in_all_languages(fill_folder: Callable[..., Pa
     )
     rows = list(read("belebele", "de"))
     assert rows[0] == {
-        "id": "0", "passage": "P a", "question": "Q?", "option_1": "a 1", "option_2": "a 2", "option_3": "a 3", "option_4": "a 4",
+        "id": "0", "context": "P a", "question": "Q?", "option_1": "a 1", "option_2": "a 2", "option_3": "a 3", "option_4": "a 4",
         "answer": "4", "lang": "de",
     }  # fmt: skip
-    assert [(row["passage"], row["answer"]) for row in rows] == [("P a", "4"), ("P a", "1"), ("P b", "3")]
+    assert [(row["context"], row["answer"]) for row in rows] == [("P a", "4"), ("P a", "1"), ("P b", "3")]
     assert [row["answer"] for row in read("belebele", "hin_Latn")] == ["4", "1", "3"]
     assert list(evaluation_texts("belebele", "de", "test")) == ["P a", "P a", "P b", "Q?", "Q?", "Q?"]
 

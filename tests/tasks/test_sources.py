@@ -286,7 +286,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
         (("x_alpaca_eval", "ko"), {"id": "1", "instruction": "뭐?"}),
         (("x_alpaca_eval", "sw"), {"id": "1", "instruction": "Nini?"}),
         (("x_alpaca_eval", "sw", "gpt-4-turbo-2024-04-09"), {"id": "1", "output": "Hivyo."}),
-        (("belebele", "si-Latn"), {"passage": "P", "option_4": "D", "answer": "2"}),
+        (("belebele", "si-Latn"), {"context": "P", "option_4": "D", "answer": "2"}),
         (("language_confusion", "hi"), {"id": "dolly-0", "instruction": 'क्या,\n"यह"?'}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",

@@ -170,7 +170,7 @@ def test_budgets_follow_the_script_of_the_answer(configs: dict[str, dict[str, An
     assert [budget(f"xlift_flores_{pair}") for pair in ("eng_Latn_tha_Thai", "tha_Thai_eng_Latn")] == [1024, 256]
 
 
-READING = {"passage": "PASSAGE.", "question": "QUESTION? ", **{f"option_{number}": f" ANSWER-{number}" for number in "1234"}}
+READING = {"context": "CONTEXT.", "question": "QUESTION? ", **{f"option_{number}": f" ANSWER-{number}" for number in "1234"}}
 DOCS: dict[str, dict[str, Any]] = {
     "mgsm": {"question": "QUESTION? ", "answer": "18"},
     "xquad": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
