@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 ROWS, TRL, CHATS = "rows.parquet", "trl.jsonl", "messages.jsonl"
 FACTORY, AXOLOTL, SUITE, PROFILE, CARD = "dataset_info.json", "axolotl.yaml", "suite.json", "profile.json", "README.md"
+TRAINED = "train"
+"""Key of a turn that axolotl leaves out of the loss where it is false."""
 FILES = (ROWS, TRL, CHATS, FACTORY, AXOLOTL, SUITE, PROFILE, CARD)
 
 Rows = Sequence[Example] | Sequence[Preference]
@@ -71,7 +73,8 @@ def to_messages(row: Example | Preference) -> dict[str, Any]:
     """What LLaMA-Factory (sharegpt with the tags of OpenAI) and axolotl (chat_template) read; the two answers of a pair stand alone."""
     if isinstance(row, Preference):
         return {"messages": list(row.messages), "chosen": _answer(row.chosen), "rejected": _answer(row.rejected), **_mark(row)}
-    return {"messages": [*row.messages, _answer(row.response)], **_mark(row)}
+    turns = [{**turn, TRAINED: False} if turn["role"] == "assistant" else turn for turn in row.messages]
+    return {"messages": [*turns, _answer(row.response)], **_mark(row)}
 
 
 def describe_for_factory(rows: Rows) -> dict[str, Any]:
@@ -88,8 +91,9 @@ def describe_for_axolotl(rows: Rows, manifest: Mapping[str, Any]) -> dict[str, A
     """The part of an axolotl config that concerns the data and the objective."""
     common = {"path": CHATS, "ds_type": "json", "split": "train"}
     if not isinstance(rows[0], Preference):
-        # Both empty: the last turn alone is trained, as in xlift, the end of the turn included.
-        return {"datasets": [{**common, "type": "chat_template", "field_messages": "messages", "roles_to_train": [], "train_on_eos": None}]}
+        # Earlier turns of the assistant are marked in the rows, as only the last one is trained, with the end of its turn.
+        trained = {"roles_to_train": ["assistant"], "train_on_eos": "turn", "message_field_training": TRAINED}
+        return {"datasets": [{**common, "type": "chat_template", "field_messages": "messages", **trained}]}
     fields = {"field_messages": "messages", "field_chosen": "chosen", "field_rejected": "rejected"}
     goal = manifest["plan"]["objective"]
     losses = {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, goal["nll_weight"]]} if goal["nll_weight"] else {}

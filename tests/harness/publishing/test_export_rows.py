@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from xlift.harness.config.suite import load_suite, read_suite
-from xlift.harness.models.bases import Base
+from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.pipeline.stages import Run
 from xlift.harness.plugin import Example, Preference, UserError, ask
 from xlift.harness.publishing.export_rows import export
@@ -125,7 +125,25 @@ def test_chats_for_llama_factory_and_axolotl(write: Write, tmp_path: Path) -> No
         "role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system",
     }  # fmt: skip
     (settings,) = yaml.safe_load((folder / "axolotl.yaml").read_text())["datasets"]
-    assert (settings["path"], settings["type"], settings["roles_to_train"]) == ("messages.jsonl", "chat_template", [])
+    assert (settings["path"], settings["type"]) == ("messages.jsonl", "chat_template")
+
+
+def test_axolotl_trains_the_tokens_that_xlift_trains(write: Write, tiny: Base, tmp_path: Path) -> None:
+    """Through the release's own schema, which drops keys that are null, and its own strategy."""
+    from axolotl.prompt_strategies.chat_template import StrategyLoader
+    from axolotl.utils.dict import DictDefault
+    from axolotl.utils.schemas.datasets import SFTDataset
+
+    talk = Example((*ask("¿Qué?"), {"role": "assistant", "content": "Nada."}, *ask("¿Y ahora?")), "Algo.", "es", "b-2", "translation")
+    folder, tokenizer = write([*EXAMPLES, talk]), load_tokenizer(tiny)
+    (settings,) = yaml.safe_load((folder / "axolotl.yaml").read_text())["datasets"]
+    parsed = SFTDataset(**settings).model_dump(exclude_none=True)
+    config = DictDefault({"sequence_len": 512, "chat_template": "tokenizer_default", "train_on_inputs": False})
+    strategy = StrategyLoader()(tokenizer, config, parsed)
+    for line, row in zip(load_lines(folder / "messages.jsonl", tmp_path / "cache"), [*EXAMPLES, talk], strict=True):
+        found = strategy.tokenize_prompt(line)
+        trained = [token for token, label in zip(found["input_ids"], found["labels"], strict=True) if label != -100]
+        assert tokenizer.decode(trained).removesuffix("\n") == f"{row.response}<|im_end|>"
 
 
 def test_pairs_for_llama_factory_and_axolotl(write: Write) -> None:
