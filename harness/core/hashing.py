@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def file_sha256(path: Path) -> str:
 
 def list_files(folder: Path) -> list[Path]:
     """All files below a folder of code, in order, but for what Python compiled from them."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.relative_to(folder).parts)
+    found: list[Path] = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if name != "__pycache__"]
+        found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def hash_files(files: Mapping[str, Path]) -> str:

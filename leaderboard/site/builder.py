@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xlift.harness.core import hashing
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from xlift.leaderboard.analysis.board import Board
     from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
     from xlift.leaderboard.loading.runs import Run
+
+PACKAGES = ("xlift.harness", "xlift.tasks", "xlift.methods", "xlift.leaderboard")
 
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
@@ -60,15 +64,11 @@ def owns(path: str) -> bool:
 
 
 def fingerprint(results: Sequence[Path]) -> str:
-    """Hash of all that a site is made of: the results, wherever they lie, and the code."""
-    code = Path(__file__).parent
-    made = hashlib.sha256()
-    for root, paths in [(code, _code_files(code)), *((place, _result_files(place)) for place in results)]:
-        for path in paths:
-            made.update(f"{root.name}/{path.relative_to(root).as_posix()}\n".encode("utf-8", "surrogateescape"))
-            with path.open("rb") as file:
-                made.update(hashlib.file_digest(file, "sha256").digest())
-    return made.hexdigest()
+    """Hash of all that a site is made of: the results, wherever they lie, and the code with its tables, templates and descriptions."""
+    parts = [version("xlift"), hashing.hash_files(_code_files())]
+    for place in results:
+        parts.append(hashing.hash_files({f"{place.name}/{path.relative_to(place).as_posix()}": path for path in _result_files(place)}))
+    return hashing.digest(parts, 64)
 
 
 def _write(out: Path, board: Board) -> list[str]:
@@ -108,8 +108,14 @@ def _make(board: Board) -> Iterator[tuple[str, str]]:
     yield from write_data(board, tabulate(pairs))
 
 
-def _code_files(code: Path) -> list[Path]:
-    return sorted(path for path in code.rglob("*") if path.suffix in (".py", ".html", ".css", ".js"))
+def _code_files() -> dict[str, Path]:
+    """Every file of xlift: pages show methods' docstrings, benchmarks' headlines and languages' names beside what the site itself says."""
+    found: dict[str, Path] = {}
+    for package in PACKAGES:
+        folder = Path(str(files(package)))
+        found |= {f"{package}/{path.relative_to(folder).as_posix()}": path for path in hashing.list_files(folder)}
+    # A working copy holds committed records there: results, which count where they are shown.
+    return {name: path for name, path in found.items() if not name.startswith("xlift.leaderboard/results/")}
 
 
 def _result_files(place: Path) -> list[Path]:

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -19,6 +21,7 @@ from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis import board
 from xlift.leaderboard.loading import foreign, runs
 from xlift.leaderboard.loading.slugs import slug
+from xlift.leaderboard.site import builder, filters
 from xlift.leaderboard.site.builder import STATE, build
 from xlift.leaderboard.site.charts import draw_curve
 from xlift.leaderboard.site.text import clean, direction, show, write_prose
@@ -119,6 +122,39 @@ def test_rebuilds_are_equal_and_a_change_stays_on_its_pages(results: Path, tmp_p
     assert {name for name in second if second[name] != first.get(name)} == {
         "samples/s--same--seed0/xlift_mgsm_direct_es-1.html", STATE
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("xlift.methods/cross_lingual.py", '"""Cross-lingual', '"""Across languages: cross-lingual'),
+        ("xlift.tasks/benchmarks.py", 'headline="accuracy"', 'headline="extraction_failure"'),
+        ("xlift.harness/core/languages.tsv", "Spanish", "Castilian"),
+        ("xlift.leaderboard/site/templates/index.html", "{% endblock %}", "<p>New.</p>{% endblock %}"),
+    ],
+)
+def test_a_site_is_built_again_when_what_makes_its_pages_changes(
+    name: str, before: str, after: str, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a copy of xlift's files, of which the docstrings and defaults of methods go straight to a page."""
+    for package in builder.PACKAGES:
+        skipped = shutil.ignore_patterns("results", "__pycache__")
+        shutil.copytree(str(files(package)), tmp_path / "code" / package, ignore=skipped)
+    for module in (builder, filters):
+        monkeypatch.setattr(module, "files", (tmp_path / "code").joinpath)
+    site = tmp_path / "site"
+    build([results], site)
+    first, state = read_site(site), (site / STATE).stat().st_mtime_ns
+    build([results], site)
+    assert (site / STATE).stat().st_mtime_ns == state, "nothing changed"
+
+    source = tmp_path / "code" / name
+    assert before in source.read_text()
+    source.write_text(source.read_text().replace(before, after, 1))
+    build([results], site)
+    assert (site / STATE).stat().st_mtime_ns > state
+    changed = {page for page, text in read_site(site).items() if text != first[page]}
+    assert changed == ({STATE, "methods/cross_lingual.html"} if "methods/" in name else {STATE})
 
 
 def json_of(sample: Path) -> dict[str, str]:
