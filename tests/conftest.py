@@ -14,6 +14,7 @@ from typing import Any
 import loopback_hub
 import pytest
 from commands import Call
+from stages import stages_here
 
 from xlift.harness.cli.main import main
 from xlift.harness.config.suite import BaseSettings
@@ -174,6 +175,13 @@ def make_adapter(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return folder
 
     return make
+
+
+@pytest.fixture
+def in_process() -> Iterator[None]:
+    """Runs start no processes."""
+    with stages_here():
+        yield
 
 
 @pytest.fixture

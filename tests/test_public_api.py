@@ -214,7 +214,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(runs: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def here(runs: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, in_process: None) -> Path:
     """The folder that the snippets are run in, with ``my-suite.yaml``."""
     suite = {
         **SUITE,

@@ -147,6 +147,7 @@ def test_a_failing_judge_leaves_the_scores(call: Call, server: JudgeServer, fini
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
 def test_evaluate_and_judge(
     call: Call, server: JudgeServer, tiny_base: Path, tmp_path: Path, unplugged: None, fill_folder: Callable[..., Path]
 ) -> None:

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def extend(data: Path) -> None:
     (data / "manifest.json").write_text(json.dumps(entries))
 
 
-@pytest.mark.usefixtures("unplugged")
+@pytest.mark.usefixtures("unplugged", "in_process")
 def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
     tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,11 +147,6 @@ def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
             reward_margin=None, reward_accuracy=None, resumed_from_step=None,
         )  # fmt: skip
 
-    def call_here(what: str, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
-        return [work(*arguments) for arguments in calls]
-
-    monkeypatch.setattr(pipeline, "run_side_by_side", call_here)
-    monkeypatch.setattr(pipeline, "run_apart", lambda what, work, *arguments: work(*arguments))
     monkeypatch.setattr(trainer, "fit", train)
     monkeypatch.setattr(measure, "start_once", lambda *arguments: lambda adapter: None)
     monkeypatch.setattr(tasks, "open_tasks", lambda *arguments: nullcontext())

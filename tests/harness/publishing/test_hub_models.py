@@ -13,7 +13,6 @@ from xlift.harness.cli.main import main
 from xlift.harness.config.suite import BaseSettings, read_suite
 from xlift.harness.models.bases import Base
 from xlift.harness.pipeline.run import run_suite
-from xlift.harness.pipeline.stages import describe
 from xlift.harness.publishing import hub
 
 TASK = "xlift_mgsm_direct_es"
@@ -33,7 +32,7 @@ def trained(tiny_base: Path, make_adapter: Callable[..., Path]) -> tuple[Base, P
         "label": "m",
         "languages": ["es"],
         "pivot": "en",
-        "base": describe(base),
+        "base": base.facts(),
         "profile": None,
         "data": data,
     }
@@ -42,6 +41,7 @@ def trained(tiny_base: Path, make_adapter: Callable[..., Path]) -> tuple[Base, P
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
 def test_scores_of_the_hubs_copy_are_those_that_were_recorded(
     loopback: State, trained: tuple[Base, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
