@@ -49,6 +49,13 @@ NARROW = {
 RECORDS = {"xlift.harness.evaluation.records", "xlift.harness.evaluation.samples", "xlift.harness.diagnostics.records"}
 """All that the leaderboard takes of evaluation and diagnostics."""
 
+COMMANDS = {
+    "harness.core", "harness.public", "harness.plugin", "leaderboard", "tasks",
+    "harness.diagnostics", "harness.publishing.probe_files",  # what a probe's files are called
+    "harness.engines.vllm", "harness.evaluation.lm_eval_entry",  # doctor and lm-eval: importing them is the work
+}  # fmt: skip
+"""All that the commands take of us: they call ``import xlift``, and print."""
+
 LIBRARIES = {
     "torch": {
         "harness.engines", "harness.training", "harness.models", "harness.diagnostics", "harness.translators.seq2seq",
@@ -120,6 +127,12 @@ def test_imports_go_down(name: str) -> None:
             assert room in NARROW[own], f"{own} may not import {module}"
         if own.startswith("leaderboard") and room in ("harness.evaluation", "harness.diagnostics"):
             assert module in RECORDS, f"the leaderboard takes {sorted(RECORDS)} alone, not {module}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("xlift.harness.cli")])
+def test_the_commands_call_the_public_functions(name: str) -> None:
+    for place in (place_of(module) for module in ours(name) if not module.startswith("xlift.harness.cli")):
+        assert any(place == room or place.startswith(room + ".") for room in COMMANDS), f"{name} imports {place}; call import xlift"
 
 
 @pytest.mark.parametrize("name", MODULES)

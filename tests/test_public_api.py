@@ -174,6 +174,16 @@ def test_several_runs_beside_each_other(measured: xlift.Results, tmp_path: Path)
         xlift.load_results()
 
 
+def test_a_budget_is_split_by_pilots(tmp_path: Path) -> None:
+    rows = [f"{lang},{n},{100 - 90 * (g * n) ** -0.1}" for lang, g in (("es", 1.0), ("sw", 0.5)) for n in (100, 1000, 10000)]
+    (tmp_path / "pilots.csv").write_text("\n".join(["language,rows,score", *rows]))
+    found = xlift.fit_scaling([tmp_path / "pilots.csv"], 1000)
+    assert found.law.b == pytest.approx(-0.1)
+    # rows go with (g^b)^(1 / (1 - b)): 0.5^(-0.1 / 1.1) = 1.065, so sw gets 1.065 / 2.065 of them
+    assert found.allocation.rows == {"es": 484, "sw": 516}
+    assert found.options.startswith("allocation: scaling")
+
+
 def test_a_wrong_judge_is_one_line(measured: xlift.Results) -> None:
     with pytest.raises(xlift.UserError, match="no judge is named"):
         measured.judge("")

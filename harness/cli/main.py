@@ -78,8 +78,6 @@ def evaluate(
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
-    from xlift.harness.publishing.reproduction import look_back, name_adapter
-
     named = dict(split_adapter(text) for text in adapters or [])
     engine = {"engine": {"backend": backend}} if backend else {}
     results = report_on(
@@ -89,7 +87,7 @@ def evaluate(
         ),
         as_json,
     )  # fmt: skip
-    for line in look_back({**named, **({name_adapter(again): again} if again else {})}, results.records):
+    for line in results.look_back():
         typer.echo(line, err=True)
 
 
@@ -127,21 +125,17 @@ def fit_scaling(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fit the scaling law of parallel rows to pilots, and split a budget over languages, with errors."""
-    from xlift.harness.pipeline.pilots import read_pilots
-    from xlift.harness.recipes import scaling_law
-
-    law = scaling_law.fit_scaling(read_pilots(sources, metric), ceiling)
-    found = scaling_law.allocate(law, budget, languages.split(",") if languages else list(law.similarity))
-    rows, doubts = scaling_law.describe(law, found), scaling_law.judge(law, found)
+    found = xlift.fit_scaling(sources, budget, languages=languages.split(",") if languages else (), metric=metric, ceiling=ceiling)
+    law = found.law
     if as_json:
-        typer.echo(json.dumps({"law": law.model_dump(mode="json"), "allocation": rows, "doubts": doubts}, indent=1))
+        typer.echo(json.dumps({"law": law.model_dump(mode="json"), "allocation": found.rows, "doubts": found.doubts}, indent=1))
         return
     typer.echo(f"score = {law.ceiling:g} - a * (similarity * rows)^b, from {law.points} points")
     typer.echo(f"a = {law.a:.4g} ± {law.a_error:.2g}, b = {law.b:.4f} ± {law.b_error:.4f}, residual {law.residual_sd:.3f}, r2 {law.r2:.3f}")
-    print_rows(rows, as_json=False)
-    for doubt in doubts:
+    print_rows(found.rows, as_json=False)
+    for doubt in found.doubts:
         typer.echo(f"doubt: {doubt}")
-    typer.echo(f"\noptions for cross_lingual:\n{scaling_law.write_options(law)}", nl=False)
+    typer.echo(f"\noptions for cross_lingual:\n{found.options}", nl=False)
 
 
 @app.command(name="new-method")

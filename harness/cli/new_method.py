@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from xlift import plugin
 from xlift.harness.core.errors import UserError
-from xlift.harness.recipes import registry
 
 PLACES = {
     "README.md": "README.md",
@@ -57,5 +57,5 @@ def _require_name(name: str) -> None:
         near = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_0123456789")
         hint = f", such as {near}" if near and near != name and not keyword.iskeyword(near) else ""
         raise UserError(f"{name!r} cannot name a method: lower-case words of letters and digits, joined by '_'{hint}")
-    if name in registry.names():
+    if name in plugin.names():
         raise UserError(f"a method {name!r} is there already (xlift ls methods); choose another name")

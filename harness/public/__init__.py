@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         calibrate,
         evaluate,
         export_record,
+        fit_scaling,
         list_languages,
         list_methods,
         list_suites,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "build_site", "calibrate",
-    "evaluate", "export_record", "list_languages", "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "plan",
-    "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
+    "evaluate", "export_record", "fit_scaling", "list_languages", "list_methods", "list_suites", "list_tasks", "load_results",
+    "load_suite", "plan", "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xlift.harness.judging.judgement import Judgement
     from xlift.harness.publishing.hub import Pushed, PushPlan, Target
     from xlift.harness.publishing.push import PushedRun
+    from xlift.harness.recipes.scaling_law import Split
     from xlift.results import Results
 
 RUNS = "runs"
@@ -159,6 +160,24 @@ def evaluate(
     values |= {"base": {"model": base}} if base else {}
     values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named}}
     return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs)
+
+
+def fit_scaling(
+    pilots: Iterable[str | Path], budget: int, *, languages: Sequence[str] = (), metric: str = "corpus_chrf", ceiling: float = 100.0
+) -> Split:
+    """Fit the scaling law of parallel rows to pilots, and split ``budget`` rows over languages.
+
+    ``pilots`` are CSV files (``language,rows,score[,similarity]``) or run folders, of which ``metric`` of the FLORES tasks is taken.
+    ``languages`` are all that have pilots, where not given; ``ceiling`` is the best score there can be. ``rows`` of what is returned is the
+    table, ``doubts`` speak against using it, ``options`` is what ``cross_lingual`` takes. docs/scaling.md has the law.
+
+    Raises UserError for pilots that are not comparable or too few.
+    """
+    from xlift.harness.pipeline.pilots import read_pilots
+    from xlift.harness.recipes import scaling_law
+
+    law = scaling_law.fit_scaling(read_pilots(map(Path, pilots), metric), ceiling)
+    return scaling_law.Split(law, scaling_law.allocate(law, budget, list(languages or law.similarity)))
 
 
 def calibrate(judge: str, **settings: Any) -> Judgement:

@@ -149,6 +149,15 @@ class Results:
 
         return ask(read_judge(judge, settings), self.folders, self.folders[0].parent / "judges")
 
+    def look_back(self) -> list[str]:
+        """For adapters of the hub: lines that say which of their recorded scores came out again, and by how much others differ.
+
+        Raises UserError for a record on the hub that is damaged.
+        """
+        from xlift.harness.publishing.reproduction import look_back
+
+        return look_back({record.label: str(record.adapter["name"]) for record in self.records if record.adapter}, self.records)
+
     def adapter(self, label: str, seed: int | None = None) -> Path:
         """The folder of a measured adapter. Raises UserError where there is none of this label and seed, and where it is gone."""
         from xlift.harness.evaluation.adapters import find_adapter

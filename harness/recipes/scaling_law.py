@@ -126,6 +126,29 @@ class Allocation:
         return self.score - self.uniform_score
 
 
+@dataclass(frozen=True)
+class Split:
+    """A law that was fitted, and a budget that was split by it."""
+
+    law: FittedLaw
+    allocation: Allocation
+
+    @property
+    def rows(self) -> list[dict[str, Cell]]:
+        """A row for each language, and their sum (rows) and mean (scores) under ``all``; errors (``_sd``) are one standard deviation."""
+        return describe(self.law, self.allocation)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against using it, a sentence each."""
+        return judge(self.law, self.allocation)
+
+    @property
+    def options(self) -> str:
+        """The law as options of cross_lingual, YAML to be pasted under ``methods.LABEL.options``."""
+        return write_options(self.law)
+
+
 def fit_scaling(pilots: Sequence[Pilot], ceiling: float = 100.0) -> FittedLaw:
     """Least squares in log space, one ``b`` for all languages.
 
