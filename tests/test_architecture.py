@@ -51,7 +51,7 @@ RECORDS = {"xlift.harness.evaluation.records", "xlift.harness.evaluation.samples
 
 COMMANDS = {
     "harness.core", "harness.public", "harness.plugin", "leaderboard", "tasks",
-    "harness.diagnostics", "harness.publishing.probe_files",  # what a probe's files are called
+    "harness.diagnostics", "harness.publishing.probe_files", "harness.judging.replies",  # what files and types are called
     "harness.engines.vllm", "harness.evaluation.lm_eval_entry",  # doctor and lm-eval: importing them is the work
 }  # fmt: skip
 """All that the commands take of us: they call ``import xlift``, and print."""
