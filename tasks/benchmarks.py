@@ -53,6 +53,8 @@ METRICS = {
         Metric("exact_match", share=True),
         Metric("f1"),
         Metric("containment", share=True),
+        Metric("official_em", share=True),
+        Metric("official_f1"),
         Metric("chrf", most=100.0),
         Metric("spbleu", most=100.0),
         Metric("corpus_chrf", most=100.0, whole=True, per_document="chrf"),
@@ -60,6 +62,7 @@ METRICS = {
         Metric("chatter", higher_is_better=False, share=True),
         Metric("empty", higher_is_better=False, share=True),
         Metric("off_target", higher_is_better=False, share=True),
+        Metric("thinking_cut", higher_is_better=False, share=True),
         Metric("characters", most=None, higher_is_better=None),
         Metric("line_pass_rate", share=True),
         Metric("word_pass_rate", share=True),
@@ -101,7 +104,7 @@ class Benchmark:
     forms: tuple[Form, ...]
     ask: Wording
     scorer: str | None
-    """Module of xlift.tasks that has ``process_results``; None where lm-eval's own score of likelihoods is taken."""
+    """Module of xlift.tasks that scores it; None where lm-eval's own score of likelihoods is taken."""
     metrics: tuple[str, ...]
     """Keys of METRICS, in the order of the task files."""
     headline: str | None
@@ -122,6 +125,8 @@ class Benchmark:
     """Whether a judge is asked about the answers, within lm-eval."""
     references: tuple[str, ...] = ()
     """Splits of the corpus with published answers, which ``xlift judge`` sets a model's answers against."""
+    process: str = "process_results"
+    """lm-eval's ``process_results``: a function of the scorer."""
     version: float = 1.0
     """Raise it when a prompt, a budget or a score changes, since numbers of two versions do not compare."""
     hub_tasks: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -195,9 +200,9 @@ def _with_english(corpus: str, place: int) -> tuple[Languages, ...]:
     return tuple(("en", code) if place == 0 else (code, "en") for code in others)
 
 
-_SPANS = ("exact_match", "f1", "containment", "off_target")
-_ANSWERS = ("off_target", "characters", "empty")
-_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "empty")
+_SPANS = ("exact_match", "f1", "containment", "official_em", "official_f1", "off_target", "thinking_cut")
+_ANSWERS = ("off_target", "characters", "empty", "thinking_cut")
+_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "empty", "thinking_cut")
 _CONFUSION_TOKENS = (100, 400)  # 100 as in the paper
 _SPAN_TOKENS, _SENTENCE_TOKENS, _TEXT_TOKENS = (64, 256), (256, 1024), (512, 1024)
 """SmolLM2's tokeniser, made for English, needs at most 149 for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and
@@ -214,8 +219,9 @@ _TABLE = (
         ask=wording.ask_number,
         target="answer",
         scorer="numbers",
-        metrics=("accuracy", "extraction_failure", "off_target"),
+        metrics=("accuracy", "extraction_failure", "off_target", "thinking_cut"),
         headline="accuracy",
+        version=2.0,
         parallel=True,
     ),
     Benchmark(
@@ -230,6 +236,7 @@ _TABLE = (
         scorer="spans",
         metrics=_SPANS,
         headline="f1",
+        version=2.0,
         parallel=True,
     ),
     Benchmark(  # a part of its documents is in each language
@@ -245,8 +252,10 @@ _TABLE = (
         ask=wording.ask_span,
         target="{{answers.text[0]}}",
         scorer="spans",
+        process="process_mlqa_results",
         metrics=_SPANS,
         headline="f1",
+        version=2.0,
     ),
     Benchmark(
         name="flores",
@@ -261,8 +270,9 @@ _TABLE = (
         ask=wording.ask_translation,
         target="target",
         scorer="translation",
-        metrics=("chrf", "spbleu", "corpus_chrf", "corpus_spbleu", "off_target", "chatter", "empty"),
+        metrics=("chrf", "spbleu", "corpus_chrf", "corpus_spbleu", "off_target", "chatter", "empty", "thinking_cut"),
         headline="corpus_chrf",
+        version=2.0,
         parallel=True,
         answered_in=1,
         flores_codes=True,
@@ -279,6 +289,7 @@ _TABLE = (
         scorer="language_id",
         metrics=_ANSWERS,
         headline="off_target",
+        version=2.0,
         parallel=True,
         references=CORPORA["x_alpaca_eval"].splits[1:],
     ),
@@ -293,6 +304,7 @@ _TABLE = (
         scorer="verdicts",
         metrics=(*_ANSWERS, "win_rate", "length_controlled", "flips", "judge_errors"),
         headline=None,
+        version=2.0,
         parallel=True,
         judged=True,
     ),
@@ -321,7 +333,7 @@ _TABLE = (
         ask=wording.ask_choice,
         target="answer",
         scorer="choices",
-        metrics=("accuracy", "extraction_failure", "off_target"),
+        metrics=("accuracy", "extraction_failure", "off_target", "thinking_cut"),
         headline="accuracy",
         parallel=True,
     ),

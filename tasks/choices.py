@@ -26,6 +26,7 @@ import regex
 from xlift.tasks.corpus_table import ANSWERS
 from xlift.tasks.language_id import is_off_target
 from xlift.tasks.spans import normalise
+from xlift.tasks.thinking import separate
 
 _LETTERS = (
     "ABCD",
@@ -74,16 +75,18 @@ def extract_choice(text: str, options: Sequence[str], lang: str) -> str | None:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lm-eval's scores of one item: accuracy, extraction_failure and off_target, each 0 or 1.
+    """lm-eval's scores of one item: accuracy, extraction_failure, off_target and thinking_cut, each 0 or 1.
 
     ``doc`` has ``option_1`` to ``option_4``, ``answer`` ("1" to "4") and ``lang``. A reply that names no answer, or several, is wrong, and
     counts as a failure as well. The text of an answer is in the language, so a reply is off target where what it adds is in another.
     """
-    found = extract_choice(results[0], [doc[f"option_{number}"] for number in ANSWERS], doc["lang"])
+    said = separate(results[0])
+    found = extract_choice(said.answer, [doc[f"option_{number}"] for number in ANSWERS], doc["lang"])
     return {
         "accuracy": float(found == doc["answer"]),
         "extraction_failure": float(found is None),
-        "off_target": is_off_target(results[0], doc["lang"]),
+        "off_target": is_off_target(said.answer, doc["lang"]),
+        "thinking_cut": float(said.cut),
     }
 
 

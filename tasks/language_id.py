@@ -15,6 +15,7 @@ from typing import Any
 import regex
 
 from xlift.harness.core.languages import find, languages
+from xlift.tasks.thinking import separate
 
 MIN_LETTERS = 20
 """Letters a text needs before the identifier is asked; a Chinese character counts as three, kana and hangul as two."""
@@ -129,8 +130,14 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
     Whether the answer was cut off is left out: lm-eval does not hand the reason for stopping on.
     """
-    answer = results[0].strip()
-    return {"off_target": is_off_target(answer, doc["lang"]), "characters": float(len(answer)), "empty": float(not answer)}
+    said = separate(results[0])
+    answer = said.answer.strip()
+    return {
+        "off_target": is_off_target(answer, doc["lang"]),
+        "characters": float(len(answer)),
+        "empty": float(not answer),
+        "thinking_cut": float(said.cut),
+    }
 
 
 def _identify(text: str) -> str:

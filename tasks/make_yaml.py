@@ -120,7 +120,7 @@ def _template(benchmark: Benchmark) -> dict[str, Any]:
         template["doc_to_choice"] = list(benchmark.choices)
     template["doc_to_target"] = benchmark.target
     if benchmark.scorer:
-        template["process_results"] = _Function(f"{scorer}.process_results")
+        template["process_results"] = _Function(f"{scorer}.{benchmark.process}")
     template["metric_list"] = [
         {
             "metric": name,

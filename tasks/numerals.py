@@ -112,19 +112,19 @@ def _substitute(char: str) -> str:
 
 
 _SCALES = {
-    100: "百(?!分)",
-    1_000: r"thousand\b|k\b|tausend\b|mil\b|mille\b|тыс(?:яч[аи]?)?\b|พัน(?!ธ)|হাজার|వేలు?|千(?![克米卡瓦])",
+    100: "百(?![分万萬])",
+    1_000: r"thousand\b|k\b|tausend\b|mil\b|mille\b|elfu\b|тыс(?:яч[аи]?)?\b|พัน(?!ธ)|হাজার|వేలు?|వెయ్యి|千(?![克米卡瓦万萬])",
     10_000: "万|萬|หมื่น",
-    100_000: r"lakhs?\b|লাখ|লক্ষ|లక్షలు?|แสน",
-    1_000_000: r"million(?:s|en|es)?\b|mill[oó]n(?:es)?\b|миллион(?:а|ов)?\b|млн\b|ล้าน",
-    10_000_000: r"crores?\b|কোটি|కోట్లు?",
+    100_000: r"lakhs?\b|laki\b|লাখ|লক্ষ|లక్ష(?:లు?)?|แสน|十[万萬]",
+    1_000_000: r"million(?:s|en|es)?\b|mill[oó]n(?:es)?\b|mio\b|mill?(?=\.)|mln\b|milioni\b|миллион(?:а|ов)?\b|млн\b|ล้าน|百[万萬]",
+    10_000_000: r"crores?\b|কোটি|కోట్లు?|కోటి|千[万萬]",
     100_000_000: "亿|億",
-    1_000_000_000: r"billions?\b|milliarden?\b|milliards?\b|миллиард(?:а|ов)?\b|млрд\b",
+    1_000_000_000: r"billions?\b|bn\b|milliarden?\b|mrd\b|milliards?\b|миллиард(?:а|ов)?\b|млрд\b",
 }
 _SCALE_WORDS = "|".join(f"(?P<x{scale}>{words})" for scale, words in _SCALES.items())
 _SCALES_AHEAD = {"elfu": 1_000, "laki": 100_000, "milioni": 1_000_000}  # Swahili: elfu 5 is 5000
 _COIN = r"\$|d[oó]l+ar(?:e?s)?\b|euros?\b|eur\b|usd\b|долл|руб"
-_CODE = r"usd|eur|gbp|inr|bdt|thb|kes|tzs|jpy|cny|rmb|rub|chf|k?sh|tsh|rs\.?|kr"
+_CODE = r"usd|eur|gbp|inr|bdt|thb|kes|tzs|jpy|cny|rmb|rub|chf|k?sh|tsh|rs\.?|kr|dola|shilingi"
 _MINUS = r"(?:\b(?:minus|negative|menos|moins|минус)\s|负|負|マイナス|ลบ)\s?"
 _SIGN = rf"(?<![\d)%]\s)(?:(?<![\w)%])[-+](?=[\d.$])|{_MINUS})|(?<==\s)-\s(?=[\d.$])"  # not an operator, a range or a hyphen
 _NUMBER = re.compile(
@@ -132,7 +132,7 @@ _NUMBER = re.compile(
     (?: (?<![a-z]) (?P<code>{_CODE})\s? | (?<![a-z0-9_]) (?<![a-z]-) (?<!\d[.,:/]) )
     (?: (?P<ahead>{"|".join(_SCALES_AHEAD)})\s )?
     (?:\$\s?)? (?P<sign>{_SIGN})? (?:\$\s?)?
-    (?: (?:(?P<whole>\d{{1,3}})\s)? (?P<top>[1-9]\d{{0,5}})/(?P<bottom>[1-9]\d{{0,5}}) (?![.,/]?\d)
+    (?: (?:(?P<whole>\d{{1,3}})\s)? (?P<top>[1-9]\d{{0,11}})/(?P<bottom>[1-9]\d{{0,5}}) (?![.,/]?\d)
       | (?P<body> (?> \d{{1,3}}(?:[ ]\d{{3}}(?!\d))+(?:[.,]\d+)? | \d+(?:[.,'٫٬]\d+)* | \.\d+ ) ) )
     (?! \d | :\d | (?:st|nd|rd|th)\b )
     (?: \s?(?:{_SCALE_WORDS}) )?
@@ -173,16 +173,26 @@ def _read_terms(text: str, lang: str) -> list[_Term]:
             body = found.start("body")
             money = group["code"] or group["coin"] or "$" in text[max(0, body - 2) : body]
             value = _read_body(group["body"], lang, money=bool(money))
-        scale = next((scale for scale in _SCALES if group[f"x{scale}"]), 1)
+        scale = next((scale for scale in _SCALES if group[f"x{scale}"]), 1) * _SCALES_AHEAD.get((group["ahead"] or "").lower(), 1)
         if value is not None:
-            value *= scale * _SCALES_AHEAD.get((group["ahead"] or "").lower(), 1)
+            value *= scale
             value = value if group["sign"] in (None, "+") else -value
         last = terms[-1] if terms else None
-        if last and last.end == found.start() and last.scale > scale and last.value is not None and value is not None:
-            terms[-1] = _Term(last.value + value, last.start, found.end(), scale)  # 27万6000 is 276000
+        if last and last.value is not None and value is not None and _continues(text[last.end : found.start()], last, value, scale):
+            terms[-1] = _Term(last.value + value, last.start, found.end(), scale)
         else:
             terms.append(_Term(value, found.start(), found.end(), scale))
     return terms
+
+
+_BETWEEN_PARTS = re.compile(r"\s?|\s(?:and|und|y|et|na)\s", re.IGNORECASE)
+
+
+def _continues(gap: str, last: _Term, value: Decimal, scale: int) -> bool:
+    """Whether a term goes on with the number before it: 27万6000 is 276000, 2 million 125 thousand is 2125000."""
+    if last.scale <= scale or not 0 < value < last.scale or not _BETWEEN_PARTS.fullmatch(gap):
+        return False
+    return not gap.strip() or scale > 1
 
 
 _EQUALS = re.compile(r"[^,;:.!?。।\n]{0,30}=\s{0,9}[$(*]{0,3}\s{0,9}")
@@ -214,10 +224,24 @@ def _settle(sides: list[list[Decimal | None]]) -> Decimal | None:
     return alone[-1] if alone else None
 
 
-_HAN = re.compile(
-    r"\W*([〇零一二两兩三四五六七八九十百千万萬亿億]+)"
-    r"(?=\W|$|[个個只隻块塊元円圆圓美本人枚天年岁歳美次头頭小时時分件条條台辆輛です])"
+_HAN_DIGITS = "〇零一二两兩三四五六七八九十百千万萬亿億"
+_COUNTERS = (
+    "个個只隻块塊元円圓圆美本人枚天年岁歳美次头頭小时時分件条條台辆輛匹羽頭箱袋杯冊通足着軒回倍ドル名匹颗顆朵瓶盒张張页頁支枝"
+    "棵篇口根粒包公斤斤米厘"
 )
+_HAN = re.compile(rf"\W*([{_HAN_DIGITS}]+)(?=\W|$|[{_COUNTERS}です])")
+_HAN_ANYWHERE = re.compile(rf"(?<![第{_HAN_DIGITS}])([{_HAN_DIGITS}]+)(?=[{_COUNTERS}で]|\W|$)")
+
+
+def han_to_digits(text: str, lang: str) -> str:
+    """A cleaned text with the Chinese numerals that count something as digits; a lone 一 stays, since it is mostly a word."""
+    if lang not in ("zh", "zh-Hant", "yue", "ja"):
+        return text
+
+    def replace(found: re.Match[str]) -> str:
+        return found[0] if found[1] in "一十百千万萬亿億" or len(found[1]) > _MAX_DIGITS else str(_value_of_han(found[1]))
+
+    return _HAN_ANYWHERE.sub(replace, text)
 
 
 def read_han(text: str, lang: str) -> Chain | None:
@@ -228,8 +252,12 @@ def read_han(text: str, lang: str) -> Chain | None:
     found = _HAN.match(text) if lang in ("zh", "zh-Hant", "yue", "ja") else None
     if not found or len(found[1]) > _MAX_DIGITS:
         return None
+    return Chain(Decimal(_value_of_han(found[1])), found.start(1), found.end(1))
+
+
+def _value_of_han(numeral: str) -> int:
     total = section = digit = 0
-    for char in found[1]:
+    for char in numeral:
         unit = 2 if char == "两" else int(unicodedata.numeric(char))
         if unit < 10:
             digit = digit * 10 + unit
@@ -239,4 +267,4 @@ def read_han(text: str, lang: str) -> Chain | None:
             total, section, digit = total + (section + digit) * unit, 0, 0
         else:
             total, section, digit = (total + section + digit) * unit, 0, 0
-    return Chain(Decimal(total + section + digit), found.start(1), found.end(1))
+    return total + section + digit

@@ -20,7 +20,10 @@ from typing import Any
 
 import regex
 
+from xlift.tasks import official
 from xlift.tasks.language_id import is_off_target
+from xlift.tasks.lines import answer_line
+from xlift.tasks.thinking import separate
 
 _WORDS = {
     "de": "ein eine einen einem eines einer der die das den dem des",
@@ -76,17 +79,31 @@ def containment(prediction: str, golds: Sequence[str], lang: str) -> float:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lm-eval's scores of one item: exact_match, f1, containment and off_target, each 0 to 1.
+    """lm-eval's scores of one XQuAD item, each 0 to 1; ``official_em`` and ``official_f1`` are those of the SQuAD script.
 
-    ``doc`` has ``answers`` (SQuAD form) and ``lang``, the language of the answer. Scored is the first line that is neither empty nor an
-    announcement ("Answer:"): chat models open with one, and base models go on to invent the next question.
+    ``doc`` has ``answers`` (SQuAD form) and ``lang``, the language of the answer. Scored is the line that ``answer_line`` finds: chat
+    models put a greeting or a label before it, and base models go on to invent the next question.
     """
-    prediction, golds, lang = _first_line(results[0]), doc["answers"]["text"], doc["lang"]
+    return _process(doc, results[0], official.squad)
+
+
+def process_mlqa_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """The same of one MLQA item; ``official_em`` and ``official_f1`` are those of the MLQA script, for its seven languages."""
+    return _process(doc, results[0], official.mlqa)
+
+
+def _process(doc: Mapping[str, Any], text: str, rules: official.Rules) -> dict[str, float]:
+    prediction, golds, lang = answer_line(text), doc["answers"]["text"], doc["lang"]
+    said = rules(prediction, lang)
+    wanted = [rules(gold, lang) for gold in golds]
     return {
         "exact_match": exact_match(prediction, golds, lang),
         "f1": f1(prediction, golds, lang),
         "containment": containment(prediction, golds, lang),
+        "official_em": official.exact_match(said, wanted),
+        "official_f1": official.f1(said, wanted),
         "off_target": is_off_target(prediction, lang),
+        "thinking_cut": float(separate(text).cut),
     }
 
 
@@ -98,12 +115,6 @@ def _best(score: Callable[[list[str], list[str]], float], prediction: str, golds
 def _overlap(tokens: list[str], gold: list[str]) -> float:
     shared = (Counter(tokens) & Counter(gold)).total()
     return 2 * shared / (len(tokens) + len(gold))
-
-
-def _first_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    said = (line for line in lines if not line.rstrip(" *_").endswith((":", "：")))
-    return next(said, lines[0] if lines else "")
 
 
 def _normalise_once(text: str, lang: str) -> str:

@@ -13,50 +13,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import regex
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers import tokenizer_spm
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.languages import find, languages
+from xlift.harness.core.languages import find
 from xlift.tasks.language_id import is_off_target
+from xlift.tasks.thinking import separate
+from xlift.tasks.translated_line import first_line
 
 _LOG = logging.getLogger(__name__)
 
 _SCRIPT_TOKENIZERS = {"Hans": "zh", "Hant": "zh"} | dict.fromkeys(("Jpan", "Thai", "Khmr", "Laoo", "Mymr", "Tibt"), "char")
 """Stand-ins for the sentence pieces where words are not spaced; mteval's international rules elsewhere."""
-
-_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "”": "”", "„": "“”", "‘": "’", "‚": "‘’", "«": "»", "»": "«", "‹": "›", "›": "‹"}
-_QUOTES |= {"「": "」", "『": "』", "《": "》", "＂": "＂"}
-_TRANSLATION = regex.compile(
-    r"translat|traduc|traduz|tradução|überset|vertal|oversett|oversæt|översätt|перевод|переклад|překlad|preklad|prijevod|prevod|превод"
-    r"|tłumaczen|fordítás|käännö|çeviri|tərcümə|tarjima|tafsiri|terjemah|bản dịch|μετάφρασ|ترجم|תרגום|अनुवाद|অনুবাদ|అనువాద|மொழிபெயர்ப்பு"
-    r"|ಅನುವಾದ|വിവർത്തന|અનુવાદ|ਅਨੁਵਾਦ|แปล(?!ว่า)|翻译|翻譯|译文|譯文|訳|번역",
-    regex.IGNORECASE,
-)
-_GREETING = regex.compile(
-    r"(?:(?:sure|certainly|of course|absolutely|okay|ok)(?: thing)?[!,. ]*)?(?:here(?:['’]s| is| you go)(?: (?:the|your|an?)\b[^:：]*)?)?",
-    regex.IGNORECASE,
-)
-_LABEL = regex.compile(r"((?:\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|[^:：\"“„«])+)[:：]")
-"""What stands before a colon, quotations (of the source, as a rule) passed over."""
-_MAX_LABEL = 100
-
-
-def first_line(answer: str, source: str = "") -> tuple[str, bool]:
-    """The translation in a model's answer, and whether anything else stood around it.
-
-    It is the first line that is neither empty nor a label ("Spanish:", "Here is the translation:", "Sure!"), without labels, bold marks
-    and quotes around the whole of it. Quotes stay where ``source`` is in quotes as well. Later lines are dropped and count as chatter.
-    """
-    lines = [line.replace("**", "").strip() for line in answer.splitlines()]
-    lines = [line for line in lines if line and not regex.fullmatch(r"```\w*", line)]
-    found = ""
-    for position, line in enumerate(lines):
-        found = _strip(line, source)
-        if found and (position == len(lines) - 1 or not _is_heading(found)):
-            break
-    return found, found != answer.strip()
 
 
 def chrf_per_line(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
@@ -97,7 +66,8 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     ``chrf`` and ``spbleu`` are of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name.
     """
     reference, lang = doc["target"], doc["target_lang"]
-    hypothesis, chatter = first_line(results[0], doc["source"])
+    said = separate(results[0])
+    hypothesis, chatter = first_line(said.answer, doc["source"], reference)
     return {
         "chrf": chrf_per_line([hypothesis], [reference])[0],
         "spbleu": spbleu_per_line([hypothesis], [reference], lang)[0],
@@ -106,6 +76,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
         "off_target": is_off_target(hypothesis, lang),
         "chatter": float(chatter),
         "empty": float(not hypothesis),
+        "thinking_cut": float(said.cut),
     }
 
 
@@ -140,55 +111,6 @@ def comet_scores(
         for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
     ]
     return [float(score) for score in load_from_checkpoint(str(path)).predict(rows, batch_size=batch_size, gpus=gpus).scores]
-
-
-def _strip(line: str, source: str) -> str:
-    shorter = _strip_label(line, source)
-    if _unquote(source) == source:
-        shorter = _unquote(shorter)
-    return line if shorter == line else _strip(shorter, source)
-
-
-def _strip_label(line: str, source: str) -> str:
-    while (match := _LABEL.match(line)) and _is_label(match[1], source):
-        line = line[match.end() :].strip()
-    # The Spanish translation is "Hola."
-    match = regex.match(r"([^\"“„«「]+)(?=[\"“„«「])", line)
-    if match and _is_label(match[1], source) and _unquote(line[match.end() :]) != line[match.end() :]:
-        return line[match.end() :]
-    return line
-
-
-def _is_label(text: str, source: str) -> bool:
-    bare = regex.sub(r"[\"“„«].*[\"”“»]", "", text).strip()
-    if not 0 < len(bare) <= _MAX_LABEL or bare.count("(") != bare.count(")"):
-        return False
-    # a source about translation may well have the word before a colon of its own
-    about_translation = _TRANSLATION.search(bare) and (bare.casefold() == "translation" or not _TRANSLATION.search(source))
-    return _names_language(bare) or bool(about_translation or _GREETING.fullmatch(bare))
-
-
-def _is_heading(line: str) -> bool:
-    # without a colon, the word for translation proves nothing in a longer line
-    return _names_language(line) or bool(_GREETING.fullmatch(line) or (_TRANSLATION.search(line) and len(line.split()) <= 3))
-
-
-def _names_language(text: str) -> bool:
-    words = regex.sub(r"[(\[（].*?[)\]）]", "", text).casefold().split()
-    return any(" ".join(words[skipped:]) in _language_names() for skipped in (0, 1))  # Spanish; in Spanish
-
-
-@cache
-def _language_names() -> frozenset[str]:
-    listed = [name for language in languages().values() for name in (language.name, language.own_name)]
-    without_script = [regex.sub(r"\s*\(.*?\)", "", name) for name in listed]
-    return frozenset(name.casefold() for name in [*listed, *without_script, "Chinese", "中文", "Norwegian", "norsk"])
-
-
-def _unquote(line: str) -> str:
-    while len(line) > 1 and line[-1] in _QUOTES.get(line[0], "") and not {line[0], line[-1]} & set(line[1:-1]):
-        line = line[1:-1].strip()
-    return line
 
 
 def _tokenizer(lang: str) -> str:

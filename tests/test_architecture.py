@@ -220,8 +220,9 @@ def test_an_old_name_still_works_and_says_what_is_new(old: str) -> None:
 
 
 @pytest.mark.parametrize("name", [
-    "data.dataset", "language_id.process_results", "numbers.process_results", "spans.process_results", "translation.corpus_chrf",
-    "translation.corpus_spbleu", "translation.process_results", "verdicts.length_controlled", "verdicts.process_results",
+    "data.dataset", "language_id.process_results", "numbers.process_results", "spans.process_results", "spans.process_mlqa_results",
+    "translation.corpus_chrf", "translation.corpus_spbleu", "translation.process_results", "verdicts.length_controlled",
+    "verdicts.process_results",
 ])  # fmt: skip
 def test_what_task_files_of_users_call_stays(name: str) -> None:
     """``xlift tasks --pair`` writes these names into files that xlift does not see again."""

@@ -127,6 +127,7 @@ SCORERS = ("numbers", "spans", "translation", "language_id", "verdicts", "choice
 def test_functions_are_xlifts_by_full_name() -> None:
     named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
     scorers = {f"xlift.tasks.{module}.process_results" for module in SCORERS}
+    scorers |= {"xlift.tasks.spans.process_mlqa_results"}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
     judge = {"xlift.harness.judging.lm_eval_filter.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
     assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge

@@ -83,7 +83,7 @@ def forget() -> None:
     ],
 )
 def test_chatter_is_stripped_and_counted(answer: str) -> None:
-    assert first_line(answer) == ("Hola mundo.", True)
+    assert first_line(answer, "Hello world.", "Hola a todos.") == ("Hola mundo.", True)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_nothing_but_chatter_is_empty() -> None:
 def test_first_line_is_one_line(answer: str, source: str) -> None:
     line, chatter = first_line(answer, source)
     assert line == line.strip()
-    assert len(line.splitlines()) <= 1
+    assert "\n" not in line
     assert chatter == (line != answer.strip())
 
 
@@ -218,6 +218,7 @@ def test_process_results() -> None:
         "off_target": 0.0,
         "chatter": 1.0,
         "empty": 0.0,
+        "thinking_cut": 0.0,
     }
     copied = process_results(doc, [doc["source"]])
     assert (copied["off_target"], copied["chatter"]) == (1.0, 0.0)

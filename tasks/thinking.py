@@ -1,0 +1,78 @@
+"""Separates what a model thinks from what it answers, by the marks that models put around their thinking.
+
+Scorers, language rates, the judge and rows made of generations all read the answer alone. Where an engine hands the text over with its
+special tokens taken out, marks that are such tokens are gone, and the plain words that stood between them are known instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import regex
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model wrote, in its two parts."""
+
+    thinking: str
+    answer: str
+    """Empty where the thinking never ended and nothing stood before it."""
+    cut: bool
+    """Whether the thinking never ended: the model had no tokens left, or went round in circles."""
+
+
+MARKS = {
+    "<think>": "</think>",  # DeepSeek-R1, Qwen3, GLM, SmolLM3 and most others
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "<scratchpad>": "</scratchpad>",
+    "<seed:think>": "</seed:think>",  # Seed-OSS
+    "<longcat_think>": "</longcat_think>",
+    "[THINK]": "[/THINK]",  # Magistral
+    "◁think▷": "◁/think▷",  # Kimi
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
+    "<|channel|>analysis<|message|>": "<|channel|>final<|message|>",  # gpt-oss
+    "<|channel>thought": "<channel|>",  # Gemma 4
+    "<unused94>thought": "<unused95>",  # MedGemma
+}
+"""What opens thinking, and what closes it. Chat templates may put the opening into the prompt, so that the closing stands alone."""
+
+_WRAPPINGS = ("begin_of_solution", "end_of_solution", "START_RESPONSE", "END_RESPONSE", "START_TEXT", "END_TEXT", "return")
+"""Special tokens around an answer that followed thinking."""
+
+_OPENINGS = "|".join(regex.escape(mark) for mark in MARKS)
+_CLOSED = regex.compile(
+    "|".join(f"{regex.escape(opening)}(.*?){regex.escape(closing)}" for opening, closing in MARKS.items()), regex.S | regex.I
+)
+_OPEN = regex.compile(f"(?:{_OPENINGS})(.*)", regex.S | regex.I)
+_ENDED = regex.compile(f"(.*)(?:{'|'.join(regex.escape(mark) for mark in MARKS.values())})", regex.S | regex.I)
+_HARMONY = regex.compile(r"\s*analysis(?=[\p{Lu}\p{Lo}])(?P<thinking>.*?)(?:(?:assistant)?final(?P<answer>(?=[^\p{Ll}]).*)|\Z)", regex.S)
+"""gpt-oss without its special tokens: ``analysisWe need...assistantfinalParis``."""
+_WRAPPED = regex.compile(rf"<\|(?:{'|'.join(_WRAPPINGS)})\|>")
+
+
+def separate(text: str) -> Said:
+    """The thinking and the answer in what a model wrote. A text without any marks is an answer as it stands, spaces and all."""
+    if harmony := _HARMONY.fullmatch(text):
+        answer = harmony["answer"]
+        return Said(harmony["thinking"].strip(), (answer or "").strip(), answer is None)
+    thoughts = [next(part for part in found.groups() if part is not None) for found in _CLOSED.finditer(text)]
+    rest = _CLOSED.sub("", text)
+    if ended := _ENDED.match(rest):
+        thoughts.insert(0, ended[1])
+        rest = rest[ended.end() :]
+    unfinished = _OPEN.search(rest)
+    if unfinished:
+        thoughts.append(unfinished[1])
+        rest = rest[: unfinished.start()]
+    answer = _WRAPPED.sub("", rest)
+    thinking = "\n\n".join(thought.strip() for thought in thoughts if thought.strip())
+    return Said(thinking, answer if answer == text else answer.strip(), unfinished is not None)
+
+
+def answer_of(text: str) -> str:
+    """What a model wrote, without its thinking."""
+    return separate(text).answer
