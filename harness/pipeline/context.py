@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
+from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes.contract import Plan
 from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
@@ -32,7 +33,7 @@ class RunContext:
     def __init__(self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0) -> None:
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
-        self.budget = suite.rows
+        self.budget = choose_rows(suite, label).bound
         self.round = number
         self.generated_tokens = 0
         self.rows_read: Counter[str] = Counter()
@@ -157,7 +158,7 @@ def _texts(row: Example | Preference) -> list[str]:
 def _require_sound(rows: Iterable[Example | Preference], languages: set[str], budget: int | None) -> None:
     rows = tuple(rows)
     if budget is not None and len(rows) > budget:
-        raise UserError(f"the method made {len(rows)} rows, the suite allows {budget}")
+        raise UserError(f"the method made {len(rows)} rows, its budget allows {budget}")
     if foreign := {row.lang for row in rows} - languages:
         raise UserError(f"the method made rows in {', '.join(sorted(foreign))}, which the suite does not train")
     ids = Counter(row.id for row in rows)

@@ -10,6 +10,7 @@ from typing import Any
 from xlift.harness.config.suite import Suite
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
+from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.run import open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
@@ -35,7 +36,7 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
         prepared = find_prepared(run, Round(label))
-        rows = prepared.manifest["rows"] if prepared else suite.rows if method.trains else 0
+        rows = prepared.manifest["rows"] if prepared else choose_rows(suite, label).expected if method.trains else 0
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
         for seed in suite.seeds if rows != 0 else (None,):
             found, model = _plan_fits(run, label, seed, method.rounds, rows)
@@ -59,9 +60,21 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
         "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
         "disk free": f"{free_bytes(runs) / GIB:.1f} GiB",
     }
+    if cut := _name_cuts(suite):
+        totals["fewer rows, as train.tokens reach no more"] = cut
     if suite.judge:
         totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
     return {"stages": stages, "totals": totals}
+
+
+def _name_cuts(suite: Suite) -> str:
+    """The methods that get fewer rows than suite or options say, as their training does not reach them."""
+    cuts = []
+    for label, chosen in suite.methods.items():
+        rows = choose_rows(suite, label)
+        if rows.is_cut and registry.find_method(chosen.method).trains:
+            cuts.append(f"{label} {rows.bound:,} of {rows.wanted:,}")
+    return ", ".join(cuts)
 
 
 def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | None) -> tuple[list[dict[str, Any]], Measured]:
@@ -71,7 +84,7 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
         turn = Round(label, number, seed, adapter) if number else turn
         prepared = find_prepared(run, turn) if number == 0 or adapter is not None else None
         if number:
-            stages.append(_row("prepare", turn.name, prepared is not None, rows=run.suite.rows))
+            stages.append(_row("prepare", turn.name, prepared is not None, rows=choose_rows(run.suite, label).expected))
         stage = fit_stage(run, turn, prepared, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None

@@ -11,6 +11,7 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store, read_manifest
 from xlift.harness.models import adapters, bases
+from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.translators.base import TRANSLATORS_VERSION
@@ -84,7 +85,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
         "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
         "languages": suite.trained(turn.label),
         "pivot": suite.languages.pivot,
-        "rows": suite.rows,
+        "rows": choose_rows(suite, turn.label).bound,
         "data": suite.data.identity(),
         "guarded": {"/".join(source): origin.sha256 for source, origin in guarded if source and origin},
         "translators": {pair: found.identity() for pair, found in suite.translating(turn.label).items()},

@@ -80,7 +80,7 @@ class Context(Protocol):
 
     @property
     def budget(self) -> int | None:
-        """Most rows the plan may hold; None where the suite sets no bound."""
+        """Most rows the plan may hold: the suite's bound, or fewer where the training's tokens reach no more; None without a bound."""
 
     @property
     def rng(self) -> random.Random:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from stages import stages_here
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.core.types import Answer, Chat, Sampling
 from xlift.harness.evaluation.records import Record, read_records
+from xlift.harness.pipeline.context import RunContext
 from xlift.harness.pipeline.run import run_suite
 
 XLIFT = Path(sys.executable).parent / "xlift"
@@ -212,7 +216,14 @@ def test_dry_run_counts_nothing_for_prompts_alone(tiny_base: Path, tmp_path: Pat
     ]  # fmt: skip
 
 
-def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path) -> None:
+def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = RunContext.generate
+
+    def finish(self: RunContext, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        """A random model never ends its answer, and LIDR makes no pair of answers that were cut off."""
+        return [replace(found, finished=True) for found in answer(self, chats, sampling)]
+
+    monkeypatch.setattr(RunContext, "generate", finish)
     lidr = {
         "method": "dpo_self_improvement",
         "options": {"prompt_corpus": "alpaca", "prompts": 4, "max_tokens": 12, "rounds": 2},
