@@ -10,8 +10,9 @@ from typing import Any
 from xlift.harness.config.suite import Suite
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
+from xlift.harness.models import bases
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.pipeline.run import open_run
+from xlift.harness.pipeline.run import check_base, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.tasks import data, index
@@ -20,12 +21,14 @@ GIB = 2**30
 
 
 def check_suite(suite: Suite) -> None:
-    """Raise UserError for whatever is wrong in a suite, as far as it shows without a model and without data."""
+    """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not in a folder."""
     from xlift.harness.evaluation.tasks import expand_tasks
 
     judgement.check(suite, expand_tasks(suite)[0])
     for chosen in suite.methods.values():
         registry.load(chosen.method, chosen.options)
+    if Path(suite.base.model).expanduser().is_dir():
+        check_base(suite, bases.resolve(suite.base))
 
 
 def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:

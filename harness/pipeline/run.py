@@ -11,7 +11,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
-from xlift.harness.models import adapters, bases
+from xlift.harness.models import adapters, bases, trainable
 from xlift.harness.pipeline.fit import fit_one
 from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
@@ -31,7 +31,8 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
     """
     from xlift.harness.evaluation.tasks import expand_tasks
 
-    loaded = {label: registry.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
+    for chosen in suite.methods.values():
+        registry.load(chosen.method, chosen.options)
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
     for name, reference in suite.evaluate.adapters.items():
@@ -42,13 +43,21 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
     judgement.check_sources(suite, tasks)
     root = runs / suite.name
     run = Run(suite, root, tasks, left_out, bases.resolve(suite.base), data)
-    if asking := [label for label, method in loaded.items() if method.system_turn]:
-        bases.check_system_turn(run.base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
+    check_base(suite, run.base)
     if write:
         with explain_disk(root):
             root.mkdir(parents=True, exist_ok=True)
             write_json(root / "suite.resolved.json", suite.model_dump(mode="json"))
     return run
+
+
+def check_base(suite: Suite, base: bases.Base) -> None:
+    """Raises UserError where the base cannot serve a method of the suite, by its template, its tokenizer or its configuration."""
+    methods = {label: registry.find_method(chosen.method) for label, chosen in suite.methods.items()}
+    if trained := {label: suite.training(label).lora for label, method in methods.items() if method.trains}:
+        trainable.check_trainable(base, trained)
+    if asking := [label for label, method in methods.items() if method.system_turn]:
+        bases.check_system_turn(base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
 
 
 def run_suite(suite: Suite, runs: Path) -> Path:

@@ -46,7 +46,10 @@ def load_suite(source: str | Path | Mapping[str, Any], settings: Iterable[str] =
 
 
 def validate(suite: Suite) -> None:
-    """Raise UserError for a method, an option or a task that does not exist. Needs no model and no data."""
+    """Raise UserError for a method, an option or a task that does not exist, and for settings that cannot be trained with.
+
+    Needs no model and no data; a base that is a folder here is looked at too.
+    """
     from xlift.harness.pipeline.dry_run import check_suite
 
     check_suite(suite)

@@ -1,0 +1,53 @@
+"""Whether an adapter can be trained on a base: what its tokenizer, template and configuration say, before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.models.bases import Base, load_tokenizer
+
+CHATML = ("<|im_start|>", "<|im_end|>")
+EMBEDDINGS = frozenset({"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out"})
+"""Names of the first and the last layer of language models, which are one where embeddings are tied."""
+
+
+def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises UserError for a base without an end of text, for ChatML's marks where they are no tokens, and for a LoRA that it cannot take.
+
+    ``trainings`` has ``train.lora`` by the method's label.
+    """
+    tokenizer = load_tokenizer(base)
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"base model {base.name!r}: its tokenizer names no end-of-text token, so no trained answer could end; give one as eos_token in "
+            "tokenizer_config.json"
+        )
+    for mark in CHATML:
+        if mark in base.chat_template and len(tokenizer(mark, add_special_tokens=False).input_ids) != 1:
+            raise UserError(
+                f"base model {base.name!r}: its chat template writes {mark}, which its tokenizer does not know as one token; give a "
+                "template for this model with base.chat_template"
+            )
+    for label, lora in trainings.items():
+        saved = [str(name).rsplit(".", 1)[-1] for name in _as_list(lora.get("modules_to_save"))]
+        if (tied := sorted(EMBEDDINGS & set(saved))) and _has_tied_embeddings(base):
+            raise UserError(
+                f"methods.{label}: train.lora.modules_to_save: {tied[0]} is one with the other end of {base.name}, whose embeddings are "
+                "tied, so a copy of it alone would part them; leave it out"
+            )
+
+
+def _has_tied_embeddings(base: Base) -> bool:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(base.folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"base model {base.name!r}: transformers does not read its config.json: {one_line(error)}") from error
+    return bool(getattr(config.get_text_config(), "tie_word_embeddings", False))
+
+
+def _as_list(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value] if value else []
