@@ -38,7 +38,7 @@ def judge(
     requests_per_minute: Annotated[float | None, typer.Option("--requests-per-minute", help="Most requests a minute.")] = None,
     key_variable: Annotated[str | None, typer.Option("--key-variable", help="Variable that holds the key (OPENAI_API_KEY).")] = None,
     verdicts: Annotated[
-        Path | None, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs (runs/judges).")
+        Path | None, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs (judges beside the first run).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

@@ -147,7 +147,7 @@ class Results:
         """
         from xlift.harness.judging.judgement import judge as ask
 
-        return ask(read_judge(judge, settings), self.folders, self.folders[0].parent / "judges")
+        return ask(read_judge(judge, settings), self.folders, self.folders[0].absolute().parent / "judges")
 
     def look_back(self) -> list[str]:
         """For adapters of the hub: lines that say which of their recorded scores came out again, and by how much others differ.
