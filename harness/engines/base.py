@@ -16,6 +16,7 @@ from xlift.harness.core.versions import library_versions
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
+from xlift.harness.models.tokens import tokenize
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -141,7 +142,7 @@ class LocalEngine(ABC):
 
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
         """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted."""
-        tokens = [self._fit(ids, sampling) for ids, sampling in zip(self._tokenize(prompts), samplings, strict=True)]
+        tokens = [self._fit(ids, sampling) for ids, sampling in zip(tokenize(self.tokenizer, prompts), samplings, strict=True)]
         started = time.monotonic()
         answers = self._answer(tokens, samplings) if tokens else []
         count(self.usage, map(len, tokens), answers, started)
@@ -168,7 +169,7 @@ class LocalEngine(ABC):
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
         """What ``max_length`` leaves after each prompt."""
-        return [self.max_length - len(ids) for ids in self._tokenize(prompts)]
+        return [self.max_length - len(ids) for ids in tokenize(self.tokenizer, prompts)]
 
     def swap(self, adapter: Adapter | None) -> None:
         """Make an adapter, or with None the base, the current weights; nothing is loaded where they are that already."""
@@ -211,12 +212,6 @@ class LocalEngine(ABC):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-    def _tokenize(self, prompts: Sequence[str]) -> list[list[int]]:
-        bos = self.tokenizer.bos_token
-        whole = [bool(bos) and prompt.startswith(bos) for prompt in prompts]
-        # A template writes the first token itself; the tokenizer must not add it again.
-        return [self.tokenizer(prompt, add_special_tokens=not skip).input_ids for prompt, skip in zip(prompts, whole, strict=True)]
 
     def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
         room = self.max_length - sampling.max_tokens

@@ -14,6 +14,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Chat, Message, Sampling
 from xlift.harness.engines.base import Engine
 from xlift.harness.models.profile import InferenceProfile
+from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
 from xlift.tasks.language_id import identify
 
@@ -82,6 +83,18 @@ class EngineLM(LM):  # type: ignore[misc]
         if self.engine.profile is not None:
             self._turns[text] = (tuple(chat_history), add_generation_prompt)
         return text
+
+    def tok_encode(
+        self, string: str | Sequence[str], add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **options: object
+    ) -> list[int] | list[list[int]]:
+        """A text, or several, as the engine and the trainer tokenise it, for likelihoods; the backend's own way where it is told one."""
+        if add_special_tokens is not None:
+            given: list[int] = super().tok_encode(string, add_special_tokens=add_special_tokens, **options)
+            return given
+        found = tokenize(self.tokenizer, [string] if isinstance(string, str) else string)
+        if left_truncate_len:
+            found = [ids[-left_truncate_len:] for ids in found]
+        return found[0] if isinstance(string, str) else found
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """All requests at once, so that the engine batches across tasks and languages; of each answer, what is scored."""
