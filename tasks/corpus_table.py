@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlift.harness.core.languages import languages
+from xlift.tasks.han import name_han_variant
 
 Row = dict[str, Any]
 
@@ -358,6 +359,7 @@ def _gsm8k_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 PARALLEL = (
     Part("tatoeba", "*", "train/parallel/tatoeba.en-{lang}.tsv.gz"),
+    Part("tatoeba", "zh-Hant", "train/parallel/tatoeba.en-zh.tsv.gz"),
     Part("tico19", "*", "train/parallel/tico19.en-{lang}.tsv.gz"),
     Part("news2008", "*", "train/parallel/news2008-2012.en-{lang}.tsv.gz"),
     Part("alma", "*", "train/parallel/alma_hw_decontaminated.en-{lang}.tsv.gz"),
@@ -381,7 +383,10 @@ def _bilingual_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     (lang,) = choice.langs
     for file, found in tables:
         for number, record in enumerate(found):
-            yield {"id": f"{file.part}-{number}", "en": record["en"], "text": record[lang], "part": file.part}
+            text = record[lang] if lang in record else record["zh"]
+            # Tatoeba's Chinese is half simplified, half traditional, in one file.
+            if lang not in ("zh", "zh-Hant") or name_han_variant(text) == lang:
+                yield {"id": f"{file.part}-{number}", "en": record["en"], "text": text, "part": file.part}
 
 
 def _bilingual_sample(item: Row, choice: Choice) -> Row:

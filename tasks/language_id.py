@@ -15,6 +15,7 @@ from typing import Any
 import regex
 
 from xlift.harness.core.languages import find, languages
+from xlift.tasks.han import name_han_variant
 from xlift.tasks.thinking import separate
 
 MIN_LETTERS = 20
@@ -156,13 +157,7 @@ def _identify(text: str) -> str:
         return "und"
     scores = _score(_keep_scripts(prose, frozenset({script})))
     best = max(known, key=scores.__getitem__)
-    return _name_han_variant(prose) if best == "zh" else best
-
-
-def _name_han_variant(text: str) -> str:
-    # GB 2312 holds the simplified forms and Big5 the traditional ones: the text loses less in its own
-    simplified, traditional = (len(text.encode(codec, "ignore")) for codec in ("gb2312", "big5"))
-    return "zh" if simplified >= traditional else "zh-Hant"
+    return name_han_variant(prose) if best == "zh" else best
 
 
 def _keep_scripts(text: str, own: frozenset[str]) -> str:
