@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from xlift.harness.core.errors import UserError
@@ -57,9 +57,21 @@ def _read_lm_eval(data: Mapping[str, Any], path: Path) -> Run:
         }
         done, of = (int(items.get(name) or 0) for name in ("effective", "original"))
         tasks[task] = _result(task, said, _metrics(scores), done, of, version, samples.get(task))
-    engine = {"backend": str((data.get("config") or {}).get("model") or UNKNOWN), "versions": {"lm_eval": data.get("lm_eval_version")}}
-    name = str(data.get("model_name") or path.parent.name or UNKNOWN)
+    config = data.get("config") or {}
+    engine = {"backend": str(config.get("model") or UNKNOWN), "versions": {"lm_eval": data.get("lm_eval_version")}}
+    name = _name_model(config) or str(data.get("model_name") or path.parent.name or UNKNOWN)
     return _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))
+
+
+def _name_model(config: Mapping[str, Any]) -> str:
+    """Base and adapter of ``--model xlift``, which lm-eval, that looks for other arguments, gives a name at random; empty for others."""
+    given = config.get("model_args")
+    if config.get("model") != "xlift" or not isinstance(given, Mapping):
+        return ""
+    named = [str(given.get("base") or "smollm2-135m-instruct"), *([str(given["adapter"])] if given.get("adapter") else [])]
+    # An adapter of a run lies in the folder "adapter" of its stage; a name on the hub is told whole.
+    parts = [one if one.startswith("hub:") else PurePath(*PurePath(one).parts[-2:]).as_posix() for one in named]
+    return " + ".join(parts)
 
 
 def _read_open_llm(data: Mapping[str, Any], path: Path) -> Run:

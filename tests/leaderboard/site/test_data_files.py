@@ -119,6 +119,17 @@ def test_a_folder_of_plain_lm_eval(tmp_path: Path) -> None:
     assert [one.task for one in run.documents] == [TASK, TASK] and "compared only with its like" in run.notes[0]
 
 
+def test_models_of_xlift_are_known_by_base_and_adapter(tmp_path: Path) -> None:
+    # lm-eval finds none of the arguments that it names a model by, and makes a name up
+    for number, adapter in enumerate((None, "/runs/demo/fit-m-seed0-abc/adapter", "hub:org/mine"), 1):
+        given = {"base": "org/base", **({"adapter": adapter} if adapter else {})}
+        said = {**LM_EVAL, "model_name": "shiny_otter", "date": float(number), "config": {"model": "xlift", "model_args": given}}
+        write(tmp_path / f"out/shiny_otter/results_2026-01-0{number}T00-00-00.1.json", said)
+    found = runs.collect([tmp_path / "out"], foreign.read)
+    assert sorted(run.record.label for run in found.runs) == ["org/base", "org/base + fit-m-seed0-abc/adapter", "org/base + hub:org/mine"]
+    assert found.older == (), "none is taken for an older measurement of another"
+
+
 def test_other_settings_make_another_key(tmp_path: Path) -> None:
     def key(**changes: Any) -> str:
         (run,) = foreign.read(write(tmp_path / "results_x.json", {**LM_EVAL, **changes}))
