@@ -1,12 +1,14 @@
 """The table of benchmarks: it holds every task file, and says what its name means."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import BEYOND_FLORES, languages
-from xlift.tasks import index
+from xlift.tasks import benchmarks, index, make_yaml
 from xlift.tasks.benchmarks import (
     BENCHMARKS,
     METRICS,
@@ -85,6 +87,33 @@ def test_every_name_can_be_read_again() -> None:
         for task in benchmark.tasks:
             assert find_task(task.name) == task
             assert find_benchmark(task.name) is find_benchmark(place(task.name, "en")[0]) is benchmark
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One more entry in the table: Belebele's questions under another name."""
+    entry = replace(BENCHMARKS["belebele_generated"], name="reading", title="Reading", version=2.0)
+    with monkeypatch.context() as patch:
+        patch.setitem(BENCHMARKS, "reading", entry)
+        _forget()
+        yield
+    _forget()
+
+
+def _forget() -> None:
+    benchmarks._with_file.cache_clear()
+    make_yaml.render.cache_clear()
+
+
+@pytest.mark.usefixtures("reading")
+def test_an_entry_is_all_that_a_benchmark_needs(tmp_path: Path) -> None:
+    make_yaml.write(tmp_path)
+    files = sorted(path.name for path in (tmp_path / "reading").iterdir())
+    assert len(files) == 1 + 122 + 1 and {"template", "xlift_reading.yaml", "xlift_reading_zh-Hant.yaml"} <= set(files)
+    assert "version: 2.0" in (tmp_path / "reading/xlift_reading_sw.yaml").read_text(encoding="utf-8")
+    assert place("xlift_reading_sw", "en") == ("xlift_reading", "sw")
+    assert (headline("xlift_reading_sw"), name_place("xlift_reading"), is_ranked("xlift_reading")) == ("accuracy", "Reading", True)
+    assert index.source_of("xlift_reading_sw") == ("belebele", "sw", "test")
 
 
 def test_pairs_of_any_two_languages() -> None:
