@@ -6,10 +6,10 @@ As in the paper: pivot instructions, the same instructions in the target languag
 training with plain cross-entropy on the answers; MuIT splits the translation rows over the languages by a scaling law fitted to pilots
 (``xlift fit-scaling``), or evenly, which is the control and the default.
 Different: the paper concatenates whole corpora; here each part has a share of one budget, so that methods stay comparable. Alpaca is
-translated by the suite's translator, not by Google's, for languages in which the corpus has nothing (``translated: always`` for all);
+translated by the suite's translator, not by the paper's, for languages in which the corpus has nothing (``translated: always`` for all);
 French and Chinese have instructions of their own, which are not Alpaca's. Translation is asked for in 10 wordings of ours by turns, where
 the paper's code has 33. Parallel text is what docs/data.md lists. Long rows and pairs of unlike length are dropped, where the paper cuts.
-Missing: WikiMatrix and News-Commentary, and the paper's coefficients of the scaling law, which were not published.
+Missing: WikiMatrix and News-Commentary, and the paper's coefficients of the scaling law, which are not known to us.
 """
 
 from __future__ import annotations

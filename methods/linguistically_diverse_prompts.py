@@ -1,9 +1,12 @@
 """Linguistically diverse prompts for translation (LDP): exemplars from many languages into the pivot, and made ones out of it.
 
-Source: Nguyen et al. 2023 (arXiv:2306.11372), whose text was not at hand: the idea is theirs, numbers and wording are ours. Sentences of
-other languages with their pivot translations show the model the way into the pivot. So prompted it translates sentences of a target
-language, and these pairs, turned round, show it the way out of the pivot. No parallel text of a target language is used, and nothing is
-trained.
+Source: Nguyen et al. 2023 (arXiv:2306.11372), whose text was not at hand: the idea is theirs, numbers and wording are ours.
+
+As in the paper: sentences of other languages with their pivot translations show the model the way into the pivot; so prompted it translates
+sentences of a target language, and these pairs, turned round, show it the way out of the pivot. No parallel text of a target language is
+used, and nothing is trained.
+Different: exemplars come from parallel text nearest to one length; a model too weak to make them may have the suite's translator do it.
+Missing: whatever else the paper applies the idea to, and its choice of exemplar languages, which have not been read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,15 @@
 """Pivot-language guided generation (PLUG): one answer holds the pivot's instruction and answer, then the answer in the target language.
 
-Source: Zhang et al. 2024 (arXiv:2311.08711), ytyz1307zzh/PLUG. The paper translates instruction and answer in one request to GPT-3.5; here
-the suite's translator gets them one by one, and instructions that a corpus has in the target language are taken as they are. The
-inference profile asks in the same way and hands on what follows the target header; an answer without it is empty, as in the paper.
+Source: Zhang et al. 2024 (arXiv:2311.08711), ytyz1307zzh/PLUG at 307a35f.
+
+As in the paper: English instructions with published answers, both in the target language too; a response of the pivot's instruction, the
+pivot's answer and the target's answer, under the headers of the paper's code; plain instructions in the pivot beside them; the same system
+turn in training and measuring; an answer without the target's header is empty.
+Different: the paper translates instruction and answer in one request to GPT-3.5; here the suite's translator gets them one by one, and
+instructions that a corpus has in the target language are taken as they are. Alpagasus prompts with their published answers stand for
+GPT-4-Alpaca's 52k in each language. The system turn is worded by us, and headers in languages beyond the paper's are ours. Every task's
+allowance of tokens grows three times, where the paper gives 4096. Rows are dropped whose translation is bad or holds a header.
+Missing: how many plain pivot rows the paper mixes in is not known to us; the order of target before pivot, which it tries, is not offered.
 """
 
 from __future__ import annotations

@@ -1,8 +1,16 @@
 """Self-distillation from the pivot language (SDRRL): the model's own pivot answers, carried into the target languages.
 
-Source: Zhang et al. 2024 (arXiv:2402.12204), of which the abstract and reviews were read, not the code; what they leave open is ours and
-marked in the YAML file. Loss is cross-entropy on all rows, as in the paper. The paper concatenates its parts; here each has a share of one
-budget. Bad answers are dropped, or replaced by published ones where asked for.
+Source: Zhang et al. 2024 (arXiv:2402.12204), of which the abstract and reviews were read; THUNLP-MT/SDRRL could not be. What they leave
+open is ours and marked in the YAML file.
+
+As in the paper: the model answers pivot instructions itself; questions and answers are translated by another system; each language of
+question meets each language of answer; words are code-switched; parallel text serves as translation and as completion of a sentence;
+cross-entropy on all rows.
+Different: the paper concatenates its parts; here each has a share of one budget. Translation and completion rows of a language are made of
+the same sentences. Questions alone are code-switched, by a published lexicon or one aligned in the translations, where the paper has a
+tool. Bad answers are dropped, or replaced by published ones where asked for. A question whose answer is in another language names that
+language.
+Missing: the paper's measure for bad answers, the sizes of its parts and the rate of its switching, which have not been read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Control: the preferred answers of LIDR's pairs as plain supervised rows, which shows what the preferences add.
 
-Source: the row "multilingual alignment" of Yang et al. 2024 (arXiv:2410.08964). The data are those of dpo_self_improvement's first round,
-and differ from the paper's as they do there: answers that were cut off are not learnt.
-Different: an answer that is chosen for several languages is one row; what the paper does with it is not known to us. Missing: nothing.
+Source: the row "multilingual alignment" of Yang et al. 2024 (arXiv:2410.08964).
+
+As in the paper: the chosen answers of the first round, trained on with cross-entropy.
+Different: the pairs differ from the paper's as those of dpo_self_improvement do, so answers that were cut off are not learnt. An answer
+that is chosen for several languages is one row; what the paper does with it is not known to us. Missing: nothing else that is known to us.
 """
 
 from __future__ import annotations

@@ -1,8 +1,14 @@
 """Star alignment (BayLing 2): every language tied to one or two hubs by translation both ways, instructions in the hubs alone.
 
-Source: Zhang et al. 2024 (arXiv:2411.16300), ictnlp/BayLing, which publishes neither data nor mix. The kinds of rows are the paper's and
-BayLing 1's (interactive and constrained translation); how they are made from parallel text is ours. Nothing is generated or translated, so
-a language needs parallel text only; the cost grows with the text, once for each hub.
+Source: Zhang et al. 2024 (arXiv:2411.16300), ictnlp/BayLing at 8f6ecb9, which publishes neither data nor mix.
+
+As in the paper: instructions in the hubs, none in other languages; translation between each hub and each language, both ways, and between
+the hubs; BayLing 1's interactive and constrained translation.
+Different: the shares of the mix are ours, as are the wordings, and how constrained and interactive rows are made from parallel text: a word
+pair that lexicon and sentences have, and a draft that lacks a word. The pivot alone is the hub by default; the paper has English and
+Chinese. A language without a lexicon has plain translations in place of the constrained rows, and one whose sentences hold too few known
+word pairs ends short, which is warned of. Nothing is generated or translated, so a language needs parallel text only.
+Missing: the paper's 3.2 million instructions in more than a hundred languages, and any cross-lingual kind of rows beyond translation.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from xlift.harness.plugin import (
     Direction,
     Example,
     LeakError,
+    Lexicon,
     Method,
     Options,
     Plan,
@@ -69,6 +76,7 @@ class StarAlignment(Method[StarAlignmentOptions]):
     """Translation along the edges of a star, and instructions at its centre."""
 
     Options = StarAlignmentOptions
+    version = 2
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options
@@ -111,6 +119,9 @@ class StarAlignment(Method[StarAlignmentOptions]):
                 row_filter.drop(f"{lang}/{kind}", "corpus too small", count)
             row_filter.notes[f"{lang}: no text with {hub}"] += 1
             return []
+        lexicon = self._read_lexicon(ctx, edge) if "constrained" in wanted else None
+        if lexicon is None and "constrained" in wanted:
+            wanted = self._reallocate(wanted, lang, row_filter)
         left, direction = iter(pairs), options.direction
         for kind, count in wanted.items():
             if kind == "translation":
@@ -118,17 +129,31 @@ class StarAlignment(Method[StarAlignmentOptions]):
             elif kind == "interactive":
                 wordings = collect_wordings(pairs, hub, lang)
                 found = build_revisions(list(left), hub, lang, wordings, row_filter, ctx.rng, kind=kind, direction=direction)
-            else:
-                try:
-                    lexicon = read_lexicon(ctx, options.lexicon_corpus, hub, lang)
-                except LeakError:
-                    raise
-                except UserError:
-                    row_filter.drop(f"{lang}/{kind}", "no lexicon", count)
-                    continue
+            elif lexicon is not None:
                 found = build_constrained(left, hub, lang, lexicon, row_filter, kind=kind, direction=direction)
+            else:
+                continue
             rows += take(found, count, f"{lang}/{kind}", row_filter.drops, required=kind == "translation")
         return rows
+
+    def _read_lexicon(self, ctx: Context, edge: Edge) -> Lexicon | None:
+        """The lexicon of an edge; None where one of its languages has none."""
+        try:
+            return read_lexicon(ctx, self.options.lexicon_corpus, *edge)
+        except LeakError:
+            raise
+        except UserError:
+            return None
+
+    def _reallocate(self, wanted: Mapping[str, int], lang: str, row_filter: RowFilter) -> dict[str, int]:
+        """The rows of an edge without a lexicon: those that were to be constrained are plain translations, where there are to be any."""
+        count = wanted["constrained"]
+        rest = {kind: rows for kind, rows in wanted.items() if kind != "constrained"}
+        if "translation" not in rest:
+            row_filter.drop(f"{lang}/constrained", "no lexicon", count)
+            return rest
+        row_filter.notes[f"{lang}/constrained: no lexicon, plain translations instead"] += count
+        return {**rest, "translation": rest["translation"] + count}
 
 
 METHOD = StarAlignment

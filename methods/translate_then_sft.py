@@ -1,7 +1,11 @@
 """Control: published pivot instructions and answers, translated into the target languages and trained on as they are.
 
 Source: the translate-then-SFT baseline that SDRRL argues against (Zhang et al. 2024, arXiv:2402.12204): its answers are not the model's own
-and carry the translator's style. We translate with the suite's translator, so that it has the same help as self_distillation.
+and carry the translator's style.
+
+As in the paper: published instructions and answers go through a translator, and are trained on with cross-entropy.
+Different: the translator is the suite's, so that it has the same help as self_distillation; bad translations are dropped.
+Missing: the paper's corpus and its size, which have not been read.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 """Cross-lingual-thought prompting (XLT): the model restates the request in the pivot, works there, and answers in the language asked.
 
-Source: Huang et al. 2023 (arXiv:2305.07004), of which the abstract and summaries were read: the six steps (role, request, retelling,
-analysis, solution step by step, form of the answer) are theirs, the wording is ours. The paper fills its template for each benchmark; ours
-is one for all, with the task's own text inside it. Nothing is trained.
+Source: Huang et al. 2023 (arXiv:2305.07004), of which the abstract and summaries were read.
+
+As in the paper: the six steps (role, request, retelling, analysis, solution step by step, form of the answer), in one prompt; nothing is
+trained.
+Different: the wording is ours. The paper fills its template for each benchmark; ours is one for all, with the task's own text inside it.
+Missing: what the paper does with exemplars of solved requests, which has not been read.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,14 @@ def test_options(name: str) -> None:
         load(name, {"no_such_option": 1})
     with pytest.raises(UserError, match=f"method {name}: "):
         load(name, dict.fromkeys(method.Options.model_fields, object()))
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_head_says_what_of_its_paper_is_there_differs_or_is_missing(name: str) -> None:
+    head = import_module(find_method(name).__module__).__doc__ or ""
+    order = [head.find(word) for word in ("Source: ", "As in the paper", "Different: ", "Missing: ")]
+    assert -1 not in order
+    assert order == sorted(order)
 
 
 class SilentModel(FakeContext):

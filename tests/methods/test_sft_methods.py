@@ -169,10 +169,20 @@ def test_star_alignment_constrains_and_revises() -> None:
     assert len(set(texts)) == len(texts) == 20, "each pair serves one row"
 
 
-def test_star_alignment_counts_a_language_without_lexicon() -> None:
-    plan = prepare("star_alignment", FakeContext(("zh",), 40), **star("translation", "constrained"))
-    assert plan.drops == {"zh/constrained: no lexicon": 20}
-    assert len(plan.rows) == 20
+def test_star_alignment_gives_the_rows_of_a_lacking_lexicon_to_translation() -> None:
+    plan = prepare("star_alignment", FakeContext(("zh", "es"), 40), **star("translation", "constrained"))
+    # 10 rows of each kind on each edge; Chinese has no lexicon, so it has 20 translations.
+    assert Counter("-".join(row.id.split("-")[:3]) for row in plan.rows if "zh" in row.id) == {
+        "translation-en-zh": 10,
+        "translation-zh-en": 10,
+    }
+    assert len(plan.rows) == 40
+    assert plan.drops == {}
+    assert plan.facts["passed over"] == {"zh/constrained: no lexicon, plain translations instead": 10}
+    # Where no plain translation is wanted, the rows are lost, and counted.
+    assert prepare("star_alignment", FakeContext(("zh", "es"), 40), **star("constrained", "instructions")).drops == {
+        "zh/constrained: no lexicon": 10
+    }
 
 
 def test_star_alignment_goes_through_each_corpus_once_for_each_hub() -> None:
