@@ -20,6 +20,7 @@ import yaml
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Chat, Sampling, ask
+from xlift.tasks.thinking import answer_of
 
 Mode = Literal["weighted", "verdict"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -206,10 +207,11 @@ def _read_verdict(reply: Reply) -> float | None:
     """The last verdict on a line of its own, else the one that ends the reply, else the only one that the reply names."""
     if reply.cut:
         return None
-    placed, named = _PLACED.findall(reply.text), _VERDICT.findall(reply.text)
+    text = answer_of(reply.text)
+    placed, named = _PLACED.findall(text), _VERDICT.findall(text)
     if placed:
         return _WORTH[placed[-1].upper()]
-    if named and reply.text.rstrip(" \n.*_").endswith(f"[[{named[-1]}]]"):
+    if named and text.rstrip(" \n.*_").endswith(f"[[{named[-1]}]]"):
         return _WORTH[named[-1]]
     return _WORTH[named[0]] if len(set(named)) == 1 else None
 

@@ -110,14 +110,22 @@ def _stacked(found: Selection, sample: Sample) -> list[Field]:
 
 def _ours(sample: Sample) -> list[Field]:
     extracted = [("extracted", sample.extracted)] if sample.extracted is not None else []
-    return [("answer", sample.answer), *extracted, *sample.judge.items(), ("scores", _join(sample.scores))]
+    return [*_split(sample.answer), *extracted, *sample.judge.items(), ("scores", _join(sample.scores))]
 
 
 def _theirs(sample: Sample) -> list[Field]:
     if sample.base is None:
         return [("answer", "no comparable answer")]
     extracted = [("extracted", sample.base_extracted)] if sample.base_extracted is not None else []
-    return [("answer", sample.base), *extracted, ("scores", _join(sample.base_scores))]
+    return [*_split(sample.base), *extracted, ("scores", _join(sample.base_scores))]
+
+
+def _split(text: str) -> list[Field]:
+    """What a model wrote, its thinking apart."""
+    from xlift.tasks.thinking import separate
+
+    said = separate(text)
+    return [*([("thinking", said.thinking)] if said.thinking else []), ("answer", said.answer)]
 
 
 def _join(scores: Mapping[str, float]) -> str:

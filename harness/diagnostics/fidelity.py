@@ -13,6 +13,7 @@ from xlift.harness.evaluation.samples import find_samples, read_samples, take_fi
 from xlift.harness.recipes.filters import is_repetitive
 from xlift.tasks import index
 from xlift.tasks.fidelity import describe
+from xlift.tasks.thinking import separate
 
 
 class Fidelity(TypedDict):
@@ -29,6 +30,8 @@ class Fidelity(TypedDict):
     refusal: float
     empty: float
     repeated: float
+    thinking_cut: float
+    """Answers whose thinking never ended."""
     languages: str
     """Those named most often, with their shares."""
     scripts: str
@@ -65,7 +68,9 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
 
 
 def summarise(answers: Sequence[str], lang: str) -> Fidelity:
-    """Shares of one model's answers where ``lang`` is expected."""
+    """Shares of one model's answers where ``lang`` is expected; thinking is no part of an answer."""
+    said = [separate(answer) for answer in answers]
+    answers = [one.answer for one in said]
     found = [describe(answer, lang) for answer in answers]
     count = max(len(found), 1)
     return {
@@ -77,6 +82,7 @@ def summarise(answers: Sequence[str], lang: str) -> Fidelity:
         "refusal": sum(one.refusal for one in found) / count,
         "empty": sum(one.empty for one in found) / count,
         "repeated": sum(map(is_repetitive, answers)) / count,
+        "thinking_cut": sum(one.cut for one in said) / count,
         "languages": _name_shares([one.language for one in found]),
         "scripts": _name_shares([one.script or "none" for one in found]),
     }

@@ -12,6 +12,7 @@ from typing import Any
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Measurement
 from xlift.tasks.judge import Said
+from xlift.tasks.thinking import answer_of
 
 SHARED_BY = ("context", "article")
 """Columns whose equal values make documents a group: questions to one paragraph, sentences of one article."""
@@ -91,7 +92,7 @@ def read_answers(measured: Measurement, task: str) -> list[Said]:
     path = find_samples(measured, task)
     lines = sorted(take_first_filter(read_samples(path)), key=lambda line: line.doc_id)
     try:
-        return [Said(str(line.doc["id"]), line.doc["lang"], line.doc["instruction"], line.answer.strip()) for line in lines]
+        return [Said(str(line.doc["id"]), line.doc["lang"], line.doc["instruction"], answer_of(line.answer).strip()) for line in lines]
     except KeyError:
         raise UserError(f"{path}: no samples of instructions that are answered; evaluate {measured.record.name} again") from None
 

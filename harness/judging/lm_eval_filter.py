@@ -29,6 +29,7 @@ from xlift.harness.judging.replies import calibrate, find_calibration, judge_pai
 from xlift.harness.judging.win_rates import describe_verdict
 from xlift.tasks import data
 from xlift.tasks.judge import Said, pair_up, prompt_sha256
+from xlift.tasks.thinking import answer_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class JudgeFilter(Filter):  # type: ignore[misc]
 
     def apply(self, resps: Iterable[str | Sequence[str]], docs: Sequence[Mapping[str, str]]) -> list[Entry]:
         """One call of the judge for all documents of a task."""
-        texts = [str(one if isinstance(one, str) else one[0]).strip() for one in resps]
+        texts = [answer_of(str(one if isinstance(one, str) else one[0])).strip() for one in resps]
         try:
             return [Entry(one) for one in judge_answers(read_settings(self._arguments), docs, texts)]
         except Exception as error:  # whatever is wrong, the answers must reach lm-eval's files

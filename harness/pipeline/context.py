@@ -17,6 +17,7 @@ from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import trace_all
+from xlift.tasks.thinking import separate
 
 if TYPE_CHECKING:
     from xlift.harness.translators.base import Translator
@@ -72,7 +73,7 @@ class RunContext:
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         answers = self._generate(chats, sampling)
         self.generated_tokens += sum(answer.tokens for answer in answers)
-        return answers
+        return [_without_thinking(answer) for answer in answers]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         translator = self._find_translator(source, target)
@@ -137,6 +138,12 @@ class RunContext:
                 f"{where}: {len(ids)} training rows overlap evaluation items, such as {', '.join(ids[:3])}; data.strict refuses them"
             )
         self._leaks[where].update(ids)
+
+
+def _without_thinking(answer: Answer) -> Answer:
+    """An answer as rows take it; one whose thinking never ended is empty and counts as cut off."""
+    said = separate(answer.text)
+    return replace(answer, text=said.answer, finished=answer.finished and not said.cut)
 
 
 def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: Mapping[str, int]) -> dict[str, float]:

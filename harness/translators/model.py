@@ -10,6 +10,7 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Answer, Chat, Sampling, ask
 from xlift.harness.translators.base import CheckedTranslator, Description, Services
+from xlift.tasks.thinking import answer_of
 
 # LIDR's form (tags, and an answer that begins with the opening one) in words of our own.
 REQUEST = (
@@ -87,4 +88,4 @@ def request_translation(text: str, target: str) -> Chat:
 
 def _read(text: str, answer: Answer) -> str | None:
     # A source that holds the closing tag itself would end its translation early.
-    return None if CLOSING in text else parse_translation(answer.text)
+    return None if CLOSING in text else parse_translation(answer_of(answer.text))

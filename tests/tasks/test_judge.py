@@ -77,6 +77,11 @@ def test_verdict_replies(text: str, worth: float | None) -> None:
     assert read_reply("verdict", Reply(text), "reference first") == (None if worth is None else 1 - worth)
 
 
+def test_a_verdict_within_thinking_is_none() -> None:
+    assert read_reply("verdict", Reply("<think>\nPerhaps\n[[A]]\n</think>\n\n[[B]]"), "answer first") == 0.0
+    assert read_reply("verdict", Reply("<think>\nPerhaps\n[[A]]"), "answer first") is None
+
+
 def test_a_reply_that_was_cut_off_has_no_verdict() -> None:
     assert read_reply("verdict", Reply("Between [[A]] and", cut=True), "answer first") is None
     assert read_reply("weighted", Reply("m", ((("m", -0.1)), ("M", -4.0)), cut=True), "answer first") is not None, "one token is all"

@@ -90,6 +90,11 @@ def test_shares_of_many_answers() -> None:
     assert found["scripts"] == "Latn 0.80 none 0.20"
 
 
+def test_thinking_is_no_part_of_an_answer() -> None:
+    found = summarise([f"<think>\n{ENGLISH}\n</think>\n\n{SPANISH}", f"<think>\n{ENGLISH}"], "es")
+    assert (found["off_target"], found["empty"], found["thinking_cut"], found["languages"]) == (0.0, 0.5, 0.5, "es 0.50 und 0.50")
+
+
 def test_a_report_of_a_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     folder = write_answers(run, "base", None, [("1", SPANISH), ("2", ENGLISH)])

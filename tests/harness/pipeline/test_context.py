@@ -6,6 +6,7 @@ import pytest
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Sampling
 from xlift.harness.pipeline.context import RunContext
 from xlift.tasks.leaks import Guard
 
@@ -27,6 +28,19 @@ def test_a_translator_is_required_without_a_translation() -> None:
             ask("es", "en")
         with pytest.raises(UserError, match="translators: none for sw-es; add sw-es or default"):
             ask("sw", "es")
+
+
+def test_rows_take_no_thinking() -> None:
+    context = open_context({})
+    said = [
+        Answer("<think>\nHm.\n</think>\n\n18", 9, finished=True),
+        Answer("<think>\nHm.", 9, finished=True),
+        Answer(" 18", 2, finished=True),
+    ]
+    context._generate = lambda chats, sampling: said
+    answers = context.generate([], Sampling())
+    assert [(answer.text, answer.finished) for answer in answers] == [("18", True), ("", False), (" 18", True)]
+    assert context.generated_tokens == 20
 
 
 def test_translations_are_counted_by_pair_and_kind() -> None:

@@ -117,6 +117,12 @@ def test_samples_that_are_gone_are_said(results: Path) -> None:
         select(results, TASK)
 
 
+def test_thinking_stands_apart_from_the_answer(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "base", {TASK: [0.0]}, answers=["<think>\nEr war da.\n</think>\n\nJa."])
+    done = CliRunner().invoke(app, ["show", str(tmp_path / "s"), TASK, "--model", "base"])
+    assert "thinking: Er war da.\nanswer: Ja.\n" in done.stdout
+
+
 @pytest.mark.parametrize("width", [20, 40, 72, 100])
 def test_a_terminal_of_any_width_gets_the_whole_text_and_nothing_raw(tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = "\x1b[31m[bold]uno\u202edos\u200f \x9b2J " + "palabra " * 40 + "你好世界" * 10
