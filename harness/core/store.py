@@ -69,7 +69,7 @@ class Store:
                     return found
         return None
 
-    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, Any]], *, keep_partial: bool = False) -> dict[str, Any]:
+    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, object]], *, keep_partial: bool = False) -> dict[str, Any]:
         """Run ``work`` in a partial folder and make the stage whole with the manifest it returns, which may name ``learned`` inputs.
 
         A finished stage is not run again. With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away.
@@ -84,7 +84,13 @@ class Store:
                 discard(partial)
             partial.mkdir(parents=True, exist_ok=True)
             made = work(partial)
-            manifest = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock(), **made}
+            manifest: dict[str, Any] = {
+                "stage": stage.kind,
+                "label": stage.label,
+                "inputs": dict(stage.inputs),
+                "finished": read_clock(),
+                **made,
+            }
             write_json(partial / MANIFEST, manifest)
             final = self.folder(replace(stage, learned=manifest.get("learned")))
             discard(final)  # without a manifest, or of the same inputs

@@ -6,12 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Score, TaskResult, comparability
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
@@ -24,10 +26,20 @@ if TYPE_CHECKING:
 WHOLE_ANSWERS = "whole_answers.jsonl"
 
 
-def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[str, Any]:
-    """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model did, on which engine, and at what cost."""
 
-    Returns ``tasks`` (TaskResult by name), ``engine``, ``cost`` and ``profile``, as plain data.
+    tasks: dict[str, TaskResult]
+    engine: EngineFacts
+    cost: dict[str, float]
+    """Seconds, and what the engine counted meanwhile."""
+    profile: dict[str, Json] | None
+    """Answers that an inference profile had a part scored of; None where none had a say."""
+
+
+def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluation:
+    """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
 
     Raises UserError where lm-eval saved nothing.
     """
@@ -53,15 +65,12 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> dict[st
         tracker.save_results_samples(task_name=task, samples=samples[task])
     described = engine.describe()
     measured = {task: _read_task(task, results, samples[task], suite, described, out) for task in tasks.names}
-    return {
-        "tasks": {task: result.model_dump() for task, result in measured.items()},
-        "engine": described,
-        "profile": save_whole_answers(engine.lm().take_whole_answers(), out),
-        "cost": {"seconds": round(time.monotonic() - started, 2), **{key: engine.usage[key] - used.get(key, 0) for key in engine.usage}},
-    }
+    profile = save_whole_answers(engine.lm().take_whole_answers(), out)
+    counted = {key: engine.usage[key] - used.get(key, 0) for key in engine.usage}
+    return Evaluation(measured, described, {"seconds": round(time.monotonic() - started, 2), **counted}, profile)
 
 
-def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Any] | None:
+def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Json] | None:
     """Whole answers of which a profile had a part scored, as JSON lines beside lm-eval's samples, which hold that part alone.
 
     Returns the answers without the header by task; None where no profile had a say.

@@ -39,7 +39,7 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
         prepared = find_prepared(run, Round(label))
-        rows = prepared.manifest["rows"] if prepared else choose_rows(suite, label).expected if method.trains else 0
+        rows = prepared.count if prepared else choose_rows(suite, label).expected if method.trains else 0
         stages.append(_row("prepare", label, prepared is not None, rows=rows))
         for seed in suite.seeds if rows != 0 else (None,):
             found, model = _plan_fits(run, label, seed, method.rounds, rows)
@@ -91,7 +91,7 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
         stage = fit_stage(run, turn, prepared, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
-        rows = prepared.manifest["rows"] if prepared else most
+        rows = prepared.count if prepared else most
         tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens if rows != 0 else 0
         name = Measured(label, seed, None).name + (f"-round{number + 1}" if number else "")
         stages.append(_row("fit", name, fitted is not None, rows=rows, tokens=tokens))

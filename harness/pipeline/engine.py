@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from xlift.harness.models import adapters
+from xlift.harness.models.adapters import Adapter
 from xlift.harness.pipeline.scheduling import share_cache
 from xlift.harness.pipeline.stages import Run
 
@@ -14,17 +13,27 @@ if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine
 
 
-def start_once(run: Run, stack: ExitStack, beside: int = 1) -> Callable[[adapters.Adapter | None], Engine]:
-    """A function that makes an adapter, or the base, current on an engine, which it loads at its first call."""
-    started: list[Engine] = []
+class StageEngine:
+    """The engine of a stage, or of a wave of them: a context manager that loads it when it is first asked for and closes it at the end."""
 
-    def start(adapter: adapters.Adapter | None) -> Engine:
-        if not started:
+    def __init__(self, run: Run, beside: int = 1) -> None:
+        """``beside`` is how many engines share the memory for the cache."""
+        self._base = run.base
+        self._settings = run.suite.engine.model_copy(update={"kv_cache_gib": share_cache(run.suite, beside)})
+        self._engine: Engine | None = None
+
+    def hold(self, adapter: Adapter | None) -> Engine:
+        """The engine with an adapter, or with None the base, as its current weights."""
+        if self._engine is None:
             from xlift.harness.engines.load import load_engine
 
-            settings = run.suite.engine.model_copy(update={"kv_cache_gib": share_cache(run.suite, beside)})
-            started.append(stack.enter_context(load_engine(run.base, settings)))
-        started[0].swap(adapter)
-        return started[0]
+            self._engine = load_engine(self._base, self._settings)
+        self._engine.swap(adapter)
+        return self._engine
 
-    return start
+    def __enter__(self) -> StageEngine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._engine is not None:
+            self._engine.close()

@@ -7,14 +7,14 @@ import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Example, Preference, read_row
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.stages import Prepared, Round, Run, fit_stage
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Dpo, Objective, Plan, Sft
+from xlift.harness.recipes.contract import Plan
 
 
 def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None:
@@ -39,13 +39,13 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         "versions": library_versions(),
     }
 
-    def train(folder: Path) -> Mapping[str, Any]:
+    def train(folder: Path) -> Mapping[str, object]:
         from xlift.harness.training.trainer import fit
 
-        rows, planned = read_rows(prepared.folder / "rows.jsonl"), manifest["plan"]
+        rows, planned = read_rows(prepared.folder / "rows.jsonl"), prepared.plan
         report = fit(
             run.base.folder,
-            Plan(rows, read_objective(planned["objective"]), phases=tuple(map(tuple, planned["phases"]))),
+            Plan(rows, planned.objective, phases=planned.phases),
             run.suite.training(turn.label),
             folder / "adapter",
             seed=seed or 0,
@@ -53,14 +53,14 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
             start=Path(turn.start) if turn.start else None,
             chat_template=run.base.chat_template,
         )
-        return {"report": asdict(report), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+        return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
-    def keep_profile(folder: Path) -> Mapping[str, Any]:
+    def keep_profile(folder: Path) -> Mapping[str, object]:
         (folder / "adapter").mkdir(exist_ok=True)
         write_json(folder / "adapter" / adapters.CARD, provenance)
         return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
-    run.store.write(fit_stage(run, turn, prepared, seed), train if manifest["rows"] else keep_profile, keep_partial=True)
+    run.store.write(fit_stage(run, turn, prepared, seed), train if prepared.count else keep_profile, keep_partial=True)
 
 
 def see_one_gpu(environment: MutableMapping[str, str]) -> None:
@@ -71,13 +71,5 @@ def see_one_gpu(environment: MutableMapping[str, str]) -> None:
 def read_rows(path: Path) -> tuple[Example, ...] | tuple[Preference, ...]:
     """The training rows that a prepare stage wrote."""
     with path.open(encoding="utf-8") as lines:
-        rows: Any = tuple(read_row(json.loads(line)) for line in lines)
-    found: tuple[Example, ...] | tuple[Preference, ...] = rows
-    return found
-
-
-def read_objective(values: Mapping[str, Any]) -> Objective:
-    """An objective from a manifest's plain data."""
-    kinds = {"sft": Sft, "dpo": Dpo}
-    found: Objective = kinds[values["kind"]](**{key: value for key, value in values.items() if key != "kind"})
-    return found
+        rows = tuple(read_row(json.loads(line)) for line in lines)
+    return cast("tuple[Example, ...] | tuple[Preference, ...]", rows)  # the trainer refuses a mixture

@@ -6,23 +6,19 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.engine import start_once
+from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.stages import Prepared, Round, Run, identify_model, prepare_stage, read_prepared
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.contract import PlanRecord
 from xlift.tasks import data, index
-
-if TYPE_CHECKING:
-    from xlift.harness.engines.base import Engine
+from xlift.tasks.leaks import Guard
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +27,11 @@ def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
     """In a process of its own: the rows of every method, with one engine where one is asked for."""
     made: list[Prepared] = []
     guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
-    with ExitStack() as stack:
-        start = start_once(run, stack)
+    with StageEngine(run) as engine:
         for turn in turns:
 
-            def work(folder: Path, turn: Round = turn) -> Mapping[str, Any]:
-                return _write_rows(run, turn, guard, start, folder)
+            def work(folder: Path, turn: Round = turn) -> Mapping[str, object]:
+                return _write_rows(run, turn, guard, engine, folder)
 
             stage = prepare_stage(run, turn)
             manifest = run.store.write(stage, work)
@@ -44,12 +39,12 @@ def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
     return made
 
 
-def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Adapter | None], Engine], folder: Path) -> Mapping[str, Any]:
+def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder: Path) -> Mapping[str, object]:
     from xlift.harness.pipeline.context import RunContext, find_losses
 
     started, chosen = time.monotonic(), run.suite.methods[turn.label]
     begun = adapters.resolve(turn.start) if turn.start else None
-    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: start(begun))
+    answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: engine.hold(begun))
     context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
@@ -62,18 +57,11 @@ def _write_rows(run: Run, turn: Round, guard: Any, start: Callable[[adapters.Ada
     losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
-    described = {"rows_sha256": hashlib.sha256(text.encode()).hexdigest(), **_describe_plan(plan)}
+    rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
+    trained = PlanRecord(rows_sha256=rows_sha256, objective=plan.objective, phases=plan.phases, profile=plan.profile)
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
-    counts = {"kinds": kinds, "drops": drops, "losses": losses}
-    return {"learned": {"read": context.hashes_read}, **cost, "plan": described, **counts, "facts": dict(plan.facts)}
-
-
-def _describe_plan(plan: Plan) -> dict[str, Any]:
-    return {
-        "objective": {"kind": type(plan.objective).__name__.lower(), **asdict(plan.objective)},
-        "phases": [list(phase) for phase in plan.phases],
-        "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
-    }
+    counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
+    return {"learned": {"read": context.hashes_read}, **cost, "plan": trained.model_dump(mode="json"), **counts}
 
 
 def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:

@@ -105,7 +105,7 @@ def _turns(run: Run, label: str, number: int, made: Mapping[tuple[str, int | Non
 
 def _seeds(run: Run, turn: Round, rows: Prepared) -> Sequence[int | None]:
     """The seeds that train on a round's rows; None alone where there is nothing to train."""
-    if not rows.manifest["rows"]:
+    if not rows.count:
         return (None,)
     return run.suite.seeds if turn.seed is None else (turn.seed,)
 

@@ -9,10 +9,13 @@ from typing import Any
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.settings import build
 from xlift.harness.core.store import Stage, Store, read_manifest
+from xlift.harness.core.types import Json
 from xlift.harness.models import adapters, bases
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import PlanRecord
 from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.tasks import data, index
@@ -57,6 +60,17 @@ class Prepared:
 
     folder: Path
     manifest: Mapping[str, Any]
+    """As it stands in the folder."""
+
+    @property
+    def count(self) -> int:
+        """Of the rows; 0 where nothing is trained and the method is its profile."""
+        return int(self.manifest["rows"])
+
+    @property
+    def plan(self) -> PlanRecord:
+        """What is trained on the rows. Raises UserError where the manifest is damaged."""
+        return build(PlanRecord, self.manifest["plan"], f"{self.folder}: manifest: plan")
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
     return Stage("prepare", turn.name, inputs)
 
 
-def identify_model(run: Run, adapter: str | None) -> dict[str, Any]:
+def identify_model(run: Run, adapter: str | None) -> dict[str, Json]:
     """All that can move an answer of a model besides chat and sampling."""
     return {
         "base": run.base.sha256,

@@ -6,7 +6,9 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, Protocol, TypeVar
+
+from pydantic import ConfigDict, Field
 
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Preference, Sampling
@@ -31,6 +33,8 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 class Sft:
     """Cross-entropy on the responses, averaged over their tokens."""
 
+    kind: Literal["sft"] = field(default="sft", kw_only=True)
+
 
 @dataclass(frozen=True)
 class Dpo:
@@ -40,13 +44,15 @@ class Dpo:
     The reference of the log-ratios is the model at the start of the round, whatever was trained before.
     """
 
+    kind: Literal["dpo"] = field(default="dpo", kw_only=True)
     beta: float = 0.1
     nll_weight: float = 1.0
     length_normalised: bool = True
     """False leaves the division by the chosen answer's length out."""
 
 
-Objective = Sft | Dpo
+Objective = Annotated[Sft | Dpo, Field(discriminator="kind")]
+"""What is minimised. As plain data, in manifests, ``kind`` says which it is."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,18 @@ class Plan:
     profile: InferenceProfile | None = None
     facts: Mapping[str, Json] = field(default_factory=dict)
     """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language."""
+
+
+class PlanRecord(Section):
+    """What a manifest keeps of a plan: all that its training needs beside the rows themselves."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    rows_sha256: str
+    """Of the rows as JSON lines."""
+    objective: Objective
+    phases: tuple[tuple[str, ...], ...]
+    profile: InferenceProfile | None
 
 
 class Context(Protocol):

@@ -12,7 +12,7 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 
@@ -37,44 +37,10 @@ from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
 from xlift.harness.training.lora import go_on, read_lora
+from xlift.harness.training.report import FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What one training was and what it cost."""
-
-    steps: int
-    tokens_trained: int
-    """Without padding."""
-    response_tokens: int
-    """Those of the answers, which carry loss; of preferences both answers'."""
-    epochs: float
-    """Rows gone through, as a multiple of the rows there are."""
-    padding_share: float
-    rows: int
-    rows_cut: int
-    """Rows that lost an end to ``max_length``."""
-    rows_dropped: int
-    """Rows whose prompt alone fills ``max_length``, and pairs that it makes equal."""
-    seconds: float
-    """Once the model is loaded; work that a kill threw away is not counted."""
-    peak_memory_mib: int
-    """Of the GPU where there is one, else of the process."""
-    device: str
-    arithmetic: str
-    """What matrix products were computed in: bfloat16 or float32."""
-    final_loss: float
-    """Mean over the last tenth of the steps."""
-    curve: tuple[tuple[int, int, float], ...]
-    """Step, tokens trained, and mean loss since the point before; at most 100 points."""
-    reward_margin: float | None
-    """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
-    reward_accuracy: float | None
-    """Dpo: share of those pairs whose margin is above 0."""
-    resumed_from_step: int | None
 
 
 def fit(
@@ -219,7 +185,7 @@ def _identify(
     start: adapters.Adapter | None,
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
-    how = [type(objective).__name__, asdict(objective), settings.identity(), seed]
+    how = [asdict(objective), settings.identity(), seed]
     return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
 
 
@@ -280,7 +246,7 @@ def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, re
     is_path = name.startswith(("/", ".", "~")) or Path(name).is_dir()
     write_json(out / "adapter_config.json", {**config, "base_model_name_or_path": Path(name).name if is_path else name})
     (staging / "adapter_model.safetensors").replace(out / "adapter_model.safetensors")
-    write_json(out / "xlift.json", {**provenance, "fit": asdict(report)})
+    write_json(out / "xlift.json", {**provenance, "fit": report.model_dump(mode="json")})
 
 
 def _is_memory(error: BaseException) -> bool:

@@ -120,7 +120,7 @@ def digest(plan: Plan) -> str:
     """Rows in their order, then all else of the plan that a run depends on; not its facts, which only describe it."""
     lines = [row.to_dict() for row in plan.rows]
     rest = {
-        "objective": {"kind": type(plan.objective).__name__, **asdict(plan.objective)},
+        "objective": {**asdict(plan.objective), "kind": type(plan.objective).__name__},
         "phases": plan.phases,
         "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
         "drops": dict(plan.drops),

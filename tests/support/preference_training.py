@@ -6,7 +6,8 @@ from typing import Any
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.plugin import Dpo, Plan, Sft
-from xlift.harness.training.trainer import FitReport, fit
+from xlift.harness.training.report import FitReport
+from xlift.harness.training.trainer import fit
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
 SETTINGS: dict[str, Any] = {

@@ -17,6 +17,7 @@ from xlift.harness.pipeline import measure, prepare, stages
 from xlift.harness.pipeline import run as pipeline
 from xlift.harness.pipeline.stages import Measured, Round, Run
 from xlift.harness.recipes import registry
+from xlift.harness.training.report import FitReport
 
 FLORES = "xlift_flores_eng_Latn_spa_Latn"
 SUITE: dict[str, Any] = {
@@ -132,25 +133,26 @@ def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
     tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training and the measuring are stood in for; rows, stages, costs and records are the run's own."""
-    from xlift.harness.evaluation import evaluate, tasks
+    from xlift.harness.evaluation import tasks
+    from xlift.harness.evaluation.evaluate import Evaluation
     from xlift.harness.training import trainer
 
     data = fill_folder(**{PAIRS: table(20)})
 
-    def train(base: Path, plan: Any, settings: Any, out: Path, **more: Any) -> trainer.FitReport:
+    def train(base: Path, plan: Any, settings: Any, out: Path, **more: Any) -> FitReport:
         extend(data)
         out.mkdir()
         write_json(out / CARD, {**more["provenance"], "profile": {"system": {"es": "Responde en español."}}})
-        return trainer.FitReport(
+        return FitReport(
             steps=3, tokens_trained=700, response_tokens=400, epochs=1.0, padding_share=0.0, rows=len(plan.rows), rows_cut=0,
             rows_dropped=0, seconds=1.5, peak_memory_mib=9, device="cpu", arithmetic="float32", final_loss=1.0, curve=((3, 700, 1.0),),
             reward_margin=None, reward_accuracy=None, resumed_from_step=None,
         )  # fmt: skip
 
     monkeypatch.setattr(trainer, "fit", train)
-    monkeypatch.setattr(measure, "start_once", lambda *arguments: lambda adapter: None)
+    monkeypatch.setattr(measure.StageEngine, "hold", lambda self, adapter: None)
     monkeypatch.setattr(tasks, "open_tasks", lambda *arguments: nullcontext())
-    monkeypatch.setattr(evaluate, "evaluate", lambda *arguments: {"tasks": {}, "engine": {}, "cost": {"seconds": 1.0}, "profile": None})
+    monkeypatch.setattr(measure, "evaluate", lambda *arguments: Evaluation({}, {}, {"seconds": 1.0}, None))
 
     suite = read_suite({**SUITE, "base": {"model": str(tiny_base)}}, "test")
     folder = pipeline.run_suite(suite, tmp_path / "runs")

@@ -21,7 +21,7 @@ from xlift.harness.models.bases import Base
 from xlift.harness.plugin import Dpo, Sft
 from xlift.harness.training.batching import Corpus, encode
 from xlift.harness.training.dpo import PreferenceTrainer, dpo_loss
-from xlift.harness.training.trainer import FitReport
+from xlift.harness.training.report import FitReport
 
 
 def fingerprint(stage: Path) -> str:

@@ -21,7 +21,8 @@ from xlift.harness.plugin import Plan
 from xlift.harness.training import sft
 from xlift.harness.training.batching import encode
 from xlift.harness.training.checkpoints import find_last, seal
-from xlift.harness.training.trainer import FitReport, fit
+from xlift.harness.training.report import FitReport
+from xlift.harness.training.trainer import fit
 
 PROVENANCE = {"method": "test", "base": {"name": "org/tiny", "sha256": "0" * 64}}
 SETTINGS: dict[str, Any] = {"batch_tokens": 256, "micro_batch_tokens": 128, "max_length": 96, "epochs": 2, "checkpoint_steps": 3}

@@ -1,0 +1,63 @@
+"""What making an adapter took, from the manifests of the stages that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.settings import Section, build
+from xlift.harness.core.store import read_manifest
+from xlift.harness.core.types import Json
+from xlift.harness.training.report import FitReport
+
+
+class PrepareCost(Section):
+    """What the rows of one round took, as the prepare stage's manifest says it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    rows: int
+    seconds: float
+    generated_tokens: int
+    translated: dict[str, dict[str, int]]
+    """Texts asked and failed, by pair and translator."""
+    losses: dict[str, float]
+    """Share of its rows that a part lost, for those that lost more than 30 %."""
+
+    def followed_by(self, later: PrepareCost) -> PrepareCost:
+        """The cost of two rounds of rows: sums, and of translations and losses what the later round says."""
+        return PrepareCost(
+            rows=self.rows + later.rows,
+            seconds=round(self.seconds + later.seconds, 4),
+            generated_tokens=self.generated_tokens + later.generated_tokens,
+            translated=later.translated,
+            losses=later.losses,
+        )
+
+
+def sum_costs(stages: Iterable[Path]) -> dict[str, dict[str, Json]]:
+    """``prepare`` and ``fit`` of the stages that made one model, over its rounds; an empty ``fit`` where nothing was trained.
+
+    Raises UserError where a stage is gone or its manifest lacks a cost.
+    """
+    prepares: list[PrepareCost] = []
+    fits: list[FitReport] = []
+    costs: dict[str, dict[str, Json]] = {}
+    for folder in stages:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise UserError(f"{folder}: this stage, which made a model that is to be measured, is gone; run the suite again")
+        costs[manifest["stage"]] = {}
+        if manifest["stage"] == "prepare":
+            prepares.append(build(PrepareCost, manifest, f"{folder}: manifest"))
+        elif manifest["report"]:
+            fits.append(build(FitReport, manifest["report"], f"{folder}: manifest: report"))
+    if prepares:
+        costs["prepare"] = reduce(PrepareCost.followed_by, prepares).model_dump(mode="json")
+    if fits:
+        costs["fit"] = reduce(FitReport.followed_by, fits).model_dump(mode="json", exclude={"curve"})
+    return costs

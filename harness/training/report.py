@@ -1,0 +1,55 @@
+"""What one training was and what it cost, as it stands in the fit stage's manifest and beside the adapter."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict
+
+from xlift.harness.core.settings import Section
+
+
+class FitReport(Section):
+    """What one training was and what it cost."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    steps: int
+    tokens_trained: int
+    """Without padding."""
+    response_tokens: int
+    """Those of the answers, which carry loss; of preferences both answers'."""
+    epochs: float
+    """Rows gone through, as a multiple of the rows there are."""
+    padding_share: float
+    rows: int
+    rows_cut: int
+    """Rows that lost an end to ``max_length``."""
+    rows_dropped: int
+    """Rows whose prompt alone fills ``max_length``, and pairs that it makes equal."""
+    seconds: float
+    """Once the model is loaded; work that a kill threw away is not counted."""
+    peak_memory_mib: int
+    """Of the GPU where there is one, else of the process."""
+    device: str
+    arithmetic: str
+    """What matrix products were computed in: bfloat16 or float32."""
+    final_loss: float
+    """Mean over the last tenth of the steps."""
+    curve: tuple[tuple[int, int, float], ...]
+    """Step, tokens trained, and mean loss since the point before; at most 100 points."""
+    reward_margin: float | None
+    """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
+    reward_accuracy: float | None
+    """Dpo: share of those pairs whose margin is above 0."""
+    resumed_from_step: int | None
+
+    def followed_by(self, later: FitReport) -> FitReport:
+        """The cost of two rounds of training: sums, the larger peak, and of all else what the later round says."""
+        summed = {
+            "steps": self.steps + later.steps,
+            "tokens_trained": self.tokens_trained + later.tokens_trained,
+            "response_tokens": self.response_tokens + later.response_tokens,
+            "epochs": round(self.epochs + later.epochs, 4),
+            "rows": self.rows + later.rows,
+            "seconds": round(self.seconds + later.seconds, 4),
+        }
+        return later.model_copy(update={**summed, "peak_memory_mib": max(self.peak_memory_mib, later.peak_memory_mib)})
