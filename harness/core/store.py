@@ -84,13 +84,8 @@ class Store:
                 discard(partial)
             partial.mkdir(parents=True, exist_ok=True)
             made = work(partial)
-            manifest: dict[str, Any] = {
-                "stage": stage.kind,
-                "label": stage.label,
-                "inputs": dict(stage.inputs),
-                "finished": read_clock(),
-                **made,
-            }
+            about = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock()}
+            manifest: dict[str, Any] = {**about, **made}
             write_json(partial / MANIFEST, manifest)
             final = self.folder(replace(stage, learned=manifest.get("learned")))
             discard(final)  # without a manifest, or of the same inputs

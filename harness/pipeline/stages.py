@@ -135,10 +135,10 @@ def find_prepared(run: Run, turn: Round) -> Prepared | None:
 
 
 def read_prepared(folder: Path) -> Prepared:
-    """A finished prepare stage. Raises UserError where it is gone."""
+    """A finished prepare stage. Raises UserError where it is not finished, or gone."""
     manifest = read_manifest(folder)
     if manifest is None:
-        raise UserError(f"{folder}: the training rows are gone; run the suite again")
+        raise UserError(f"{folder}: its rows are not prepared yet, or deleted; run the suite again")
     return Prepared(folder, manifest)
 
 

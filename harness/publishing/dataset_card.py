@@ -8,36 +8,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.languages import find
+from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Dpo, PlanRecord
 
 if TYPE_CHECKING:
-    from xlift.harness.pipeline.stages import Run
+    from xlift.harness.pipeline.stages import Prepared, Run
     from xlift.tasks.licences import Source
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 
-def write_card(path: Path, run: Run, label: str, manifest: Mapping[str, Any]) -> None:
-    """A dataset card for the hub; ``manifest`` is that of the prepare stage."""
+def write_card(path: Path, run: Run, label: str, made: Prepared) -> None:
+    """A dataset card for the hub."""
     from huggingface_hub import DatasetCardData
 
+    manifest = made.manifest
     sources = _trace(run, manifest)
     chosen, languages = run.suite.methods[label], sorted({key.partition("/")[0] for key in manifest["kinds"]})
-    pairs = manifest["plan"]["objective"]["kind"] == "dpo"
+    objective = made.plan.objective.kind
     data = DatasetCardData(
         language=sorted({code.partition("-")[0] for code in languages}),
         license=sorted({tag for source in sources for tag in source.licence.tags}) or ["unknown"],
         size_categories=next((name for limit, name in SIZES if manifest["rows"] < limit), "n>10M"),
         task_categories=["text-generation"],
-        pretty_name=f"{label}: {'preference pairs' if pairs else 'training rows'} for {', '.join(languages)}",
-        tags=["xlift", "multilingual", chosen.method, "dpo" if pairs else "sft"],
+        pretty_name=f"{label}: {'preference pairs' if objective == 'dpo' else 'training rows'} for {', '.join(languages)}",
+        tags=["xlift", "multilingual", chosen.method, objective],
         configs=[{"config_name": "default", "data_files": "rows.parquet"}],
     )
-    path.write_text(f"---\n{data.to_yaml()}\n---\n\n{_describe(run, label, manifest, sources, languages)}", encoding="utf-8")
+    path.write_text(f"---\n{data.to_yaml()}\n---\n\n{_describe(run, label, made, sources, languages)}", encoding="utf-8")
 
 
-def _describe(run: Run, label: str, manifest: Mapping[str, Any], sources: Sequence[Source], languages: Sequence[str]) -> str:
-    method, suite = run.suite.methods[label].method, run.suite
-    what = "preference pairs" if manifest["plan"]["objective"]["kind"] == "dpo" else "rows"
+def _describe(run: Run, label: str, made: Prepared, sources: Sequence[Source], languages: Sequence[str]) -> str:
+    method, suite, manifest = run.suite.methods[label].method, run.suite, made.manifest
+    what = "preference pairs" if made.plan.objective.kind == "dpo" else "rows"
+    plugin = name_plugin(manifest["inputs"].get("code"))
     names = ", ".join(f"{find(code).name} ({code})" for code in languages)
     counts = [(*key.split("/", 1), count) for key, count in manifest["kinds"].items()]
     drops = [(*key.split(": ", 1), count) for key, count in sorted(manifest["drops"].items())]
@@ -46,6 +50,7 @@ def _describe(run: Run, label: str, manifest: Mapping[str, Any], sources: Sequen
         f"# {label}",
         f"{manifest['rows']} {what} that the method `{method}` of xlift {version('xlift')} made in {names}; "
         f"the pivot is {suite.languages.pivot}, the base model `{_name(run.base.name)}`.",
+        *([plugin] if plugin else []),
         "`rows.parquet` holds everything. `trl.jsonl` is for TRL, `messages.jsonl` with `dataset_info.json` for LLaMA-Factory and with "
         "`axolotl.yaml` for axolotl; `suite.json` is the suite with all settings, which may name folders of the machine it ran on.",
         "## Counts",
@@ -56,10 +61,10 @@ def _describe(run: Run, label: str, manifest: Mapping[str, Any], sources: Sequen
         tabulate(("corpus", "language", "licence"), licences) if licences else _silence(manifest),
         *describe_help(manifest, _name(run.base.name)),
         "## How the rows are meant to be trained",
-        *_describe_training(manifest, method),
+        *_describe_training(made.plan, registry.load(method, manifest["inputs"]["options"]).rounds),
         "## How they were made",
         "```\nxlift prepare suite.json\n```",
-        f"sha256 of the rows as JSON lines: `{manifest['plan']['rows_sha256']}`",
+        f"sha256 of the rows as JSON lines: `{made.plan.rows_sha256}`",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -87,23 +92,29 @@ def describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
     return ["## Generated and translated text", "\n".join(f"- {line}" for line in lines), *table] if lines else []
 
 
-def _describe_training(manifest: Mapping[str, Any], method: str) -> list[str]:
-    from xlift.harness.recipes import registry
+def name_plugin(code: Mapping[str, Any] | None) -> str:
+    """Whose code a method is that is not xlift's own; empty for xlift's, and where an older manifest does not say."""
+    plugin = (code or {}).get("plugin")
+    if not plugin:
+        return ""
+    return (
+        f"The method is no part of xlift but of `{plugin['distribution']}` {plugin['version']}; sha256 of its files: `{plugin['sha256']}`."
+    )
 
-    plan, inputs = manifest["plan"], manifest["inputs"]
-    goal = plan["objective"]
-    if goal["kind"] == "sft":
+
+def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
+    goal = plan.objective
+    if not isinstance(goal, Dpo):
         lines = ["- Cross-entropy on the responses alone (LLaMA-Factory: `mask_history: true`, where rows have several turns)."]
     else:
-        weight = f" plus {goal['nll_weight']} times the negative log-likelihood of the chosen answer" if goal["nll_weight"] else ""
-        lines = [f"- DPO with beta {goal['beta']}{weight}; docs/export.md of xlift has the settings of each trainer."]
-    if plan["phases"]:
-        groups = "; then ".join(", ".join(f"`{kind}`" for kind in phase) for phase in plan["phases"])
+        weight = f" plus {goal.nll_weight} times the negative log-likelihood of the chosen answer" if goal.nll_weight else ""
+        lines = [f"- DPO with beta {goal.beta}{weight}; docs/export.md of xlift has the settings of each trainer."]
+    if plan.phases:
+        groups = "; then ".join(", ".join(f"`{kind}`" for kind in phase) for phase in plan.phases)
         lines.append(f"- In phases, one adapter through all of them, by the column `kind`: {groups}.")
-    rounds = registry.load(method, inputs["options"]).rounds
     if rounds > 1:
         lines.append(f"- This is round 1 of {rounds}: the rows of a later round are made with the adapter that the round before trained.")
-    if plan["profile"]:
+    if plan.profile:
         lines.append(
             "- The trained model is asked and read as `profile.json` says; without it its answers are not scored as they should be."
         )

@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import read_manifest, write_json
+from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.pipeline.fit import read_rows
-from xlift.harness.pipeline.stages import Run
+from xlift.harness.pipeline.stages import Run, read_prepared
 from xlift.harness.publishing.dataset_card import write_card
+from xlift.harness.recipes.contract import Dpo, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +38,14 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written. Raises UserError where the stage
     is not finished, and where ``out`` holds other things.
     """
-    manifest = read_manifest(prepared)
-    if manifest is None:
-        raise UserError(f"{prepared}: its rows are not prepared yet")
+    made = read_prepared(prepared)
     rows = read_rows(prepared / "rows.jsonl")
     _require_room(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             (out / name).unlink(missing_ok=True)
-        if profile := manifest["plan"]["profile"]:
+        if profile := made.manifest["plan"]["profile"]:
             write_json(out / PROFILE, profile)
         if not rows:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
@@ -55,9 +54,9 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
         _write_lines(out / TRL, [to_trl(row) for row in rows])
         _write_lines(out / CHATS, [to_messages(row) for row in rows])
         write_json(out / FACTORY, {f"xlift-{label}": describe_for_factory(rows)})
-        (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, manifest), sort_keys=False), encoding="utf-8")
+        (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, made.plan.objective), sort_keys=False), encoding="utf-8")
         write_json(out / SUITE, run.suite.model_dump(mode="json"))
-        write_card(out / CARD, run, label, manifest)
+        write_card(out / CARD, run, label, made)
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot be written ({error.strerror}); name another folder with --out") from None
     return [out / name for name in FILES if (out / name).is_file()]
@@ -87,17 +86,17 @@ def describe_for_factory(rows: Rows) -> dict[str, Any]:
     return {"file_name": CHATS, "formatting": "sharegpt", "columns": columns, "tags": tags}
 
 
-def describe_for_axolotl(rows: Rows, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def describe_for_axolotl(rows: Rows, objective: Objective) -> dict[str, Any]:
     """The part of an axolotl config that concerns the data and the objective."""
     common = {"path": CHATS, "ds_type": "json", "split": "train"}
-    if not isinstance(rows[0], Preference):
+    if not isinstance(objective, Dpo):
         # Earlier turns of the assistant are marked in the rows, as only the last one is trained, with the end of its turn.
         trained = {"roles_to_train": ["assistant"], "train_on_eos": "turn", "message_field_training": TRAINED}
         return {"datasets": [{**common, "type": "chat_template", "field_messages": "messages", **trained}]}
     fields = {"field_messages": "messages", "field_chosen": "chosen", "field_rejected": "rejected"}
-    goal = manifest["plan"]["objective"]
-    losses = {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, goal["nll_weight"]]} if goal["nll_weight"] else {}
-    return {"rl": "dpo", "rl_beta": goal["beta"], **losses, "datasets": [{**common, "type": "chat_template.default", **fields}]}
+    weights = [1.0, objective.nll_weight]
+    losses = {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": weights} if objective.nll_weight else {}
+    return {"rl": "dpo", "rl_beta": objective.beta, **losses, "datasets": [{**common, "type": "chat_template.default", **fields}]}
 
 
 def _answer(text: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.evaluation.records import Record, Score, TaskResult
-from xlift.harness.publishing.dataset_card import describe_help, tabulate
+from xlift.harness.publishing.dataset_card import describe_help, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric, headline, per_document
@@ -135,7 +135,8 @@ def _write_settings(facts: Facts) -> str:
 def _write_method(facts: Facts) -> str:
     text = _describe_method(str(facts.made["method"]))
     papers = ", ".join(f"https://arxiv.org/abs/{number}" for number in find_papers(facts))
-    return "\n\n".join(part for part in (text or f"`{facts.made['method']}`, a plugin that is not installed here.", papers) if part)
+    said = text or f"`{facts.made['method']}`, a plugin that is not installed here."
+    return "\n\n".join(part for part in (said, name_plugin(facts.made.get("code")), papers) if part)
 
 
 def _describe_method(name: str) -> str:

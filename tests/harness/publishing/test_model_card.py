@@ -106,6 +106,15 @@ def test_sources_that_were_not_recorded_are_all_that_can_have_been(tmp_path: Pat
     assert "the training corpora were not recorded" in body
 
 
+def test_a_method_from_another_package_is_named_with_it(tmp_path: Path) -> None:
+    plugin = {"distribution": "two-birds", "version": "1.5", "sha256": "9" * 64}
+    _, body = make(tmp_path / "plugin", method="birds", code={"version": 1, "recipes": 1, "plugin": plugin})
+    said = f"The method is no part of xlift but of `two-birds` 1.5; sha256 of its files: `{'9' * 64}`."
+    assert f"`birds`, a plugin that is not installed here.\n\n{said}" in body
+    _, body = make(tmp_path / "own", code={"version": 1, "recipes": 1, "plugin": None})
+    assert "no part of xlift" not in body
+
+
 def test_an_adapter_that_was_not_measured_says_so(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     alone = adapter.rename(tmp_path / "alone")
