@@ -7,7 +7,12 @@ without it another tokeniser is used, and ``signatures`` says which.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,7 +21,7 @@ from typing import Any
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.tokenizers import tokenizer_spm
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.languages import find
 from xlift.tasks.language_id import is_off_target
 from xlift.tasks.thinking import separate
@@ -91,26 +96,35 @@ def comet_scores(
 ) -> list[float]:
     """COMET of each line (Rei et al. 2022), about 0 to 1 for ``Unbabel/wmt22-comet-da``; to be run over saved samples.
 
-    ``model`` is a checkpoint file, a model folder as the hub has it, or a name on the hub, which is downloaded.
-    Raises UserError where the package or the model is missing.
+    ``model`` is a checkpoint file, a model folder as the hub has it, or a name on the hub, which is downloaded. The command ``comet-score``
+    of the package unbabel-comet does the work, in an environment of its own, as it needs an older transformers than xlift; the variable
+    XLIFT_COMET names it where it is not on the path. Raises UserError where the command is missing or fails.
     """
-    try:
-        from comet import download_model, load_from_checkpoint
-    except ImportError as error:
-        raise UserError("COMET is not installed: pip install xlift[comet]") from error
-    path = Path(model)
-    if path.is_dir():
-        path = path / "checkpoints" / "model.ckpt"
-    if not path.is_file():
-        try:
-            path = Path(download_model(str(model)))
-        except KeyError as error:
-            raise UserError(f"COMET model {str(model)!r} is neither here nor on the hub: check the name, or give a checkpoint") from error
-    rows = [
-        {"src": source, "mt": hypothesis, "ref": reference}
-        for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True)
-    ]
-    return [float(score) for score in load_from_checkpoint(str(path)).predict(rows, batch_size=batch_size, gpus=gpus).scores]
+    named = os.environ.get("XLIFT_COMET", "comet-score")
+    command = shutil.which(named)
+    if command is None:
+        raise UserError(
+            f"COMET: there is no command {named!r}: install unbabel-comet in an environment of its own (python -m venv comet; "
+            "comet/bin/pip install unbabel-comet) and set XLIFT_COMET=comet/bin/comet-score"
+        )
+    checkpoint = Path(model) / "checkpoints" / "model.ckpt"
+    chosen = str(checkpoint if checkpoint.is_file() else model)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = [command, "--model", chosen, "--batch_size", str(batch_size), "--gpus", str(gpus), "--quiet"]
+        for flag, lines in {"-s": sources, "-t": hypotheses, "-r": references}.items():
+            path = Path(folder) / f"lines{flag}.txt"
+            path.write_text("".join(f"{' '.join(line.split())}\n" for line in lines), encoding="utf-8")
+            arguments += [flag, str(path)]
+        found = Path(folder) / "scores.json"
+        utf8 = {**os.environ, "PYTHONUTF8": "1"}
+        done = subprocess.run([*arguments, "--to_json", str(found)], capture_output=True, text=True, check=False, env=utf8)
+        if done.returncode or not found.is_file():
+            said = one_line(Exception(done.stderr[-300:] or "it wrote no scores"))
+            raise UserError(f"COMET: {named} ended with status {done.returncode}: {said}")
+        (rows,) = json.loads(found.read_text(encoding="utf-8")).values()
+    if len(rows) != len(hypotheses):
+        raise UserError(f"COMET: {named} scored {len(rows)} of {len(hypotheses)} lines")
+    return [float(row["COMET"]) for row in rows]
 
 
 def _tokenizer(lang: str) -> str:

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,17 @@ def examine_machine() -> Rows:
         *_examine_torch(),
         *(_examine_package(name) for name in ("transformers", "peft", "trl", "lm_eval", "datasets", "sacrebleu")),
         _examine_vllm(),
-        _examine_package("unbabel-comet", "pip install xlift[comet] (optional: COMET for Flores)"),
+        _examine_comet(),
         _examine_data(),
         _examine_embedded_model(),
         _examine_hub(),
     ]
+
+
+def _examine_comet() -> dict[str, Any]:
+    found = shutil.which(os.environ.get("XLIFT_COMET", "comet-score"))
+    remedy = "optional: install unbabel-comet in an environment of its own and name its comet-score in XLIFT_COMET"
+    return {"what": "comet-score", "state": "there" if found else "not there", "to do": "" if found else remedy}
 
 
 def _examine_torch() -> Rows:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -227,35 +226,35 @@ def test_process_results() -> None:
 
 
 def test_comet_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "comet", None)
-    with pytest.raises(UserError, match=r"pip install xlift\[comet\]"):
+    monkeypatch.setenv("XLIFT_COMET", "no-such-command")
+    with pytest.raises(UserError, match="no command 'no-such-command': install unbabel-comet in an environment of its own"):
         comet_scores(["a"], ["b"], ["c"], "Unbabel/wmt22-comet-da")
 
 
-def test_comet_gets_the_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    loaded: list[str] = []
+COMET = """#!{python}
+# Takes the arguments of comet-score, and writes what it writes: 1.0 where a line equals its reference.
+import argparse, json, sys
+parser = argparse.ArgumentParser()
+for name in ("-s", "-t", "-r", "--model", "--batch_size", "--gpus", "--to_json"):
+    parser.add_argument(name)
+parser.add_argument("--quiet", action="store_true")
+given = parser.parse_args()
+if given.model not in ("Unbabel/wmt22-comet-da", "{checkpoint}"):
+    sys.exit(given.model + " is not a valid checkpoint path or model choice.")
+columns = [[line.strip() for line in open(path)] for path in (given.s, given.t, given.r)]
+rows = [dict(src=src, mt=mt, ref=ref, COMET=float(mt == ref)) for src, mt, ref in zip(*columns)]
+json.dump({{given.t: rows}}, open(given.to_json, "w"))
+"""
 
-    class Model:
-        def predict(self, rows: list[dict[str, str]], batch_size: int, gpus: int) -> SimpleNamespace:
-            return SimpleNamespace(scores=[float(row["mt"] == row["ref"]) for row in rows])
 
-    def load(path: str) -> Model:
-        loaded.append(path)
-        return Model()
-
-    def download(name: str) -> str:
-        if name != "Unbabel/wmt22-comet-da":
-            raise KeyError(name)
-        return "from/the/hub.ckpt"
-
-    comet = ModuleType("comet")
-    comet.load_from_checkpoint, comet.download_model = load, download  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "comet", comet)
-    checkpoint = tmp_path / "checkpoints" / "model.ckpt"
+def test_comet_is_a_command_of_another_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    checkpoint, command = tmp_path / "checkpoints" / "model.ckpt", tmp_path / "comet-score"
     checkpoint.parent.mkdir()
     checkpoint.touch()
+    command.write_text(COMET.format(python=sys.executable, checkpoint=checkpoint))
+    command.chmod(0o755)
+    monkeypatch.setenv("XLIFT_COMET", str(command))
     for model in (tmp_path, checkpoint, "Unbabel/wmt22-comet-da"):
-        assert comet_scores(["a", "b"], ["x", "y"], ["x", "z"], model) == [1.0, 0.0]
-    assert loaded == [str(checkpoint), str(checkpoint), "from/the/hub.ckpt"]
-    with pytest.raises(UserError, match="neither here nor on the hub"):
+        assert comet_scores(["a", "b"], ["año\nx", "y"], ["año x", "z"], model) == [1.0, 0.0]
+    with pytest.raises(UserError, match="ended with status 1: Unbabel/wmt22-commet is not a valid checkpoint path or model choice"):
         comet_scores(["a"], ["b"], ["c"], "Unbabel/wmt22-commet")
