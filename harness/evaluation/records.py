@@ -6,13 +6,14 @@ A run folder may hold several measurements of one model, made under other settin
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
@@ -233,6 +234,117 @@ def read_sample_time(record: Record) -> str:
     names = [result.samples for result in record.tasks.values() if result.samples]
     found = [re.search(r"_(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d(?:\.\d+)?)\.jsonl$", name, re.ASCII) for name in names]
     return max(("{}T{}:{}:{}".format(*time.groups()) for time in found if time), default="")
+
+
+JUDGEMENTS = "judgements.json"
+"""In a run's folder of a judge: what it said of the run's answers."""
+
+Z = 1.96
+
+
+class WinRate(Section):
+    """How one model's answers to one task fared against an opponent's. Shares are between 0 and 1, None where nothing could be read."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    suite: str
+    label: str
+    seed: int | None
+    task: str
+    lang: str = ""
+    against: str = ""
+    items_of: int
+    samples: str | None = None
+    """File of the answers that were judged."""
+    comparability: str
+    items: int
+    win_rate: float | None
+    """Mean preference of both orders over the items whose replies can be read."""
+    win_rate_stderr: float | None
+    wins: float | None = None
+    ties: float | None = None
+    losses: float | None = None
+    errors: float | None = None
+    difference: float | None = None
+    """Wins less losses."""
+    length_controlled: float | None
+    """The win rate at equal length."""
+    length_controlled_stderr: float | None
+    length_control: str
+    """The formula, or why there is no length-controlled one."""
+    flips: float | None
+    """Share of the readable items that the answer wins in one order and loses in the other."""
+    first: float | None = None
+    """Mean preference for the answer shown first."""
+    parse_errors: float | None
+    """Share of the replies that cannot be read."""
+    off_target: float | None = None
+    """Share of answers in another language than the instruction's; ``reference_off_target`` is the opponent's."""
+    reference_off_target: float | None = None
+    characters: float | None = None
+    """Mean length of an answer; ``reference_characters`` is the opponent's."""
+    reference_characters: float | None = None
+    verdicts: str = Field(pattern=r"^[^/\\]+$")
+    """File of the verdicts, beside the judgements."""
+
+    @property
+    def model(self) -> str:
+        return self.label if self.seed is None else f"{self.label} (seed {self.seed})"
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % of the win rate, by the normal approximation."""
+        return _spread(self.win_rate, self.win_rate_stderr)
+
+    @property
+    def controlled_interval(self) -> tuple[float, float] | None:
+        """95 % of the length-controlled win rate."""
+        return _spread(self.length_controlled, self.length_controlled_stderr)
+
+    def belongs_to(self, record: Record) -> bool:
+        """Whether the answers that were judged are those of ``record``, and not of an older measurement."""
+        result = record.tasks.get(self.task)
+        if result is None or (record.label, record.seed, result.comparability) != (self.label, self.seed, self.comparability):
+            return False
+        return self.samples is None or self.samples == result.samples
+
+
+def _spread(value: float | None, stderr: float | None) -> tuple[float, float] | None:
+    if value is None or stderr is None:
+        return None
+    return max(0.0, value - Z * stderr), min(1.0, value + Z * stderr)
+
+
+class Judgements(Section):
+    """All win rates of a run by one judge, asked in one way, against one opponent: what ``judgements.json`` holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    schema_version: Literal[1] = 1
+    judge: dict[str, JsonValue]
+    """What identifies the judge, among it ``model``, ``mode``, ``served`` (the server's name for it) and ``prompt_sha256``."""
+    against: str
+    calibration: str
+    """Digest of what the judge got right of the probes, or "not calibrated"."""
+    cost: dict[str, int | float] = Field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    asked: str = ""
+    """Hash of the settings and of the answers that were judged."""
+    results: tuple[WinRate, ...]
+
+    @model_validator(mode="after")
+    def _described(self) -> Judgements:
+        if missing := [key for key in ("model", "mode", "prompt_sha256") if key not in self.judge]:
+            raise ValueError(f"judge has no {missing[0]}")
+        return self
+
+
+def read_judgements(path: Path) -> Judgements:
+    """What one judge said of a run. Raises UserError for a file that is damaged."""
+    try:
+        return Judgements(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise UserError(f"{path}: damaged; delete it and judge the run again") from None
 
 
 def strip_paths(value: Any) -> Any:

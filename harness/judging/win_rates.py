@@ -21,7 +21,7 @@ from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
-from xlift.harness.evaluation.records import Measurement, Record, read_records
+from xlift.harness.evaluation.records import JUDGEMENTS, Judgements, Measurement, Record, WinRate, read_judgements, read_records
 from xlift.harness.evaluation.samples import read_answers
 from xlift.harness.judging.judges import Description, Judge
 from xlift.harness.judging.references import TASK, language_of, published, read_published
@@ -65,25 +65,28 @@ def judge_runs(
     contests, left_out = gather(runs, against)
     judged = judge_pairs(judge, mode, [pair for contest in contests for pair in contest.pairs], verdicts)
     described = judge.describe()
-    head = {
-        "schema_version": 1,
-        "judge": {**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode)},
-        "against": against,
-        "calibration": find_calibration(verdicts, described, mode),
-        "cost": {"replies": len(judged.replies), "tokens": judged.tokens, "seconds": round(judged.seconds, 2)},
-        "left_out": left_out,
-    }
+    calibration = find_calibration(verdicts, described, mode)
     start, rows = 0, []
-    by_run: dict[Path, list[tuple[Contest, dict[str, Any], Sequence[Verdict]]]] = {run: [] for run in runs}
+    by_run: dict[Path, list[tuple[WinRate, Sequence[Verdict]]]] = {run: [] for run in runs}
     for contest in contests:
         won = judged.verdicts[start : start + len(contest.pairs)]
         start += len(contest.pairs)
-        row = _describe(contest, against) | aggregate(won, difficulty)
-        by_run[contest.run].append((contest, row, won))
-        rows.append({**row, "judge": described["model"], "mode": mode, "calibration": head["calibration"]})
+        rate = WinRate(**_describe(contest, against), **aggregate(won, difficulty))
+        by_run[contest.run].append((rate, won))
+        shown = rate.model_dump(mode="json", exclude={"verdicts"})
+        rows.append({**shown, "judge": described["model"], "mode": mode, "calibration": calibration})
     for run, results in by_run.items():
-        folder = run / f"judge-{name_folder({**described, 'mode': mode, 'against': against})}"
-        _write(folder, {**head, "asked": identify(settings, run)}, results, judged, described, mode)
+        judgements = Judgements(
+            judge={**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode)},
+            against=against,
+            calibration=calibration,
+            cost={"replies": len(judged.replies), "tokens": judged.tokens, "seconds": round(judged.seconds, 2)},
+            left_out=tuple(left_out),
+            asked=identify(settings, run),
+            results=tuple(rate for rate, _ in results),
+        )
+        lines = {rate.verdicts: [describe_verdict(one, judged, described, mode) for one in won] for rate, won in results}
+        _write(run / f"judge-{name_folder({**described, 'mode': mode, 'against': against})}", judgements, lines)
     return rows
 
 
@@ -106,11 +109,11 @@ def identify(settings: JudgeSettings, run: Path) -> str:
 def is_judged(settings: JudgeSettings, run: Path) -> bool:
     """Whether the win rates of a run are there already, for the answers that are there now."""
     wanted = identify(settings, run)
-    for path in run.glob("judge-*/judgements.json"):
+    for path in run.glob(f"judge-*/{JUDGEMENTS}"):
         try:
-            if json.loads(path.read_text(encoding="utf-8"))["asked"] == wanted:
+            if read_judgements(path).asked == wanted:
                 return True
-        except (OSError, ValueError, KeyError, TypeError):
+        except UserError:  # a damaged file is written anew
             continue
     return False
 
@@ -177,22 +180,17 @@ def _describe(contest: Contest, against: str) -> dict[str, Any]:
         "items_of": result.items_of,
         "samples": result.samples,
         "comparability": result.comparability,
+        "verdicts": f"verdicts_{contest.task}_{record.label}{'' if record.seed is None else f'_seed{record.seed}'}.jsonl",
     }
 
 
-def _write(
-    folder: Path, head: dict[str, Any], results: Sequence[tuple[Contest, dict[str, Any], Sequence[Verdict]]], judged: Judged,
-    described: Description, mode: Mode,
-) -> None:  # fmt: skip
+def _write(folder: Path, judgements: Judgements, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """The verdicts by file, and last the judgements that name the files."""
     with explain_disk(folder):
         folder.mkdir(exist_ok=True)
-        for contest, row, won in results:
-            seed = "" if contest.record.seed is None else f"_seed{contest.record.seed}"
-            lines = (describe_verdict(verdict, judged, described, mode) for verdict in won)
-            file = f"verdicts_{contest.task}_{contest.record.label}{seed}.jsonl"
+        for file, lines in verdicts.items():
             (folder / file).write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
-            row["verdicts"] = file
-        write_json(folder / "judgements.json", {**head, "results": [row for _, row, _ in results]})
+        write_json(folder / JUDGEMENTS, judgements.model_dump(mode="json"))
 
 
 def describe_verdict(verdict: Verdict, judged: Judged, described: Description, mode: Mode) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from xlift.harness.evaluation.records import Record
-from xlift.leaderboard.loading.win_rates import WinRate
+from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric, headline
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
@@ -85,11 +85,12 @@ def spread_models(scores: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()[["task", "metric", "items", *scores["model"].unique()]]
 
 
-def tabulate_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
+def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
     """One row for each judge's setting, model and task. Only rows of one ``setting`` may stand beside each other; nothing is ranked."""
     rows = []
     for one in rates:
-        low, high = one.controlled_interval or (None, None)
+        rate = one.rate
+        low, high = rate.controlled_interval or (None, None)
         rows.append(
             {
                 "setting": one.setting.key,
@@ -99,25 +100,25 @@ def tabulate_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
                 "against": one.setting.against,
                 "prompt_sha256": one.setting.prompt,
                 "calibration": one.calibration,
-                "suite": one.suite,
-                "model": one.model,
-                "task": one.task,
-                "items": one.items,
-                "items_of": one.items_of,
-                "win_rate": one.value,
-                "win_rate_stderr": one.stderr,
-                "length_controlled": one.controlled,
+                "suite": rate.suite,
+                "model": rate.model,
+                "task": rate.task,
+                "items": rate.items,
+                "items_of": rate.items_of,
+                "win_rate": rate.win_rate,
+                "win_rate_stderr": rate.win_rate_stderr,
+                "length_controlled": rate.length_controlled,
                 "length_controlled_low": low,
                 "length_controlled_high": high,
-                "length_control": one.control,
-                "flips": one.flips,
-                "parse_errors": one.parse_errors,
+                "length_control": rate.length_control,
+                "flips": rate.flips,
+                "parse_errors": rate.parse_errors,
             }
         )
     return pd.DataFrame(rows)
 
 
-def spread_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
+def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
     """The table people read, of one setting: a row for each model and task."""
 
     def write(value: float | None, interval: tuple[float, float] | None) -> str:
@@ -126,15 +127,15 @@ def spread_win_rates(rates: Sequence[WinRate]) -> pd.DataFrame:
 
     return pd.DataFrame(
         {
-            "model": one.model,
-            "task": one.task,
-            "items": f"{one.items}/{one.items_of}",
-            "win rate": write(one.value, one.interval),
-            "length-controlled": write(one.controlled, one.controlled_interval) or one.control,
-            "flips": write(one.flips, None),
-            "parse errors": write(one.parse_errors, None),
+            "model": rate.model,
+            "task": rate.task,
+            "items": f"{rate.items}/{rate.items_of}",
+            "win rate": write(rate.win_rate, rate.interval),
+            "length-controlled": write(rate.length_controlled, rate.controlled_interval) or rate.length_control,
+            "flips": write(rate.flips, None),
+            "parse errors": write(rate.parse_errors, None),
         }
-        for one in rates
+        for rate in (one.rate for one in rates)
     )
 
 

@@ -19,7 +19,7 @@ from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
 from xlift.leaderboard.loading.slugs import slug
-from xlift.leaderboard.loading.win_rates import WinRate, read_win_rates
+from xlift.leaderboard.loading.win_rates import JudgedRate, read_win_rates
 
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
 
@@ -41,7 +41,7 @@ class Run(Measurement):
     collection: str | None = None
     """The hub's collection of its suite, where its adapter was pushed with it."""
     documents: tuple[Documents, ...] = ()
-    win_rates: tuple[WinRate, ...] = ()
+    win_rates: tuple[JudgedRate, ...] = ()
     notes: tuple[str, ...] = ()
     """What of it is missing, and why."""
 

@@ -119,10 +119,10 @@ def _take_scores(line: SampleLine) -> dict[str, float]:
 def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
     """What each judge said of a task's items by id; nothing of a file that cannot be read."""
     found = {}
-    for rate in run.win_rates:
-        if rate.task == task:
+    for judged in run.win_rates:
+        if judged.rate.task == task:
             try:
-                found[f"Judge: {rate.setting.name}"] = read_verdicts(rate)
+                found[f"Judge: {judged.setting.name}"] = read_verdicts(judged)
             except UserError:
                 continue
     return found

@@ -11,6 +11,7 @@ from result_folders import write_answers
 
 from xlift.harness.core.store import read_manifest
 from xlift.harness.engines import openai_api
+from xlift.harness.evaluation.records import read_judgements
 
 
 @pytest.fixture
@@ -52,6 +53,13 @@ def test_an_adapter_against_its_base(ask: Call, finished: Path) -> None:
     assert saved["judge"] == {"kind": "api", "model": "judge", "served": "judge-1", "mode": "verdict",
                               "prompt_sha256": saved["judge"]["prompt_sha256"]}  # fmt: skip
     assert saved["against"] == "base" and saved["cost"]["replies"] == 6 and len(saved["results"]) == 1
+    assert " ".join(saved) == "schema_version judge against calibration cost left_out asked results"
+    assert " ".join(saved["results"][0]) == (
+        "suite label seed task lang against items_of samples comparability items win_rate win_rate_stderr wins ties losses errors "
+        "difference length_controlled length_controlled_stderr length_control flips first parse_errors off_target reference_off_target "
+        "characters reference_characters verdicts"
+    ), "files of 0.1 are read, and 0.1 reads these"
+    assert read_judgements(folder / "judgements.json").model_dump(mode="json") == saved
     lines = [json.loads(line) for line in (folder / saved["results"][0]["verdicts"]).read_text().splitlines()]
     assert [(line["id"], line["outcome"]) for line in lines] == [("1", "win"), ("2", "win"), ("3", "lose")]
     assert lines[0]["replies"] == ["A has 3 z, B has 2.\n[[A]]", "A has 2 z, B has 3.\n[[B]]"]

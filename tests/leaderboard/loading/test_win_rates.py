@@ -46,7 +46,7 @@ def test_intervals_and_settings(run: Path) -> None:
     write_judgement(run, judge="k")
     write_judgement(run, against="gpt-4o-mini")
     rates = read_win_rates(read_records([run]).measurements)
-    assert rates[0].interval == pytest.approx((0.404, 0.796)) and rates[0].controlled_interval == pytest.approx((0.402, 0.598))
+    assert rates[0].rate.interval == pytest.approx((0.404, 0.796)) and rates[0].rate.controlled_interval == pytest.approx((0.402, 0.598))
     assert [setting.name for setting in group_settings(rates)] == [
         "j, verdict mode, against base", "j, verdict mode, against gpt-4o-mini", "k, verdict mode, against base",
     ]  # fmt: skip
@@ -83,3 +83,19 @@ def test_the_site_shows_judge_calibration_and_verdicts(run: Path, tmp_path: Path
     (folder / "verdicts_x.jsonl").write_text("")
     build([run], out)
     assert (out / ".site.json").read_text() != before
+
+
+@pytest.mark.parametrize(
+    "changes", [{"verdicts": "../v.jsonl"}, {"verdicts": ""}, {"items": "many"}, {"win_rate": "high"}, {"length_control": None}]
+)
+def test_a_row_of_another_shape_is_damage(run: Path, changes: dict[str, Any]) -> None:
+    write_judgement(run, **changes)
+    with pytest.raises(UserError, match="judgements.json: damaged; delete it and judge the run again"):
+        read_win_rates(read_records([run]).measurements)
+
+
+def test_what_a_later_xlift_adds_is_passed_over(run: Path) -> None:
+    path = write_judgement(run, confidence=0.9) / "judgements.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "panel": ["a", "b"]}))
+    (judged,) = read_win_rates(read_records([run]).measurements)
+    assert (judged.rate.win_rate, judged.rate.model, judged.calibration) == (0.6, "m", "abc123")
