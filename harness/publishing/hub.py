@@ -111,47 +111,72 @@ def push(target: Target, files: Sequence[File], message: str, owns: Callable[[st
     not sent again. A pull request of the same message that is still open is added to, so that a second push opens no second one. Raises
     UserError for what the user can put right, ServiceError where the hub fails.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     with _speaking(target) as api:
-        found = _look(api, target)
-        if found is None:
-            if target.request:
-                raise UserError(f"{target.repository}: no such repository to open a pull request on; leave --pr out to make it")
-            extra = {"space_sdk": "static"} if target.kind == "space" else {}
-            api.create_repo(target.repository, repo_type=target.kind, private=target.private, **extra)
-            found = api.repo_info(target.repository, repo_type=target.kind)
-        elif target.private and not found.private:
-            raise UserError(f"{target.repository}: public on the hub, --private would not hide it; change its visibility there first")
+        tip, reference = _find_or_make(api, target), None
         url = f"{api.endpoint}/{'spaces/' if target.kind == 'space' else ''}{target.repository}"
-        tip, reference = found.sha, None
-        held = _list_files(api, target, tip)
-        changed = [file for file in files if not _is_held(file, held.get(file.path))]
-        if changed and target.request and (opened := _find_request(api, target, message)):
+        changes = _compare(api, target, tip, files, owns)
+        if changes.sent and target.request and (opened := _find_request(api, target, message)):
             reference, url = opened.git_reference, opened.url
             tip = api.repo_info(target.repository, repo_type=target.kind, revision=reference).sha
-            held = _list_files(api, target, tip)
-            changed = [file for file in files if not _is_held(file, held.get(file.path))]
-        unchanged = tuple(file.path for file in files if file not in changed)
-        gone = sorted(path for path in set(held) - {file.path for file in files} if owns and owns(path) and hasattr(held[path], "blob_id"))
-        if not changed and not gone:
-            return Pushed(target.repository, url, tip, reference or tip, (), unchanged)
-        few = ", ".join(file.path for file in changed) if len(changed) <= 12 else f"{len(changed)} files"
-        logger.info("%s: sending %s", target.repository, few)
-        made = api.create_commit(
-            target.repository,
-            [*(CommitOperationAdd(file.path, file.content) for file in changed), *(CommitOperationDelete(path) for path in gone)],
-            commit_message=message,
-            repo_type=target.kind,
-            revision=reference,
-            parent_commit=tip,
-            create_pr=target.request and not reference,
-        )
+            changes = _compare(api, target, tip, files, owns)
+        if not changes.sent and not changes.gone:
+            return Pushed(target.repository, url, tip, reference or tip, (), changes.unchanged)
+        made = _commit(api, target, changes, message, tip, reference)
         revision = str(reference or made.pr_revision or made.oid)
         _verify(api, target, revision, files)
     if not target.request:
         remember_card(target.repository, files)
-    return Pushed(target.repository, str(made.pr_url or url), made.oid, revision, tuple(file.path for file in changed), unchanged)
+    sent = tuple(file.path for file in changes.sent)
+    return Pushed(target.repository, str(made.pr_url or url), made.oid, revision, sent, changes.unchanged)
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What makes a commit of the hub hold the files."""
+
+    sent: tuple[File, ...]
+    gone: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+def _find_or_make(api: Any, target: Target) -> str:
+    """The newest commit of a repository, which is made where it is missing. Raises UserError for one that is not as it was asked for."""
+    found = _look(api, target)
+    if found is None:
+        if target.request:
+            raise UserError(f"{target.repository}: no such repository to open a pull request on; leave --pr out to make it")
+        extra = {"space_sdk": "static"} if target.kind == "space" else {}
+        api.create_repo(target.repository, repo_type=target.kind, private=target.private, **extra)
+        found = api.repo_info(target.repository, repo_type=target.kind)
+    elif target.private and not found.private:
+        raise UserError(f"{target.repository}: public on the hub, --private would not hide it; change its visibility there first")
+    return str(found.sha)
+
+
+def _compare(api: Any, target: Target, revision: str, files: Sequence[File], owns: Callable[[str], bool] | None) -> _Changes:
+    held = _list_files(api, target, revision)
+    sent = tuple(file for file in files if not _is_held(file, held.get(file.path)))
+    left = held.keys() - {file.path for file in files} if owns else set()
+    gone = sorted(path for path in left if owns and owns(path) and hasattr(held[path], "blob_id"))  # folders have no blob
+    return _Changes(sent, tuple(gone), tuple(file.path for file in files if file not in sent))
+
+
+def _commit(api: Any, target: Target, changes: _Changes, message: str, parent: str, reference: str | None) -> Any:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    few = ", ".join(file.path for file in changes.sent) if len(changes.sent) <= 12 else f"{len(changes.sent)} files"
+    logger.info("%s: sending %s", target.repository, few)
+    added = [CommitOperationAdd(file.path, file.content) for file in changes.sent]
+    deleted = [CommitOperationDelete(path) for path in changes.gone]
+    return api.create_commit(
+        target.repository,
+        [*added, *deleted],
+        commit_message=message,
+        repo_type=target.kind,
+        revision=reference,
+        parent_commit=parent,
+        create_pr=target.request and not reference,
+    )
 
 
 def pull(repository: str, revision: str | None = None, out: Path | None = None) -> Path:
