@@ -73,7 +73,8 @@ class EngineSettings(Section):
 class TrainSettings(Section):
     UNHASHED = frozenset({"checkpoint_steps", "report_to"})
     """Checkpoints and trackers leave the adapter bit for bit as it is. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
-    another order, which was seen to move the last bits of the weights.
+    another order, which was seen to move the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was
+    on a CPU, but was not tried on a GPU.
     """
 
     tokens: int | None = Field(None, ge=1)

@@ -61,6 +61,10 @@ class Preference:
         return {**asdict(self), "messages": list(self.messages)}
 
 
+Rows: TypeAlias = "tuple[Example, ...] | tuple[Preference, ...]"
+"""The rows of one training, all of one sort."""
+
+
 def ask(prompt: str, system: str | None = None) -> Chat:
     """A chat of one user turn, after a system turn where one is given."""
     head: Chat = ({"role": "system", "content": system},) if system else ()

@@ -6,11 +6,11 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
-from xlift.harness.core.types import Answer, Chat, Example, Preference, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Rows, Sampling
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes.contract import Plan
 from xlift.tasks.data import identify_training, read_training
@@ -47,7 +47,7 @@ class RunContext:
         self._settings = suite.translating(label)
         self._translators: dict[str, Translator] = {}
         self._translated: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        self._rows: dict[tuple[str, str], list[CorpusRow]] = {}
         self._leaks: defaultdict[str, set[str]] = defaultdict(set)
 
     @property
@@ -55,7 +55,7 @@ class RunContext:
         # Seeded alike in all rounds: a window of a shuffled list, ``round * size`` further on in each, then repeats nothing.
         return random.Random(0)
 
-    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+    def read(self, corpus: str, lang: str) -> Sequence[CorpusRow]:
         if (corpus, lang) in self._rows:
             return self._rows[corpus, lang]
         self.hashes_read[f"{lang}/{corpus}"] = identify_training(corpus, lang, samples=self._suite.data.samples)
@@ -66,7 +66,7 @@ class RunContext:
         if any(leaking):
             self._report_leaks(f"{lang}/{corpus}", [str(rows[index]["id"]) for index, hit in enumerate(leaking) if hit])
             rows = rows.select([index for index, hit in enumerate(leaking) if not hit])
-        found: list[Mapping[str, Any]] = list(rows)
+        found: list[CorpusRow] = list(rows)
         self._rows[corpus, lang] = found
         return found
 
@@ -102,7 +102,7 @@ class RunContext:
     def identify(self, texts: Sequence[str]) -> list[str]:
         return identify(texts)
 
-    def describe_help(self) -> dict[str, Any]:
+    def describe_help(self) -> dict[str, object]:
         """What the rows cost and whose help they took: generated tokens, corpora and their licences, translators with counts by pair."""
         corpora = ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)]
         return {
@@ -122,7 +122,7 @@ class RunContext:
         leaking = self._guard.find_leaks([_texts(row) for row in rows])
         for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
-        kept: Any = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
+        kept = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
         if not kept and (plan.rows or plan.profile is None):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
@@ -130,7 +130,7 @@ class RunContext:
         found = {f"{where}: overlaps evaluation": len(ids) for where, ids in self._leaks.items()}
         kinds = {row.kind for row in kept}
         phases = tuple(tuple(kind for kind in phase if kind in kinds) for phase in plan.phases)
-        return replace(plan, rows=kept, drops={**plan.drops, **found}, phases=tuple(phase for phase in phases if phase))
+        return replace(plan, rows=cast(Rows, kept), drops={**plan.drops, **found}, phases=tuple(phase for phase in phases if phase))
 
     def _report_leaks(self, where: str, ids: list[str]) -> None:
         if self._suite.data.strict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.judging import judgement
@@ -20,6 +20,24 @@ from xlift.tasks import data, index
 GIB = 2**30
 
 
+class PlannedStage(TypedDict):
+    """One stage that a run would go through."""
+
+    stage: Literal["prepare", "fit", "evaluate", "judge"]
+    label: str
+    state: Literal["done", "to do"]
+    rows: int | None
+    tokens: int | None
+    items: int | None
+
+
+class RunPlan(TypedDict):
+    """The stages of a run in order, and what they come to, by words that are shown."""
+
+    stages: list[PlannedStage]
+    totals: dict[str, str | int]
+
+
 def check_suite(suite: Suite) -> None:
     """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not in a folder."""
     from xlift.harness.evaluation.tasks import expand_tasks
@@ -31,10 +49,10 @@ def check_suite(suite: Suite) -> None:
         check_base(suite, bases.resolve(suite.base))
 
 
-def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
-    """``stages`` (one row each) and ``totals`` of a run; rows and tokens are upper bounds until a method's rows are prepared."""
+def plan_run(suite: Suite, runs: Path) -> RunPlan:
+    """What a run would do; rows and tokens are upper bounds until a method's rows are prepared."""
     run = open_run(suite, runs, write=False)
-    stages: list[dict[str, Any]] = []
+    stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
@@ -56,7 +74,7 @@ def plan_run(suite: Suite, runs: Path) -> dict[str, Any]:
         answers = _count_items(run, judgement.choose(run.tasks))
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
-    totals = {
+    totals: dict[str, str | int] = {
         "run folder": str(run.root),
         "tasks": len(run.tasks),
         "left out": ", ".join(run.left_out) or "nothing",
@@ -80,9 +98,10 @@ def _name_cuts(suite: Suite) -> str:
     return ", ".join(cuts)
 
 
-def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | None) -> tuple[list[dict[str, Any]], Measured]:
+def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | None) -> tuple[list[PlannedStage], Measured]:
     """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
-    stages, turn, adapter = [], Round(label), None
+    stages: list[PlannedStage] = []
+    turn, adapter = Round(label), None
     for number in range(rounds):
         turn = Round(label, number, seed, adapter) if number else turn
         prepared = find_prepared(run, turn) if number == 0 or adapter is not None else None
@@ -111,8 +130,13 @@ def _count_items(run: Run, tasks: Sequence[str]) -> int:
 
 
 def _row(
-    stage: str, label: str, done: bool, rows: int | None = None, tokens: int | None = None, items: int | None = None
-) -> dict[str, Any]:
+    stage: Literal["prepare", "fit", "evaluate", "judge"],
+    label: str,
+    done: bool,
+    rows: int | None = None,
+    tokens: int | None = None,
+    items: int | None = None,
+) -> PlannedStage:
     return {"stage": stage, "label": label, "state": "done" if done else "to do", "rows": rows, "tokens": tokens, "items": items}
 
 

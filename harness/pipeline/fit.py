@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from xlift.harness.core.store import write_json
-from xlift.harness.core.types import Example, Preference, read_row
+from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.stages import Prepared, Round, Run, fit_stage
 from xlift.harness.recipes import registry
@@ -68,8 +68,8 @@ def see_one_gpu(environment: MutableMapping[str, str]) -> None:
     environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
-def read_rows(path: Path) -> tuple[Example, ...] | tuple[Preference, ...]:
+def read_rows(path: Path) -> Rows:
     """The training rows that a prepare stage wrote."""
     with path.open(encoding="utf-8") as lines:
         rows = tuple(read_row(json.loads(line)) for line in lines)
-    return cast("tuple[Example, ...] | tuple[Preference, ...]", rows)  # the trainer refuses a mixture
+    return cast(Rows, rows)  # the trainer refuses a mixture

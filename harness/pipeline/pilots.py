@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
@@ -85,7 +84,7 @@ def _read_csv(path: Path) -> Iterator[Pilot]:
         raise UserError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from None
 
 
-def _read_line(values: Mapping[str | None, Any], where: str) -> Pilot:
+def _read_line(values: Mapping[str | None, str | None], where: str) -> Pilot:
     if None in values:
         raise UserError(f"{where}: more values than columns; write numbers without thousands commas")
     numbers = {}

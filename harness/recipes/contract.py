@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Generic, Literal, Protocol, TypeVar
 from pydantic import ConfigDict, Field
 
 from xlift.harness.core.settings import Section
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Preference, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.profile import InferenceProfile
 
 RECIPES_VERSION = 2
@@ -62,7 +62,7 @@ class Plan:
     Without rows nothing is trained: the method is its profile, and the base answers.
     """
 
-    rows: tuple[Example, ...] | tuple[Preference, ...]
+    rows: Rows
     """Examples for Sft, preferences for Dpo."""
     objective: Objective = Sft()
     drops: Mapping[str, int] = field(default_factory=dict)
