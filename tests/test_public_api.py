@@ -200,6 +200,13 @@ def read_snippets(path: Path) -> list[str]:
     return ["\n" * text[: match.start(1)].count("\n") + match[1] for match in found]
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_what_the_documents_import_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for line in re.findall(r"^ *((?:from|import) xlift\b.*?)(?:  #.*)?$", text, re.MULTILINE):
+        exec(line, {})
+
+
 def read_cells(path: Path, parameters: Mapping[str, Any]) -> list[str]:
     """The code of a notebook, its cell of parameters with other values."""
     book = json.loads(path.read_text(encoding="utf-8"))
