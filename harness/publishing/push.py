@@ -17,7 +17,7 @@ from xlift.harness.models import adapters, bases
 from xlift.harness.publishing import hub, model_card
 from xlift.harness.publishing.hub import Pushed, PushPlan, Target
 from xlift.harness.publishing.lifts import measure_lifts
-from xlift.harness.publishing.package import Facts, File
+from xlift.harness.publishing.package import SUITE, Facts, File, find_run
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,10 @@ def send_run(
 def _compare(package: Package, done: Pushed) -> float:
     facts, target = package.facts, package.target
     made = json.loads((facts.adapter.folder / adapters.CARD).read_text(encoding="utf-8"))  # with the paths of this machine
-    settings = (made.get("settings") or {}).get("base") or {"model": facts.base.local, "revision": facts.base.revision}
-    base = bases.resolve(BaseSettings(**settings))
+    settings = made.get("settings") or {}
+    if "base" not in settings and (run := find_run(facts.adapter.folder, package.run)):  # an adapter of 0.1
+        settings = json.loads((run / SUITE).read_text(encoding="utf-8"))
+    base = bases.resolve(BaseSettings(**settings.get("base", {"model": facts.base.local, "revision": facts.base.revision})))
     adapters.check(facts.adapter, base)
     with tempfile.TemporaryDirectory(prefix="xlift-") as empty:
         found = hub.compare_logits(base, facts.adapter.folder, hub.fetch(target, done.revision, Path(empty)))
