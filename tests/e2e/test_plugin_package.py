@@ -114,6 +114,8 @@ def test_an_installed_method_is_trained_and_measured(good: Path, bad: Path, tiny
     assert (adapter / "adapter_model.safetensors").is_file()
     card = json.loads((adapter / "xlift.json").read_text())
     assert (card["method"], card["options"]["translation"]) == ("two_birds", 0.5)
+    assert card["code"] == {key: value for key, value in prepared["inputs"]["code"].items() if key != "translators"}
+    assert (card["code"]["plugin"]["version"], len(card["code"]["plugin"]["sha256"])) == ("0.1.0", 64)
     base, adapted = read_records([folder]).records
     assert (base.label, adapted.label, adapted.method) == ("base", "m", "two_birds")
     assert adapted.tasks["xlift_mgsm_direct_es"].items == 2
