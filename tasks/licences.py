@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from xlift.harness.core.manifests import SourceFacts
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import Samples, locate, read_training
 
@@ -31,6 +32,10 @@ class Source:
     name: str
     lang: str
     licence: Licence
+
+    def facts(self) -> SourceFacts:
+        """What a manifest says of it."""
+        return {"name": self.name, "lang": self.lang, "licence": {"text": self.licence.text, "tags": self.licence.tags}}
 
 
 _CC_BY_NC = Licence("CC BY-NC 4.0", ("cc-by-nc-4.0",))

@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.manifests import Learned, Manifest
 
 MANIFEST = "manifest.json"
 
@@ -34,9 +35,9 @@ class Stage:
     kind: str
     """prepare, fit or evaluate."""
     label: str
-    inputs: Mapping[str, Any]
+    inputs: Mapping[str, object]
     """Plain data; two stages with equal inputs are the same stage."""
-    learned: Mapping[str, Any] | None = None
+    learned: Learned | None = None
     """Inputs that nobody knows before the work is done, such as what a method chose to read; they count for the name. None: not known."""
 
     @property
@@ -55,11 +56,11 @@ class Store:
         """Where the finished stage lies, or will lie."""
         return self.root / stage.name
 
-    def manifest(self, stage: Stage) -> dict[str, Any] | None:
+    def manifest(self, stage: Stage) -> Manifest | None:
         """What a finished stage wrote about itself; None where it is not finished."""
         return read_manifest(self.folder(stage))
 
-    def find(self, stage: Stage, holds: Callable[[Mapping[str, Any]], bool]) -> Stage | None:
+    def find(self, stage: Stage, holds: Callable[[Learned], bool]) -> Stage | None:
         """The finished stage of these inputs whose learned inputs still hold; None where there is none."""
         for folder in sorted(self.root.glob(f"{stage.kind}-*")):
             manifest = read_manifest(folder) if folder.suffix != ".part" else None
@@ -69,7 +70,7 @@ class Store:
                     return found
         return None
 
-    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, object]], *, keep_partial: bool = False) -> dict[str, Any]:
+    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, object]], *, keep_partial: bool = False) -> Manifest:
         """Run ``work`` in a partial folder and make the stage whole with the manifest it returns, which may name ``learned`` inputs.
 
         A finished stage is not run again. With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away.
@@ -85,7 +86,7 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             made = work(partial)
             about = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock()}
-            manifest: dict[str, Any] = {**about, **made}
+            manifest = cast(Manifest, {**about, **made})
             write_json(partial / MANIFEST, manifest)
             final = self.folder(replace(stage, learned=manifest.get("learned")))
             discard(final)  # without a manifest, or of the same inputs
@@ -106,7 +107,7 @@ def read_clock() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a finished stage; None where there is none."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -118,7 +119,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again") from None
     if not isinstance(manifest, dict):
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again")
-    return manifest
+    return cast(Manifest, manifest)
 
 
 def discard(folder: Path) -> None:

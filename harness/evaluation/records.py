@@ -101,7 +101,7 @@ class Record(Section):
         return str(self.base.get("sha256") or self.base.get("name") or "unknown")
 
 
-def comparability(task: str, parts: dict[str, Any]) -> str:
+def comparability(task: str, parts: Mapping[str, object]) -> str:
     """The key of a task result: a hash of everything but the model that can move its numbers."""
     return digest({"task": task, **parts}, length=16)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, ProfileFacts
 from xlift.harness.core.types import Json
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
@@ -30,12 +31,25 @@ PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
 
 
+class NamedBase(TypedDict, total=False):
+    """What is read of the ``base`` of a suite."""
+
+    model: str
+    revision: str | None
+    hub_id: str | None
+
+
+class SuiteFacts(TypedDict, total=False):
+    """What is read of a suite as plain data."""
+
+    base: NamedBase
+
+
 class Provenance(TypedDict, total=False):
     """How an adapter was made: what its training writes into ``xlift.json``."""
 
     method: str
-    code: Mapping[str, Json]
-    """What identifies the method's code."""
+    code: CodeFacts
     label: str
     """The method's label in the suite."""
     options: Mapping[str, Json]
@@ -44,12 +58,13 @@ class Provenance(TypedDict, total=False):
     pivot: str
     round: int
     base: Required[ModelFacts]
-    profile: Json
-    data: Mapping[str, Json]
-    """The manifest of the prepare stage."""
+    profile: ProfileFacts | None
+    data: Manifest
+    """Of the prepare stage."""
+    fit: FitFacts
     suite: str
     """Its name."""
-    settings: Mapping[str, Json]
+    settings: SuiteFacts
     """The suite as it was resolved for this training, with the adapter's method and seed alone."""
     versions: Mapping[str, str]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
+from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Rows, Sampling
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes.contract import Plan
@@ -102,13 +103,13 @@ class RunContext:
     def identify(self, texts: Sequence[str]) -> list[str]:
         return identify(texts)
 
-    def describe_help(self) -> dict[str, object]:
+    def describe_help(self) -> Manifest:
         """What the rows cost and whose help they took: generated tokens, corpora and their licences, translators with counts by pair."""
         corpora = ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)]
         return {
             "generated_tokens": self.generated_tokens,
             "corpora": corpora,
-            "sources": [asdict(source) for source in trace_all(corpora, samples=self._suite.data.samples)],
+            "sources": [source.facts() for source in trace_all(corpora, samples=self._suite.data.samples)],
             "translators": [translator.describe() for translator in self._translators.values()],
             "translated": {pair: dict(counts) for pair, counts in self._translated.items()},
         }

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from xlift.harness.core.manifests import CodeFacts
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters
@@ -25,7 +26,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
     chosen, manifest = run.suite.methods[turn.label], prepared.manifest
     provenance: adapters.Provenance = {
         "method": chosen.method,
-        "code": asdict(registry.identify(chosen.method)),
+        "code": cast(CodeFacts, asdict(registry.identify(chosen.method))),
         "label": turn.label,
         "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
         "languages": list(run.suite.trained(turn.label)),
@@ -35,7 +36,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         "profile": manifest["plan"]["profile"],
         "data": manifest,
         "suite": run.suite.name,
-        "settings": run.suite.single(turn.label, seed).model_dump(mode="json"),
+        "settings": cast(adapters.SuiteFacts, run.suite.single(turn.label, seed).model_dump(mode="json")),
         "versions": library_versions(),
     }
 

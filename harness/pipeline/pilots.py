@@ -126,7 +126,7 @@ def _read_run(folder: Path, metric: str, kind: str) -> list[_Point]:
     return points
 
 
-def _count_rows(folder: Path) -> dict[str, dict[str, int]]:
+def _count_rows(folder: Path) -> dict[str, Mapping[str, int]]:
     """Rows by ``language/kind`` for each adapter, by its sha256."""
     stages = [read_manifest(path) for path in sorted(folder.glob("*-*")) if path.is_dir() and path.suffix != ".part"]
     prepared = [stage for stage in stages if stage and stage.get("stage") == "prepare"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import Stage, Store, read_manifest
 from xlift.harness.core.types import Json
@@ -59,7 +59,7 @@ class Prepared:
     """The finished rows of one round."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     """As it stands in the folder."""
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.languages import find
+from xlift.harness.core.manifests import CodeFacts, Manifest
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Dpo, PlanRecord
 
@@ -69,17 +70,17 @@ def _describe(run: Run, label: str, made: Prepared, sources: Sequence[Source], l
     return "\n\n".join(parts) + "\n"
 
 
-def _trace(run: Run, manifest: Mapping[str, Any]) -> list[Source]:
+def _trace(run: Run, manifest: Manifest) -> list[Source]:
     from xlift.tasks.licences import trace_all
 
     return trace_all(manifest.get("corpora", ()), samples=run.suite.data.samples)
 
 
-def _silence(manifest: Mapping[str, Any]) -> str:
+def _silence(manifest: Manifest) -> str:
     return "No corpus was read." if "corpora" in manifest else "Not recorded."
 
 
-def describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
+def describe_help(manifest: Manifest, base: str) -> list[str]:
     """What models added to the rows, whose terms then hold for them as well."""
     lines = []
     if tokens := manifest.get("generated_tokens"):
@@ -92,7 +93,7 @@ def describe_help(manifest: Mapping[str, Any], base: str) -> list[str]:
     return ["## Generated and translated text", "\n".join(f"- {line}" for line in lines), *table] if lines else []
 
 
-def name_plugin(code: Mapping[str, Any] | None) -> str:
+def name_plugin(code: CodeFacts | None) -> str:
     """Whose code a method is that is not xlift's own; empty for xlift's, and where an older manifest does not say."""
     plugin = (code or {}).get("plugin")
     if not plugin:

@@ -9,7 +9,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -62,13 +61,13 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     return [out / name for name in FILES if (out / name).is_file()]
 
 
-def to_trl(row: Example | Preference) -> dict[str, Any]:
+def to_trl(row: Example | Preference) -> dict[str, object]:
     """TRL's conversational prompt-completion row, or its preference row with an explicit prompt."""
     answers = {"chosen": row.chosen, "rejected": row.rejected} if isinstance(row, Preference) else {"completion": row.response}
     return {"prompt": list(row.messages), **{key: [_answer(text)] for key, text in answers.items()}, **_mark(row)}
 
 
-def to_messages(row: Example | Preference) -> dict[str, Any]:
+def to_messages(row: Example | Preference) -> dict[str, object]:
     """What LLaMA-Factory (sharegpt with the tags of OpenAI) and axolotl (chat_template) read; the two answers of a pair stand alone."""
     if isinstance(row, Preference):
         return {"messages": list(row.messages), "chosen": _answer(row.chosen), "rejected": _answer(row.rejected), **_mark(row)}
@@ -76,7 +75,7 @@ def to_messages(row: Example | Preference) -> dict[str, Any]:
     return {"messages": [*turns, _answer(row.response)], **_mark(row)}
 
 
-def describe_for_factory(rows: Rows) -> dict[str, Any]:
+def describe_for_factory(rows: Rows) -> dict[str, object]:
     """The entry for LLaMA-Factory's dataset_info.json."""
     tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
     columns = {"messages": "messages"}
@@ -86,7 +85,7 @@ def describe_for_factory(rows: Rows) -> dict[str, Any]:
     return {"file_name": CHATS, "formatting": "sharegpt", "columns": columns, "tags": tags}
 
 
-def describe_for_axolotl(rows: Rows, objective: Objective) -> dict[str, Any]:
+def describe_for_axolotl(rows: Rows, objective: Objective) -> dict[str, object]:
     """The part of an axolotl config that concerns the data and the objective."""
     common = {"path": CHATS, "ds_type": "json", "split": "train"}
     if not isinstance(objective, Dpo):
@@ -113,7 +112,7 @@ def _write_parquet(path: Path, rows: Rows) -> None:
     pd.DataFrame([row.to_dict() for row in rows]).to_parquet(path, index=False)
 
 
-def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 

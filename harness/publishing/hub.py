@@ -13,13 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from xlift.harness.core.errors import ServiceError, UserError
 from xlift.harness.core.paths import cache_folder
 from xlift.harness.models.adapters import CARD, WEIGHTS, resolve
 from xlift.harness.models.download import download
 from xlift.harness.publishing.package import README, File
+
+if TYPE_CHECKING:
+    from huggingface_hub import Discussion, HfApi, ModelInfo, SpaceInfo
+    from huggingface_hub.hf_api import RepoFile, RepoFolder
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    from xlift.harness.models.bases import Base
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +228,7 @@ def collect_on_hub(owner: str, title: str, repositories: Mapping[str, str], *, p
         return str(made.url)
 
 
-def compare_logits(base: Any, ours: Path, theirs: Path) -> float:
+def compare_logits(base: Base, ours: Path, theirs: Path) -> float:
     """The largest difference of any logit between two copies of an adapter on one prompt in each of a few languages, in fp32."""
     import torch
     from peft import PeftModel
@@ -233,7 +241,7 @@ def compare_logits(base: Any, ours: Path, theirs: Path) -> float:
             raise UserError(f"{theirs}: its profile is not the local one")
         return 0.0
     ids = load_tokenizer(base)(["What is 2 + 3? ¿Cuánto es? কত হয়?"], return_tensors="pt").input_ids
-    model: Any = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    model: PreTrainedModel | PeftModel = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(ours), adapter_name="ours")
     model.load_adapter(str(theirs), adapter_name="theirs")
     found = []
@@ -257,7 +265,7 @@ def _remembered_card(repository: str) -> Path:
     return cache_folder() / "cards" / f"{repository.replace('/', '--')}.md"
 
 
-def _look(api: Any, target: Target) -> Any:
+def _look(api: HfApi, target: Target) -> ModelInfo | SpaceInfo | None:
     """The repository, or None where there is none."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -269,11 +277,11 @@ def _look(api: Any, target: Target) -> Any:
         raise
 
 
-def _list_files(api: Any, target: Target, revision: str) -> dict[str, Any]:
+def _list_files(api: HfApi, target: Target, revision: str) -> dict[str, RepoFile | RepoFolder]:
     return {entry.path: entry for entry in api.list_repo_tree(target.repository, recursive=True, revision=revision, repo_type=target.kind)}
 
 
-def _find_request(api: Any, target: Target, title: str) -> Any:
+def _find_request(api: HfApi, target: Target, title: str) -> Discussion | None:
     """The newest open pull request of the token's user with this title, or None."""
     found = api.get_repo_discussions(
         target.repository,
@@ -285,7 +293,7 @@ def _find_request(api: Any, target: Target, title: str) -> Any:
     return max((one for one in found if one.title == title), key=lambda one: one.num, default=None)
 
 
-def _is_held(file: File, entry: Any) -> bool:
+def _is_held(file: File, entry: RepoFile | RepoFolder | None) -> bool:
     if entry is None or getattr(entry, "size", None) != file.size:
         return False
     if entry.lfs:
@@ -295,7 +303,7 @@ def _is_held(file: File, entry: Any) -> bool:
     return bool(entry.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest())
 
 
-def _verify(api: Any, target: Target, revision: str, files: Sequence[File]) -> None:
+def _verify(api: HfApi, target: Target, revision: str, files: Sequence[File]) -> None:
     from huggingface_hub import snapshot_download
 
     with tempfile.TemporaryDirectory(prefix="xlift-") as empty:
@@ -307,7 +315,7 @@ def _verify(api: Any, target: Target, revision: str, files: Sequence[File]) -> N
 
 
 @contextmanager
-def _speaking(target: Target) -> Iterator[Any]:
+def _speaking(target: Target) -> Iterator[HfApi]:
     """The hub's client with a token, quiet, and its errors as one line each. The token stands in no message."""
     from huggingface_hub import HfApi, get_token
     from huggingface_hub import logging as client_logging

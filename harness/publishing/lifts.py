@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.publishing.package import Difference
 
 if TYPE_CHECKING:
     from xlift.harness.evaluation.records import Measurement
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def measure_lifts(facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
+def measure_lifts(facts: Facts) -> dict[tuple[str, str], Difference]:
     """Difference to the base by (task, metric), paired by item where both sides' samples are at hand."""
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import comparisons
@@ -33,12 +33,15 @@ def measure_lifts(facts: Facts) -> dict[tuple[str, str], dict[str, Any]]:
         logger.warning("differences go without intervals: %s", error)
         return {}
     table = comparisons.tabulate_tasks([one for one in scored if one.task in record.tasks])
-    rows: Any = table.to_dict("records")
-    found = {(row["task"], row["metric"]): row for row in rows if row["value"] is not None and row["value"] == row["value"]}
+    known = table[table["value"].notna()] if len(table) else table
+    found = {
+        (str(row["task"]), str(row["metric"])): Difference(value=row["value"], low=row["low"], high=row["high"])
+        for row in known.to_dict("records")
+    }
     return found | _measure_corpora(facts.measured, facts.base_measured)
 
 
-def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str, str], dict[str, Any]]:
+def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str, str], Difference]:
     """``measure_lifts`` for the scores of whole corpora, resampled by document."""
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import corpus_bootstrap
@@ -50,7 +53,8 @@ def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str
         for metric in (name for name in list_metrics(result) if find_metric(name).per_document):
             try:
                 pairs = [read_pairs(one, task, metric) for one in (measured, base)]
-                found[task, metric] = asdict(corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, "")))
+                one = corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, ""))
+                found[task, metric] = Difference(value=one.value, low=one.low, high=one.high)
             except UserError as error:
                 logger.warning("%s %s: its difference goes without an interval: %s", task, metric, error)
     return found

@@ -6,7 +6,7 @@ import json
 import re
 from importlib import import_module
 from inspect import getdoc
-from typing import Any
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
@@ -15,6 +15,9 @@ from xlift.harness.publishing.dataset_card import describe_help, name_plugin, ta
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric, headline, per_document
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 CORPORA = {"alpaca/full": "tatsu-lab/alpaca", "gsm8k": "openai/gsm8k"}
 """Training corpora that are hub datasets."""
@@ -60,7 +63,7 @@ def _choose_licence(facts: Facts) -> dict[str, str]:
     return {"license": "other", "license_name": "-and-".join(tags), "license_link": f"https://huggingface.co/{facts.repository}"}
 
 
-def _list_results(facts: Facts) -> list[Any]:
+def _list_results(facts: Facts) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
     found = []
@@ -320,7 +323,7 @@ def _write_command(facts: Facts, record: Record) -> str:
     return " \\\n    ".join(words)
 
 
-def _fence(value: Any) -> str:
+def _fence(value: object) -> str:
     return f"```json\n{json.dumps(value, ensure_ascii=False, indent=1)}\n```"
 
 
@@ -335,7 +338,7 @@ def list_restrictions(facts: Facts) -> list[str]:
             lines.append(f"{source['name']} ({source['lang']}): {licence.text}")
     data = facts.made.get("data") or {}
     for translator in data.get("translators") or ():
-        if (model := translator.get("model")) and (found := find_translator(model)) and found.restrictive:
+        if (model := translator.get("model")) and (found := find_translator(str(model))) and found.restrictive:
             lines.append(f"translations by {model}: {found.text}")
     if data.get("rows") and "corpora" not in data:
         lines.append("the training corpora were not recorded, so their licences are not known")

@@ -9,14 +9,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import yaml
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST
 from xlift.harness.evaluation.records import Measurement, Record, read_measurements, strip_paths
-from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, resolve
+from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
 
@@ -41,20 +42,28 @@ class HubBase:
     """What xlift's own commands call it: the embedded model's name, else ``id``."""
 
 
+class Difference(TypedDict):
+    """Adapter minus base, turned so that more is better, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Facts:
     """All that a card tells of one adapter, as recorded by its run."""
 
     repository: str
     adapter: Adapter
-    made: dict[str, Any]
+    made: Provenance
     """``xlift.json``, without paths of this machine."""
     base: HubBase
     measured: Measurement | None
     """None where the adapter was not measured."""
     base_measured: Measurement | None
-    lifts: Mapping[tuple[str, str], Mapping[str, Any]]
-    """Difference to the base by (task, metric): value, low, high, turned so that more is better."""
+    lifts: Mapping[tuple[str, str], Difference]
+    """Difference to the base by (task, metric)."""
     leaderboard: str | None = None
     """Address of its row on a leaderboard."""
 
@@ -71,17 +80,14 @@ class Facts:
         return self.base_measured.record if self.base_measured else None
 
     @property
-    def sources(self) -> list[dict[str, Any]]:
-        """Corpora by part and language: name, lang, licence (text and tags), and ``certain``, False where not all need have been read."""
+    def sources(self) -> list[SourceFacts]:
+        """Corpora by part and language."""
         data = self.made.get("data") or {}
         if "sources" in data:
             return [{**source, "certain": True} for source in data["sources"]]
         named = [name.rpartition("/") for name in data.get("corpora", ())]
         found = dict.fromkeys(source for corpus, _, lang in named for source in list_possible(corpus, lang))
-        return [
-            {"name": one.name, "lang": one.lang, "licence": {"text": one.licence.text, "tags": one.licence.tags}, "certain": False}
-            for one in found
-        ]
+        return [SourceFacts(name=one.name, lang=one.lang, licence=one.facts()["licence"], certain=False) for one in found]
 
 
 @dataclass(frozen=True)
@@ -133,11 +139,11 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
     made = json.loads((place / CARD).read_text(encoding="utf-8"))
     measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
     base = name_base(made, run)
-    made = {**strip_paths(made), "base": {**made["base"], "name": base.id}}
+    made = cast(Provenance, {**strip_paths(made), "base": {**made["base"], "name": base.id}})
     return Facts(repository, adapter, made, base, measured, base_measured, {}, leaderboard)
 
 
-def name_base(made: Mapping[str, Any], run: Path | None) -> HubBase:
+def name_base(made: Provenance, run: Path | None) -> HubBase:
     """The base's hub name: the suite's ``base.hub_id``, or the name it was loaded by. Raises UserError where it has neither.
 
     A ``hub_id`` that was added after the training counts too, where the suite that is now in ``run`` names the base as it was named then.
@@ -229,7 +235,7 @@ def _texts(file: File) -> Iterator[str]:
         yield file.read().decode("utf-8", errors="replace")
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
@@ -241,7 +247,7 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _publish(record: Record | None, facts: Facts) -> dict[str, Any] | None:
+def _publish(record: Record | None, facts: Facts) -> dict[str, object] | None:
     """A record as others may read it: samples stay at home, and names are the hub's."""
     if record is None:
         return None
@@ -253,7 +259,7 @@ def _publish(record: Record | None, facts: Facts) -> dict[str, Any] | None:
     return dict(values)
 
 
-def _write_json(path: str, value: Any) -> File:
+def _write_json(path: str, value: object) -> File:
     return File(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
 
 
@@ -275,7 +281,7 @@ def write_settings(facts: Facts) -> str | None:
     return yaml.safe_dump(_prune({**settings, "base": base}), sort_keys=False, allow_unicode=True)
 
 
-def _prune(value: Any) -> Any:
+def _prune(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _prune(inner) for key, inner in value.items() if inner is not None and inner not in ({}, [])}
     return value

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from pydantic import ValidationError
 
@@ -83,24 +83,35 @@ def _commit(record: Record) -> str | None:
     return revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
-def compare(recorded: Record, fresh: Record) -> list[dict[str, Any]]:
-    """One row for each metric of each task that both measured: recorded, fresh, their difference, and what was set otherwise.
+class Reproduced(TypedDict):
+    """One metric of one task, as recorded and as measured again."""
 
-    ``otherwise`` is empty where the comparability keys agree; only then does a difference mean that the scores are not reproduced.
-    """
-    rows = []
+    task: str
+    metric: str
+    recorded: float
+    fresh: float
+    difference: float
+    """Fresh minus recorded."""
+    otherwise: str
+    """What was set otherwise; empty where the comparability keys agree. Only then a difference means that the score is not reproduced."""
+
+
+def compare(recorded: Record, fresh: Record) -> list[Reproduced]:
+    """One row for each metric of each task that both measured."""
+    rows: list[Reproduced] = []
     for task, now in fresh.tasks.items():
         before = recorded.tasks.get(task)
         for metric in (name for name in now.metrics if before and name in before.metrics):
             old, new = before.metrics[metric].value if before else 0.0, now.metrics[metric].value
             difference = new - old if abs(new - old) > TOLERANCE else 0.0
             otherwise = "" if before and before.comparability == now.comparability else _name_changes(recorded, fresh, task)
-            row = {"task": task, "metric": metric, "recorded": old, "fresh": new, "difference": difference, "otherwise": otherwise}
-            rows.append(row)
+            rows.append(
+                {"task": task, "metric": metric, "recorded": old, "fresh": new, "difference": difference, "otherwise": otherwise}
+            )  # fmt: skip
     return rows
 
 
-def summarise(name: str, rows: list[dict[str, Any]]) -> str:
+def summarise(name: str, rows: Sequence[Reproduced]) -> str:
     """One line: how many of the recorded scores came out again."""
     fair = [row for row in rows if not row["otherwise"]]
     same = sum(row["difference"] == 0 for row in fair)
@@ -115,7 +126,8 @@ def summarise(name: str, rows: list[dict[str, Any]]) -> str:
 def _name_changes(recorded: Record, fresh: Record, task: str) -> str:
     """What differs between two measurements of a task, of that which a record shows."""
     before, now = recorded.tasks[task], fresh.tasks[task]
-    pairs: dict[str, tuple[Any, Any]] = {key: (getattr(before, key), getattr(now, key)) for key in ("items", "version", "data_sha256")}
+    own = ("items", "version", "data_sha256")
+    pairs: dict[str, tuple[object, object]] = {key: (getattr(before, key), getattr(now, key)) for key in own}
     keys = ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")
     pairs |= {key: (recorded.engine.get(key), fresh.engine.get(key)) for key in keys}
     pairs["system"] = (recorded.system, fresh.system)
@@ -123,7 +135,7 @@ def _name_changes(recorded: Record, fresh: Record, task: str) -> str:
     return ", ".join(changed) or "prompts or generation settings"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text[:12] if len(text) > 24 else text
 

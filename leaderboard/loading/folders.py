@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Required, TypedDict, cast
 
 from xlift.harness.core.errors import UserError
 
 
-def read_state(out: Path, name: str, what: str) -> dict[str, Any]:
+class State(TypedDict, total=False):
+    """What the list of a folder says."""
+
+    files: Required[list[str]]
+    schema_version: int
+    fingerprint: str
+    """Of a site: what it was made of."""
+    left_out: list[str]
+    """Of a site."""
+
+
+def read_state(out: Path, name: str, what: str) -> State:
     """What was written into ``out`` before, from its list ``name``: ``files`` and what else was kept; no files where it is empty.
 
     Raises UserError for a folder of something else than ``what``.
@@ -19,7 +30,7 @@ def read_state(out: Path, name: str, what: str) -> dict[str, Any]:
         raise UserError(f"{out}: not a folder; choose another with --out")
     state = _read_json(out / name)
     if isinstance(state.get("files"), list):
-        return state
+        return cast(State, state)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: holds files that are not {what} of xlift; choose an empty folder with --out")
     return {"files": []}
@@ -42,7 +53,7 @@ def delete_files(out: Path, names: Iterable[str]) -> None:
         _inside(out, name).unlink(missing_ok=True)
 
 
-def write_state(out: Path, name: str, state: dict[str, Any]) -> None:
+def write_state(out: Path, name: str, state: State) -> None:
     """Write the list, last of all."""
     write_file(out, name, json.dumps(state, indent=1) + "\n")
 
@@ -54,7 +65,7 @@ def _inside(out: Path, name: str) -> Path:
     return path
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -12,13 +12,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, Score, TaskResult, comparability
 from xlift.leaderboard.loading.runs import Origin, Run
 
 UNKNOWN = "unknown"
+
+Foreign: TypeAlias = Mapping[str, Any]
+"""A file of somebody else's, as it was read: any part of it may be missing or another thing, which shows as one of ``UNREADABLE``."""
 
 
 def read(path: Path) -> list[Run]:
@@ -38,7 +41,7 @@ def read(path: Path) -> list[Run]:
     raise UserError("not a results file of xlift, lm_eval, the Open LLM Leaderboard or Every Eval Ever")
 
 
-def _read_lm_eval(data: Mapping[str, Any], path: Path) -> Run:
+def _read_lm_eval(data: Foreign, path: Path) -> Run:
     hashes, configs = data.get("task_hashes") or {}, data.get("configs") or {}
     samples = {task: found for task in data["results"] if (found := _find_samples(path, task))}
     tasks = {}
@@ -63,7 +66,7 @@ def _read_lm_eval(data: Mapping[str, Any], path: Path) -> Run:
     return _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))
 
 
-def _name_model(config: Mapping[str, Any]) -> str:
+def _name_model(config: Foreign) -> str:
     """Base and adapter of ``--model xlift``, which lm-eval, that looks for other arguments, gives a name at random; empty for others."""
     given = config.get("model_args")
     if config.get("model") != "xlift" or not isinstance(given, Mapping):
@@ -74,7 +77,7 @@ def _name_model(config: Mapping[str, Any]) -> str:
     return " + ".join(parts)
 
 
-def _read_open_llm(data: Mapping[str, Any], path: Path) -> Run:
+def _read_open_llm(data: Foreign, path: Path) -> Run:
     general = data["config_general"]
     tasks = {}
     for task, scores in data["results"].items():
@@ -92,7 +95,7 @@ def _read_open_llm(data: Mapping[str, Any], path: Path) -> Run:
     return _run(path, "open_llm", str(general.get("model_name") or UNKNOWN), tasks, engine, None, _when(data.get("date")))
 
 
-def _read_every_eval_ever(data: Mapping[str, Any], path: Path) -> Run:
+def _read_every_eval_ever(data: Foreign, path: Path) -> Run:
     tasks: dict[str, TaskResult] = {}
     for one in data["evaluation_results"]:
         task, config, details = str(one["evaluation_name"]), one["metric_config"], one["score_details"]
@@ -116,13 +119,15 @@ def _read_every_eval_ever(data: Mapping[str, Any], path: Path) -> Run:
     )
 
 
-def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], engine: dict[str, Any], system: Any, finished: str) -> Run:
+def _run(
+    path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], engine: Mapping[str, object], system: object, finished: str
+) -> Run:
     tasks = {task: result for task, result in sorted(tasks.items()) if result.metrics}
     if not tasks:
         raise UserError("no task in it has a score")
     record = Record(
         suite=f"{origin}: {path.parent.name}", label=name, method=None, seed=None, trained=(), pivot="en", base={"name": name},
-        adapter=None, engine=engine, system=None if system is None else str(system), tasks=tasks, cost={},
+        adapter=None, engine=dict(engine), system=None if system is None else str(system), tasks=tasks, cost={},
     )  # fmt: skip
     unknown = (
         f"written by {origin.replace('_', ' ')}: base model, training, seeds and data are unknown, so it is compared only with its like"
@@ -131,7 +136,7 @@ def _run(path: Path, origin: Origin, name: str, tasks: dict[str, TaskResult], en
 
 
 def _result(
-    task: str, said: dict[str, Any], metrics: dict[str, Score], items: int, items_of: int, version: str, samples: str | None
+    task: str, said: Mapping[str, object], metrics: dict[str, Score], items: int, items_of: int, version: str, samples: str | None
 ) -> TaskResult:
     return TaskResult(
         items=items, items_of=max(items, items_of), version=version, data_sha256=None, data_origin=None, metrics=metrics,
@@ -139,7 +144,7 @@ def _result(
     )  # fmt: skip
 
 
-def _metrics(scores: Mapping[str, Any]) -> dict[str, Score]:
+def _metrics(scores: Mapping[str, object]) -> dict[str, Score]:
     """lm-eval's ``name,filter`` keys as ``name`` or ``name/filter``; what is not a number is left out."""
     found = {}
     for key, value in scores.items():
@@ -153,9 +158,8 @@ def _metrics(scores: Mapping[str, Any]) -> dict[str, Score]:
     return found
 
 
-def _score(value: Any, error: Any) -> Score:
-    fine = isinstance(error, int | float) and math.isfinite(error)
-    return Score(value=float(value), stderr=float(error) if fine else None)
+def _score(value: float, error: object) -> Score:
+    return Score(value=float(value), stderr=float(error) if isinstance(error, int | float) and math.isfinite(error) else None)
 
 
 def _find_samples(path: Path, task: str) -> str | None:
@@ -167,10 +171,10 @@ def _find_samples(path: Path, task: str) -> str | None:
     return name if (path.parent / name).is_file() else None
 
 
-def _when(date: Any) -> str:
+def _when(date: object) -> str:
     """An ISO 8601 time of seconds since 1970 or of ISO text; empty for anything else."""
     try:
-        found = datetime.fromtimestamp(float(date), UTC)
+        found = datetime.fromtimestamp(float(str(date)), UTC)
     except (TypeError, ValueError, OverflowError, OSError):
         text = str(date or "")
         return text[:19] + "Z" if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", text) else ""

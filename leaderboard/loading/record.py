@@ -16,9 +16,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Record, strip_paths
 from xlift.harness.evaluation.samples import read_lines, read_samples
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
@@ -81,7 +81,7 @@ def _find_borrowed(run: Run) -> list[str]:
     return list((profile.get("prompt") or {}).values()) if prepare.get("corpora") else []
 
 
-def _withhold(value: Any, texts: set[str]) -> Any:
+def _withhold(value: Json, texts: set[str]) -> Json:
     """The value with each of ``texts`` in it replaced by its hash: what is equal stays equal."""
     if isinstance(value, dict):
         return {key: _withhold(one, texts) for key, one in value.items()}
@@ -125,7 +125,7 @@ def _name(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Json]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -135,9 +135,9 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _dump(value: Any) -> str:
+def _dump(value: object) -> str:
     return json.dumps(value, indent=1) + "\n"
 
 
-def _dump_line(value: Any) -> str:
+def _dump_line(value: object) -> str:
     return json.dumps(value, separators=(",", ":")) + "\n"

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.manifests import Inputs, Manifest
 from xlift.harness.evaluation.records import Measurement, Record, choose_newest, read_measurement, strip_paths
 from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
@@ -32,9 +33,9 @@ class Run(Measurement):
     """One measured model with what its run left beside it."""
 
     origin: Origin = "xlift"
-    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stages: Mapping[str, Manifest] = field(default_factory=dict)
     """Manifests of its prepare and fit stages, where they are there."""
-    suite: Mapping[str, Any] | None = None
+    suite: Mapping[str, object] | None = None
     """The resolved suite."""
     link: str | None = None
     """Where its adapter lies on the hub, as the push of its run wrote down."""
@@ -152,15 +153,15 @@ def _check(run: Run) -> Run:
 class _Folder:
     """What a run folder holds beside its evaluations."""
 
-    suite: Mapping[str, Any] | None
-    fits: Mapping[str, Mapping[str, Any]]
+    suite: Mapping[str, object] | None
+    fits: Mapping[str, Manifest]
     """Manifests by the hash of the adapter that was made."""
-    prepares: Mapping[str, Mapping[str, Any]]
+    prepares: Mapping[str, Manifest]
     """Manifests by the plan that was made: prompts alone make the same rows, none."""
     links: Mapping[tuple[str, int | None], str]
     collection: str | None
 
-    def find_stages(self, record: Record) -> dict[str, Mapping[str, Any]]:
+    def find_stages(self, record: Record) -> dict[str, Manifest]:
         """The fit that made a record's adapter, and the prepare that made the fit's rows."""
         fit = self.fits.get(str((record.adapter or {}).get("sha256")))
         prepare = self.prepares.get(_name_plan((fit or {}).get("inputs")))
@@ -169,17 +170,19 @@ class _Folder:
 
 def _read_folder(run: Path) -> _Folder:
     pushed = _read_json(run / "hub.json") or {}
-    fits, prepares = ([_read_json(path) or {} for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare"))
+    fits, prepares = (
+        [cast(Manifest, _read_json(path) or {}) for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare")
+    )
     return _Folder(
         strip_paths(_read_json(run / "suite.resolved.json")),
         {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
         {plan: one for one in prepares if (plan := _name_plan(one))},
         _read_links(pushed),
-        pushed.get("collection") if _is_address(pushed.get("collection")) else None,
+        str(pushed["collection"]) if _is_address(pushed.get("collection")) else None,
     )
 
 
-def _read_links(pushed: Mapping[str, Any]) -> dict[tuple[str, int | None], str]:
+def _read_links(pushed: Mapping[str, object]) -> dict[tuple[str, int | None], str]:
     """Addresses on a hub by label and seed, where ``xlift push --all`` left them; only those that are addresses."""
     found = pushed.get("adapters")
     named = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
@@ -190,11 +193,11 @@ def _read_links(pushed: Mapping[str, Any]) -> dict[tuple[str, int | None], str]:
     }
 
 
-def _is_address(value: Any) -> bool:
+def _is_address(value: object) -> bool:
     return bool(re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,3}", str(value), re.ASCII))
 
 
-def _name_plan(manifest: Any) -> str:
+def _name_plan(manifest: Manifest | Inputs | None) -> str:
     """The plan in a stage's manifest, or among its inputs, as text; empty where there is none."""
     plan = manifest.get("plan") if isinstance(manifest, Mapping) else None
     return json.dumps(plan, sort_keys=True) if plan else ""
@@ -235,7 +238,7 @@ def _add_win_rates(run: Run) -> Run:
         return replace(run, notes=(*run.notes, _say(error, run.stage.parent)))
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, object] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

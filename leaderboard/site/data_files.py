@@ -197,9 +197,8 @@ def _training(board: Board) -> pd.DataFrame:
     rows = []
     for run in board.runs:
         prepare = run.stages.get("prepare", {})
-        for kind, column in (("kept", "kinds"), ("dropped", "drops")):
-            found = (prepare.get(column) or {}).items()
-            rows += [{"run": run.id, "what": kind, "rows": str(name), "number": number} for name, number in found]
+        for kind, found in (("kept", prepare.get("kinds")), ("dropped", prepare.get("drops"))):
+            rows += [{"run": run.id, "what": kind, "rows": str(name), "number": number} for name, number in (found or {}).items()]
     return pd.DataFrame(rows, columns=["run", "what", "rows", "number"])
 
 

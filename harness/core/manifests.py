@@ -1,0 +1,134 @@
+"""What stages write about themselves, by its keys: one type for the three kinds, as files of older versions lack some of them anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+from xlift.harness.core.types import Json
+
+
+class PluginFacts(TypedDict):
+    """A method that is no part of xlift."""
+
+    distribution: str
+    version: str
+    sha256: str
+    """Of its files."""
+
+
+class CodeFacts(TypedDict, total=False):
+    """What is read of a method's code (recipes.plugins.Code)."""
+
+    plugin: PluginFacts | None
+
+
+class ObjectiveFacts(TypedDict):
+    """What is read of an objective."""
+
+    kind: str
+    """sft or dpo."""
+
+
+class ProfileFacts(TypedDict, total=False):
+    """What is read of a profile (models.profile.InferenceProfile)."""
+
+    prompt: Mapping[str, str]
+    """By language."""
+
+
+class PlanFacts(TypedDict, total=False):
+    """What is read of a plan (recipes.contract.PlanRecord)."""
+
+    rows_sha256: str
+    objective: ObjectiveFacts
+    profile: ProfileFacts | None
+
+
+class Inputs(TypedDict, total=False):
+    """What is read of a stage's inputs; the others only count for its name."""
+
+    code: CodeFacts
+    """prepare."""
+    options: Mapping[str, Json]
+    """prepare: the method's."""
+    plan: PlanFacts
+    """fit: as in the manifest of its rows."""
+
+
+class Learned(TypedDict, total=False):
+    """Inputs that nobody knows before the work is done."""
+
+    read: Mapping[str, str | None]
+    """prepare: hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
+
+
+class FitFacts(TypedDict, total=False):
+    """What is read of a training's report (training.trainer.FitReport); empty where nothing was trained."""
+
+    tokens_trained: int
+    steps: int
+    seconds: float
+    device: str
+    curve: list[list[float]]
+    """Step, tokens trained and loss."""
+
+
+class LicenceFacts(TypedDict):
+    """tasks.licences.Licence as plain data."""
+
+    text: str
+    tags: tuple[str, ...] | list[str]
+
+
+class SourceFacts(TypedDict):
+    """tasks.licences.Source as plain data."""
+
+    name: str
+    lang: str
+    licence: LicenceFacts
+    certain: NotRequired[bool]
+    """False where not all sources that are listed need have been read."""
+
+
+class Manifest(TypedDict, total=False):
+    """The manifest of a stage: ``stage``, ``label``, ``inputs`` and the times are every stage's, the others those of the kind named."""
+
+    stage: str
+    """prepare, fit or evaluate."""
+    label: str
+    inputs: Inputs
+    learned: Learned
+    finished: str
+    """ISO 8601 in UTC."""
+    asked: str
+    """The same of the last time that the stage was asked for when a newer one of its like stood there."""
+
+    rows: int
+    """prepare; so are all that follow up to ``facts``."""
+    seconds: float
+    generated_tokens: int
+    corpora: list[str]
+    """``corpus`` or ``corpus/part``, with the language behind it."""
+    sources: list[SourceFacts]
+    translators: list[Mapping[str, str | int | None]]
+    translated: Mapping[str, Mapping[str, int]]
+    """By pair and kind of translator: texts ``asked``, and those that ``failed``."""
+    plan: PlanFacts
+    kinds: Mapping[str, int]
+    """Rows by ``language/kind``."""
+    drops: Mapping[str, int]
+    """Rows left out by ``language/kind: reason``."""
+    losses: Mapping[str, float]
+    """Share lost of the parts that lost much."""
+    facts: Mapping[str, Json]
+
+    report: FitFacts
+    """fit."""
+    adapter_sha256: str
+    """fit."""
+
+    record: Mapping[str, Json]
+    """evaluate: evaluation.records.Record."""
+    adapter: str | None
+    """evaluate: where the adapter was, a folder or a place on the hub."""
