@@ -22,7 +22,7 @@ from xlift.harness.models.download import download
 from xlift.harness.publishing.package import README, File
 
 if TYPE_CHECKING:
-    from huggingface_hub import Discussion, HfApi, ModelInfo, SpaceInfo
+    from huggingface_hub import CommitInfo, Discussion, HfApi, ModelInfo, SpaceInfo
     from huggingface_hub.hf_api import RepoFile, RepoFolder
     from peft import PeftModel
     from transformers import PreTrainedModel
@@ -147,7 +147,7 @@ class _Changes:
     unchanged: tuple[str, ...]
 
 
-def _find_or_make(api: Any, target: Target) -> str:
+def _find_or_make(api: HfApi, target: Target) -> str:
     """The newest commit of a repository, which is made where it is missing. Raises UserError for one that is not as it was asked for."""
     found = _look(api, target)
     if found is None:
@@ -161,7 +161,7 @@ def _find_or_make(api: Any, target: Target) -> str:
     return str(found.sha)
 
 
-def _compare(api: Any, target: Target, revision: str, files: Sequence[File], owns: Callable[[str], bool] | None) -> _Changes:
+def _compare(api: HfApi, target: Target, revision: str, files: Sequence[File], owns: Callable[[str], bool] | None) -> _Changes:
     held = _list_files(api, target, revision)
     sent = tuple(file for file in files if not _is_held(file, held.get(file.path)))
     left = held.keys() - {file.path for file in files} if owns else set()
@@ -169,7 +169,7 @@ def _compare(api: Any, target: Target, revision: str, files: Sequence[File], own
     return _Changes(sent, tuple(gone), tuple(file.path for file in files if file not in sent))
 
 
-def _commit(api: Any, target: Target, changes: _Changes, message: str, parent: str, reference: str | None) -> Any:
+def _commit(api: HfApi, target: Target, changes: _Changes, message: str, parent: str, reference: str | None) -> CommitInfo:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     few = ", ".join(file.path for file in changes.sent) if len(changes.sent) <= 12 else f"{len(changes.sent)} files"
