@@ -62,6 +62,7 @@ METRICS = {
         Metric("chatter", higher_is_better=False, share=True),
         Metric("empty", higher_is_better=False, share=True),
         Metric("off_target", higher_is_better=False, share=True),
+        Metric("language_unknown", higher_is_better=None, share=True),
         Metric("thinking_cut", higher_is_better=False, share=True),
         Metric("characters", most=None, higher_is_better=None),
         Metric("line_pass_rate", share=True),
@@ -200,9 +201,9 @@ def _with_english(corpus: str, place: int) -> tuple[Languages, ...]:
     return tuple(("en", code) if place == 0 else (code, "en") for code in others)
 
 
-_SPANS = ("exact_match", "f1", "containment", "official_em", "official_f1", "off_target", "thinking_cut")
-_ANSWERS = ("off_target", "characters", "empty", "thinking_cut")
-_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "empty", "thinking_cut")
+_SPANS = ("exact_match", "f1", "containment", "official_em", "official_f1", "off_target", "language_unknown", "thinking_cut")
+_ANSWERS = ("off_target", "language_unknown", "characters", "empty", "thinking_cut")
+_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "language_unknown", "empty", "thinking_cut")
 _CONFUSION_TOKENS = (100, 400)  # 100 as in the paper
 _SPAN_TOKENS, _SENTENCE_TOKENS, _TEXT_TOKENS = (64, 256), (256, 1024), (512, 1024)
 """SmolLM2's tokeniser, made for English, needs at most 149 for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and
@@ -219,7 +220,7 @@ _TABLE = (
         ask=wording.ask_number,
         target="answer",
         scorer="numbers",
-        metrics=("accuracy", "extraction_failure", "off_target", "thinking_cut"),
+        metrics=("accuracy", "extraction_failure", "off_target", "language_unknown", "thinking_cut"),
         headline="accuracy",
         version=2.0,
         parallel=True,
@@ -270,7 +271,7 @@ _TABLE = (
         ask=wording.ask_translation,
         target="target",
         scorer="translation",
-        metrics=("chrf", "spbleu", "corpus_chrf", "corpus_spbleu", "off_target", "chatter", "empty", "thinking_cut"),
+        metrics=("chrf", "spbleu", "corpus_chrf", "corpus_spbleu", "off_target", "language_unknown", "chatter", "empty", "thinking_cut"),
         headline="corpus_chrf",
         version=2.0,
         parallel=True,
@@ -333,7 +334,7 @@ _TABLE = (
         ask=wording.ask_choice,
         target="answer",
         scorer="choices",
-        metrics=("accuracy", "extraction_failure", "off_target", "thinking_cut"),
+        metrics=("accuracy", "extraction_failure", "off_target", "language_unknown", "thinking_cut"),
         headline="accuracy",
         parallel=True,
     ),

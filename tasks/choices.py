@@ -24,7 +24,7 @@ from typing import Any
 import regex
 
 from xlift.tasks.corpus_table import ANSWERS
-from xlift.tasks.language_id import is_off_target
+from xlift.tasks.language_id import language_scores
 from xlift.tasks.spans import normalise
 from xlift.tasks.thinking import separate
 
@@ -85,7 +85,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     return {
         "accuracy": float(found == doc["answer"]),
         "extraction_failure": float(found is None),
-        "off_target": is_off_target(said.answer, doc["lang"]),
+        **language_scores(said.answer, doc["lang"]),
         "thinking_cut": float(said.cut),
     }
 

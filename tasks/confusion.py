@@ -24,7 +24,7 @@ from typing import Any
 
 import regex
 
-from xlift.tasks.language_id import count_letters, is_off_target, keep_prose, scripts_of
+from xlift.tasks.language_id import count_letters, is_off_target, keep_prose, language_scores, scripts_of
 from xlift.tasks.leaks import CHARACTERS, WORDS
 from xlift.tasks.thinking import separate
 
@@ -40,8 +40,8 @@ _UNSPACED = [(regex.compile(f"[{script}]"), characters / WORDS) for script, char
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lm-eval's scores of one answer, each 0 or 1: line_pass_rate, word_pass_rate, off_target (the answer as a whole), empty
-    and thinking_cut.
+    """lm-eval's scores of one answer, each 0 or 1: line_pass_rate, word_pass_rate, off_target and language_unknown (of the answer as a
+    whole), empty and thinking_cut.
 
     ``doc`` has ``lang``, the language asked for. There is no word_pass_rate where a line fails and in languages in Latin letters.
     """
@@ -49,7 +49,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     answer = said.answer.strip()
     lines = cut_lines(answer)
     passes = bool(lines) and not any(is_off_target(line, lang) for line in lines)
-    scores = {"line_pass_rate": float(passes), "off_target": is_off_target(answer, lang), "empty": float(not answer)}
+    scores = {"line_pass_rate": float(passes), **language_scores(answer, lang), "empty": float(not answer)}
     scores["thinking_cut"] = float(said.cut)
     if passes and "Latn" not in scripts_of(lang):
         scores["word_pass_rate"] = float(not any(find_foreign_words(line, lang) for line in lines))

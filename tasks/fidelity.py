@@ -11,7 +11,7 @@ import regex
 import yaml
 
 from xlift.harness.core.languages import find
-from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose
+from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose, language_scores
 
 OPENING = 200
 """Characters in which a refusal is looked for: models that refuse say so at once."""
@@ -30,6 +30,8 @@ class Fidelity:
     script: str
     """ISO 15924 code of the script of most of its letters; empty without letters."""
     off_target: bool
+    untold: bool
+    """Whether the language cannot be told."""
     foreign: float
     """Share of the letters that stand in sentences clearly not in the expected language, 0 to 1."""
     mixed: bool
@@ -49,10 +51,12 @@ def describe(text: str, lang: str) -> Fidelity:
     total = sum(count for _, count in parts)
     foreign = sum(count for part, count in parts if count and is_off_target(part, lang)) / total if total else 0.0
     [language] = identify([text])
+    scores = language_scores(text, lang)
     return Fidelity(
         language=language,
         script=letters.most_common(1)[0][0] if letters else "",
-        off_target=bool(is_off_target(text, lang)),
+        off_target=bool(scores["off_target"]),
+        untold=bool(scores["language_unknown"]),
         foreign=foreign,
         mixed=MIXED[0] <= foreign <= MIXED[1],
         refusal=refuses(text, lang),

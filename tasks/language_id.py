@@ -15,6 +15,7 @@ from typing import Any
 import regex
 
 from xlift.harness.core.languages import find, languages
+from xlift.tasks import close_languages
 from xlift.tasks.han import name_han_variant
 from xlift.tasks.thinking import separate
 
@@ -43,6 +44,16 @@ _BORROWED = regex.compile(
 """Latin words that every script borrows: with a capital (names, NASA, iPhone) or of one to three letters (km, de, of)."""
 
 _CJK = frozenset({"Hani", "Bopo", "Hira", "Kana"})
+
+_CODE_LINE = regex.compile(
+    r"""\s*(?: (?:def|class)\s+\w+.*: | (?:for|while|if|elif|with|try|else|except)\b.*: | import\s+[\w.]+(?:\s+as\s+\w+)?
+      | from\s+[\w.]+\s+import\s.* | return\b[^.!?]* | (?:const|let|var|int|float|double|String)\s+\w+\s*=.* | [\w.]+\(.*\);?
+      | [\w.\[\]]+\s*[-+*/]?=(?!=)\s*(?=\S*[(\[{.'"]|\d+\s*;?\s*$).* | .*[{};] | (?://|\#include|/\*|\*/|@\w+).* )\s*""",
+    regex.VERBOSE,
+)
+"""A line of a program; one alone may be prose."""
+_MEASURED = regex.compile(r"(?<=\d\s?)\p{Script=Latn}+", regex.V1)
+"""A unit behind a number, which is left as it is in every script (9 eggs, 18 dollars)."""
 
 _CODES = {"no": "nb", "kik": "ki", "gug": "gn", "fuv": "ff", "qu": "quy"}
 """py3langid's labels that xlift writes otherwise."""
@@ -81,34 +92,60 @@ def identify(texts: Sequence[str]) -> list[str]:
 
 
 def is_off_target(text: str, lang: str) -> float:
-    """1.0 where ``text`` is clearly not in ``lang`` (an xlift code), else 0.0, also where it cannot be told.
+    """1.0 where ``text`` is clearly not in ``lang`` (an xlift code), else 0.0, also where ``tell`` cannot tell."""
+    return float(tell(text, lang) is False)
+
+
+def tell(text: str, lang: str) -> bool | None:
+    """Whether ``text`` is in ``lang`` (an xlift code): None where it cannot be told.
 
     Code, formulas, URLs and digits do not count. In order:
 
-    - where ``lang`` is not written in Latin letters, Latin words with a capital or of at most three letters count for nothing:
-      names and units are borrowed by every script;
-    - no letters left, or a lone symbol: 0.0;
-    - most letters are in a script that ``lang`` is not written in: 1.0, however short;
-    - fewer than ``MIN_LETTERS`` letters in the right script, or ``MIN_PLAIN_LETTERS`` outside names: 0.0;
-    - another language of that script leads ``lang`` and its close relatives (Bosnian for Croatian, Simplified for Traditional
-      Chinese) by ``CLEAR_MARGIN``: 1.0.
+    - where ``lang`` is not written in Latin letters, Latin words with a capital, of at most three letters or behind a number count for
+      nothing: names and units are borrowed by every script;
+    - no letters left, or a lone symbol: None;
+    - most letters are in a script that ``lang`` is not written in: False, however short;
+    - ``lang`` is alone in its script: True;
+    - Chinese characters of the other standard (Simplified, Traditional): False;
+    - fewer than ``MIN_PLAIN_LETTERS`` letters outside names: None;
+    - with fewer than ``MIN_LETTERS`` letters, and for languages that are easily taken for each other, ``close_languages`` decides;
+    - another language of that script leads ``lang`` and its close relatives (Bosnian for Croatian) by ``CLEAR_MARGIN``: False.
 
-    A language that py3langid does not know, and that has no close relative it knows, is judged by its script alone.
-    Raises UserError for an unknown ``lang``.
+    Of a language that py3langid does not know, English alone is told. Raises UserError for an unknown ``lang``.
     """
     own, relatives, rivals = _compare(lang)
-    prose = keep_prose(text)
+    code = find(lang).code
+    prose = keep_prose(_MEASURED.sub(" ", text) if "Latn" not in own else text)
     if "Latn" not in own:
         prose = _BORROWED.sub(" ", prose)
     letters = count_letters(prose)
     inside, total = sum(letters[script] for script in own), letters.total()
-    if total < _SYMBOL or 2 * inside < total:
-        return float(total >= _SYMBOL)
+    if total < _SYMBOL:
+        return None
+    if 2 * inside < total:
+        return False
+    if len(_writers(own)) == 1:
+        return True
+    if code in _HAN_STANDARD and _has_other_standard(prose, code):
+        return False
     plain = count_letters(_CAPITALISED.sub(" ", prose)).total()
-    if inside < MIN_LETTERS or plain < MIN_PLAIN_LETTERS or not relatives or not rivals:
-        return 0.0
-    scores = _score(_keep_scripts(prose, own))
-    return float(max(scores[code] for code in rivals) - max(scores[code] for code in relatives) > CLEAR_MARGIN)
+    if plain < MIN_PLAIN_LETTERS:
+        return None
+    kept = _keep_scripts(prose, own)
+    if inside < MIN_LETTERS:
+        return close_languages.tell_short(kept, code)
+    if not relatives or not rivals:
+        return None if not _is_english(kept, code, own) else False
+    scores = _score(kept)
+    if max(scores[rival] for rival in rivals) - max(scores[relative] for relative in relatives) > CLEAR_MARGIN:
+        return False
+    return close_languages.tell_close(kept, code, scores)
+
+
+def language_scores(text: str, lang: str) -> dict[str, float]:
+    """``off_target`` and ``language_unknown`` of one answer, each 0 or 1; an answer that is neither is in the language."""
+    found = tell(text, lang)
+    return {"off_target": float(found is False), "language_unknown": float(found is None)}
 
 
 def count_letters(prose: str) -> Counter[str]:
@@ -122,8 +159,13 @@ def count_letters(prose: str) -> Counter[str]:
 
 def keep_prose(text: str) -> str:
     """The text without code, formulas, addresses and digits, in NFC."""
-    prose: str = _NOT_PROSE.sub(" ", unicodedata.normalize("NFC", text))
-    return prose
+    return str(_NOT_PROSE.sub(" ", _drop_code(unicodedata.normalize("NFC", text))))
+
+
+def _drop_code(text: str) -> str:
+    lines = text.split("\n")
+    code = [bool(line.strip()) and _CODE_LINE.fullmatch(line) is not None for line in lines]
+    return "\n".join(line for line, is_code in zip(lines, code, strict=True) if not is_code) if sum(code) > 1 else text
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -134,7 +176,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     said = separate(results[0])
     answer = said.answer.strip()
     return {
-        "off_target": is_off_target(answer, doc["lang"]),
+        **language_scores(answer, doc["lang"]),
         "characters": float(len(answer)),
         "empty": float(not answer),
         "thinking_cut": float(said.cut),
@@ -185,8 +227,43 @@ def scripts_of(code: str) -> frozenset[str]:
     """ISO 15924 codes of the scripts that a language (an xlift code) is written in; ``Hani`` for Chinese of either kind."""
     script = find(code).script
     several = {"Hans": {"Hani", "Bopo"}, "Hant": {"Hani", "Bopo"}, "Jpan": _CJK - {"Bopo"}}
-    also_latin = {"Latn"} if code == "sr" else set()  # Serbian is written in both
-    return frozenset(several.get(script, {script}) | also_latin)
+    both = {"Latn", "Cyrl"} if code in ("sr", "bs") else set()  # Serbian and Bosnian are written in both
+    return frozenset(several.get(script, {script}) | both)
+
+
+@cache
+def _writers(scripts: frozenset[str]) -> tuple[str, ...]:
+    return tuple(code for code in languages() if scripts & scripts_of(code))
+
+
+_HAN_STANDARD = {"zh": ("big5", "gb2312"), "zh-Hant": ("gb2312", "big5"), "yue": ("gb2312", "big5")}
+"""Codecs: of the characters of the other standard, and of the language's own."""
+_LEAST_OTHER = 2
+"""Characters of the other standard that settle it, where they are also the more."""
+
+
+def _has_other_standard(text: str, code: str) -> bool:
+    foreign, own = _HAN_STANDARD[code]
+    characters = [char for char in text if _script(char) == "Hani"]
+    theirs = sum(_encodes(char, foreign) and not _encodes(char, own) for char in characters)
+    ours = sum(_encodes(char, own) and not _encodes(char, foreign) for char in characters)
+    return theirs >= _LEAST_OTHER and theirs > ours
+
+
+@cache
+def _encodes(char: str, codec: str) -> bool:
+    return bool(char.encode(codec, "ignore"))
+
+
+ENGLISH_MARGIN = 1.5
+"""How far English must lead every other language, where the expected one is unknown to py3langid."""
+
+
+def _is_english(text: str, code: str, own: frozenset[str]) -> bool:
+    if "Latn" not in own or code == "en":
+        return False
+    scores = _score(text)
+    return scores["en"] - max(scores[other] for other in _known_in(own) if other != "en") > ENGLISH_MARGIN
 
 
 @cache

@@ -26,7 +26,7 @@ from typing import Any
 
 from xlift.harness.core.errors import UserError
 from xlift.tasks.answers import MASK, any_of, bounded, drop_numbering, drop_reasons, first_turn, mask_rejected, words
-from xlift.tasks.language_id import is_off_target
+from xlift.tasks.language_id import language_scores
 from xlift.tasks.measures import join_parts
 from xlift.tasks.number_words import read_first, to_digits
 from xlift.tasks.numerals import Chain, clean, han_to_digits, parse_number, read_chains, read_han
@@ -65,7 +65,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     return {
         "accuracy": float(found is not None and abs(found - gold) < TOLERANCE),
         "extraction_failure": float(found is None),
-        "off_target": is_off_target(said.answer, doc["lang"]),
+        **language_scores(said.answer, doc["lang"]),
         "thinking_cut": float(said.cut),
     }
 

@@ -21,7 +21,7 @@ from typing import Any
 import regex
 
 from xlift.tasks import official
-from xlift.tasks.language_id import is_off_target
+from xlift.tasks.language_id import language_scores
 from xlift.tasks.lines import answer_line
 from xlift.tasks.thinking import separate
 
@@ -102,7 +102,7 @@ def _process(doc: Mapping[str, Any], text: str, rules: official.Rules) -> dict[s
         "containment": containment(prediction, golds, lang),
         "official_em": official.exact_match(said, wanted),
         "official_f1": official.f1(said, wanted),
-        "off_target": is_off_target(prediction, lang),
+        **language_scores(prediction, lang),
         "thinking_cut": float(separate(text).cut),
     }
 

@@ -23,7 +23,7 @@ from sacrebleu.tokenizers import tokenizer_spm
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.languages import find
-from xlift.tasks.language_id import is_off_target
+from xlift.tasks.language_id import language_scores
 from xlift.tasks.thinking import separate
 from xlift.tasks.translated_line import first_line
 
@@ -78,7 +78,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
         "spbleu": spbleu_per_line([hypothesis], [reference], lang)[0],
         "corpus_chrf": (reference, hypothesis),
         "corpus_spbleu": (reference, hypothesis, lang),
-        "off_target": is_off_target(hypothesis, lang),
+        **language_scores(hypothesis, lang),
         "chatter": float(chatter),
         "empty": float(not hypothesis),
         "thinking_cut": float(said.cut),

@@ -23,6 +23,12 @@ class Fidelity(TypedDict):
     """The language that is expected."""
     items: int
     off_target: float
+    """Of the answers whose language can be told; 0 where there are none."""
+    on_target: float
+    """Of all answers, as is ``cannot_tell``; the rest is in another language."""
+    cannot_tell: float
+    told: int
+    """Answers whose language can be told."""
     mixed: float
     """Answers that are partly in another language."""
     foreign: float
@@ -73,10 +79,15 @@ def summarise(answers: Sequence[str], lang: str) -> Fidelity:
     answers = [one.answer for one in said]
     found = [describe(answer, lang) for answer in answers]
     count = max(len(found), 1)
+    told = sum(not one.untold for one in found)
+    astray = sum(one.off_target for one in found)
     return {
         "lang": lang,
         "items": len(found),
-        "off_target": sum(one.off_target for one in found) / count,
+        "off_target": astray / max(told, 1),
+        "on_target": (told - astray) / count,
+        "cannot_tell": (len(found) - told) / count,
+        "told": told,
         "mixed": sum(one.mixed for one in found) / count,
         "foreign": sum(one.foreign for one in found) / count,
         "refusal": sum(one.refusal for one in found) / count,

@@ -118,13 +118,26 @@ def test_any_text_in_any_language_is_read(text: str, lang: str) -> None:
 
 def test_scores() -> None:
     doc = {**{f"option_{number}": option for number, option in enumerate(OPTIONS, 1)}, "answer": "2", "lang": "de"}
-    assert process_results(doc, ["২"]) == {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0, "thinking_cut": 0.0}
-    assert process_results(doc, ["3"]) == {"accuracy": 0.0, "extraction_failure": 0.0, "off_target": 0.0, "thinking_cut": 0.0}
+    assert process_results(doc, ["২"]) == {
+        "accuracy": 1.0,
+        "extraction_failure": 0.0,
+        "off_target": 0.0,
+        "language_unknown": 1.0,
+        "thinking_cut": 0.0,
+    }
+    assert process_results(doc, ["3"]) == {
+        "accuracy": 0.0,
+        "extraction_failure": 0.0,
+        "off_target": 0.0,
+        "language_unknown": 1.0,
+        "thinking_cut": 0.0,
+    }
     assert process_results(doc, ["Das weiß ich nicht."]) == {
         "accuracy": 0.0,
         "extraction_failure": 1.0,
         "off_target": 0.0,
+        "language_unknown": 0.0,
         "thinking_cut": 0.0,
     }
     english = process_results(doc, ["The correct answer to this question is number 2."])
-    assert english == {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 1.0, "thinking_cut": 0.0}
+    assert english == {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 1.0, "language_unknown": 0.0, "thinking_cut": 0.0}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import language_id
-from xlift.tasks.language_id import identify, is_off_target, process_results
+from xlift.tasks.language_id import identify, is_off_target, language_scores, process_results, tell
 
 SAMPLES = Path(__file__).parents[2] / "tasks" / "samples" / "flores.jsonl"
 
@@ -84,9 +84,8 @@ def test_clearly_another_language(text: str, lang: str) -> None:
     ("text", "asked"),
     [
         ("Jučer smo zajedno otišli u grad i kupili novi automobil za našu obitelj.", ["hr", "bs", "sr"]),
-        ("Gutten spiste fire epler i går kveld, og så gikk han hjem til familien sin.", ["nb", "nn", "da"]),
         ("Anak laki-laki itu pergi ke sekolah setiap hari dengan sepeda barunya.", ["id", "ms"]),
-        ("他昨天晚上開始讀一本新書，現在還沒有讀完。", ["zh", "zh-Hant", "yue"]),
+        ("他昨天晚上開始讀一本新書，現在還沒有讀完。", ["zh-Hant", "yue"]),
         ("ذهب الولد إلى المدرسة صباح اليوم ثم عاد إلى البيت مع أصدقائه.", ["ar", "arz", "ary", "acm"]),
     ],
 )
@@ -98,7 +97,8 @@ def test_close_relatives_are_on_target(text: str, asked: list[str]) -> None:
 def test_unknown_to_the_identifier_goes_by_script() -> None:
     english = "The children walked home from school together in the rain."
     assert "wo" not in language_id._known()
-    assert is_off_target(english, "wo") == 0.0  # Wolof: Latin script is all that can be checked
+    assert tell(english, "wo") is False  # Wolof: English alone can be told from it
+    assert tell("Los niños volvieron juntos de la escuela bajo la lluvia.", "wo") is None
     assert is_off_target("他昨天晚上开始读一本新书。", "wo") == 1.0
     assert is_off_target(english, "sat") == 1.0  # Santali: Ol Chiki
 
@@ -115,8 +115,20 @@ def test_letters_of_two_thirds_characters() -> None:
 
 def test_process_results() -> None:
     doc = {"instruction": "Di hola.", "lang": "es"}
-    assert process_results(doc, [" Hola. "]) == {"off_target": 0.0, "characters": 5.0, "empty": 0.0}
-    assert process_results(doc, ["  \n"]) == {"off_target": 0.0, "characters": 0.0, "empty": 1.0}
+    assert process_results(doc, [" Hola. "]) == {
+        "off_target": 0.0,
+        "language_unknown": 1.0,
+        "characters": 5.0,
+        "empty": 0.0,
+        "thinking_cut": 0.0,
+    }
+    assert process_results(doc, ["  \n"]) == {
+        "off_target": 0.0,
+        "language_unknown": 1.0,
+        "characters": 0.0,
+        "empty": 1.0,
+        "thinking_cut": 0.0,
+    }
 
 
 def test_unknown_language_is_refused() -> None:
@@ -138,3 +150,41 @@ def test_any_text_gets_an_answer(text: str, lang: str) -> None:
 def test_digits_have_no_language(text: str, lang: str) -> None:
     assert is_off_target(text, lang) == 0.0
     assert identify([text]) == ["und"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("Gutten spiste fire epler i går kveld, og så gikk han hjem til familien sin.", "da"),
+        ("Regjeringen har bestemt seg for å øke skatten på drivstoff neste år, sier ministeren.", "da"),
+        ("Владата одлучи да го зголеми данокот следната година.", "bg"),
+        ("Vláda sa rozhodla zvýšiť daň z pohonných hmôt budúci rok, povedal minister.", "cs"),
+        ("El president va dir que l'economia creixerà aquest any.", "oc"),
+        ("东京是日本的首都，人口约一千四百万，经济非常发达。", "zh-Hant"),
+        ("東京是日本的首都，人口約一千四百萬，經濟非常發達。", "zh"),
+        ("The answer is Paris.", "es"),  # few words
+        ("Je ne sais pas", "en"),
+        ("The government decided to raise the tax on fuel next year because of the deficit.", "ceb"),
+    ],
+)
+def test_languages_that_are_easily_taken_for_each_other(text: str, lang: str) -> None:
+    assert tell(text, lang) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "found"),
+    [
+        ("Влада је одлучила да повећа порез следеће године.", "bs", True),  # Bosnian is written in both scripts
+        ("ดังนั้น 16 - 3 - 4 = 9 eggs และ 9 * 2 = 18 dollars", "th", True),  # units
+        ("def add(a, b):\n    return a + b\n\nprint(add(1, 2))", "ja", None),  # a program without a fence
+        ("import numpy as np\nx = np.zeros((3, 4))\nfor row in x:\n    print(row.sum())", "de", None),
+        ("No sé.", "es", None),
+        ("Santa Clara, California", "es", None),
+        ("Madrid", "en", None),
+        ("Vláda se rozhodla zvýšit daň z pohonných hmot příští rok, řekl ministr.", "cs", True),
+        ("Regeringen har besluttet at hæve skatten på brændstof næste år, siger ministeren.", "da", True),
+    ],
+)
+def test_what_can_be_told(text: str, lang: str, found: bool | None) -> None:
+    assert tell(text, lang) is found
+    assert language_scores(text, lang) == {"off_target": float(found is False), "language_unknown": float(found is None)}

@@ -14,7 +14,7 @@ from xlift.tasks.numerals import parse_number
 LANGUAGES = ["bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"]
 
 
-RIGHT = {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0, "thinking_cut": 0.0}
+RIGHT = {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0, "language_unknown": 0.0, "thinking_cut": 0.0}
 
 
 def score(text: str, answer: str, lang: str) -> dict[str, float]:
@@ -43,7 +43,7 @@ def score(text: str, answer: str, lang: str) -> dict[str, float]:
     ],
 )
 def test_right_answers_that_lm_eval_misses(text: str, answer: str, lang: str) -> None:
-    assert score(text, answer, lang) | {"off_target": 0.0} == RIGHT
+    assert score(text, answer, lang) | {"off_target": 0.0, "language_unknown": 0.0} == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,13 @@ def test_wrong_answers_stay_wrong(text: str, answer: str, lang: str) -> None:
 
 
 def test_every_score_is_there_whatever_the_answer() -> None:
-    nothing = {"accuracy": 0.0, "extraction_failure": 1.0, "off_target": 0.0, "thinking_cut": 0.0}
+    nothing = {"accuracy": 0.0, "extraction_failure": 1.0, "off_target": 0.0, "language_unknown": 1.0, "thinking_cut": 0.0}
     assert score("", "114,200", "fr") == nothing
     assert score("<think>\n18, I think", "18", "fr") == nothing | {"thinking_cut": 1.0}
-    assert score("The ducks lay some eggs on every day of the week, and she eats some.", "18", "th") == nothing | {"off_target": 1.0}
+    assert score("The ducks lay some eggs on every day of the week, and she eats some.", "18", "th") == nothing | {
+        "off_target": 1.0,
+        "language_unknown": 0.0,
+    }
     assert score("114 200", "114,200", "fr")["accuracy"] == 1.0
     assert score("17.9995", "18", "en")["accuracy"] == 1.0
     assert score("17.99", "18", "en")["accuracy"] == 0.0

@@ -215,6 +215,7 @@ def test_process_results() -> None:
         "corpus_chrf": (doc["target"], doc["target"]),
         "corpus_spbleu": (doc["target"], doc["target"], "de"),
         "off_target": 0.0,
+        "language_unknown": 0.0,
         "chatter": 1.0,
         "empty": 0.0,
         "thinking_cut": 0.0,

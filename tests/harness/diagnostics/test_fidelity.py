@@ -86,7 +86,8 @@ def test_any_text_can_be_described(text: str) -> None:
 def test_shares_of_many_answers() -> None:
     loop = "\n".join(["La casa es grande."] * 6)
     found = summarise([SPANISH, ENGLISH, "", loop, f"{SPANISH} {ENGLISH}"], "es")
-    assert (found["items"], found["off_target"], found["empty"], found["repeated"], found["mixed"]) == (5, 0.2, 0.2, 0.2, 0.2)
+    assert (found["items"], found["told"], found["empty"], found["repeated"], found["mixed"]) == (5, 4, 0.2, 0.2, 0.2)
+    assert (found["off_target"], found["on_target"], found["cannot_tell"]) == (0.25, 0.6, 0.2)
     assert found["scripts"] == "Latn 0.80 none 0.20"
 
 
