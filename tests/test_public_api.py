@@ -50,7 +50,7 @@ def test_the_version_is_that_of_the_package() -> None:
     [
         ("", {"torch", "pandas", "numpy", "pydantic", "yaml"}),
         ("from xlift import plugin, Record, Results, Suite, UserError", {"torch", "pandas", "lm_eval", "transformers"}),
-        ("xlift.validate(xlift.load_suite('demo', train={'tokens': 9}))", {"torch", "lm_eval", "transformers"}),
+        ("xlift.validate(xlift.load_suite('demo', train={'tokens': 9_000}))", {"torch", "lm_eval", "transformers"}),
     ],
 )
 def test_nothing_is_loaded_before_it_is_used(code: str, unloaded: set[str]) -> None:
@@ -61,9 +61,9 @@ def test_nothing_is_loaded_before_it_is_used(code: str, unloaded: set[str]) -> N
 
 def test_sections_are_merged_and_settings_come_last(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
-    path.write_text(yaml.safe_dump({**SUITE, "train": {"tokens": 10, "epochs": 2.0}}))
-    found = xlift.load_suite(path, ["train.tokens=30"], train={"tokens": 20, "max_length": 99}, seeds=[0, 1], evaluate={"limit": None})
-    assert (found.train.tokens, found.train.epochs, found.train.max_length) == (30, 2.0, 99)
+    path.write_text(yaml.safe_dump({**SUITE, "train": {"tokens": 10_000, "epochs": 2.0}}))
+    found = xlift.load_suite(path, ["train.tokens=30000"], train={"tokens": 20_000, "max_length": 99}, seeds=[0, 1], evaluate={"limit": None})
+    assert (found.train.tokens, found.train.epochs, found.train.max_length) == (30_000, 2.0, 99)
     assert (found.seeds, found.evaluate.limit, found.evaluate.tasks) == ((0, 1), None, ("xlift_mgsm_direct_{lang}",))
     deep = xlift.load_suite(SUITE, methods={"m": {"options": {"direction": "both"}}, "p": {"method": "pivot_language"}})
     assert deep.methods["m"].method == "cross_lingual" and deep.methods["m"].options == {"direction": "both"}
@@ -94,11 +94,11 @@ def test_lists_are_tables() -> None:
 
 
 def test_a_plan_has_whole_numbers_and_totals(tiny_base: Path, tmp_path: Path) -> None:
-    suite = xlift.load_suite(SUITE, base={"model": str(tiny_base)}, train={"tokens": 500})
+    suite = xlift.load_suite(SUITE, base={"model": str(tiny_base)}, train={"tokens": 5_000})
     table = xlift.plan(suite, tmp_path)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     assert rows[0] == {"stage": "prepare", "label": "m", "state": "to do", "rows": 30, "tokens": None, "items": None}
-    assert rows[1] == {"stage": "fit", "label": "m-seed0", "state": "to do", "rows": 30, "tokens": 500, "items": None}
+    assert rows[1] == {"stage": "fit", "label": "m-seed0", "state": "to do", "rows": 30, "tokens": 5000, "items": None}
     assert [row["items"] for row in rows[2:]] == [4, 4], "two items of two tasks by two models"
     assert table.attrs["totals"]["run folder"] == str(tmp_path / "small")
     assert not (tmp_path / "small").exists()
