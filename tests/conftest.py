@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -49,6 +50,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.skipped and os.environ.get("XLIFT_SKIPS_FAIL"):
         report.outcome, report.longrepr = "failed", f"skipped, which counts as failed here: {report.longrepr[-1]}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command that a test calls sends xlift's lines to stderr, where later tests would not find them."""
+    loggers = [logging.getLogger(name) for name in ("xlift", "lm_eval")]
+    before = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture

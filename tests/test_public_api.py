@@ -62,7 +62,9 @@ def test_nothing_is_loaded_before_it_is_used(code: str, unloaded: set[str]) -> N
 def test_sections_are_merged_and_settings_come_last(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump({**SUITE, "train": {"tokens": 10_000, "epochs": 2.0}}))
-    found = xlift.load_suite(path, ["train.tokens=30000"], train={"tokens": 20_000, "max_length": 99}, seeds=[0, 1], evaluate={"limit": None})
+    found = xlift.load_suite(
+        path, ["train.tokens=30000"], train={"tokens": 20_000, "max_length": 99}, seeds=[0, 1], evaluate={"limit": None}
+    )
     assert (found.train.tokens, found.train.epochs, found.train.max_length) == (30_000, 2.0, 99)
     assert (found.seeds, found.evaluate.limit, found.evaluate.tasks) == ((0, 1), None, ("xlift_mgsm_direct_{lang}",))
     deep = xlift.load_suite(SUITE, methods={"m": {"options": {"direction": "both"}}, "p": {"method": "pivot_language"}})
@@ -104,6 +106,7 @@ def test_a_plan_has_whole_numbers_and_totals(tiny_base: Path, tmp_path: Path) ->
     assert not (tmp_path / "small").exists()
 
 
+@pytest.mark.slow
 def test_a_plain_script_needs_no_guard(tiny_base: Path, tmp_path: Path) -> None:
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump({**SUITE, "base": {"model": str(tiny_base)}}))
     script = tmp_path / "script.py"

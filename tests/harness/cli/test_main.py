@@ -122,6 +122,7 @@ def test_doctor_says_what_works(call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["smollm2-135m-instruct"]["state"] == "there"
 
 
+@pytest.mark.usefixtures("in_process")
 def test_prepare_stops_after_the_data(call, tiny_base: Path, tmp_path: Path) -> None:
     methods = {"m": {"method": "cross_lingual"}, "prompts": {"method": "xlt_prompt"}}
     suite = write_suite(tmp_path, base={"model": str(tiny_base)}, rows=30, methods=methods)

@@ -217,6 +217,7 @@ def refuse(*arguments: object) -> None:
     raise AssertionError("the reference was computed again")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(
     undisturbed: tuple[Path, FitReport], tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ train(Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(undisturbed: tuple[Path, FitReport], tiny_base: Path, tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tiny_base), str(tmp_path)]
     process = subprocess.Popen(arguments, env={**os.environ, "PYTHONHASHSEED": "7"}, stderr=subprocess.DEVNULL)

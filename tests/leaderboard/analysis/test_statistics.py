@@ -221,7 +221,7 @@ def report(name: str, hits: list[bool], seconds: float) -> float:
     return share
 
 
-@pytest.mark.parametrize("documents", [100, 250])
+@pytest.mark.parametrize("documents", [100, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("accuracy", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_coverage_of_0_1_differences(accuracy: float, documents: int) -> None:
     rng, hits, started = np.random.default_rng(int(1000 * accuracy) + documents), [], time.perf_counter()
@@ -233,7 +233,7 @@ def test_coverage_of_0_1_differences(accuracy: float, documents: int) -> None:
     assert 93 <= report(f"coverage, 0/1 differences, accuracy {accuracy}, {documents} documents", hits, time.perf_counter() - started) <= 97
 
 
-@pytest.mark.parametrize("documents", [100, 250])
+@pytest.mark.parametrize("documents", [100, pytest.param(250, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("draw", "lift"), [(draw_f1, 0.06), (draw_chrf, 2.0)], ids=["f1", "chrf"])
 def test_coverage_of_bounded_differences(draw: Callable[[Generator, int], tuple[Array, Array]], lift: float, documents: int) -> None:
     rng, hits, started = np.random.default_rng(documents), [], time.perf_counter()
