@@ -11,6 +11,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import TaskResult
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
 from xlift.leaderboard.analysis.comparisons import TableRow
 from xlift.leaderboard.analysis.pairwise import Pair
@@ -30,6 +31,8 @@ Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
+Cells = dict[str, dict[str, tuple[str, Figure, Figure]]]
+"""A task, its score and its difference from the base, by row and column of a table."""
 
 
 def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
@@ -164,14 +167,21 @@ def _difference(differences: Differences, row: LeaderboardRow, task: str) -> Fig
     return found or Figure(note="no comparison with the base")
 
 
+def _collect_cells(group: Group, differences: Differences, name_column: Callable[[TaskResult], str | None]) -> Cells:
+    """The cells of a group's rows for the results that have a column."""
+    cells: Cells = {}
+    for row in group.rows:
+        for task, result in row.results.items():
+            column = name_column(result)
+            if column is not None:
+                cells.setdefault(row.id, {})[column] = (task, row.tasks[task], _difference(differences, row, task))
+    return cells
+
+
 def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[str, object]:
     groups = []
     for group in board.groups:
-        cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
-        for row in group.rows:
-            for task, result in row.results.items():
-                if result.benchmark == benchmark:
-                    cells.setdefault(row.id, {})[result.language] = (task, row.tasks[task], _difference(differences, row, task))
+        cells = _collect_cells(group, differences, lambda result: result.language if result.benchmark == benchmark else None)
         languages = sorted({language for found in cells.values() for language in found})
         if cells:
             groups.append((group, [row for row in group.rows if row.id in cells], languages, cells, _ranks(board, group, benchmark)))
@@ -195,11 +205,7 @@ def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
 def _language(board: Board, differences: Differences, language: str) -> dict[str, object]:
     groups = []
     for group in board.groups:
-        cells: dict[str, dict[str, tuple[str, Figure, Figure]]] = {}
-        for row in group.rows:
-            for task, result in row.results.items():
-                if result.language == language:
-                    cells.setdefault(row.id, {})[result.benchmark] = (task, row.tasks[task], _difference(differences, row, task))
+        cells = _collect_cells(group, differences, lambda result: result.benchmark if result.language == language else None)
         if cells:
             benchmarks = [name for name in group.benchmarks if any(name in found for found in cells.values())]
             groups.append((group, [row for row in group.rows if row.id in cells], benchmarks, cells))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from quiz import take_quiz
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError
@@ -244,39 +245,16 @@ def test_generation_kwargs_become_sampling() -> None:
         to_sampling({"top_pp": 0.5})
 
 
-TASK = {
-    "task": "shout",
-    "output_type": "generate_until",
-    "doc_to_text": "{{question}}",
-    "doc_to_target": "{{answer}}",
-    "generation_kwargs": {"until": [], "max_gen_toks": 8, "do_sample": False},
-    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
-    "test_split": "test",
-}
-
-
-def evaluate(model: Any, model_args: Any = None) -> Any:
-    from datasets import Dataset
-    from lm_eval.evaluator import simple_evaluate
-    from lm_eval.tasks import TaskManager
-
-    data = {"test": Dataset.from_list([{"question": text, "answer": text.upper()} for text in ("hi", "ho", "hey")])}
-    task = {**TASK, "custom_dataset": lambda **_: data}
-    manager = TaskManager(include_defaults=False)
-    return simple_evaluate(
-        model=model, model_args=model_args, tasks=[task], task_manager=manager, apply_chat_template=True, bootstrap_iters=0
-    )
+SHOUTED = [(text, text.upper()) for text in ("hi", "ho", "hey")]
 
 
 def test_plain_lm_eval_runs_model_xlift(tiny: Base, adapter: Any, hf: Engine) -> None:
-    import xlift.harness.evaluation.lm_eval_entry  # noqa: F401  (what the entry point does in later releases)
-
     arguments = {"base": str(tiny.folder), "adapter": str(adapter.folder), "backend": "hf", "dtype": "float32"}
-    results = evaluate("xlift", arguments)
-    said = [sample["resps"][0][0] for sample in sorted(results["samples"]["shout"], key=lambda sample: sample["doc_id"])]
+    results = take_quiz(SHOUTED, "xlift", arguments)
+    said = [sample["resps"][0][0] for sample in sorted(results["samples"]["quiz"], key=lambda sample: sample["doc_id"])]
     hf.swap(adapter)
     assert said == texts(hf, [ask("hi"), ask("ho"), ask("hey")], Sampling(max_tokens=8))
-    assert [sample["resps"][0][0] for sample in evaluate(hf.lm())["samples"]["shout"]] == said
+    assert [sample["resps"][0][0] for sample in take_quiz(SHOUTED, hf.lm())["samples"]["quiz"]] == said
     hf.swap(None)
 
 

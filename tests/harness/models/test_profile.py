@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from quiz import take_quiz
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError
@@ -262,25 +263,7 @@ QUESTIONS = (SPANISH, "¿Quién escribió la novela sobre el caballero de la Man
 
 
 def evaluate(answers: Sequence[str], model: Any, model_args: Any = None) -> Any:
-    from datasets import Dataset
-    from lm_eval.evaluator import simple_evaluate
-    from lm_eval.tasks import TaskManager
-
-    rows = [{"question": question, "answer": answer} for question, answer in zip(QUESTIONS, answers, strict=True)]
-    task = {
-        "task": "quiz",
-        "output_type": "generate_until",
-        "doc_to_text": "{{question}}",
-        "doc_to_target": "{{answer}}",
-        "generation_kwargs": {"until": [], "max_gen_toks": 8, "do_sample": False},
-        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
-        "test_split": "test",
-        "custom_dataset": lambda **_: {"test": Dataset.from_list(rows)},
-    }
-    return simple_evaluate(
-        model=model, model_args=model_args, tasks=[task], task_manager=TaskManager(include_defaults=False), apply_chat_template=True,
-        bootstrap_iters=0,
-    )  # fmt: skip
+    return take_quiz(list(zip(QUESTIONS, answers, strict=True)), model, model_args)
 
 
 def test_lm_eval_scores_the_extracted_part_alone(hf: Engine, tiny: Base, prompting: Callable[[InferenceProfile], Path]) -> None:
