@@ -65,7 +65,8 @@ def print_report(results: Results, as_json: bool) -> None:
         print_table(tables.spread_win_rates(some), title)
     print_table(costs, "Cost")
     for record in results.records:
-        for part, share in (record.cost.get("prepare", {}).get("losses") or {}).items():
+        losses = record.cost.get("prepare", {}).get("losses")
+        for part, share in losses.items() if isinstance(losses, dict) else ():
             typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
     for line in tables.doubt_lifts(scores):
         typer.echo(line)

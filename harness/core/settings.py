@@ -27,6 +27,8 @@ class Section(BaseModel):
 
 def build(model: type[S], values: Mapping[str, object], where: str) -> S:
     """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise UserError(f"{where}: the key {odd[0]!r} is no text; YAML takes on, yes, no and numbers for something else, so quote it")
     try:
         return model(**values)
     except ValidationError as error:

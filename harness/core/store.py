@@ -117,6 +117,8 @@ def read_manifest(folder: Path) -> Manifest | None:
         raise UserError(f"{folder.parent}: not a folder; choose another place with --runs") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again") from None
+    except OSError as error:
+        raise UserError(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
     if not isinstance(manifest, dict):
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again")
     return cast(Manifest, manifest)

@@ -65,7 +65,10 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
             for task in record.tasks:
                 lang = index.written_language(task)
                 if lang is not None:
-                    lines = take_first_filter(read_samples(find_samples(measured, task)))
+                    path = find_samples(measured, task)
+                    lines = take_first_filter(read_samples(path))
+                    if all(line.responses is None for line in lines):
+                        raise UserError(f"{path}: a published record keeps no answers; name the run folder that it was made from")
                     shares = summarise([line.answer for line in lines], lang)
                     rows.append({"suite": record.suite, "model": record.name, "task": task, **shares})
     if not rows:

@@ -169,9 +169,15 @@ def choose_newest(found: Iterable[M]) -> Newest[M]:
     newest, left_out = [], []
     for *older, last in models.values():
         newest.append(last)
-        left_out += [f"{one.record.suite}/{one.stage.name}: {one.record.name} has a newer measurement, {last.stage.name}" for one in older]
+        left_out += [_say_older(one, last) for one in older]
     newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0))
     return Newest(tuple(newest), tuple(sorted(left_out)))
+
+
+def _say_older(one: Measurement, last: Measurement) -> str:
+    if (one.stage.name, one.finished) == (last.stage.name, last.finished):
+        return f"{one.stage}: the same measurement of {one.record.name} is in {last.stage.parent}"
+    return f"{one.record.suite}/{one.stage.name}: {one.record.name} has a newer measurement, {last.stage.name}"
 
 
 def _name_bases(found: Sequence[M]) -> list[M]:
@@ -198,7 +204,7 @@ def read_measurements(folders: Iterable[Path]) -> list[Measurement]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such run folder")
-        stages = [path for path in sorted(folder.glob("evaluate-*")) if path.suffix != ".part"]
+        stages = [path for path in sorted(folder.glob("evaluate-*")) if path.is_dir() and path.suffix != ".part"]
         held = [one for one in map(read_measurement, stages) if one]
         if not held:
             raise UserError(f"{folder}: no finished evaluation in it; run the suite again to finish it")

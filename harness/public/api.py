@@ -147,7 +147,8 @@ def evaluate(
 
     Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
     """
-    values: dict[str, Any] = {"name": "evaluate", "languages": {"evaluate": tuple(languages)}}
+    languages, tasks, settings = _list(languages), _list(tasks), _list(settings)
+    values: dict[str, Any] = {"name": "evaluate", "languages": {"evaluate": languages}}
     named = {name: str(place) for name, place in (adapters or {}).items()}
     if again:
         from xlift.harness.publishing.reproduction import name_adapter, recall
@@ -239,9 +240,14 @@ def build_site(results: Iterable[Results | str | Path], out: str | Path = "site"
     from xlift.leaderboard.site.builder import build
 
     places: list[Path] = []
-    for one in results:
+    for one in [results] if isinstance(results, str | Path) else results:
         places += [Path(one)] if isinstance(one, str | Path) else one.folders
     return build(places, Path(out))
+
+
+def _list(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Several names; one alone may be given as it is."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def export_record(run: str | Path, out: str | Path) -> list[str]:

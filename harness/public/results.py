@@ -92,6 +92,7 @@ class Results:
         """
         from xlift.leaderboard.analysis import comparisons
 
+        _check_choice(by)
         return comparisons.tabulate_tasks(self._documents) if by == "task" else comparisons.tabulate_lifts(self._documents)
 
     def ranks(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
@@ -102,6 +103,7 @@ class Results:
         """
         from xlift.leaderboard.analysis.comparisons import tabulate_ranks
 
+        _check_choice(by)
         return tabulate_ranks(self._documents, average=by == "benchmark")
 
     @cached_property
@@ -174,6 +176,11 @@ class Results:
         if adapter is None:
             raise UserError(f"{found[0].record.name}: its adapter is gone; run the suite again")
         return adapter.folder
+
+
+def _check_choice(by: str) -> None:
+    if by not in ("benchmark", "task"):
+        raise UserError(f"by={by!r}{name_nearest(by, ('benchmark', 'task'))}")
 
 
 def read_judge(judge: str, settings: Mapping[str, Any]) -> JudgeSettings:

@@ -3,7 +3,8 @@
 import pytest
 
 from xlift.harness.config.judge import JudgeSettings
-from xlift.harness.config.suite import EngineSettings, EvaluateSettings, TrainSettings, TranslatorSettings
+from xlift.harness.config.suite import EngineSettings, EvaluateSettings, TrainSettings, TranslatorSettings, read_suite
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 
 SECTIONS = (EngineSettings, TrainSettings, TranslatorSettings, EvaluateSettings, JudgeSettings)
@@ -26,3 +27,8 @@ def test_a_key_moves_the_identity_unless_it_moves_no_result() -> None:
     assert EvaluateSettings(tasks=("a",), engines=2, adapters={"x": "y"}).identity() == EvaluateSettings(tasks=("a",)).identity()
     assert EvaluateSettings(tasks=("a",), limit=2).identity() != EvaluateSettings(tasks=("a",)).identity()
     assert JudgeSettings(judge="engine:x", concurrency=1).identity() == JudgeSettings(judge="engine:x").identity()
+
+
+def test_a_key_that_yaml_takes_for_something_else_is_named() -> None:
+    with pytest.raises(UserError, match="s.yaml: the key True is no text"):
+        read_suite({True: 1}, "s.yaml")  # type: ignore[dict-item]

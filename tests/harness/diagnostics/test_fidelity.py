@@ -105,3 +105,12 @@ def test_a_report_of_a_run(tmp_path: Path) -> None:
     samples.write_text(json.dumps({"resps": []}) + "\n")
     with pytest.raises(UserError, match="damaged"):
         report([run])
+
+
+def test_a_record_without_texts_has_no_fidelity(tmp_path: Path) -> None:
+    stage = write_answers(tmp_path, "base", None, [("1", SPANISH)])
+    for path in stage.glob("samples_*"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({key: value for key, value in row.items() if key != "resps"}) + "\n" for row in rows))
+    with pytest.raises(UserError, match="a published record keeps no answers"):
+        report([tmp_path])

@@ -8,6 +8,7 @@ import pytest
 from commands import Call
 from result_folders import write_run
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store, read_clock
 from xlift.harness.evaluation.records import Measurement, Record, choose_newest, read_measurements, read_records
 
@@ -152,3 +153,20 @@ def test_what_a_result_says_stays() -> None:
     said = placed("en", xlift_mgsm_cot_es={**RESULT, "benchmark": "arithmetic", "language": "fr"})
     assert (said.tasks["xlift_mgsm_cot_es"].benchmark, said.tasks["xlift_mgsm_cot_es"].language) == ("arithmetic", "fr")
     assert Record(**said.model_dump(mode="json")) == said
+
+
+def test_two_copies_of_a_run_are_said_to_be_the_same(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_run(tmp_path / name, "base", {TASK: [1, 0]})
+    found = read_records([tmp_path / "one", tmp_path / "two"])
+    assert len(found.measurements) == 1
+    assert found.left_out and all("the same measurement of base is in" in line for line in found.left_out)
+
+
+def test_what_only_looks_like_a_stage_is_no_stage(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", {TASK: [1, 0]})
+    (tmp_path / "evaluate-notes").write_text("mine")
+    assert len(read_records([tmp_path]).measurements) == 1
+    (tmp_path / "evaluate-odd" / "manifest.json").mkdir(parents=True)
+    with pytest.raises(UserError, match="evaluate-odd/manifest.json: cannot be read"):
+        read_records([tmp_path])
