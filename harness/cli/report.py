@@ -45,7 +45,7 @@ def _print_run(results: Results, as_json: bool) -> None:
 def print_report(results: Results, as_json: bool) -> None:
     """Print results as tables, or as one JSON object. Raises UserError where no task has a score."""
     from xlift.leaderboard.analysis import tables
-    from xlift.leaderboard.loading.win_rates import group_settings, read_win_rates
+    from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations, read_win_rates
 
     scores, costs = results.scores, results.costs
     rates = read_win_rates(results.measurements)
@@ -59,9 +59,8 @@ def print_report(results: Results, as_json: bool) -> None:
         return
     print_table(tables.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
     for setting, some in group_settings(rates).items():
-        title = (
-            f"Win rates judged by {setting.name} (calibration: {some[0].calibration}); not comparable with other judges, modes, opponents"
-        )
+        judged = f"judged by {setting.name} (calibration: {name_calibrations(some)})"
+        title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
         print_table(tables.spread_win_rates(some), title)
     print_table(costs, "Cost")
     for record in results.records:

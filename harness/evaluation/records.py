@@ -290,6 +290,8 @@ class WinRate(Section):
     characters: float | None = None
     """Mean length of an answer; ``reference_characters`` is the opponent's."""
     reference_characters: float | None = None
+    calibrated: str = ""
+    """What the judge's calibration says of it in this language; empty where it was judged by an xlift that did not say."""
     verdicts: str = Field(pattern=r"^[^/\\]+$")
     """File of the verdicts, beside the judgements."""
 

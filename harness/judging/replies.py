@@ -20,6 +20,8 @@ from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_c
 from xlift.tasks.judge_probes import list_probes, score_probes
 
 NONE = "not calibrated"
+PASSED = 0.8
+"""Least share of a probe's pairs that a judge has to get right."""
 
 
 class Calibration(TypedDict):
@@ -55,14 +57,33 @@ def calibrate(judge: Judge, mode: Mode, folder: Path) -> Calibration:
 
 def find_calibration(folder: Path, described: Description, mode: Mode) -> str:
     """The digest of a judge's calibration in a mode, or "not calibrated", also where the prompts have changed since."""
+    found = read_calibration(folder, described, mode)
+    return found["digest"] if found else NONE
+
+
+def read_calibration(folder: Path, described: Description, mode: Mode) -> Calibration | None:
+    """A judge's calibration in a mode; None where there is none under today's prompts. Raises UserError for a damaged file."""
     path = _file(folder, described, mode)
     if not path.is_file():
-        return NONE
+        return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return str(found["digest"]) if found["prompt_sha256"] == prompt_sha256(mode) else NONE
+        found: Calibration = json.loads(path.read_text(encoding="utf-8"))
+        if not found["digest"] or not found["rows"]:
+            raise ValueError
+        return found if found["prompt_sha256"] == prompt_sha256(mode) else None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: damaged; calibrate the judge again with --calibrate") from None
+
+
+def tell_calibration(found: Calibration | None, lang: str) -> str:
+    """What a calibration says of a judge in one language: "passed", or the probes that it failed with the share it got right."""
+    if found is None:
+        return NONE
+    shares = [(str(row["probe"]), row[lang]) for row in found["rows"] if lang in row]
+    if not shares:
+        return "no probe in this language"
+    failed = [f"{probe} {share:.2f}" for probe, share in shares if isinstance(share, int | float) and share < PASSED]
+    return f"failed: {', '.join(failed)}" if failed else "passed"
 
 
 def _file(folder: Path, described: Description, mode: Mode) -> Path:

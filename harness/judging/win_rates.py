@@ -25,7 +25,7 @@ from xlift.harness.evaluation.records import JUDGEMENTS, Judgements, Measurement
 from xlift.harness.evaluation.samples import read_answers
 from xlift.harness.judging.judges import Description, Judge
 from xlift.harness.judging.references import TASK, language_of, published, read_published
-from xlift.harness.judging.replies import Judged, find_calibration, judge_pairs, key_of, name_folder
+from xlift.harness.judging.replies import NONE, Judged, judge_pairs, key_of, name_folder, read_calibration, tell_calibration
 from xlift.tasks.judge import ORDERS, Mode, Pair, Said, Verdict, combine, pair_up, prompt_sha256
 from xlift.tasks.verdicts import aggregate
 
@@ -65,13 +65,14 @@ def judge_runs(
     contests, left_out = gather(runs, against)
     judged = judge_pairs(judge, mode, [pair for contest in contests for pair in contest.pairs], verdicts)
     described = judge.describe()
-    calibration = find_calibration(verdicts, described, mode)
+    found = read_calibration(verdicts, described, mode)
+    calibration = found["digest"] if found else NONE
     start, rows = 0, []
     by_run: dict[Path, list[tuple[WinRate, Sequence[Verdict]]]] = {run: [] for run in runs}
     for contest in contests:
         won = judged.verdicts[start : start + len(contest.pairs)]
         start += len(contest.pairs)
-        rate = WinRate(**_describe(contest, against), **aggregate(won, difficulty))
+        rate = WinRate(**_describe(contest, against), calibrated=tell_calibration(found, contest.lang), **aggregate(won, difficulty))
         by_run[contest.run].append((rate, won))
         shown = rate.model_dump(mode="json", exclude={"verdicts"})
         rows.append({**shown, "judge": described["model"], "mode": mode, "calibration": calibration})

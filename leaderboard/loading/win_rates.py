@@ -41,10 +41,21 @@ class JudgedRate:
     """A win rate with who gave it."""
 
     setting: Setting
-    calibration: str
-    """Digest of what the judge got right of the probes, or "not calibrated"."""
+    digest: str
+    """Of what the judge got right of the probes, or "not calibrated"."""
     rate: WinRate
     verdicts: Path
+
+    @property
+    def calibration(self) -> str:
+        """What the calibration says of the judge in the language of the task, with its digest."""
+        said = self.rate.calibrated
+        return f"{said} ({self.digest})" if said and said != self.digest else self.digest
+
+
+def name_calibrations(rates: Iterable[JudgedRate]) -> str:
+    """What is said of the judge of some win rates, each thing once."""
+    return "; ".join(dict.fromkeys(one.calibration for one in rates))
 
 
 def read_win_rates(measurements: Iterable[Measurement]) -> list[JudgedRate]:

@@ -19,7 +19,7 @@ from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
-from xlift.leaderboard.loading.win_rates import group_settings
+from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations
 from xlift.leaderboard.site.data_files import TABLES
 from xlift.leaderboard.site.filters import count, describe_method, heat, hub_link, points, spell, win_rate
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
@@ -115,6 +115,7 @@ def _open() -> Callable[..., str]:
         "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_place,
         "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
         "hub": hub_link, "metric_of": find_metric, "prose": write_prose, "average": average, "group_settings": group_settings,
+        "calibrations": name_calibrations,
         "win_rate": win_rate,
     }  # fmt: skip
     environment.globals.update(functions)

@@ -20,7 +20,16 @@ from xlift.harness.engines import openai_api
 from xlift.harness.engines.load import load_engine
 from xlift.harness.judging import judges
 from xlift.harness.judging.judges import estimate, open_judge
-from xlift.harness.judging.replies import NONE, Judged, Replies, calibrate, find_calibration, judge_pairs
+from xlift.harness.judging.replies import (
+    NONE,
+    Judged,
+    Replies,
+    calibrate,
+    find_calibration,
+    judge_pairs,
+    read_calibration,
+    tell_calibration,
+)
 from xlift.harness.models.bases import resolve
 from xlift.tasks.judge import MODES, Mode, Pair, build_chat
 from xlift.tasks.judge_probes import KINDS, LANGUAGES, list_probes
@@ -307,3 +316,16 @@ def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monke
         assert all(one is None for verdict in judged.verdicts for one in verdict.preferences)
     assert judge_pairs(opened, mode, [*PAIRS[:2], long], tmp_path).asked == 0
     opened.close()
+
+
+def test_a_calibration_says_what_a_judge_fails_in_a_language(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    server.verdict = lambda first, second: "[[A]]"  # always the first: right on identical answers in no order
+    opened = open_judge(settings_of(proxy))
+    assert tell_calibration(read_calibration(tmp_path, opened.describe(), "verdict"), "es") == "not calibrated"
+    found = calibrate(opened, "verdict", tmp_path)
+    assert tell_calibration(found, "th") == "no probe in this language"
+    said = tell_calibration(found, "es")
+    assert said.startswith("failed: identical 0.00, truncated 0.00") and "swapped order 0.00" in said
+    passed = [{**row, "es": 0.8} for row in found["rows"]]
+    assert tell_calibration({**found, "rows": passed}, "es") == "passed"
+    assert read_calibration(tmp_path, opened.describe(), "verdict") == found
