@@ -185,14 +185,14 @@ def settings_in(body: str) -> dict[str, Any]:
 
 
 def test_the_card_has_the_settings_that_the_adapter_was_trained_with(tmp_path: Path) -> None:
-    adapter = write_run(tmp_path / "run", seed=1, suite={"train": {"tokens": 1000}, "seeds": [1, 2]})
+    adapter = write_run(tmp_path / "run", seed=1, suite={"train": {"tokens": 5000}, "seeds": [1, 2]})
     path = tmp_path / "run" / "suite.resolved.json"
     later = json.loads(path.read_text())
     later |= {"train": {**later["train"], "tokens": 9000}, "methods": {"other": later["methods"]["m"]}, "seeds": [3], "rows": 5}
     path.write_text(json.dumps(later))
     text = model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
     settings = settings_in(text)
-    assert (settings["train"]["tokens"], settings["methods"], settings["seeds"]) == (1000, {"m": {"method": "cross_lingual"}}, [1])
+    assert (settings["train"]["tokens"], settings["methods"], settings["seeds"]) == (5000, {"m": {"method": "cross_lingual"}}, [1])
     assert "rows" not in settings
     alone = adapter.rename(tmp_path / "alone")
     assert settings_in(model_card.write_card(prepare_package(alone, "lab/mine", None)[0])) == settings, "no run folder is needed"

@@ -249,7 +249,7 @@ def test_cross_lingual_splits_by_the_law() -> None:
 
 def test_the_uniform_split_is_the_control() -> None:
     plan = prepare()
-    assert plan.facts == {"allocation": "uniform", "translation_rows": {"es": 48, "de": 48}}
+    assert plan.facts == {"allocation": "uniform", "translation_rows": {"es": 48, "de": 48}, "translated_instructions": []}
     assert prepare(scaling=LAW.model_dump()) == plan, "a law that is not asked for changes nothing"
     assert Counter(row.lang for row in plan.rows if row.kind == "translation") == plan.facts["translation_rows"]
 
