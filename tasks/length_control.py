@@ -51,8 +51,8 @@ def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None =
     length and model. ``difficulty`` is a table with one row an item in the order of the 805 (columns index, instruction_difficulty), or
     AlpacaEval's df_gamed.csv, which has preference, std_delta_len and not_gamed_baseline too and then takes part with a weight of 0.1 a
     row, as it does there. The standard error is that of resampled items, fitted with next
-    to no penalty: near 50 % the penalty sets the model's term to zero, in every resample too, so that the error would be zero
-    (docs/judge.md has the coverage). AlpacaEval gives none for this figure.
+    to no penalty: near 50 % the penalty sets the model's term to zero, in every resample too, so that the error would be zero.
+    AlpacaEval gives none for this figure.
 
     Raises UserError where a table is given and the items are not the 805.
     """
