@@ -52,7 +52,7 @@ RECORDS = {"xlift.harness.evaluation.records", "xlift.harness.evaluation.samples
 COMMANDS = {
     "harness.core", "harness.public", "harness.plugin", "leaderboard", "tasks",
     "harness.diagnostics", "harness.publishing.probe_files", "harness.judging.replies",  # what files and types are called
-    "harness.engines.vllm", "harness.evaluation.lm_eval_entry",  # doctor and lm-eval: importing them is the work
+    "harness.engines.vllm", "harness.evaluation.lm_eval_command",  # doctor and lm-eval: importing them is the work
 }  # fmt: skip
 """All that the commands take of us: they call ``import xlift``, and print."""
 
@@ -61,7 +61,7 @@ LIBRARIES = {
         "harness.engines", "harness.training", "harness.models", "harness.diagnostics", "harness.translators.seq2seq",
         "harness.publishing.hub", "harness.pipeline.scheduling", "harness.cli.doctor", "tasks.translation",
     },
-    "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "harness.cli.main", "tasks"},
+    "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "tasks"},
     "vllm": {"harness.engines"},
     "trl": {"harness.training"},
     "peft": {"harness.models", "harness.training", "harness.engines", "harness.publishing.hub"},

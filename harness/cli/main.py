@@ -166,13 +166,10 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command(name="lm-eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def lm_eval(context: typer.Context) -> None:
-    """Run lm_eval with xlift's model registered (--model xlift); all arguments are lm_eval's."""
-    from lm_eval.__main__ import cli_evaluate
+    """Run lm_eval with xlift's model (--model xlift) and its tasks known; all arguments are lm_eval's."""
+    from xlift.harness.evaluation.lm_eval_command import run_command
 
-    import xlift.harness.evaluation.lm_eval_entry  # noqa: F401  registers the model
-
-    sys.argv = ["lm_eval", *context.args]
-    cli_evaluate()
+    run_command(context.args)
 
 
 app.command()(hub.push)

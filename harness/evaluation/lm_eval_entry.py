@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lm_eval.models  # noqa: F401  (the built-in models must stand in the registry before ours)
@@ -13,6 +14,7 @@ from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.settings import build
 from xlift.harness.engines.load import load_engine
 from xlift.harness.models import adapters, bases
+from xlift.harness.models.adapters import HUB
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.faults import show_in_one_line
 
@@ -22,7 +24,8 @@ class XliftLM(LM):  # type: ignore[misc]
 
     ``base``, ``revision`` and ``chat_template`` are those of a suite's ``base`` section, ``adapter`` is a folder or ``hub:ORG/NAME``, all
     others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes its own batches, so
-    ``batch_size`` and ``device`` are not looked at.
+    ``batch_size`` and ``device`` are not looked at. ``model`` is not either: it is the name that lm-eval gives to the folder of
+    ``--output_path``.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class XliftLM(LM):  # type: ignore[misc]
         batch_size: Any = None,
         max_batch_size: Any = None,
         device: str | None = None,
+        model: str | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
@@ -43,7 +47,26 @@ class XliftLM(LM):  # type: ignore[misc]
         found = adapters.resolve(adapter) if adapter else None
         self.engine = load_engine(bases.resolve(wanted), chosen)
         self.engine.swap(found)
+        self._adapter = found
         self._lm = self.engine.lm()
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> XliftLM:
+        """As every model of lm-eval's; where the arguments name no ``model``, base and adapter are written there.
+
+        After this call lm-eval reads from the same arguments what to call the results, and gives a random name where it finds none.
+        """
+        made: XliftLM = super().create_from_arg_obj(arg_dict, additional_config)
+        arg_dict.setdefault("model", made.name)
+        return made
+
+    @property
+    def name(self) -> str:
+        """Base and adapter, such as ``SmolLM2-135M-Instruct+fit-x-llama-seed0-0f3a``; folders by their own names alone."""
+        base, adapter = self.engine.base, self._adapter
+        names = [Path(base.name).name if Path(base.name).is_dir() else base.name]
+        names += [adapter.short_name.removeprefix(HUB).removesuffix("/adapter")] if adapter else []
+        return "+".join(names)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_lm":  # not there yet, while __init__ runs
