@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.settings import Section
+from xlift.harness.core.settings import Section, WithoutSecrets
 from xlift.tasks.judge import Mode, check_mode
 
 CHOICES = (
@@ -24,8 +24,8 @@ class JudgeSettings(Section):
     UNHASHED = frozenset({"concurrency", "requests_per_minute", "limit_tokens", "key_variable", "verdicts"})
     """How fast, how dear and where: no verdict depends on them."""
 
-    judge: str = ""
-    """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; there is no default judge."""
+    judge: WithoutSecrets = ""
+    """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; ``${NAME}`` in it is an environment variable. No default."""
     model: str | None = None
     """The model's name at the server."""
     mode: Mode = "weighted"

@@ -19,6 +19,7 @@ from xlift.harness.config.lora import check_lora_keys, check_schedule
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section as Section
+from xlift.harness.core.settings import WithoutSecrets
 from xlift.harness.core.settings import build as build
 
 
@@ -62,7 +63,7 @@ class EngineSettings(Section):
     """vllm on CPU: memory for the key-value cache, shared by engines side by side; whole GiB, and one for each engine at least."""
     gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
     """vllm on GPU: share of the memory it may take."""
-    url: str | None = None
+    url: WithoutSecrets | None = None
     """api: address of an OpenAI-compatible server, up to /v1."""
     key_variable: str = "OPENAI_API_KEY"
     """api: environment variable that holds the key."""
@@ -138,7 +139,7 @@ class TranslatorSettings(Section):
     """seq2seq: folder or hub repository (NLLB, M2M, Marian); api: the model's name at the server."""
     revision: str | None = None
     """seq2seq: commit of the hub repository."""
-    url: str | None = None
+    url: WithoutSecrets | None = None
     """api: address of an OpenAI-compatible server, up to /v1."""
     key_variable: str = "OPENAI_API_KEY"
     """api: environment variable that holds the key."""
@@ -146,8 +147,8 @@ class TranslatorSettings(Section):
     """api: requests under way at once."""
     corpus: str = "parallel"
     """table: a training corpus of pairs with English, looked up by the exact sentence."""
-    command: str | None = None
-    """command: programs joined by ``|`` that read lines and write as many, run without a shell."""
+    command: WithoutSecrets | None = None
+    """command: programs joined by ``|`` that read lines and write as many, run without a shell; ``${NAME}`` is an environment variable."""
     max_tokens: int = Field(1024, ge=1)
     """Most tokens of one translation; one that is cut off counts as failed."""
     batch_tokens: int = Field(4096, ge=64)

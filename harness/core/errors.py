@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from xlift.harness.core.secrets import redact
+
 
 def one_line(error: BaseException) -> str:
     """An exception's message with its line breaks folded, at most 300 characters."""
@@ -13,9 +15,12 @@ def one_line(error: BaseException) -> str:
 
 
 class UserError(Exception):
-    """A mistake the user can put right: shown as one line, exit code 2, never as a traceback."""
+    """A mistake the user can put right: shown as one line, exit code 2, never as a traceback. Secrets in its text are hidden."""
 
     exit_code = 2
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redact(text))
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str]]:
         """Survive the trip from a stage's process with the same text."""

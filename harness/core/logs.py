@@ -7,6 +7,15 @@ import os
 import sys
 import warnings
 
+from xlift.harness.core.secrets import redact
+
+
+class _Redacted(logging.Formatter):
+    """Lines in which secrets are hidden: what is logged may be what a server or a program said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
 
 def show_progress() -> None:
     """Send what xlift logs to stderr; of the libraries, warnings that a user can act on.
@@ -14,7 +23,7 @@ def show_progress() -> None:
     Deprecation notices of libraries among each other go unseen, here and in the processes they start.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("[%(asctime)s] %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Redacted("[%(asctime)s] %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("xlift")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
+from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError, name_nearest
 
 S = TypeVar("S", bound=BaseModel)
+
+REMEDY = "settings are published with results: put the secret into an environment variable, and write ${NAME} in its place"
+
+
+def _refuse_secret(text: str) -> str:
+    if found := secrets.find_literal(text):
+        raise PydanticCustomError("secret", "{found} stands in it as it is; {remedy}", {"found": found, "remedy": REMEDY})
+    return text
+
+
+WithoutSecrets = Annotated[str, AfterValidator(_refuse_secret)]
+"""An address, a command or an argument list, in which people write keys and passwords: refused, with the way to give them."""
 
 
 class Section(BaseModel):
@@ -29,6 +43,9 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
     """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
     if odd := [key for key in values if not isinstance(key, str)]:
         raise UserError(f"{where}: the key {odd[0]!r} is no text; YAML takes on, yes, no and numbers for something else, so quote it")
+    for place, text in _list_texts(values):
+        if variable := secrets.find_variable(text.encode("utf-8", "surrogateescape")):
+            raise UserError(f"{where}: {place}: the value of the environment variable {variable} stands in it; {REMEDY}")
     try:
         return model(**values)
     except ValidationError as error:
@@ -42,8 +59,20 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+    got = "" if first["type"] in ("missing", "secret") else f", got {first['input']!r}"
     return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def _list_texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in plain data, with its place."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _list_texts(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _list_texts(inner, f"{place}.{number}".lstrip("."))
 
 
 def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import openai
 
 from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Answer, Chat, Message, Sampling
 from xlift.harness.core.versions import library_versions
@@ -62,8 +64,13 @@ class ApiEngine:
         self._adapter: Adapter | None = None
         self._length_key = "max_tokens"
         # Servers without keys still want one to be sent.
-        key = os.environ.get(settings.key_variable) or "none"
-        self._client = openai.OpenAI(base_url=settings.url, api_key=key, max_retries=RETRIES, timeout=TIMEOUT)
+        key = variables.read_key(settings.key_variable) or "none"
+        address = urlsplit(variables.expand_address(settings.url, names.url))
+        # The client puts the path of a request behind all of the address, so a query is given on its own.
+        self._client = openai.OpenAI(
+            base_url=urlunsplit(address._replace(query="", fragment="")), default_query=dict(parse_qsl(address.query)), api_key=key,
+            max_retries=RETRIES, timeout=TIMEOUT,
+        )  # fmt: skip
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The served model's answers, in the order of the chats, ``concurrency`` requests at once."""

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, ValidationIn
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
 from xlift.harness.core.store import read_manifest
 from xlift.tasks.benchmarks import place
@@ -355,15 +356,16 @@ def read_judgements(path: Path) -> Judgements:
         raise UserError(f"{path}: damaged; delete it and judge the run again") from None
 
 
-def strip_paths(value: Any) -> Any:
-    """Plain data as others may read it: a path stands as its last part alone."""
+def make_public(value: Any) -> Any:
+    """Plain data as others may read it: a path stands as its last part alone, and secrets are hidden, in what an older xlift wrote too."""
     if isinstance(value, Mapping):
-        return {key: strip_paths(inner) for key, inner in value.items()}
+        return {key: make_public(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [strip_paths(inner) for inner in value]
+        return [make_public(inner) for inner in value]
     if isinstance(value, str) and "\n" not in value:
         if value.startswith(("/", "~/", "./", "../")) and len(Path(value).parts) > 1:
             return Path(value).name
         if re.match(r"[A-Za-z]:\\", value):
             return PureWindowsPath(value).name
+        return redact(value)
     return value

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Chat
 from xlift.tasks.judge import FIRST, SECOND, TOP_LOGPROBS, Mode, Reply, sampling
@@ -214,7 +215,8 @@ class LmJudge:
 
 
 def check_model(settings: JudgeSettings) -> None:
-    """Raise UserError where there is no such local judge. Nothing is loaded, and a served one is not asked."""
+    """Raise UserError where there is no such local judge, or a variable that it names. Nothing is loaded, and a served one is not asked."""
+    variables.expand(settings.judge, "--judge")
     if settings.kind == "engine":
         find_base(settings)
     elif settings.kind == "lm":
@@ -261,7 +263,7 @@ def open_lm_judge(settings: JudgeSettings) -> LmJudge:
     """A model of lm-eval's, as ``TYPE,key=value,...``: its name and the arguments of ``--model_args``."""
     kind, _, arguments = settings.name.partition(",")
     try:
-        lm = find_class(settings).create_from_arg_string(arguments)
+        lm = find_class(settings).create_from_arg_string(variables.expand(arguments, "--judge"))
     except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
         raise UserError(f"--judge {settings.judge}: lm-eval does not load it: {one_line(error)}") from None
     return LmJudge(lm, {"kind": "lm", "model": kind, "arguments": arguments})

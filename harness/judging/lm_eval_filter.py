@@ -22,6 +22,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import build
 from xlift.harness.judging.judges import Judge, check_model, open_judge
 from xlift.harness.judging.references import CORPUS, published, read_published
@@ -95,7 +96,7 @@ class JudgeFilter(Filter):  # type: ignore[misc]
         try:
             return [Entry(one) for one in judge_answers(read_settings(self._arguments), docs, texts)]
         except Exception as error:  # whatever is wrong, the answers must reach lm-eval's files
-            fault = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            fault = str(error) if isinstance(error, UserError) else redact(f"{type(error).__name__}: {error}")
             logger.error("xlift: not judged: %s; the answers are in the samples (--log_samples)", fault)
             return [Entry(text=text, preference=None, outcome="error", fault=fault) for text in texts]
 

@@ -5,6 +5,7 @@ Each loads what it needs when it is called, so that a mistake in a suite shows b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xlift.harness.config import suite as config
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.secrets import name_variables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -259,8 +261,9 @@ def export_record(run: str | Path, out: str | Path) -> list[str]:
     from xlift.leaderboard.loading.record import extract_record, write_record
 
     files = extract_record(Path(run))
+    variables = name_variables(json.loads(files.get("suite.resolved.json", "{}")))
     for name, text in files.items():
-        scan(File(name, text.encode()))
+        scan(File(name, text.encode()), variables=variables)
     write_record(files, Path(out))
     return list(files)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
 
 import yaml
 
+from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST
-from xlift.harness.evaluation.records import Measurement, Record, read_measurements, strip_paths
+from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
@@ -139,7 +139,7 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
     made = json.loads((place / CARD).read_text(encoding="utf-8"))
     measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
     base = name_base(made, run)
-    made = cast(Provenance, {**strip_paths(made), "base": {**made["base"], "name": base.id}})
+    made = cast(Provenance, {**make_public(made), "base": {**made["base"], "name": base.id}})
     return Facts(repository, adapter, made, base, measured, base_measured, {}, leaderboard)
 
 
@@ -191,37 +191,34 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
         held = {"adapter": _publish(facts.record, facts), "base": _publish(facts.base_record, facts)}
         files.append(_write_json(EVALUATION, held))
     files += [File(EVAL_RESULTS, results.encode())] if results else []
+    variables = secrets.name_variables(facts.made.get("settings") or {})
     for file in files:
-        scan(file)
+        scan(file, variables=variables)
     return sorted(files, key=lambda file: file.path)
 
 
-def scan(file: File, *, paths: bool = True) -> None:
-    """Raise UserError for a file that holds a token or, with ``paths``, a path of a machine."""
+def scan(file: File, *, paths: bool = True, variables: Collection[str] = ()) -> None:
+    """Raise UserError for a file that holds a secret or, with ``paths``, a path of a machine.
+
+    Secrets are tokens by their form, the hub's token of this machine, and the values of environment variables: of ``variables``, and of
+    those whose names look secret.
+    """
+    from huggingface_hub import get_token
+
     for text in _texts(file):
-        if found := next((pattern.search(text) for pattern in _TOKENS if pattern.search(text)), None):
+        if found := secrets.ISSUED.search(text) or _BEARER.search(text):
             raise UserError(f"{file.path}: holds what looks like a token ({found[0][:6]}...); it is not published")
-        if any(secret in text for secret in _secrets()):
-            raise UserError(f"{file.path}: holds a token that an environment variable of this machine holds; it is not published")
+        data = text.encode("utf-8", "surrogatepass")
+        if (token := get_token()) and token.encode() in data:
+            raise UserError(f"{file.path}: holds the hub's token of this machine; it is not published")
+        if variable := secrets.find_variable(data, variables):
+            raise UserError(f"{file.path}: holds the value of the environment variable {variable}; it is not published")
         if paths and (found := _PATH.search(text)):
             raise UserError(f"{file.path}: names a path of this machine ({found[0]}); it is not published")
 
 
 _PATH = re.compile(r"(?<![\w.:/<>~*-])(?:~/|file:///?|/(?:[\w.+@-]+/)+)[\w.+@-]+|\b[A-Za-z]:\\[\w.-]+")
-_TOKENS = [
-    re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
-    re.compile(r"\bsk-[A-Za-z0-9_-]{20,}"),
-    re.compile(r"\bgh[opsu]_[A-Za-z0-9]{30,}"),
-    re.compile(r"\bAKIA[A-Z0-9]{16}\b"),
-    re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}"),
-]
-
-
-def _secrets() -> list[str]:
-    from huggingface_hub import get_token
-
-    named = [value for key, value in os.environ.items() if re.search(r"(TOKEN|API_KEY|SECRET|PASSWORD)$", key)]
-    return [value for value in (get_token(), *named) if value and len(value) >= 12]
+_BEARER = re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}")
 
 
 def _texts(file: File) -> Iterator[str]:
@@ -251,7 +248,7 @@ def _publish(record: Record | None, facts: Facts) -> dict[str, object] | None:
     """A record as others may read it: samples stay at home, and names are the hub's."""
     if record is None:
         return None
-    values = strip_paths(record.model_dump(mode="json"))
+    values = make_public(record.model_dump(mode="json"))
     values["base"]["name"] = facts.base.id
     if values["adapter"]:
         values["adapter"] |= {"name": facts.repository, "base_name": facts.base.id}

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.translators.base import Description, LineTranslator
 
@@ -33,13 +34,17 @@ class CommandTranslator(LineTranslator):
     def check(self, source: str, target: str) -> None:
         """Raises UserError where a program is missing; which languages a command serves cannot be known."""
         super().check(source, target)
-        for name, *_ in self._stages:
+        for name, *_ in self._expand():
             if not shutil.which(name):
                 raise UserError(f"{self.title}: there is no program {name!r}; install it, or give its whole path")
 
     def describe(self) -> Description:
         """The command, folders of this machine cut down to their names."""
         return {"kind": "command", "command": re.sub(r"""(~|\.{0,2})/[^\s'"]+""", _cut_path, self.settings.command or "")}
+
+    def _expand(self) -> list[list[str]]:
+        """The programs and arguments with the values of the environment variables that they name."""
+        return [[variables.expand(word, self.title) for word in stage] for stage in self._stages]
 
     def _answer_lines(self, lines: Sequence[str], source: str, target: str) -> list[str]:
         fed = "".join(f"{line}\n\n" for line in lines)
@@ -59,7 +64,8 @@ class CommandTranslator(LineTranslator):
             source.write(fed)
             source.seek(0)
             running: list[subprocess.Popen[bytes]] = []
-            for stage in self._stages:
+            stages = self._expand()
+            for stage in stages:
                 before = running[-1].stdout if running else source
                 try:
                     running.append(stack.enter_context(subprocess.Popen(stage, stdin=before, stdout=subprocess.PIPE, stderr=complaints)))
@@ -68,7 +74,7 @@ class CommandTranslator(LineTranslator):
                 if before is not source and before is not None:
                     before.close()  # else a program would not learn that the next one has ended
             written, _ = running[-1].communicate()
-            for stage, process in zip(self._stages, running, strict=True):
+            for stage, process in zip(stages, running, strict=True):
                 status = process.wait()
                 # A program whose reader has gone is ended by SIGPIPE: the reader is at fault.
                 if status and status != -signal.SIGPIPE:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Json
-from xlift.harness.evaluation.records import Record, strip_paths
+from xlift.harness.evaluation.records import Record, make_public
 from xlift.harness.evaluation.samples import read_lines, read_samples
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 from xlift.leaderboard.loading.runs import Run, collect
@@ -47,11 +47,11 @@ def extract_record(folder: Path) -> dict[str, str]:
         files.update(_write_evaluation(run, withheld))
     known = [dict(stage) for run in collection.runs for stage in run.stages.values()]
     for path in sorted(folder.glob("*-*/manifest.json")):
-        if path.parent.name.startswith(("fit-", "prepare-")) and (manifest := _read(path)) in known:
-            files[_name(path)] = _dump(_withhold(strip_paths(manifest), withheld))
+        if path.parent.name.startswith(("fit-", "prepare-")) and (manifest := make_public(_read(path))) in known:
+            files[_name(path)] = _dump(_withhold(manifest, withheld))
     for path in sorted([*folder.glob("*.json"), *folder.glob("judge-*/*.json")]):
         if path.name != STATE:
-            files[path.relative_to(folder).as_posix()] = _dump(strip_paths(_read(path)))
+            files[path.relative_to(folder).as_posix()] = _dump(make_public(_read(path)))
     for path in sorted(folder.glob("judge-*/verdicts_*.jsonl")):
         kept = ({key: value for key, value in line.items() if key not in SPOKEN} for line in read_lines(path))
         files[_name(path)] = "".join(_dump_line(line) for line in kept)
@@ -94,7 +94,7 @@ def _withhold(value: Json, texts: set[str]) -> Json:
 
 def _write_evaluation(run: Run, withheld: set[str]) -> Iterator[tuple[str, str]]:
     stage = run.stage.name
-    manifest = strip_paths(_read(run.stage / "manifest.json"))
+    manifest = make_public(_read(run.stage / "manifest.json"))
     if run.record.adapter:
         # The stage that made it, and no folder of the machine.
         place = PurePath(str(run.record.adapter.get("name", "")))

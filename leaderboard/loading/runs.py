@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Inputs, Manifest
-from xlift.harness.evaluation.records import Measurement, Record, choose_newest, read_measurement, strip_paths
+from xlift.harness.evaluation.records import Measurement, Record, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
@@ -146,7 +146,7 @@ def _check(run: Run) -> Run:
         run.record.model_dump_json()
     except ValueError:  # pydantic's, which names no field
         raise UserError("a name in its record is not valid Unicode (a lone surrogate)") from None
-    return replace(run, record=run.record.model_copy(update={"base": strip_paths(run.record.base)}))
+    return replace(run, record=run.record.model_copy(update={"base": make_public(run.record.base)}))
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,11 @@ class _Folder:
 def _read_folder(run: Path) -> _Folder:
     pushed = _read_json(run / "hub.json") or {}
     fits, prepares = (
-        [cast(Manifest, _read_json(path) or {}) for path in sorted(run.glob(f"{kind}-*/manifest.json"))] for kind in ("fit", "prepare")
+        [cast(Manifest, make_public(_read_json(path) or {})) for path in sorted(run.glob(f"{kind}-*/manifest.json"))]
+        for kind in ("fit", "prepare")
     )
     return _Folder(
-        strip_paths(_read_json(run / "suite.resolved.json")),
+        make_public(_read_json(run / "suite.resolved.json")),
         {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
         {plan: one for one in prepares if (plan := _name_plan(one))},
         _read_links(pushed),

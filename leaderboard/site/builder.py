@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from xlift.harness.core import hashing
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.secrets import find_variable, name_variables
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("xlift.harness", "xlift.tasks", "xlift.methods", "xlift.leaderboard")
 
+SUITE = "suite.resolved.json"
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
 
@@ -29,7 +32,7 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     """Build the site of result folders in ``out`` and return a line for everything that was left out.
 
     Nothing is done where the results are those that ``out`` was built from; a file is written only where it changes. Raises UserError
-    for results that are not there or hold nothing, and where ``out`` holds files that are not a site's.
+    for results that are not there, hold nothing or hold a secret, and where ``out`` holds files that are not a site's.
     """
     before = read_state(out, STATE, "a site")
     key = fingerprint(results)
@@ -39,6 +42,7 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     from xlift.leaderboard.analysis import board
     from xlift.leaderboard.loading import foreign, runs
 
+    _refuse_secrets(results)
     collection = runs.collect(results, foreign.read)
     try:
         write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
@@ -69,6 +73,22 @@ def fingerprint(results: Sequence[Path]) -> str:
     for place in results:
         parts.append(hashing.hash_files({f"{place.name}/{path.relative_to(place).as_posix()}": path for path in _result_files(place)}))
     return hashing.digest(parts, 64)
+
+
+def _refuse_secrets(results: Sequence[Path]) -> None:
+    """Raise UserError where a result file holds the value of an environment variable that is a secret: pages would show it."""
+    held = [(path, path.read_bytes()) for place in results for path in _result_files(place)]
+    variables = {name for path, data in held if path.name == SUITE for name in _name_variables(data)}
+    for path, data in held:
+        if variable := find_variable(data, variables):
+            raise UserError(f"{path}: holds the value of the environment variable {variable}, which the site would show; take it out")
+
+
+def _name_variables(suite: bytes) -> set[str]:
+    try:
+        return name_variables(json.loads(suite))
+    except (ValueError, RecursionError):  # damaged, which is told where it is read
+        return set()
 
 
 def _write(out: Path, board: Board) -> list[str]:

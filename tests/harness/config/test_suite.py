@@ -129,3 +129,32 @@ def test_keys_and_schedules_are_those_of_the_libraries() -> None:
     assert {field.name for field in fields(LoraConfig) if field.init} <= LORA_KEYS
     assert set(OTHER_NAMES.values()) <= LORA_KEYS and not set(OTHER_NAMES) & LORA_KEYS
     assert {schedule.value for schedule in SchedulerType} == {*SCHEDULES, *ARGUED}
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"engine": {"backend": "api", "url": "http://me:hunter2@host/v1"}}, "engine.url"),
+        ({"translators": {"default": {"kind": "api", "model": "m", "url": "http://host/v1?api-key=hunter2"}}}, "translators.default.url"),
+        ({"translators": {"en-es": {"kind": "command", "command": "tool --key hunter2"}}}, "translators.en-es.command"),
+        ({"judge": {"judge": "lm:openai-chat-completions,model=m,api_key=hunter2"}}, "judge.judge"),
+    ],
+)
+def test_a_secret_in_a_suite_is_refused_and_not_shown(changes: dict[str, object], place: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(**changes)
+    assert str(caught.value).startswith(f"s.yaml: {place}: ") and "write ${NAME} in its place" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_value_of_a_secret_variable_is_refused_anywhere_in_a_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_KEY", "hunter2-hunter2")
+    with pytest.raises(
+        UserError, match=r"^s.yaml: methods.m.options.notes.0: the value of the environment variable OPENAI_KEY stands in it"
+    ):
+        read(methods={"m": {"method": "cross_lingual", "options": {"notes": ["say hunter2-hunter2"]}}})
+
+
+def test_a_suite_keeps_the_names_of_variables() -> None:
+    suite = read(engine={"backend": "api", "url": "http://me:${MY_KEY}@host/v1"})
+    assert suite.model_dump(mode="json")["engine"]["url"] == "http://me:${MY_KEY}@host/v1"

@@ -28,6 +28,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.failures = 0
         self.seen: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.keys: list[str] = []
 
     @property
     def url(self) -> str:
@@ -54,8 +56,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.headers["authorization"] != "Bearer right":
-            return self.reply(401, {"error": {"message": "wrong key"}})
+        self.server.asked.append(self.path)
+        self.server.keys.append(str(self.headers["authorization"]))
+        if self.headers["authorization"] not in ("Bearer right", "Basic bWU6cEBzcy93b3Jk"):
+            return self.reply(400 if "echo" in self.server.keys[-1] else 401, {"error": {"message": f"wrong key {self.server.keys[-1]}"}})
         if self.server.failures:
             self.server.failures -= 1
             return self.reply(500, {"error": {"message": "try again"}})
@@ -177,3 +181,18 @@ def test_what_only_the_server_knows_is_said_to_be_so(server: Server) -> None:
     with connect(server.url) as running:
         described = running.describe()
     assert described["backend"] == "api" and described["dtype"] == described["batch_policy"] == "server"
+
+
+def test_credentials_in_an_address_come_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_WORD", "p@ss/word")
+    with connect(server.url.replace("http://", "http://me:${MY_WORD}@") + "?api-key=${MY_WORD}&api-version=3") as running:
+        assert [answer.text for answer in running.generate([ask("a")], Sampling(max_tokens=9))] == ["A"]
+    assert server.keys == ["Basic bWU6cEBzcy93b3Jk"], "me:p@ss/word in base64"
+    assert server.asked == ["/v1/chat/completions?api-key=p%40ss%2Fword&api-version=3"]
+
+
+def test_a_key_that_the_server_echoes_is_not_shown(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_LLM", "echo-hunter2")
+    with connect(server.url, key_variable="MY_LLM") as running:
+        said = refusal(lambda: running.generate([ask("a")], Sampling()))
+    assert "wrong key" in said and "hunter2" not in said

@@ -173,6 +173,13 @@ def test_a_command_turns_lines_into_lines() -> None:
     assert run_command("tr a-z A-Z", texts) == ["ONE TWO", None, "FIRST\n\n  - SECOND\n42 + 1\nLAST", "7 = 7"]
 
 
+def test_a_command_takes_secrets_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_WORD", "hunter 2")
+    assert run_command("sed 's/key/${MY_WORD}/'", ["a key"]) == ["a hunter 2"]
+    assert make(kind="command", command="sed 's/key/${MY_WORD}/'").describe()["command"] == "sed 's/key/${MY_WORD}/'"
+    assert "MY_OTHER is not set" in refusal(lambda: make(kind="command", command="cat ${MY_OTHER}").check("en", "es"))
+
+
 def test_commands_are_joined_by_pipes_without_a_shell() -> None:
     assert run_command("tr a-z A-Z | sed 's/O|0/<&>/'", ["o|0 $HOME *"]) == ["<O|0> $HOME *"]
     assert run_command(r'sed "s/a/\"/" | cat|cat', ["a b"]) == ['" b']

@@ -105,7 +105,29 @@ def test_a_record_is_whole_or_is_not_made(run: Path, tmp_path: Path) -> None:
         extract_record(run)
 
 
-def test_a_token_in_a_run_stops_its_record(run: Path, tmp_path: Path) -> None:
-    (run / "suite.resolved.json").write_text(json.dumps({"name": "s", "key": "hf_" + "a1" * 17}))
+def test_secrets_of_an_older_suite_are_hidden_in_its_record(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_LLM", "hunter2-hunter2")
+    judge = {"judge": "lm:x,api_key=hunter3-hunter3", "key_variable": "MY_LLM"}
+    suite = {"name": "s", "key": "hf_" + "a1" * 17, "engine": {"url": "http://me:hunter4@host/v1"}, "judge": judge}
+    (run / "suite.resolved.json").write_text(json.dumps(suite))
     done = CliRunner().invoke(app, ["record", str(run), "--out", str(tmp_path / "out")])
-    assert isinstance(done.exception, UserError) and "looks like a token" in str(done.exception) and not (tmp_path / "out").exists()
+    assert done.exit_code == 0
+    text = "".join(path.read_text() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert "hunter" not in text and "hf_a1" not in text and "http://[secret]@host/v1" in text
+
+
+def test_the_value_of_a_variable_that_a_suite_names_stops_record_and_site(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setenv("MY_LLM", "hunter2-hunter2")
+    (run / "suite.resolved.json").write_text(json.dumps({"name": "s", "judge": {"key_variable": "MY_LLM"}}))
+    verdicts = next(run.glob("judge-*/verdicts_*.jsonl"))
+    verdicts.write_text(json.dumps({"id": "key is hunter2-hunter2", "preference": 1.0}) + "\n")
+    done = CliRunner().invoke(app, ["record", str(run), "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, UserError) and not (tmp_path / "out").exists()
+    assert str(done.exception).endswith("holds the value of the environment variable MY_LLM; it is not published")
+    with pytest.raises(
+        UserError, match=r"verdicts_x_better_seed0.jsonl: holds the value of the environment variable MY_LLM, which the site"
+    ):
+        build([run], tmp_path / "site")
+    assert not (tmp_path / "site").exists()
