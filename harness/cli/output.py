@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
+
+Style: TypeAlias = Callable[[int, str], str | None]
+"""From the number of a row and the name of a column to a colour of rich's."""
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -41,16 +48,59 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def print_table(frame: pd.DataFrame, title: str | None = None) -> None:
-    """Print a data frame: as wide as the terminal, and as wide as its columns need where there is none."""
-    from rich.console import Console
-    from rich.table import Table
+def print_table(frame: pd.DataFrame, title: str | None = None, keys: int = 1, style: Style | None = None) -> None:
+    """Print a data frame: as wide as the terminal, and as wide as its columns need where there is none.
 
-    # Without a terminal a table must not be squeezed into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 400)
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in frame.columns:
-        shown.add_column(str(column), justify="right" if frame[column].dtype.kind in "if" else "left")
-    for row in _plain(frame).itertuples(index=False, name=None):
-        shown.add_row(*("" if value is None else f"{value:g}" if isinstance(value, float) else str(value) for value in row))
-    console.print(shown)
+    Columns that do not fit stand in further blocks, each with the first ``keys`` columns before it. ``style`` gives a colour, or nothing,
+    for the cell of a row and a column. No line ends in blanks.
+    """
+    from rich.console import Console
+
+    # Without a terminal, and unless COLUMNS says how wide, a table must not be squeezed into 80 columns.
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400)
+    texts = _write_cells(frame)
+    for number, columns in enumerate(_cut(texts, keys, console.width)):
+        if number:
+            typer.echo("")
+        with console.capture() as capture:
+            console.print(_draw(frame, texts, columns, title if number == 0 else None, style))
+        for line in capture.get().splitlines():
+            typer.echo(re.sub(r" +((?:\x1b\[0m)?)$", r"\1", line))
+
+
+def _write_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The cells of each column as they are printed."""
+    rows = list(_plain(frame).itertuples(index=False, name=None))
+    return {str(column): [_write(row[place]) for row in rows] for place, column in enumerate(frame.columns)}
+
+
+def _write(value: object) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cut(texts: Mapping[str, Sequence[str]], keys: int, width: int) -> list[list[str]]:
+    """The columns of each block: the keys, and as many others as fit beside them, at least one."""
+    from rich.cells import cell_len
+
+    names = list(texts)
+    widths = {name: max(map(cell_len, [name, *texts[name]])) + 2 for name in names}
+    repeated = sum(widths[name] for name in names[:keys])
+    blocks: list[list[str]] = [[]]
+    for name in names[keys:]:
+        if blocks[-1] and repeated + sum(widths[other] for other in [*blocks[-1], name]) - 2 > width:
+            blocks.append([])
+        blocks[-1].append(name)
+    return [[*names[:keys], *block] for block in blocks]
+
+
+def _draw(frame: pd.DataFrame, texts: Mapping[str, Sequence[str]], columns: Sequence[str], title: str | None, style: Style | None) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    kinds = {str(name): frame[name].dtype.kind for name in frame.columns}
+    for column in columns:
+        table.add_column(Text(column), justify="right" if kinds[column] in "if" else "left", overflow="fold")
+    for number in range(len(frame)):
+        table.add_row(*(Text(texts[column][number], style=(style and style(number, column)) or "") for column in columns))
+    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,12 @@ from xlift.harness.cli.output import print_table
 from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from xlift import Results
+
+Marks = Mapping[tuple[str, str, str, bool], int]
+"""Significant lifts, as ``conclusion.mark_lifts`` gives them."""
 
 
 def report(
@@ -52,17 +57,20 @@ def print_report(results: Results, as_json: bool) -> None:
     if scores.empty:
         where = ", ".join(map(str, results.folders))
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
+    sentences, marks = _conclude(results)
     if as_json:
         found = {"scores": scores, "costs": costs, "win_rates": results.win_rates}
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
-        typer.echo(json.dumps({**written, "left_out": results.left_out}, indent=1))
+        typer.echo(json.dumps({**written, "left_out": results.left_out, "conclusion": sentences}, indent=1))
         return
-    print_table(tables.spread_models(scores), "Scores (value ± standard error; lift over base in brackets)")
+    title = "Scores (± standard error; lift over the base in brackets, * if significant)"
+    print_table(tables.spread_models(scores, marks), title, keys=3, style=_colour(scores, marks))
     for setting, some in group_settings(rates).items():
         judged = f"judged by {setting.name} (calibration: {name_calibrations(some)})"
         title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
-        print_table(tables.spread_win_rates(some), title)
-    print_table(costs, "Cost")
+        print_table(tables.spread_win_rates(some), title, keys=2)
+    if not (spread := tables.spread_costs(costs)).empty:
+        print_table(spread, "Cost")
     for record in results.records:
         losses = record.cost.get("prepare", {}).get("losses")
         for part, share in losses.items() if isinstance(losses, dict) else ():
@@ -73,3 +81,28 @@ def print_report(results: Results, as_json: bool) -> None:
         typer.echo("Smoke test: not all items of every task were used.")
     for line in results.left_out:
         typer.echo(f"left out: {line}")
+    for line in sentences:
+        typer.echo(line)
+
+
+def _conclude(results: Results) -> tuple[list[str], Marks]:
+    """The last sentences, and which lifts are significant; where no comparison can be made, the reason in their place."""
+    from xlift.leaderboard.analysis.conclusion import mark_lifts
+
+    try:
+        return results.conclude(), mark_lifts(results.lifts(by="task"))
+    except UserError as error:
+        return [f"No method can be compared with the base: {error}"], {}
+
+
+def _colour(scores: pd.DataFrame, marks: Marks) -> Callable[[int, str], str | None]:
+    """Green for a lift that is significantly better than the base, red for one that is worse, by row and column of ``spread_models``."""
+    rows = list(dict.fromkeys(zip(scores["task"], scores["metric"], scores["items"], strict=True)))
+    models = {row["model"]: (row["suite"], row["model"].partition(" (seed ")[0]) for row in scores.to_dict("records")}
+
+    def colour(number: int, column: str) -> str | None:
+        task, metric, _ = rows[number]
+        mark = marks.get((*models[column], task, metric == "off_target"), 0) if column in models else 0
+        return {1: "green", -1: "red"}.get(mark)
+
+    return colour

@@ -106,6 +106,16 @@ class Results:
         _check_choice(by)
         return tabulate_ranks(self._documents, average=by == "benchmark")
 
+    def conclude(self) -> list[str]:
+        """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from
+        the base, and how many items would be needed.
+
+        Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis.conclusion import conclude
+
+        return conclude(self._documents)
+
     @cached_property
     def _documents(self) -> list[Documents]:
         from xlift.leaderboard.loading.scores import collect_documents

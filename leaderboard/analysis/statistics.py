@@ -115,6 +115,21 @@ def detectable(parts: Sequence[tuple[float, float]], comparisons: int = 1) -> fl
     return float(total) if total > 0 else float("nan")
 
 
+def count_needed(found: Estimate, comparisons: int = 1) -> int | None:
+    """Documents with which a true difference of the size that was found is found again with 80 % power, at the same level.
+
+    The documents' part of the error falls with their root; that of seeds stays, so that None is returned where it alone hides the
+    difference, and where there is no difference.
+    """
+    documents, *seeds = found.parts
+    item = detectable([documents], comparisons)
+    seed = detectable(seeds, comparisons)
+    room = found.value**2 - (0.0 if np.isnan(seed) else seed**2)
+    if room <= 0 or np.isnan(item):
+        return None
+    return int(np.ceil(found.documents * item**2 / room))
+
+
 def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False) -> pd.DataFrame:
     """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
 

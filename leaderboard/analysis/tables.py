@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -69,20 +70,33 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
     return pd.DataFrame(rows)
 
 
-def spread_models(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table people read: a row for each task and metric, a column for each model, ``value ± stderr`` and the lift."""
+def spread_models(scores: pd.DataFrame, marks: Mapping[tuple[str, str, str, bool], int] = MappingProxyType({})) -> pd.DataFrame:
+    """The table people read: a row for each task and metric, a column for each model, ``value ± stderr`` and the lift.
+
+    An arrow says which way a metric gets better. A lift with a mark (``conclusion.mark_lifts``) is significant and has ``*`` behind it.
+    """
+    labels = {name: name.partition(" (seed ")[0] for name in scores["model"].unique()}
 
     def write(row: pd.Series) -> str:
         digits = 1 if abs(row["value"]) >= 1.5 else 3
         text = f"{row['value']:.{digits}f}"
         if pd.notna(row["stderr"]):
             text += f" ±{row['stderr']:.{digits}f}"
-        return text + (f" ({row['lift']:+.{digits}f})" if pd.notna(row["lift"]) else "")
+        if pd.isna(row["lift"]):
+            return text
+        mark = marks.get((row["suite"], labels[row["model"]], row["task"], row["metric"] == "off_target"))
+        return f"{text} ({row['lift']:+.{digits}f}{'*' if mark else ''})"
 
-    shown = scores.assign(text=scores.apply(write, axis=1))
+    shown = scores.assign(text=scores.apply(write, axis=1), metric=[f"{name} {_point(name)}".strip() for name in scores["metric"]])
     order = shown.drop_duplicates(["task", "metric", "items"])[["task", "metric", "items"]]
     wide = shown.pivot_table(index=["task", "metric", "items"], columns="model", values="text", aggfunc="first", sort=False)
     return wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()[["task", "metric", "items", *scores["model"].unique()]]
+
+
+def _point(metric: str) -> str:
+    """An arrow in the direction in which a metric gets better; none for one that has neither."""
+    better = find_metric(metric).higher_is_better
+    return "" if better is None else "↑" if better else "↓"
 
 
 def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
@@ -147,3 +161,37 @@ def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
         row = {"model": record.name, **{key: fit.get(key) for key in COST if key in fit}}
         rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), "generated_tokens": evaluation.get("generated_tokens")})
     return pd.DataFrame(rows)
+
+
+COSTS = (
+    ("rows", "rows", "{:,.0f}"),
+    ("tokens trained", "tokens_trained", "{:,.0f}"),
+    ("steps", "steps", "{:,.0f}"),
+    ("epochs", "epochs", "{:.3g}"),
+    ("padding", "padding_share", "{:.1%}"),
+    ("training", "seconds", "seconds"),
+    ("peak memory, MiB", "peak_memory_mib", "{:,.0f}"),
+    ("final loss", "final_loss", "{:.3f}"),
+    ("device", "device", "{}"),
+    ("measuring", "evaluation_seconds", "seconds"),
+    ("tokens generated", "generated_tokens", "{:,.0f}"),
+)
+"""What a cost is called, the column of ``tabulate_costs`` that it stands in, and how it is written."""
+
+
+def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
+    """The table people read: a row for each cost that any model has, a column for each model."""
+    rows = []
+    for title, column, form in COSTS:
+        if column in costs and costs[column].notna().any():
+            cells = ["" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value) for value in costs[column]]
+            rows.append({"cost": title, **dict(zip(costs["model"], cells, strict=True))})
+    return pd.DataFrame(rows)
+
+
+def write_seconds(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

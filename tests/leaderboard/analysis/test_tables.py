@@ -10,7 +10,7 @@ from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
-from xlift.leaderboard.analysis.tables import doubt_lifts, spread_models, tabulate_costs, tabulate_scores
+from xlift.leaderboard.analysis.tables import doubt_lifts, spread_costs, spread_models, tabulate_costs, tabulate_scores, write_seconds
 
 TASK = "xlift_mgsm_cot_es"
 
@@ -41,8 +41,25 @@ def test_no_lift_between_results_that_may_not_be_compared() -> None:
 def test_people_read_value_error_and_lift() -> None:
     wide = spread_models(tabulate_scores([record("base", 0.2, 0.5), record("m", 0.5, 0.1)]))
     assert wide.to_dict("records")[0] == {
-        "task": "xlift_mgsm_cot_es", "metric": "accuracy", "items": 10, "base": "0.200 ±0.050", "m": "0.500 ±0.050 (+0.300)",
+        "task": "xlift_mgsm_cot_es", "metric": "accuracy ↑", "items": 10, "base": "0.200 ±0.050", "m": "0.500 ±0.050 (+0.300)",
     }  # fmt: skip
+
+
+def test_a_significant_lift_has_a_star_and_each_metric_its_direction() -> None:
+    scores = tabulate_scores([record("base", 0.2, 0.5), record("m", 0.5, 0.1, seed=0)])
+    wide = spread_models(scores, {("s", "m", "xlift_mgsm_cot_es", False): 1})
+    assert list(wide["metric"]) == ["accuracy ↑", "off_target ↓"]
+    assert list(wide["m (seed 0)"]) == ["0.500 ±0.050 (+0.300*)", "0.100 ±0.100 (+0.400)"]
+
+
+def test_costs_for_people_stand_one_below_the_other() -> None:
+    found = spread_costs(tabulate_costs([record("base", 0.2, 0.5), record("m", 0.5, 0.1)]))
+    assert found.to_dict("records") == [
+        {"cost": "training", "base": "5.0 s", "m": "5.0 s"},
+        {"cost": "measuring", "base": "2.0 s", "m": "2.0 s"},
+        {"cost": "tokens generated", "base": "7", "m": "7"},
+    ]
+    assert [write_seconds(seconds) for seconds in (4.24, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 05 min"]
 
 
 def test_costs_stand_beside_each_model() -> None:

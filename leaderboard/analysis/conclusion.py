@@ -1,0 +1,153 @@
+"""What a report ends with: one sentence for each suite that says which method is supported best, or that none can be told from the base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, tabulate
+from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed
+from xlift.leaderboard.loading.scores import Documents
+from xlift.tasks.benchmarks import find_metric, is_ranked, name_place
+
+Row = Mapping[str, Any]
+"""A comparison with its numbers in points of 100."""
+
+
+def conclude(documents: Iterable[Documents]) -> list[str]:
+    """A sentence for each suite, of its methods' lift over the base in the languages that they train.
+
+    A method is supported by the benchmarks on which its lift is significant after Holm's correction over all comparisons of the suite;
+    the best one is so on the most of them, and at equal numbers by the larger mean lift. Where none is, the sentence names the largest
+    lift that was seen and how many items would find one of that size with 80 % power.
+    """
+    suites: dict[str, list[Documents]] = {}
+    for one in documents:
+        suites.setdefault(one.suite, []).append(one)
+    return [f"{suite}: {_conclude_suite(found)}" if len(suites) > 1 else _conclude_suite(found) for suite, found in suites.items()]
+
+
+def _conclude_suite(documents: Sequence[Documents]) -> str:
+    rows = _list_rows(compare_languages(documents))
+    lifts = [row for row in rows if row["kind"] == "lift"]
+    if not lifts:
+        return "No method can be compared with the base: no benchmark with a score was asked in a language that a method trains."
+    compared = [row for row in lifts if row["value"] is not None]
+    if not compared:
+        return f"No method can be compared with the base: {lifts[0]['note']}."
+    winners: dict[str, list[Row]] = {}
+    for row in compared:
+        if row["significant"] and row["value"] > 0:
+            winners.setdefault(row["method"], []).append(row)
+    if not winners:
+        return _say_nothing_found(compared)
+    best = max(winners, key=lambda label: (len(winners[label]), sum(row["value"] for row in winners[label]) / len(winners[label])))
+    return _praise(best, winners[best], rows, documents)
+
+
+def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
+    """The headline comparisons of ranked benchmarks in points, corrected for all that were made."""
+    shown = [one for one in compared if is_ranked(str(one.names["benchmark"])) and one.names["metric"] != "off_target"]
+    rows: list[Row] = []
+    for one, found in zip(shown, tabulate(shown).to_dict("records"), strict=True):
+        scale = find_metric(str(found["metric"])).scale
+        row = {str(key): value for key, value in found.items()}
+        if one.estimate is None:
+            rows.append({**row, "value": None})
+            continue
+        points = {name: scale * row[name] for name in ("value", "low", "high", "detectable")}
+        comparisons = sum(other.estimate is not None for other in shown)
+        rows.append({**row, **points, "needed": count_needed(one.estimate, comparisons)})
+    return rows
+
+
+def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:
+    strongest = min(won, key=lambda row: row["p_corrected"])
+    others = [f"{_name(row)} by {row['value']:.1f}" for row in won if row is not strongest]
+    text = (
+        f"The best supported method is {label}: it lifts {_name(strongest)} by {strongest['value']:.1f} points "
+        f"(95 % interval {strongest['low']:.1f} to {strongest['high']:.1f}, p = {_write_p(strongest['p_corrected'])} after correction)"
+    )
+    text += f", and {', '.join(others)}" if others else ""
+    harmed = [row for row in rows if row["method"] == label and row["value"] is not None and row["significant"] and row["value"] < 0]
+    if harmed:
+        listed = [f"{_name(row)} by {-row['value']:.1f}" for row in harmed]
+        text += f"; it lowers {', '.join(listed)}"
+    if like := _find_like(label, strongest, rows, documents):
+        text += f"; {', '.join(like)} cannot be told apart from it there"
+    return f"{text}."
+
+
+def _find_like(label: str, row: Row, rows: Sequence[Row], documents: Sequence[Documents]) -> list[str]:
+    """The methods that did the same benchmark in the same languages, and not significantly worse."""
+    rivals = [
+        other["method"]
+        for other in rows
+        if other["method"] != label and all(other[key] == row[key] for key in ("benchmark", "metric", "kind", "languages"))
+    ]
+    found, p = [], []
+    for rival in rivals:
+        ours, theirs = (_take(documents, name, row) for name in (label, rival))
+        try:
+            difference = compare_runs(ours, theirs, label)
+        except UserError:
+            continue
+        found.append(rival)
+        p.append(difference.p)
+    return [rival for rival, corrected in zip(found, correct(p) if p else [], strict=True) if not corrected < ALPHA]
+
+
+def _take(documents: Sequence[Documents], label: str, row: Row) -> dict[str, list[Documents]]:
+    """One method's runs of a row by language."""
+    sheet: dict[str, list[Documents]] = {}
+    for one in documents:
+        if (one.label, one.benchmark, one.metric) == (label, row["benchmark"], row["metric"]) and one.language in row["languages"]:
+            sheet.setdefault(one.language, []).append(one)
+    return sheet
+
+
+def _say_nothing_found(compared: Sequence[Row]) -> str:
+    best = max(compared, key=lambda row: row["value"])
+    worse = [f"{row['method']} on {_name(row)} by {-row['value']:.1f}" for row in compared if row["significant"] and row["value"] < 0]
+    tail = f"; significantly worse: {', '.join(worse)}" if worse else ""
+    if np.isnan(best["detectable"]):
+        return f"No method can be told apart from the base: no answer's score differs{tail}."
+    seen = f"{best['value']:+.1f} points ({best['method']} on {_name(best)}, 95 % interval {best['low']:.1f} to {best['high']:.1f})"
+    least = f"lifts below {best['detectable']:.1f} points are missed more than one time in five"
+    if best["value"] <= 0:
+        return f"No method lifts anything over the base: the highest is {seen}, and {least} with these {best['documents']:.0f} items{tail}."
+    if best["needed"] is None:
+        wanted = "more seeds are needed to find one of that size, as seeds differ by more than that"
+    else:
+        wanted = (
+            f"about {_round_up(best['needed']):,} items in place of {best['documents']:.0f} would find one of that size four times in five"
+        )
+    return f"No method can be told apart from the base: the largest lift is {seen}, and {wanted}{tail}."
+
+
+def _name(row: Row) -> str:
+    return f"{name_place(row['benchmark'])} in {', '.join(row['languages'])}"
+
+
+def _write_p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
+
+
+def _round_up(items: int) -> int:
+    """Two digits are all that such a forecast is worth."""
+    unit = int(10 ** max(len(str(items)) - 2, 0))
+    return -(-items // unit) * unit
+
+
+def mark_lifts(differences: pd.DataFrame) -> dict[tuple[str, str, str, bool], int]:
+    """1 for a difference from the base that is significantly better, -1 for one that is worse, by suite, method, task and whether the
+    metric is ``off_target``; ``differences`` as ``tabulate_tasks`` gives them."""
+    marks = {}
+    for row in differences.to_dict("records"):
+        if row["significant"]:
+            marks[row["suite"], row["method"], row["task"], row["metric"] == "off_target"] = 1 if row["value"] > 0 else -1
+    return marks
