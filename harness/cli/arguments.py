@@ -17,6 +17,7 @@ Overrides = Annotated[
 Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
 Judge = Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="Judge the X-AlpacaEval answers too; the rest of the judge's "
                                            "options are keys of the suite: --set judge.model=NAME.")]  # fmt: skip
+Wait = Annotated[bool, typer.Option("--wait", help="Where another process works in the run folder, wait until it has ended.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 RUNS = Path("runs")

@@ -12,7 +12,7 @@ import typer
 
 import xlift
 from xlift.harness.cli import hub, site
-from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, add_judge, split_adapter
+from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, split_adapter
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
@@ -38,27 +38,28 @@ app.command()(site.record)
 
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
-        strict: Strict = False, judge: Judge = None, as_json: AsJson = False) -> None:  # fmt: skip
+        strict: Strict = False, judge: Judge = None, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
     loaded = _load(suite, add_judge(overrides, judge), strict)
     if dry_run:
         _show_plan(xlift.plan(loaded, runs), as_json)
         return
-    report_on(lambda: xlift.run(loaded, runs), as_json)
+    report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
 
 
 @app.command()
-def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, strict: Strict = False, as_json: AsJson = False) -> None:
+def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, strict: Strict = False, wait: Wait = False,
+          as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
-    print_frame(xlift.train(_load(suite, overrides, strict), runs), as_json)
+    print_frame(xlift.train(_load(suite, overrides, strict), runs, wait=wait), as_json)
 
 
 @app.command()
 def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
             out: Annotated[Path, typer.Option("--out", help="A folder in it is written for each method.")] = Path("rows"),
-            strict: Strict = False, as_json: AsJson = False) -> None:  # fmt: skip
+            strict: Strict = False, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Stop after the data: each method's rows as Parquet and JSONL for TRL, LLaMA-Factory and axolotl, with a data card."""
-    print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs), as_json)
+    print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs, wait=wait), as_json)
 
 
 @app.command()

@@ -1,3 +1,18 @@
-"""What every part shares: errors, plain data types, languages, settings, hashes, paths, logs and the store of finished stages."""
+"""What all share: errors, plain data types, languages, settings, secrets, hashes, paths, locks, logs and the store of finished stages."""
 
-__all__ = ["errors", "hashing", "languages", "logs", "manifests", "paths", "secrets", "settings", "store", "types", "variables", "versions"]
+__all__ = [
+    "errors",
+    "hashing",
+    "kept_lines",
+    "languages",
+    "locks",
+    "logs",
+    "manifests",
+    "paths",
+    "secrets",
+    "settings",
+    "store",
+    "types",
+    "variables",
+    "versions",
+]

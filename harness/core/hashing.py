@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,11 +22,15 @@ def weights_sha256(folder: Path) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file in hex, computed again only when its size or its time of change differ."""
+    """The sha256 of a file in hex, computed again only when its size, one of its times or its inode differ.
+
+    A file that is replaced by another of equal size and time has another inode, and the time ``ctime`` cannot be set by programs.
+    """
     stat = path.stat()
-    note = cache_folder() / "sha256" / digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns], 32)
-    if note.is_file():
-        return note.read_text(encoding="ascii")
+    known_by = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+    note = cache_folder() / "sha256" / digest(known_by, 32)
+    if note.is_file() and re.fullmatch(rb"[0-9a-f]{64}", found := note.read_bytes()):
+        return found.decode()
     with path.open("rb") as file:
         value = hashlib.file_digest(file, "sha256").hexdigest()
     # One small file each, so that two processes never write the same one with different content.

@@ -87,6 +87,7 @@ class Store:
             made = work(partial)
             about = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock()}
             manifest = cast(Manifest, {**about, **made})
+            sync(partial)
             write_json(partial / MANIFEST, manifest)
             final = self.folder(replace(stage, learned=manifest.get("learned")))
             discard(final)  # without a manifest, or of the same inputs
@@ -115,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     except NotADirectoryError:
         raise UserError(f"{folder.parent}: not a folder; choose another place with --runs") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again") from None
     except OSError as error:
         raise UserError(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
@@ -128,6 +129,14 @@ def discard(folder: Path) -> None:
     """Delete a folder, where there is one."""
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def sync(folder: Path) -> None:
+    """Wait until all that was written into a folder is on the disk: a manifest must not outlive what it speaks of."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: object) -> None:

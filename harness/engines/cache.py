@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.kept_lines import read_kept, set_aside, write_lines
 from xlift.harness.core.types import Answer, Chat, Json, Sampling
 
 if TYPE_CHECKING:
@@ -43,21 +44,24 @@ class Generations:
             if any(key not in known for key in chunk):
                 answers = self.start().generate([asked[key] for key in chunk], sampling)
                 known |= dict(zip(chunk, answers, strict=True))
-                _append(path, {key: known[key] for key in chunk})
+                write_lines(path, _write_lines({**_read(path), **{key: known[key] for key in chunk}}))
         return [known[key] for key in keys]
 
 
 def _read(path: Path) -> dict[str, Answer]:
-    if not path.is_file():
-        return {}
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-    return {row["chat"]: Answer(row["text"], row["tokens"], row["finished"]) for row in rows}
+    found, damaged = read_kept(path, _read_line)
+    if damaged:
+        set_aside(path, _write_lines(found), damaged)
+    return found
 
 
-def _append(path: Path, answers: Mapping[str, Answer]) -> None:
-    """Written anew and moved into place: a kill leaves the file as it was, not half a line in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    lines = (json.dumps({"chat": key, **asdict(answer)}, ensure_ascii=False) + "\n" for key, answer in {**_read(path), **answers}.items())
-    partial.write_text("".join(lines), encoding="utf-8")
-    partial.replace(path)
+def _read_line(row: Mapping[str, Any]) -> tuple[str, Answer]:
+    key, text, tokens, finished = row["chat"], row["text"], row["tokens"], row["finished"]
+    if not (isinstance(key, str) and isinstance(text, str) and isinstance(tokens, int) and isinstance(finished, bool)):
+        raise TypeError(row)
+    return key, Answer(text, tokens, finished)
+
+
+def _write_lines(answers: Mapping[str, Answer]) -> Iterator[str]:
+    for key, answer in answers.items():
+        yield json.dumps({"chat": key, **asdict(answer)}, ensure_ascii=False)

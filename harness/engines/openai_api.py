@@ -22,6 +22,7 @@ from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Answer, Chat, Message, Sampling
 from xlift.harness.core.versions import library_versions
 from xlift.harness.engines.base import USAGE, EngineFacts, count, cut, seeds
+from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count
 from xlift.harness.models.adapters import Adapter, check
 from xlift.harness.models.bases import Base
 from xlift.harness.models.profile import InferenceProfile
@@ -44,6 +45,10 @@ class OptionNames:
     url: str = "engine.url"
     key_variable: str = "engine.key_variable"
     concurrency: str = "engine.concurrency"
+
+
+class OddReplyError(UserError):
+    """A reply that no working server sends: too large, too slow or too deep."""
 
 
 class ApiEngine:
@@ -69,7 +74,7 @@ class ApiEngine:
         # The client puts the path of a request behind all of the address, so a query is given on its own.
         self._client = openai.OpenAI(
             base_url=urlunsplit(address._replace(query="", fragment="")), default_query=dict(parse_qsl(address.query)), api_key=key,
-            max_retries=RETRIES, timeout=TIMEOUT,
+            max_retries=RETRIES, timeout=TIMEOUT, http_client=BoundedClient(TIMEOUT),
         )  # fmt: skip
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
@@ -154,7 +159,7 @@ class ApiEngine:
     def send(self, prompt: str, sampling: Sampling, seed: int, **more: object) -> ChatCompletion | Completion:
         """The server's whole reply to one prompt, as the openai client gives it; ``more`` are further fields of the request.
 
-        Raises UserError for what a few tries did not mend.
+        Raises UserError for what a few tries did not mend, OddReplyError for a reply that no working server sends.
         """
         options: dict[str, object] = {
             "model": self._model,
@@ -183,11 +188,12 @@ class ApiEngine:
 
     def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
         reply = self.send(prompt, sampling, seed)
-        choice = reply.choices[0]
-        text = (choice.message.content or "") if hasattr(choice, "message") else choice.text
-        used = reply.usage
-        answer = Answer(cut(text, sampling.stop), used.completion_tokens if used else 0, choice.finish_reason != "length")
-        return answer, used.prompt_tokens if used else 0
+        choice = reply.choices[0] if getattr(reply, "choices", None) else None
+        text = read_content(choice)
+        if choice is None or text is None:
+            raise UserError(f"the server at {self.settings.url} answers with what is no text; does the address end with /v1?")
+        answer = Answer(cut(text, sampling.stop), read_count(reply.usage, "completion_tokens"), choice.finish_reason != "length")
+        return answer, read_count(reply.usage, "prompt_tokens")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -207,6 +213,10 @@ class ApiEngine:
             raise UserError(f"{at} answers {error.status_code} after {RETRIES} retries: {one_line(error)}") from None
         except json.JSONDecodeError as error:
             raise UserError(f"{at} answers with what is no JSON ({one_line(error)}); is something else there, or between?") from None
+        except UnboundedError as error:
+            raise OddReplyError(f"{at} sends {one_line(error)}") from None
+        except RecursionError:
+            raise OddReplyError(f"{at} sends JSON that is nested too deeply") from None
         except openai.OpenAIError as error:
             raise UserError(f"{at}: {one_line(error)}") from error
 

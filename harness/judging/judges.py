@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ class Answered:
     """The name the server gives to the model that replied; it may be fuller than the one asked for."""
     seconds: float = 0.0
     """Since the reply before it, or since the judge was asked: these add up to the time that was waited for."""
+    odd: bool = False
+    """Not what a server sends that works: it counts as unreadable and is not kept."""
 
 
 class Judge(Protocol):
@@ -141,9 +144,17 @@ class ApiJudge:
         self._next_start = max(now, self._next_start) + 60 / self.settings.requests_per_minute
 
     def _ask(self, chat: Chat, mode: Mode) -> Answered:
+        from xlift.harness.engines.bounded import read_content, read_count
+        from xlift.harness.engines.openai_api import OddReplyError
+
         more: dict[str, object] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS} if mode == "weighted" else {}
+        cost = estimate(chat, mode)
         try:
             reply = self._engine.send(json.dumps(chat, ensure_ascii=False), sampling(mode), 0, **more)
+        except OddReplyError as error:
+            if not self._answered:
+                raise UserError(f"judge {self.settings.model}: {error}") from None
+            return Answered(Reply(""), cost, "", odd=True)
         except UserError as error:
             raise UserError(f"judge {self.settings.model}: {error}") from None
         choice = reply.choices[0] if getattr(reply, "choices", None) else None
@@ -154,18 +165,19 @@ class ApiJudge:
             raise UserError(
                 f"judge {self.settings.model}: the server gives no log-probabilities, which the weighted mode goes by; use --mode verdict"
             )
-        text = getattr(getattr(choice, "message", None), "content", None) or ""
-        tokens = getattr(getattr(reply, "usage", None), "total_tokens", None)
+        text = read_content(choice)
         logprobs = read_logprobs(given) if mode == "weighted" else ()
         cut = mode == "verdict" and getattr(choice, "finish_reason", None) == "length"
+        tokens = read_count(getattr(reply, "usage", None), "total_tokens") or cost
         served = getattr(reply, "model", None)
-        return Answered(Reply(text, logprobs, cut), int(tokens) if tokens else estimate(chat, mode), str(served or ""))
+        return Answered(Reply(text or "", logprobs, cut), tokens, served if isinstance(served, str) else "", odd=text is None)
 
 
 def read_logprobs(given: ChoiceLogprobs) -> tuple[tuple[str, float], ...]:
     """The likeliest first tokens of a chat completion's ``logprobs``; none where they do not have the documented form."""
     try:
-        return tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
+        found = tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
+        return found if all(math.isfinite(value) for _, value in found) else ()
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return ()
 

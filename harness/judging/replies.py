@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.kept_lines import read_kept, set_aside
+from xlift.harness.core.locks import hold
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.judging.judges import Answered, Description, Judge
 from xlift.tasks.judge import ORDERS, Mode, Order, Pair, Reply, Verdict, build_chat, prompt_sha256, read_mass, read_reply
@@ -71,7 +74,7 @@ def read_calibration(folder: Path, described: Description, mode: Mode) -> Calibr
         if not found["digest"] or not found["rows"]:
             raise ValueError
         return found if found["prompt_sha256"] == prompt_sha256(mode) else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: damaged; calibrate the judge again with --calibrate") from None
 
 
@@ -107,38 +110,45 @@ class Replies:
     path: Path
 
     def read(self) -> dict[str, Answered]:
-        """All replies by key. Raises UserError for a damaged file."""
-        if not self.path.is_file():
-            return {}
-        with explain_disk(self.path.parent):
-            text = self.path.read_text(encoding="utf-8")
-        found = {}
-        for number, line in enumerate(text.split("\n")[:-1], 1):
-            try:
-                row = json.loads(line)
-                logprobs = tuple((str(token), float(value)) for token, value in row["logprobs"])
-                reply = Reply(row["text"], logprobs, row.get("cut", False))
-                found[row["key"]] = Answered(reply, row["tokens"], row["served"], row.get("seconds", 0.0))
-            except (ValueError, KeyError, TypeError):
-                if line.strip():
-                    raise UserError(f"{self.path}, line {number}: damaged; delete the line, and its reply is asked for again") from None
+        """All replies by key, but for those that are damaged."""
+        return read_kept(self.path, _read_line)[0]
+
+    def mend(self) -> dict[str, Answered]:
+        """``read``, where damaged lines are set aside with a warning. For the process that holds the folder."""
+        found, damaged = read_kept(self.path, _read_line)
+        if damaged:
+            set_aside(self.path, (_write_line(key, answered) for key, answered in found.items()), damaged)
         return found
 
     @contextmanager
     def write(self) -> Iterator[Callable[[str, Answered], None]]:
-        """A function that adds one reply."""
+        """A function that adds one reply; all are on the disk at the end."""
         with explain_disk(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _cut_half_line(self.path)
             with self.path.open("ab") as file:
 
                 def add(key: str, answered: Answered) -> None:
-                    row = {"key": key, **asdict(answered.reply), "tokens": answered.tokens, "served": answered.served,
-                           "seconds": answered.seconds}  # fmt: skip
-                    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+                    file.write((_write_line(key, answered) + "\n").encode())
                     file.flush()
 
-                yield add
+                try:
+                    yield add
+                finally:
+                    os.fsync(file.fileno())
+
+
+def _write_line(key: str, answered: Answered) -> str:
+    row = {"key": key, **asdict(answered.reply), "tokens": answered.tokens, "served": answered.served, "seconds": answered.seconds}
+    return json.dumps(row, ensure_ascii=False)
+
+
+def _read_line(row: Mapping[str, Any]) -> tuple[str, Answered]:
+    key, text, tokens = row["key"], row["text"], row["tokens"]
+    if not (isinstance(key, str) and isinstance(text, str) and isinstance(tokens, int)):
+        raise TypeError(row)
+    logprobs = tuple((str(token), float(value)) for token, value in row["logprobs"])
+    return key, Answered(Reply(text, logprobs, bool(row.get("cut", False))), tokens, str(row["served"]), float(row.get("seconds", 0.0)))
 
 
 def _cut_half_line(path: Path) -> None:
@@ -179,34 +189,18 @@ class Judged:
 def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -> Judged:
     """Judge pairs in both orders; replies are kept in ``folder``, one file a judge, and those kept already are not asked for.
 
-    Raises UserError where the judge fails, or answers under another model's name than before, and says how much is kept.
+    Of several processes with one judge and folder one asks at a time, so that each pair is asked once. Raises UserError where the judge
+    fails, or answers under another model's name than before, and says how much is kept.
     """
     described = judge.describe()
     kept = Replies(folder / name_folder(described) / "replies.jsonl")
-    known = kept.read()
+    known, asked = kept.read(), 0
     wanted = {key_of(described, mode, pair, order): (pair, order) for pair in pairs for order in ORDERS}
-    missing = [key for key in wanted if key not in known]
-    served = next((known[key].served for key in wanted if key in known and known[key].served), "")
-    done = 0
-    if missing:
-        logger.info("judge: %d comparisons to be made, %d known", len(missing), len(wanted) - len(missing))
-        started = shown = before = time.monotonic()
-        spent = 0
-        try:
-            with kept.write() as add:
-                for place, answered in judge.answer([build_chat(mode, *wanted[key]) for key in missing], mode):
-                    served = _check_name(served, answered.served)
-                    now = time.monotonic()
-                    timed = replace(answered, seconds=round(now - before, 3))
-                    before = now
-                    add(missing[place], timed)
-                    known[missing[place]] = timed
-                    spent, done = spent + answered.tokens, done + 1
-                    if now - shown > SECONDS:
-                        shown = now
-                        logger.info("judge: %d of %d, %.1f a second, %d tokens", done, len(missing), done / (shown - started), spent)
-        except UserError as error:
-            raise UserError(f"{error}; {done} of {len(missing)} replies were kept, and the same command goes on from there") from None
+    if not wanted.keys() <= known.keys():
+        with hold(kept.path.parent, wait=True):
+            known = kept.mend()
+            asked = sum(key not in known for key in wanted)
+            known = _ask_missing(judge, mode, wanted, kept, known)
     preferences = {key: read_reply(mode, known[key].reply, order) for key, (_, order) in wanted.items()}
     masses = {key: read_mass(known[key].reply) for key in wanted}
     verdicts = [
@@ -219,7 +213,40 @@ def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -
     ]
     words = {key: known[key].reply.text for key in wanted}
     used = [known[key] for key in wanted]
-    return Judged(verdicts, words, served, len(missing), sum(one.tokens for one in used), sum(one.seconds for one in used))
+    served = next((one.served for one in used if one.served), "")
+    return Judged(verdicts, words, served, asked, sum(one.tokens for one in used), sum(one.seconds for one in used))
+
+
+def _ask_missing(
+    judge: Judge, mode: Mode, wanted: Mapping[str, tuple[Pair, Order]], kept: Replies, known: Mapping[str, Answered]
+) -> dict[str, Answered]:  # fmt: skip
+    """All that is wanted, what was not known asked for and kept, but for replies that are odd: those are asked for again another time."""
+    found = {key: known[key] for key in wanted if key in known}
+    missing = [key for key in wanted if key not in known]
+    served = next((one.served for one in found.values() if one.served), "")
+    logger.info("judge: %d comparisons to be made, %d known", len(missing), len(found))
+    started = shown = before = time.monotonic()
+    spent = done = 0
+    try:
+        with kept.write() as add:
+            for place, answered in judge.answer([build_chat(mode, *wanted[key]) for key in missing], mode):
+                served = _check_name(served, answered.served)
+                now = time.monotonic()
+                timed = replace(answered, seconds=round(now - before, 3))
+                before = now
+                if not timed.odd:
+                    add(missing[place], timed)
+                found[missing[place]] = timed
+                spent, done = spent + answered.tokens, done + 1
+                if now - shown > SECONDS:
+                    shown = now
+                    logger.info("judge: %d of %d, %.1f a second, %d tokens", done, len(missing), done / (shown - started), spent)
+    except UserError as error:
+        kept_now = sum(not found[key].odd for key in missing if key in found)
+        raise UserError(f"{error}; {kept_now} of {len(missing)} replies were kept, and the same command goes on from there") from None
+    if odd := sum(found[key].odd for key in missing):
+        logger.warning("judge: %d of %d replies are no text that can be read; they are not kept", odd, len(missing))
+    return found
 
 
 def _check_name(before: str, now: str) -> str:

@@ -51,7 +51,7 @@ def check_suite(suite: Suite) -> None:
 
 def plan_run(suite: Suite, runs: Path) -> RunPlan:
     """What a run would do; rows and tokens are upper bounds until a method's rows are prepared."""
-    run = open_run(suite, runs, write=False)
+    run = open_run(suite, runs)
     stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, MutableMapping
@@ -9,11 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import CodeFacts
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import Prepared, Round, Run, fit_stage
+from xlift.harness.pipeline.stages import ROWS, Prepared, Round, Run, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
 
@@ -43,7 +45,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
     def train(folder: Path) -> Mapping[str, object]:
         from xlift.harness.training.trainer import fit
 
-        rows, planned = read_rows(prepared.folder / "rows.jsonl"), prepared.plan
+        rows, planned = read_rows(prepared), prepared.plan
         report = fit(
             run.base.folder,
             Plan(rows, planned.objective, phases=planned.phases),
@@ -69,8 +71,16 @@ def see_one_gpu(environment: MutableMapping[str, str]) -> None:
     environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
-def read_rows(path: Path) -> Rows:
-    """The training rows that a prepare stage wrote."""
-    with path.open(encoding="utf-8") as lines:
-        rows = tuple(read_row(json.loads(line)) for line in lines)
+def read_rows(prepared: Prepared) -> Rows:
+    """The training rows that a prepare stage wrote. Raises UserError where they are not those of its manifest any more."""
+    path = prepared.folder / ROWS
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != prepared.plan.rows_sha256:
+        lines = data.count(b"\n")
+        found = f"{lines} lines, another sha256"
+        raise UserError(f"{path}: not the {prepared.count} rows that were prepared ({found}); delete {prepared.folder} and run again")
+    rows = tuple(read_row(json.loads(line)) for line in data.decode().split("\n") if line)
     return cast(Rows, rows)  # the trainer refuses a mixture

@@ -14,7 +14,7 @@ from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.engine import StageEngine
-from xlift.harness.pipeline.stages import Prepared, Round, Run, identify_model, prepare_stage, read_prepared
+from xlift.harness.pipeline.stages import ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import PlanRecord
 from xlift.tasks import data, index
@@ -49,7 +49,7 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
-    (folder / "rows.jsonl").write_text(text, encoding="utf-8")
+    (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
     if plan.rows and context.budget and len(plan.rows) < context.budget:
         percent = 100 * len(plan.rows) // context.budget

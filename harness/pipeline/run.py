@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.locks import hold
+from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
@@ -24,8 +27,8 @@ from xlift.tasks import index
 logger = logging.getLogger(__name__)
 
 
-def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
-    """Resolve the base and the tasks, and write ``suite.resolved.json``; everything that can be wrong in a suite is found here.
+def open_run(suite: Suite, runs: Path) -> Run:
+    """Resolve the base and the tasks; everything that can be wrong in a suite is found here, and nothing is written.
 
     Raises UserError, before anything is trained.
     """
@@ -44,11 +47,20 @@ def open_run(suite: Suite, runs: Path, *, write: bool = True) -> Run:
     root = runs / suite.name
     run = Run(suite, root, tasks, left_out, bases.resolve(suite.base), data)
     check_base(suite, run.base)
-    if write:
-        with explain_disk(root):
-            root.mkdir(parents=True, exist_ok=True)
-            write_json(root / "suite.resolved.json", suite.model_dump(mode="json"))
     return run
+
+
+@contextmanager
+def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
+    """``open_run``, and its folder for this process alone, with ``suite.resolved.json`` in it; with ``wait`` another process is waited for.
+
+    Raises UserError as ``open_run`` and ``locks.hold`` do.
+    """
+    run = open_run(suite, runs)
+    with hold(run.root, wait=wait):
+        with explain_disk(run.root):
+            write_json(run.root / "suite.resolved.json", suite.model_dump(mode="json"))
+        yield run
 
 
 def check_base(suite: Suite, base: bases.Base) -> None:
@@ -67,15 +79,15 @@ def run_suite(suite: Suite, runs: Path) -> Path:
     return root
 
 
-def measure_suite(suite: Suite, runs: Path) -> Path:
-    """``run_suite`` without the judge. Finished stages are skipped."""
-    run = open_run(suite, runs)
-    for line in run.left_out:
-        logger.info("left out, the benchmark has no such language: %s", line)
-    trained = fit_all(run)
-    given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    evaluate_all(run, [Measured("base", None, None), *trained, *given])
-    return run.root
+def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
+    """``run_suite`` without the judge. Finished stages are skipped; with ``wait`` another process in the folder is waited for."""
+    with begin(suite, runs, wait=wait) as run:
+        for line in run.left_out:
+            logger.info("left out, the benchmark has no such language: %s", line)
+        trained = fit_all(run)
+        given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
+        evaluate_all(run, [Measured("base", None, None), *trained, *given])
+        return run.root
 
 
 def prepare_all(run: Run) -> dict[str, Path]:
@@ -122,11 +134,21 @@ def _prepare(run: Run, turns: Sequence[Round]) -> dict[Round, Prepared]:
 
 def _fit(run: Run, turn: Round, rows: Prepared, seed: int | None, before: Measured | None) -> Measured:
     stage = fit_stage(run, turn, rows, seed)
-    if run.store.manifest(stage) is None:
+    if manifest := run.store.manifest(stage):
+        _require_unchanged(run.store.folder(stage), manifest)
+    else:
         logger.info("fit: %s%s", turn.name, "" if seed is None or turn.seed is not None else f", seed {seed}")
         run_apart(f"fit {turn.label}", fit_one, run, turn, rows, seed)
     stages = (*(before.stages if before else ()), rows.folder.name, stage.name)
     return Measured(turn.label, seed, str(run.store.folder(stage) / "adapter"), stages)
+
+
+def _require_unchanged(folder: Path, manifest: Manifest) -> None:
+    recorded = manifest.get("adapter_sha256")
+    if recorded and adapters.resolve(folder / "adapter").sha256 != recorded:
+        raise UserError(
+            f"{folder / 'adapter'}: not the adapter that was trained (another sha256); delete the folder {folder} and run again"
+        )
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:

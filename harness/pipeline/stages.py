@@ -20,6 +20,9 @@ from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.tasks import data, index
 
+ROWS = "rows.jsonl"
+"""In the folder of a prepare stage."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -74,18 +74,18 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
     return table
 
 
-def run(suite: Suite, runs: str | Path = RUNS) -> Results:
+def run(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> Results:
     """Prepare the rows of every method, train an adapter for each seed, measure them and the base, and judge where the suite says so.
 
     Everything is written below ``runs/NAME``, and what is finished there is not done again: the same call resumes. Each stage runs in a
-    process of its own.
+    process of its own. Two runs never work in one folder: where another process does, ``wait`` says to wait for its end.
 
-    Raises UserError before anything is trained for what is wrong in the suite or not to be had, such as a base model, data or a task;
-    JudgeError where all models were measured and the judge failed.
+    Raises UserError where another process works in the folder, and before anything is trained for what is wrong in the suite or not to be
+    had, such as a base model, data or a task; JudgeError where all models were measured and the judge failed.
     """
     from xlift.harness.pipeline.run import measure_suite
 
-    return _judge(suite, measure_suite(suite, Path(runs)))
+    return _judge(suite, measure_suite(suite, Path(runs), wait=wait))
 
 
 def _judge(suite: Suite, folder: Path) -> Results:
@@ -101,21 +101,22 @@ def _judge(suite: Suite, folder: Path) -> Results:
     return load_results(folder)
 
 
-def train(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
+def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
     """``run`` without measuring: one row for each adapter, with columns label, seed and adapter, its folder.
 
     A method that trains nothing has one row without a seed, and its adapter holds an inference profile alone.
     """
     import pandas as pd
 
-    from xlift.harness.pipeline.run import fit_all, open_run
+    from xlift.harness.pipeline.run import begin, fit_all
 
-    trained = fit_all(open_run(suite, Path(runs)))
+    with begin(suite, Path(runs), wait=wait) as opened:
+        trained = fit_all(opened)
     rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
     return pd.DataFrame(rows, columns=["label", "seed", "adapter"]).astype({"seed": "Int64"})
 
 
-def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS) -> pd.DataFrame:
+def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
     """The training rows alone, written to ``out/LABEL`` as Parquet and as JSONL for TRL, LLaMA-Factory and axolotl, with a data card.
 
     One row for each method, with columns label, folder and files, their number. Files of an earlier export are replaced. Raises UserError
@@ -123,15 +124,15 @@ def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS) -> 
     """
     import pandas as pd
 
-    from xlift.harness.pipeline.run import open_run, prepare_all
+    from xlift.harness.pipeline.run import begin, prepare_all
     from xlift.harness.publishing import export_rows
 
-    opened = open_run(suite, Path(runs))
     rows = []
-    for label, prepared in prepare_all(opened).items():
-        folder = Path(out) / label
-        written = export_rows.export(opened, label, prepared, folder)
-        rows.append({"label": label, "folder": str(folder), "files": len(written)})
+    with begin(suite, Path(runs), wait=wait) as opened:
+        for label, prepared in prepare_all(opened).items():
+            folder = Path(out) / label
+            written = export_rows.export(opened, label, prepared, folder)
+            rows.append({"label": label, "folder": str(folder), "files": len(written)})
     return pd.DataFrame(rows, columns=["label", "folder", "files"])
 
 

@@ -38,7 +38,7 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     is not finished, and where ``out`` holds other things.
     """
     made = read_prepared(prepared)
-    rows = read_rows(prepared / "rows.jsonl")
+    rows = read_rows(made)
     _require_room(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """An OpenAI-compatible judge on the loopback, and a proxy before it that does to requests what networks and servers do."""
 
+import contextlib
 import json
 import math
 import re
@@ -54,6 +55,18 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
 
+    def drip(self) -> None:
+        """A byte now and then, without an end."""
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(100):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+                threading.Event().wait(0.1)
+        self.close_connection = True
+
 
 class JudgeServer(Server):
     """Prefers the answer with more ``z``; by log-probabilities, m and M have shares of (z of the first + 1) to (z of the second + 1).
@@ -65,10 +78,12 @@ class JudgeServer(Server):
         super().__init__(JudgeHandler)
         self.model = "judge-1"
         self.logprobs: Callable[[int, int], Any] = logprobs_of
-        self.verdict: Callable[[int, int], str] = verdict_of
+        self.verdict: Callable[[int, int], Any] = verdict_of
         self.seen: list[dict[str, Any]] = []
         self.finish_reason = "stop"
         self.refuses_max_tokens = False
+        self.total_tokens: Any = ...
+        """What it says it used; the truth where not set."""
 
 
 def logprobs_of(first: int, second: int) -> Any:
@@ -100,6 +115,7 @@ class JudgeHandler(Handler):
         if body.get("logprobs"):
             choice["logprobs"] = self.server.logprobs(first, second)
         usage = {"prompt_tokens": len(prompt) // 10, "completion_tokens": 1, "total_tokens": len(prompt) // 10 + 1}
+        usage |= {} if self.server.total_tokens is ... else {"total_tokens": self.server.total_tokens}
         said = {"id": "1", "object": "chat.completion", "created": 0, "model": self.server.model, "choices": [choice], "usage": usage}
         return self.reply(200, json.dumps(said).encode())
 
@@ -127,6 +143,12 @@ class ProxyHandler(Handler):
             return self.reply(int(fault), json.dumps({"error": {"message": f"fault {fault}"}}).encode())
         if fault == "garbage":
             return self.reply(200, b'{"id": "1", "choices": [{')
+        if fault == "deep":
+            return self.reply(200, b'{"id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}")
+        if fault == "large":
+            return self.reply(200, b'{"id": "' + b"x" * 3 * 2**20 + b'"}')
+        if fault == "drip":
+            return self.drip()
         if fault == "slow":
             threading.Event().wait(1.0)
         request = urllib.request.Request(self.server.upstream + self.path.removeprefix("/v1"), body, {"content-type": "application/json"})

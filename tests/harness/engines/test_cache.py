@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from xlift.harness.core.types import Answer, Chat, Sampling, ask
 from xlift.harness.engines import cache
 from xlift.harness.engines.cache import Generations
@@ -77,3 +79,24 @@ def test_chunks_are_whole_and_a_kill_loses_the_last_alone(tmp_path: Path, monkey
         assert resumed == undisturbed
     else:
         raise AssertionError("the engine was not interrupted")
+
+
+def test_a_damaged_cache_is_set_aside_and_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, damage in {
+        "cut": lambda data: data[: len(data) // 2],
+        "empty": lambda data: b"",
+        "nul": lambda data: b"\0" * len(data),
+        "a line of another kind": lambda data: b"[1]\n" + data,
+        "wrong types": lambda data: data.replace(b'"tokens": 2', b'"tokens": "2"'),
+        "deep": lambda data: b"[" * 200_000 + b"\n" + data,
+    }.items():
+        caplog.clear()
+        engine = Counting()
+        first = remember(tmp_path / name, engine).answer(CHATS, Sampling())
+        (path,) = (tmp_path / name).glob("*.jsonl")
+        path.write_bytes(damage(path.read_bytes()))
+        again = Counting()
+        assert remember(tmp_path / name, again).answer(CHATS, Sampling()) == first, name
+        assert len(caplog.records) == (name not in ("cut", "empty")), "half a line and nothing are what a kill may leave"
+        assert remember(tmp_path / name, Counting()).answer(CHATS, Sampling()) == first
+        assert path.with_name(f"{path.name}.damaged").exists() == bool(caplog.records)

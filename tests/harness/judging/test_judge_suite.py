@@ -103,7 +103,7 @@ def test_a_judge_moves_no_stage(tiny_base: Path, tmp_path: Path, monkeypatch: py
     names = []
     for wanted in (None, JUDGE):
         suite = read_suite(values(wanted, base={"model": str(tiny_base)}, data={"samples": "always"}), "s.yaml")
-        run = open_run(suite, tmp_path, write=False)
+        run = open_run(suite, tmp_path)
         names.append(
             (stages.prepare_stage(run, stages.Round("m")).name, stages.evaluate_stage(run, stages.Measured("base", None, None)).name)
         )
@@ -134,7 +134,7 @@ def test_a_finished_judgement_is_not_repeated(server: JudgeServer, finished: Pat
 def test_a_failing_judge_leaves_the_scores(call: Call, server: JudgeServer, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from xlift.harness.pipeline import run as pipeline
 
-    monkeypatch.setattr(pipeline, "measure_suite", lambda suite, runs: finished)
+    monkeypatch.setattr(pipeline, "measure_suite", lambda suite, runs, wait: finished)
     path = finished.parent / "s.yaml"
     path.write_text(yaml.safe_dump(values({**JUDGE, "judge": "http://127.0.0.1:9/v1"})))
     code, out, err = call("run", path, "--runs", finished.parent)

@@ -6,6 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling
-from xlift.harness.engines import openai_api
+from xlift.harness.engines import bounded, openai_api
 from xlift.harness.engines.load import load_engine
 from xlift.harness.judging import judges
 from xlift.harness.judging.judges import estimate, open_judge
@@ -31,7 +32,7 @@ from xlift.harness.judging.replies import (
     tell_calibration,
 )
 from xlift.harness.models.bases import resolve
-from xlift.tasks.judge import MODES, Mode, Pair, build_chat
+from xlift.tasks.judge import MODES, ORDERS, Mode, Pair, build_chat
 from xlift.tasks.judge_probes import KINDS, LANGUAGES, list_probes
 from xlift.tasks.verdicts import aggregate
 
@@ -234,14 +235,73 @@ def test_requests_are_paced(proxy: FaultProxy, tmp_path: Path) -> None:
     assert time.monotonic() - started >= 0.35
 
 
-def test_half_a_line_is_not_read_and_a_damaged_one_is_named(proxy: FaultProxy, tmp_path: Path) -> None:
+def test_half_a_line_is_not_read_and_damaged_ones_are_set_aside(
+    proxy: FaultProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
     run(proxy, tmp_path, pairs=PAIRS[:2])
     (path,) = tmp_path.glob("*/replies.jsonl")
     path.write_text(path.read_text() + '{"key": "ab')
     assert run(proxy, tmp_path, pairs=PAIRS[:3]).asked == 2
     assert len(Replies(path).read()) == 6
-    path.write_text("{}\n" + path.read_text())
-    assert "line 1: damaged; delete the line" in refusal(lambda: run(proxy, tmp_path))
+    first, second, *rest = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"{}\n" + b"\0" * 9 + b"\n" + second.replace(b'"text"', b'"txt"') + b'{"key": "\xff"}\n' + b"".join(rest))
+    assert run(proxy, tmp_path, pairs=PAIRS[:3]).asked == 2, "the first line is gone, the second damaged"
+    assert [record.message for record in caplog.records if "set aside" in record.message] == [
+        f"{path}: 4 lines cannot be read; the file was set aside as replies.jsonl.damaged, and what is lost is made anew"
+    ]
+    assert len(Replies(path).read()) == 6 and run(proxy, tmp_path, pairs=PAIRS[:3]).asked == 0
+
+
+def test_two_judges_at_once_ask_each_pair_once(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(run, proxy, tmp_path) for _ in range(2)]
+        first, second = (future.result() for future in both)
+    assert sorted([first.asked, second.asked]) == [0, 24] and first.verdicts == second.verdicts
+    assert len(server.seen) == kept(tmp_path) == 24
+
+
+ODD = {
+    "parts": [{"type": "text", "text": "[[A]]"}],
+    "a number": 5,
+    "a lone surrogate": "[[A]] \ud800",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_reply_is_unreadable_and_not_kept(server: JudgeServer, proxy: FaultProxy, tmp_path: Path, odd: str) -> None:
+    said = iter([ODD[odd]])
+    server.verdict = lambda first, second: next(said, "[[C]]")
+    judged = run(proxy, tmp_path, "verdict", PAIRS[:3], concurrency=1)
+    assert [verdict.preferences for verdict in judged.verdicts] == [(None, 0.5), (0.5, 0.5), (0.5, 0.5)]
+    assert kept(tmp_path) == 5
+    assert run(proxy, tmp_path, "verdict", PAIRS[:3]).asked == 1, "it is asked for again"
+
+
+@pytest.mark.parametrize("fault", ["deep", "large"])
+def test_a_reply_without_bounds_ends_nothing(
+    proxy: FaultProxy, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(bounded, "LARGEST", 2**20)
+    proxy.faults = iter(["", fault])
+    judged = run(proxy, tmp_path, "verdict", PAIRS[:3], concurrency=1)
+    assert sum(one is None for verdict in judged.verdicts for one in verdict.preferences) == 1 and kept(tmp_path) == 5
+    proxy.faults = iter([fault])
+    assert "nested too deeply" in (said := refusal(lambda: run(proxy, tmp_path, "verdict", PAIRS[3:4]))) or "more than 1 MiB" in said
+
+
+def test_a_reply_that_drips_is_cut_off(proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_api, "TIMEOUT", 0.5)
+    proxy.faults = iter(["drip"])
+    started = time.monotonic()
+    assert "a reply that does not end within 0.5 s" in refusal(lambda: run(proxy, tmp_path, pairs=PAIRS[:1]))
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("count", [-5, "twelve", None, 1.5, {}])
+def test_tokens_that_are_no_number_are_estimated(server: JudgeServer, proxy: FaultProxy, tmp_path: Path, count: object) -> None:
+    server.total_tokens = count
+    judged = run(proxy, tmp_path, pairs=PAIRS[:1])
+    assert judged.tokens == sum(estimate(build_chat("weighted", PAIRS[0], order), "weighted") for order in ORDERS)
 
 
 def test_an_address_without_a_judge(proxy: FaultProxy, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from xlift.harness.config.suite import read_suite
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
 from xlift.harness.models.adapters import CARD
-from xlift.harness.pipeline import measure, prepare, stages
+from xlift.harness.pipeline import fit, measure, prepare, stages
 from xlift.harness.pipeline import run as pipeline
 from xlift.harness.pipeline.stages import Measured, Round, Run
 from xlift.harness.recipes import registry
@@ -41,7 +43,7 @@ def open_run(base: Path, runs: Path, **changes: Any) -> Run:
     settings = {**SUITE, "base": {"model": str(base)}}
     for section, values in changes.items():
         settings[section] = {**settings.get(section, {}), **values}
-    return pipeline.open_run(read_suite(settings, "test"), runs, write=False)
+    return pipeline.open_run(read_suite(settings, "test"), runs)
 
 
 def names(run: Run) -> tuple[str, str]:
@@ -164,3 +166,36 @@ def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
     before = sorted(folder.iterdir())
     pipeline.run_suite(suite, tmp_path / "runs")
     assert sorted(folder.iterdir()) == before, "nothing is prepared again"
+
+
+@pytest.mark.usefixtures("unplugged")
+@pytest.mark.parametrize("damage", ["cut", "edited", "gone"])
+def test_rows_that_are_not_those_of_the_manifest_are_not_trained(
+    damage: str, tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path]
+) -> None:
+    fill_folder(**{PAIRS: table(20)})
+    made = make_rows(open_run(tiny_base, tmp_path))
+    rows, path = fit.read_rows(made), made.folder / "rows.jsonl"
+    assert len(rows) == made.count == 9
+    lines = path.read_text().splitlines(keepends=True)
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text("".join(lines[:5]) if damage == "cut" else "".join(lines).replace("bird", "dog"))
+    found = {"cut": 5, "edited": 9, "gone": 0}[damage]
+    with pytest.raises(UserError) as caught:
+        fit.read_rows(made)
+    assert str(caught.value) == (
+        f"{path}: not the 9 rows that were prepared ({found} lines, another sha256); delete {made.folder} and run again"
+    )
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_two_runs_in_one_folder(tiny_base: Path, tmp_path: Path) -> None:
+    suite = read_suite({**SUITE, "base": {"model": str(tiny_base)}}, "test")
+    with pipeline.begin(suite, tmp_path):
+        other = pipeline.begin(suite, tmp_path)
+        with pytest.raises(UserError, match=rf"small: process {os.getpid()} on .* works in it; wait for its end"):
+            other.__enter__()
+    with pipeline.begin(suite, tmp_path) as run:
+        assert json.loads((run.root / "suite.resolved.json").read_text())["name"] == "small"

@@ -1,0 +1,56 @@
+"""One process at a time in a folder: the others are told who is there, or wait."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import explain_disk, read_clock
+
+logger = logging.getLogger(__name__)
+
+LOCK, OWNER = ".lock", ".lock-owner"
+"""In the folder: what is locked, and who holds it. The system lets go of the lock when a process ends, however it ends."""
+
+
+@contextmanager
+def hold(folder: Path, *, wait: bool) -> Iterator[None]:
+    """Be the only process in ``folder``, which is made where it is not there. With ``wait`` another one is waited for.
+
+    Raises UserError, which names the other process, where there is one and ``wait`` is false, and where the folder cannot be written.
+    """
+    lock = FileLock(folder / LOCK)
+    with explain_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = _read_owner(folder)
+            if not wait:
+                raise UserError(f"{folder}: {who} works in it; wait for its end (run --wait does), or choose another folder") from None
+            logger.info("%s: waiting for %s", folder, who)
+            lock.acquire()
+        try:
+            (folder / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}, since {read_clock()[:19]}Z", encoding="utf-8")
+        except OSError:
+            lock.release()
+            raise
+    try:
+        yield
+    finally:
+        (folder / OWNER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_owner(folder: Path) -> str:
+    try:
+        return (folder / OWNER).read_text(encoding="utf-8") or "another process"
+    except (OSError, UnicodeDecodeError):  # it holds the lock and has not said so yet
+        return "another process"
