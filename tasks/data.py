@@ -20,7 +20,8 @@ from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.hashing import file_sha256, hash_files, list_files
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
-from xlift.tasks.corpus_table import CORPORA, Choice, Corpus, File, Row
+from xlift.tasks.corpora import Choice, Corpus, File, Row
+from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.faults import show_in_one_line
 from xlift.tasks.leaks import Guard
 from xlift.tasks.sources import Absent, Found, data_folder, fetch, find_in_folder, records

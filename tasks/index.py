@@ -13,7 +13,8 @@ import yaml
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import data, make_yaml
-from xlift.tasks.benchmarks import BENCHMARKS, Task, find_task, split_pair
+from xlift.tasks.benchmarks import BENCHMARKS, find_task, split_pair
+from xlift.tasks.entries import Task
 
 Source = tuple[str, str, str]
 """Corpus, language and split."""
@@ -52,7 +53,7 @@ def name_unjudged(name: str) -> str | None:
     task = find_task(name)
     if task is None or not task.benchmark.judged:
         return None
-    plain = next(one for one in BENCHMARKS.values() if one.corpus == task.benchmark.corpus and not one.judged)
+    plain = next(one for one in BENCHMARKS.values() if one.corpus == task.benchmark.corpus and one.generated and not one.judged)
     return replace(task, benchmark=plain).name
 
 
@@ -79,9 +80,9 @@ def answer_language(name: str) -> str | None:
 
 
 def written_language(name: str) -> str | None:
-    """``answer_language`` of a task whose answers are generated; None for one that takes the likeliest of its answers too."""
+    """``answer_language`` of a task whose answers are generated; None for one that takes likelihoods too."""
     task = find_task(name)
-    return task.answer_language if task and not task.benchmark.choices else None
+    return task.answer_language if task and task.benchmark.generated else None
 
 
 def sources(names: Iterable[str]) -> list[Source]:
@@ -115,8 +116,9 @@ def write_pairs(names: Iterable[str], out: Path) -> None:
     """Write the YAML of those tasks that are FLORES pairs without a file."""
     for name in names:
         if is_ours(name) and name not in _files():
-            source, target = _task(name).languages
-            make_yaml.write_pair(source, target, out)
+            task = _task(name)
+            source, target = task.languages
+            make_yaml.write_pair(source, target, out, task.benchmark.name)
 
 
 def write_pair_file(pair: str, out: Path) -> Path:

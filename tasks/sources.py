@@ -20,7 +20,7 @@ from typing import Any
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.paths import cache_folder, write_whole
-from xlift.tasks.corpus_table import File, Remote, Row
+from xlift.tasks.corpora import File, Remote, Row
 
 GITHUB = "https://raw.githubusercontent.com"
 PROBE_SECONDS = 5.0

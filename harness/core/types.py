@@ -99,3 +99,14 @@ class Answer:
     """Tokens generated, the end token included."""
     finished: bool
     """False where ``max_tokens`` cut the answer off."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a model finds an answer right behind a prompt."""
+
+    nats: float
+    """Natural logarithm of its probability, summed over its tokens."""
+    tokens: int
+    greedy: bool
+    """Whether greedy decoding would write it."""

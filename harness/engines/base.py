@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
-from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.core.types import Answer, Chat, Likelihood, Sampling
 from xlift.harness.core.versions import library_versions
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
-from xlift.harness.models.tokens import tokenize
+from xlift.harness.models.tokens import tokenize, tokenize_pairs
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -57,6 +57,9 @@ class Engine(Protocol):
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
         """Answers to prompts that hold their chat template already, each with its own sampling, in order."""
 
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """How likely each answer is right behind its prompt, which holds its chat template already: pairs of both, in order."""
+
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         """The chat as ``complete`` takes it; ready for an answer unless it ends with the assistant's turn."""
 
@@ -82,8 +85,12 @@ class Engine(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+"""Tokens of a prompt and of an answer."""
+
 USAGE = (
     "requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds",
+    "scored_answers", "scored_tokens", "score_seconds",  # answers whose likelihood was taken, their own tokens alone
     "header_missing",  # answers without the header that a profile waits for
     "short_allowances",  # answers that could not be given all the tokens that a profile asks for
 )  # fmt: skip
@@ -124,6 +131,10 @@ class LocalEngine(ABC):
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]: ...
 
     @abstractmethod
+    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+        """The likelihoods of distinct pairs, each with a token of a prompt and one of an answer at least."""
+
+    @abstractmethod
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
         """Take over a transformers model's weights, or with None the base's."""
 
@@ -147,6 +158,17 @@ class LocalEngine(ABC):
         answers = self._answer(tokens, samplings) if tokens else []
         count(self.usage, map(len, tokens), answers, started)
         return answers
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """Likelihoods of answers, equal pairs once; a prompt that leaves no room for its answer loses its beginning, and is counted."""
+        started = time.monotonic()
+        fitted = [self._fit_answer(tuple(prompt), tuple(answer)) for prompt, answer in tokenize_pairs(self.tokenizer, pairs)]
+        distinct = list(dict.fromkeys(fitted))
+        found = dict(zip(distinct, self._score(distinct), strict=True)) if distinct else {}
+        self.usage["scored_answers"] += len(pairs)
+        self.usage["scored_tokens"] += sum(len(answer) for _, answer in fitted)
+        self.usage["score_seconds"] += time.monotonic() - started
+        return [found[pair] for pair in fitted]
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         """The chat in the base's template. Raises UserError where the template refuses it, as some do a system turn."""
@@ -223,6 +245,19 @@ class LocalEngine(ABC):
             self.usage["truncated_prompts"] += 1
             return ids[-room:]
         return ids
+
+    def _fit_answer(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Pair:
+        if not answer:
+            raise UserError("an answer whose likelihood is asked for is empty; mend the task's data")
+        room = self.max_length - 1 - len(answer)  # vLLM writes a token behind what it scores
+        if room < 1:
+            raise UserError(
+                f"an answer of {len(answer)} tokens, whose likelihood is asked for, leaves no room for a prompt: engine.max_length is "
+                f"{self.max_length}; raise it"
+            )
+        if len(prompt) > room:
+            self.usage["truncated_prompts"] += 1
+        return prompt[-room:], answer
 
 
 def _with_weights(adapter: Adapter | None) -> Adapter | None:

@@ -19,10 +19,11 @@ from transformers.generation import RepetitionPenaltyLogitsProcessor, Temperatur
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
-from xlift.harness.core.types import Answer, Sampling
-from xlift.harness.engines.base import LocalEngine, cut, seeds
+from xlift.harness.core.types import Answer, Likelihood, Sampling
+from xlift.harness.engines.base import LocalEngine, Pair, cut, seeds
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.engines.scoring import score_pairs
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
@@ -68,9 +69,19 @@ class HfEngine(LocalEngine):
                 try:
                     self._decode([rows[place] for place in batch])
                 except torch.OutOfMemoryError:
-                    raise UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})") from None
+                    raise self._out_of_memory() from None
                 bar.update(len(batch))
         return [self._to_answer(row) for row in rows]
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+        try:
+            return score_pairs(self.model, pairs, self.settings.batch_tokens)
+        except torch.OutOfMemoryError:
+            raise self._out_of_memory() from None
+
+    def _out_of_memory(self) -> UserError:
+        return UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})")
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _decode(self, rows: list[Request]) -> None:
@@ -193,8 +204,3 @@ class _Lm(EngineLM, HFLM):  # type: ignore[misc]
         finally:
             self.batch_size_per_gpu = "auto"
         return found
-
-    def _batch_scheduler(self, pos: int, n_reordered_requests: Sequence[tuple[object, list[int], list[int]]]) -> int:
-        # longest first, so the row at pos is the widest of its batch
-        _, context, continuation = n_reordered_requests[pos]
-        return max(1, self.engine.settings.batch_tokens // len(context + continuation))

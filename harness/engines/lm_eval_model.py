@@ -106,10 +106,16 @@ class EngineLM(LM):  # type: ignore[misc]
         return texts
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """As the backend's own model does. Raises UserError for a task that a profile covers."""
+        """All requests at once. Raises UserError for a task that a profile covers.
+
+        Spaces at the end of a context go over to the answer, as in lm-eval; the prompts of xlift's own tasks keep theirs.
+        """
         self._refuse_likelihood(requests)
-        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        return found
+        found = self.engine.score([_move_spaces(*request.args[:2]) for request in requests])
+        likelihoods = [(one.nats, one.greedy) for one in found]
+        for request, likelihood in zip(requests, likelihoods, strict=True):
+            self.cache_hook.add_partial("loglikelihood", request.args, likelihood)
+        return likelihoods
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         """As the backend's own model does. Raises UserError for a task that a profile covers."""
@@ -189,3 +195,8 @@ class EngineLM(LM):  # type: ignore[misc]
                     f"task {request.task_name} is scored by likelihood, and the adapter's profile for {lang!r} needs generation; "
                     "leave the task out, or choose one that generates"
                 )
+
+
+def _move_spaces(context: str, answer: str) -> tuple[str, str]:
+    kept = context.rstrip()
+    return kept, context[len(kept) :] + answer

@@ -100,6 +100,10 @@ class ApiEngine:
         """That of the adapter last swapped in."""
         return self._adapter.profile if self._adapter else None
 
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NoReturn:
+        """Raises UserError: a chat endpoint says nothing of an answer that it did not write."""
+        raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
+
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
         """Unknown: tokenizer and length are the server's, which refuses what is too long for it."""
         return None
@@ -238,7 +242,7 @@ def _lm(engine: ApiEngine) -> LM:
         tokenizer_name = engine.base.name.replace("/", "__")
 
         def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> NoReturn:
-            raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
+            engine.score([])
 
         loglikelihood_rolling = loglikelihood
 

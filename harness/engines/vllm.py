@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,8 @@ from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
 from xlift.harness.config.suite import EngineSettings
-from xlift.harness.core.types import Answer, Sampling
-from xlift.harness.engines.base import LocalEngine, cut, seeds
+from xlift.harness.core.types import Answer, Likelihood, Sampling
+from xlift.harness.engines.base import LocalEngine, Pair, cut, seeds
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
@@ -32,7 +33,7 @@ from xlift.harness.models.bases import Base
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
     from transformers import PreTrainedModel
-    from vllm.outputs import CompletionOutput
+    from vllm.outputs import CompletionOutput, RequestOutput
 
 LARGEST_RANK = 256
 
@@ -43,7 +44,7 @@ if current_platform.is_cpu():
 
 
 class VllmEngine(LocalEngine):
-    """vLLM behind lm-eval's own VLLM, so that log-likelihoods are lm-eval's. Not run on a GPU so far."""
+    """vLLM behind lm-eval's own VLLM. Not run on a GPU so far."""
 
     backend = "vllm"
 
@@ -80,6 +81,17 @@ class VllmEngine(LocalEngine):
         )
         answers = {number: _to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
         return [answers[number] for number in range(len(prompts))]
+
+    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+        if self.guesses:
+            self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(False,))
+        outputs = self._lm.model.generate(
+            [TokensPrompt(prompt_token_ids=[*prompt, *answer]) for prompt, answer in pairs],
+            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False),
+            use_tqdm=sys.stderr.isatty(),
+            lora_request=self._lm.lora_request,
+        )
+        return [_to_likelihood(output, len(prompt)) for output, (prompt, _) in zip(outputs, pairs, strict=True)]
 
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
         source = {"weights_path": str(self.base.folder)} if merged is None else {"weights_iterator": _name_as_stored(merged)}
@@ -142,3 +154,10 @@ def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
 
 def _to_answer(output: CompletionOutput, sampling: Sampling) -> Answer:
     return Answer(text=cut(output.text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
+
+
+def _to_likelihood(output: RequestOutput, start: int) -> Likelihood:
+    """Of the prompt's tokens from ``start`` on: vLLM gives each its log-probability and its rank, 1 for the likeliest."""
+    scored = output.prompt_logprobs
+    found = [scored[place][token] for place, token in enumerate(output.prompt_token_ids) if place >= start]
+    return Likelihood(math.fsum(one.logprob for one in found), len(found), all(one.rank == 1 for one in found))

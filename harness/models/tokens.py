@@ -20,6 +20,24 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[l
     return [ids if ids[:1] == prefix[:1] else [*prefix, *ids] for ids in found] if prefix else found
 
 
+def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+    """Tokens of prompts and of what follows each, the prompt as it is tokenised alone.
+
+    The two are tokenised together, so that what follows gets the tokens that a text has there; where a token would span the boundary they
+    are tokenised apart. An empty prompt becomes the token that begins a sequence, else the one that ends it, as in lm-eval.
+    """
+    prompts = tokenize(tokenizer, [prompt for prompt, _ in pairs])
+    wholes = tokenize(tokenizer, [prompt + rest for prompt, rest in pairs])
+    found = []
+    for (text, rest), prompt, whole in zip(pairs, prompts, wholes, strict=True):
+        if text and whole[: len(prompt)] == prompt:
+            found.append((prompt, whole[len(prompt) :]))
+            continue
+        begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        found.append((prompt if text else [begin], tokenizer(rest, add_special_tokens=False)["input_ids"]))
+    return found
+
+
 def find_prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The special tokens that a tokenizer puts before a text; none for most."""
     plain: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]

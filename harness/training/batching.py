@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Example, Preference
-from xlift.harness.models.tokens import tokenize
+from xlift.harness.models.tokens import tokenize_pairs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -133,13 +133,9 @@ def encode(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerB
     if not rows:
         raise UserError("there are no rows to train on")
     texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
-    prompts = tokenize(tokenizer, [prompt for prompt, _ in texts])
-    wholes = tokenize(tokenizer, [prompt + response for prompt, response in texts])
     ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     found: list[tuple[list[int], int]] = []
-    for (_, response), prompt, whole in zip(texts, prompts, wholes, strict=True):
-        # Where a token spans the boundary, the prompt stays as inference will see it.
-        tail = whole[len(prompt) :] if whole[: len(prompt)] == prompt else tokenizer(response, add_special_tokens=False)["input_ids"]
+    for prompt, tail in tokenize_pairs(tokenizer, texts):
         found.append(([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)))
     kept: list[Encoded] = []
     cut, sides = 0, len(texts) // len(rows)

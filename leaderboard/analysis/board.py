@@ -15,7 +15,7 @@ from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, is_ranked
+from xlift.tasks.benchmarks import choose_averaged, find_metric
 
 KINDS = ("lift", "retention", "transfer")
 
@@ -129,13 +129,16 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
 def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
     """Lift, retention and transfer of each row of a group over the benchmarks that the group has for that kind, in points.
 
+    Likelihood is averaged where nothing else was measured, in bits for each byte, and never with the scores of answers.
+
     The intervals of benchmarks are combined as those of separate documents.
     """
     suites = {row.suite for row in members}
+    averaged = set(choose_averaged({benchmark for row in members for benchmark in row.scores}))
     found: dict[tuple[str, str, str], list[TableRow]] = defaultdict(list)
     wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for one in lifts.to_dict("records"):
-        if one["suite"] in suites and is_ranked(one["benchmark"]):
+        if one["suite"] in suites and one["benchmark"] in averaged:
             wanted[one["kind"]].add(one["benchmark"])
             found[one["suite"], one["method"], one["kind"]] += [one] if one["metric"] != "off_target" else []
     return {
@@ -148,7 +151,9 @@ def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str
 
 def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
     good = [one for one in found if one["value"] is not None and not pd.isna(one["value"])]
-    figure = Figure(have=len(good), of=wanted, note=next((one["note"] for one in found if one not in good), ""))
+    metrics = {one["metric"] for one in good}
+    note, metric = next((one["note"] for one in found if one not in good), ""), metrics.pop() if len(metrics) == 1 else ""
+    figure = Figure(have=len(good), of=wanted, note=note, metric=metric)
     if not good or len(good) < wanted:
         return figure
     value = sum(find_metric(one["metric"]).scale * one["value"] for one in good) / len(good)

@@ -15,7 +15,7 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import find_metric, is_parallel, is_ranked, per_document
+from xlift.tasks.benchmarks import choose_averaged, find_metric, is_parallel, per_document
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
@@ -235,7 +235,7 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
 def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
     """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
     found = sorted({benchmark for sheets in boards.values() for benchmark in sheets})
-    chosen = [benchmark for benchmark in found if is_ranked(benchmark)] or found
+    chosen = choose_averaged(found) or found
     if not chosen or any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
         raise UserError("not every model was measured on every benchmark")
     return chosen

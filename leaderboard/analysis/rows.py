@@ -21,7 +21,7 @@ from xlift.tasks.benchmarks import find_metric, headline, is_parallel, per_docum
 
 @dataclass(frozen=True)
 class Figure:
-    """A number in points of 100, with its 95 % interval where there is one."""
+    """A number in points of 100, or in bits for each byte, with its 95 % interval where there is one."""
 
     value: float | None = None
     low: float | None = None
@@ -40,6 +40,16 @@ class Figure:
     items_of: int = 0
     astray: float | None = None
     """Off-target rate of a task's answers, 0 to 1, where it casts doubt on the score."""
+
+    @property
+    def in_bits(self) -> bool:
+        """Whether it is of likelihoods, in bits for each byte, and not in points."""
+        return find_metric(self.metric).group == "likelihood"
+
+    @property
+    def digits(self) -> int:
+        """Decimals that a reader can use."""
+        return 3 if self.in_bits else 1
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def doubt_lifts(scores: pd.DataFrame) -> list[str]:
 def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each record, task and metric: the benchmark's headline metric and ``off_target``, or those named.
 
-    ``lift`` is the value minus the base's of the same suite, turned so that more is better; it is missing for the base itself and
-    where the two results may not be compared.
+    ``lift`` is the value minus the base's of the same suite, turned so that more is better, and ``percent`` that in per cent of the
+    base's; both are missing for the base itself and where the two results may not be compared.
     """
     bases = {record.suite: record for record in records if record.label == "base"}
     rows = []
@@ -47,11 +47,13 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
         for task, result in record.tasks.items():
             wanted = metrics or [name for name in dict.fromkeys((headline(result.benchmark), "off_target")) if name]
             for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
-                score, lift = result.metrics[metric], None
+                score, lift, percent = result.metrics[metric], None, None
                 other = base.tasks.get(task) if base and base is not record else None
                 if other and other.comparability == result.comparability and metric in other.metrics:
                     sign = -1 if find_metric(metric).lower_is_better else 1
-                    lift = sign * (score.value - other.metrics[metric].value) + 0.0  # so that a zero has no minus
+                    before = other.metrics[metric].value
+                    lift = sign * (score.value - before) + 0.0  # so that a zero has no minus
+                    percent = 100 * lift / before if before else None
                 rows.append(
                     {
                         "suite": record.suite,
@@ -61,6 +63,7 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
                         "value": score.value,
                         "stderr": score.stderr,
                         "lift": lift,
+                        "percent": percent,
                         "items": result.items,
                         "items_of": result.items_of,
                         "data": result.data_origin,
@@ -78,14 +81,16 @@ def spread_models(scores: pd.DataFrame, marks: Mapping[tuple[str, str, str, bool
     labels = {name: name.partition(" (seed ")[0] for name in scores["model"].unique()}
 
     def write(row: pd.Series) -> str:
-        digits = 1 if abs(row["value"]) >= 1.5 else 3
+        in_bits = find_metric(row["metric"]).group == "likelihood"
+        digits = 1 if abs(row["value"]) >= 1.5 and not in_bits else 3
         text = f"{row['value']:.{digits}f}"
         if pd.notna(row["stderr"]):
             text += f" ±{row['stderr']:.{digits}f}"
         if pd.isna(row["lift"]):
             return text
         mark = marks.get((row["suite"], labels[row["model"]], row["task"], row["metric"] == "off_target"))
-        return f"{text} ({row['lift']:+.{digits}f}{'*' if mark else ''})"
+        share = f", {row['percent']:+.1f} %" if in_bits and pd.notna(row["percent"]) else ""
+        return f"{text} ({row['lift']:+.{digits}f}{share}{'*' if mark else ''})"
 
     shown = scores.assign(text=scores.apply(write, axis=1), metric=[f"{name} {_point(name)}".strip() for name in scores["metric"]])
     order = shown.drop_duplicates(["task", "metric", "items"])[["task", "metric", "items"]]

@@ -152,6 +152,8 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | 
         if metric is None or metric not in values:
             return None
         known = find_metric(metric)
+        if known.most is None:
+            return None
         high = values[metric] * known.scale >= RIGHT
         return not high if known.lower_is_better else high
 

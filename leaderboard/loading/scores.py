@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Measurement, Record, TaskResult
 from xlift.harness.evaluation.samples import NO_FILTER, SampleLine, find_samples, read_samples
-from xlift.tasks.benchmarks import METRICS, find_metric, per_document
+from xlift.tasks.benchmarks import find_metric, per_document
+from xlift.tasks.entries import METRICS
 
 HASH = 16
 """Characters of a document's hash that are compared: a published record has no more."""

@@ -16,11 +16,11 @@ def win_rate(value: float | None, interval: tuple[float, float] | None) -> Figur
     return Figure(None if value is None else 100 * value, low, high)
 
 
-def points(value: float | None, signed: bool = False) -> str:
-    """One decimal, with a real minus sign."""
+def points(value: float | None, signed: bool = False, digits: int = 1) -> str:
+    """A number with a real minus sign."""
     if value is None or value != value:
         return ""
-    text = f"{abs(value):.1f}"
+    text = f"{abs(value):.{digits}f}"
     sign = "−" if value < 0 and float(text) else "+" if signed and float(text) else ""
     return sign + text
 
@@ -31,10 +31,10 @@ def count(value: object) -> str:
 
 
 def heat(figure: Figure) -> str:
-    """Class of a heat-map cell: steps of 2, 5 and 10 points."""
+    """Class of a heat-map cell: steps of 2, 5 and 10 points, or hundredths of a bit."""
     if figure.value is None:
         return "none"
-    step = sum(abs(figure.value) >= edge for edge in (2, 5, 10))
+    step = sum(abs(figure.value) * (100 if figure.in_bits else 1) >= edge for edge in (2, 5, 10))
     return "h0" if not step else f"{'up' if figure.value > 0 else 'down'}{step}"
 
 

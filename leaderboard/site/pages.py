@@ -25,7 +25,7 @@ from xlift.leaderboard.site.filters import count, describe_method, heat, hub_lin
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import find_metric, is_ranked, name_place, per_document
+from xlift.tasks.benchmarks import choose_averaged, find_metric, name_place, per_document
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
@@ -145,10 +145,11 @@ def to_figure(found: TableRow) -> Figure:
 def average(run: Run) -> float | None:
     """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
     boards: dict[str, list[float]] = {}
+    averaged = choose_averaged({result.benchmark for result in run.record.tasks.values()})
     for result in run.record.tasks.values():
         shown = per_document(result.benchmark)
         score = result.metrics.get(shown or "")
-        if shown and is_ranked(result.benchmark):
+        if shown and result.benchmark in averaged:
             if score is None or score.value is None:
                 return None
             boards.setdefault(result.benchmark, []).append(find_metric(shown).scale * score.value)

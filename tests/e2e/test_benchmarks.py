@@ -11,7 +11,7 @@ from xlift.harness.evaluation.records import read_records
 SAID = {"off_target", "language_unknown", "thinking_cut"}
 """What every answer is asked: whether its language is right, can be told at all, and whether its thinking ended."""
 TASKS = {
-    "xlift_belebele_likelihood_sw": ("xlift_belebele_likelihood", "sw", {"acc"}),
+    "xlift_belebele_likelihood_sw": ("xlift_belebele_likelihood", "sw", {"acc", "acc_norm", "margin"}),
     "xlift_belebele_generated_es": ("xlift_belebele_generated", "es", {"accuracy", "extraction_failure", *SAID}),
     "xlift_language_confusion_monolingual_fr": ("xlift_language_confusion_monolingual", "fr", {"line_pass_rate", "empty", *SAID}),
     "xlift_language_confusion_crosslingual_de": ("xlift_language_confusion_crosslingual", "de", {"line_pass_rate", "empty", *SAID}),

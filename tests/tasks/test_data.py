@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from xlift.harness.core.errors import LeakError, UserError
-from xlift.tasks.corpus_table import CORPORA, Choice
+from xlift.tasks.corpora import Choice
+from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import dataset, evaluation_texts, guard_of, locate, read, read_training
 
 pytestmark = pytest.mark.usefixtures("unplugged")
@@ -216,6 +217,7 @@ def test_every_language_of_every_benchmark_has_an_address() -> None:
         "xquad": 12,
         "mlqa": 7,
         "flores": 204,
+        "ntrex": 112,
         "x_alpaca_eval": 13,
         "belebele": 122,
         "language_confusion": 15,
@@ -316,6 +318,8 @@ real = pytest.mark.skipif(not REAL, reason="XLIFT_DATA names no data folder")
         (("mlqa", "en-es"), 500),
         (("flores", "en-es"), 1012),
         (("flores", "eng_Latn-zho_Hant", "dev"), 997),
+        (("ntrex", "zh"), 1997),
+        (("ntrex", "en"), 1997),
         (("x_alpaca_eval", "zh"), 805),
         (("x_alpaca_eval", "es", "gpt-3.5-turbo-0125"), 805),
         (("belebele", "de"), 900),

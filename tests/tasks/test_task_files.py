@@ -1,3 +1,4 @@
+import math
 import re
 import subprocess
 import sys
@@ -35,6 +36,15 @@ GROUPS = {
     "belebele_generated": 122,
     "language_confusion_monolingual": 15,
     "language_confusion_crosslingual": 14,
+    "flores_bpb_from_eng": 203,
+    "flores_bpb_to_eng": 203,
+    "flores_text_bpb": 204,
+    "ntrex_text_bpb": 112,
+    "xquad_bpb": 12,
+    "mlqa_bpb": 7,
+    "mlqa_bpb_cross": 7 * 6,
+    "mgsm_bpb_sentence": 11,
+    "x_alpaca_eval_bpb": 9,
 }
 LANGUAGES = {name: benchmark.languages for name, benchmark in BENCHMARKS.items()}
 
@@ -43,11 +53,13 @@ def expected_tasks() -> set[str]:
     flores = [language.flores for language in languages().values() if language.code != "en" and language.in_flores]
     return {
         *(f"xlift_mgsm_{kind}_{lang}" for kind in ("direct", "cot") for lang in LANGUAGES["mgsm"]),
-        *(f"xlift_xquad_{lang}" for lang in LANGUAGES["xquad"]),
-        *(f"xlift_mlqa_{lang}" for lang in LANGUAGES["mlqa"]),
-        *(f"xlift_mlqa_{context}_{question}" for context, question in permutations(LANGUAGES["mlqa"], 2)),
-        *(f"xlift_flores_eng_Latn_{code}" for code in flores),
-        *(f"xlift_flores_{code}_eng_Latn" for code in flores),
+        *(f"xlift_mgsm_bpb_sentence_{lang}" for lang in LANGUAGES["mgsm"]),
+        *(f"xlift_xquad_{bits}{lang}" for bits in ("", "bpb_") for lang in LANGUAGES["xquad"]),
+        *(f"xlift_mlqa_{bits}{lang}" for bits in ("", "bpb_") for lang in LANGUAGES["mlqa"]),
+        *(f"xlift_mlqa_{bits}{one}_{other}" for bits in ("", "bpb_") for one, other in permutations(LANGUAGES["mlqa"], 2)),
+        *(f"xlift_flores_{bits}eng_Latn_{code}" for bits in ("", "bpb_") for code in flores),
+        *(f"xlift_flores_{bits}{code}_eng_Latn" for bits in ("", "bpb_") for code in flores),
+        *(f"xlift_{name}_{lang}" for name in ("flores_text_bpb", "ntrex_text_bpb", "x_alpaca_eval_bpb") for lang in LANGUAGES[name]),
         *(f"xlift_{kind}x_alpaca_eval_{lang}" for kind in ("", "judged_") for lang in LANGUAGES["x_alpaca_eval"]),
         *(f"xlift_belebele_{kind}_{lang}" for kind in ("likelihood", "generated") for lang in LANGUAGES["belebele_generated"]),
         *(f"xlift_language_confusion_monolingual_{lang}" for lang in LANGUAGES["language_confusion_monolingual"]),
@@ -105,18 +117,22 @@ def test_the_benchmarks_languages() -> None:
         "judged_x_alpaca_eval": "ar bn de en es fr it ja ko ru sw th zh",
         "language_confusion_monolingual": "ar de en es fr hi id it ja ko pt ru tr vi zh",
         "language_confusion_crosslingual": "ar de es fr hi id it ja ko pt ru tr vi zh",
+        "xquad_bpb": "ar de el en es hi ro ru th tr vi zh",
+        "mlqa_bpb": "ar de en es hi vi zh",
+        "mgsm_bpb": "bn de en es fr ja ru sw te th zh",
+        "x_alpaca_eval_bpb": "bn de en es fr ru sw th zh",
     }
 
 
 def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
-    assert len(expected_tasks()) == 11 * 2 + 12 + 7 + 42 + 406 + 13 * 2 + 122 * 2 + 15 + 14
+    assert len(expected_tasks()) == 11 * 3 + 12 * 2 + 7 * 2 + 42 * 2 + 406 * 2 + 204 + 112 + 13 * 2 + 9 + 122 * 2 + 15 + 14
     assert set(manager.all_subtasks) == expected_tasks()
     assert set(manager.all_groups) == {f"xlift_{name}" for name in GROUPS}
     assert not manager.all_tags
 
 
 def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
-    assert len(configs) == 788 + 13
+    assert len(configs) == 1591 + 22
     for stem, config in configs.items():
         assert stem == config.get("group", config["task"])
 
@@ -130,7 +146,13 @@ def test_functions_are_xlifts_by_full_name() -> None:
     scorers |= {"xlift.tasks.spans.process_mlqa_results"}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
     judge = {"xlift.harness.judging.lm_eval_filter.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
-    assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge
+    likelihood = {
+        "xlift.tasks.likelihood_task.LikelihoodTask",
+        "xlift.tasks.likelihood.measure_bits",
+        "xlift.tasks.likelihood.measure_choice",
+    }
+    golds = {f"xlift.tasks.golds.{kind}" for kind in ("translation", "sentence", "spans", "number_sentence", "reference")}
+    assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge | likelihood | golds
 
 
 def test_groups_average_over_languages(configs: dict[str, dict[str, Any]]) -> None:
@@ -147,9 +169,9 @@ def test_groups_average_over_languages(configs: dict[str, dict[str, Any]]) -> No
 def test_a_merged_task_is_whole(name: str, configs: dict[str, dict[str, Any]]) -> None:
     config = configs[name]
     assert config["num_fewshot"] == 0
-    if "belebele_likelihood" in name:
-        assert (config["output_type"], config["doc_to_choice"]) == ("multiple_choice", ["1", "2", "3", "4"])
-        assert not config.keys() & {"generation_kwargs", "process_results"}
+    if not BENCHMARKS[folder_of(name)].generated:
+        assert config["output_type"] == "multiple_choice" and "generation_kwargs" not in config
+        assert config["doc_to_choice"] == (["1", "2", "3", "4"] if "belebele" in name else config["doc_to_target"])
     else:
         assert config["output_type"] == "generate_until"
         assert config["generation_kwargs"].keys() == {"until", "do_sample", "max_gen_toks"}
@@ -183,6 +205,8 @@ DOCS: dict[str, dict[str, Any]] = {
     "language_confusion_monolingual": {"instruction": "INSTRUCTION {{not a template}}"},
     "language_confusion_crosslingual": {"instruction": "INSTRUCTION {{not a template}}"},
 }
+DOCS |= {f"{name}_bpb": DOCS[name] for name in ("mgsm", "xquad", "mlqa", "flores", "x_alpaca_eval")}
+DOCS |= {f"{name}_text_bpb": {} for name in ("flores", "ntrex")}
 
 
 @pytest.mark.parametrize("folder", DOCS)
@@ -268,10 +292,16 @@ class GoldenModel(LM):
         return str(doc.get("answer") or doc.get("target") or doc["instruction"])
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """The gold answer is the likeliest; in languages that it does not know the answer after it."""
-        gold = [int(request.doc["answer"]) - 1 + (request.doc["lang"] not in self.knows) for request in requests]
-        likely = [request.args[1].strip() == str(place % 4 + 1) for request, place in zip(requests, gold, strict=True)]
-        return [(-1.0 if one else -2.0, one) for one in likely]
+        """Two bits for each byte of an answer in a language that it knows, else four; half of that for the right option of several."""
+        found = []
+        for request in requests:
+            prompt, answer = request.args
+            assert answer == answer.strip() != "" and prompt == prompt.rstrip(), "no space goes over from the prompt to the answer"
+            knows = request.doc["lang"] in self.knows
+            wrong = "option_1" in request.doc and answer != str((int(request.doc["answer"]) - knows) % 4 + 1)
+            bits = len(answer.encode()) * (2 if knows else 4) * (2 if wrong else 1)
+            found.append((-bits * math.log(2), False))
+        return found
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         raise AssertionError("no task asks for it")
@@ -307,7 +337,12 @@ PERFECT = {
     },
     "xlift_flores_swh_Latn_eng_Latn": {"corpus_chrf": 100.0, "off_target": 0.0},
     "xlift_x_alpaca_eval_fr": {"off_target": 0.0, "empty": 0.0},
-    "xlift_belebele_likelihood_sw": {"acc": 1.0},
+    "xlift_belebele_likelihood_sw": {"acc": 1.0, "acc_norm": 1.0, "margin": 2.0},
+    "xlift_flores_bpb_eng_Latn_spa_Latn": {"bits_per_byte": 2.0},
+    "xlift_flores_text_bpb_sw": {"bits_per_byte": 2.0},
+    "xlift_xquad_bpb_en": {"bits_per_byte": 2.0},
+    "xlift_mlqa_bpb_de_es": {"bits_per_byte": 2.0},
+    "xlift_mgsm_bpb_sentence_fr": {"bits_per_byte": 2.0},
     "xlift_belebele_generated_de": {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0},
     "xlift_language_confusion_monolingual_es": {"line_pass_rate": 1.0, "off_target": 0.0, "empty": 0.0},
 }
@@ -321,7 +356,7 @@ def test_gold_answers_get_full_marks(manager: TaskManager) -> None:
         assert {metric: scores[name][f"{metric},none"] for metric in wanted} == pytest.approx(wanted), name
         means = [entry for entry in BENCHMARKS[folder_of(name)].metrics if not entry.startswith("corpus_") and entry != "word_pass_rate"]
         assert all(isinstance(scores[name][f"{metric}_stderr,none"], float) for metric in means), "per-item floats have standard errors"
-    assert all(request.args[1]["until"] == [] for request in model.requests)
+    assert all(request.args[1]["until"] == [] for request in model.requests if request.request_type == "generate_until")
 
 
 @pytest.mark.usefixtures("samples")
@@ -332,6 +367,7 @@ def test_no_answers_get_none(manager: TaskManager) -> None:
     assert scores["xlift_x_alpaca_eval_fr"]["empty,none"] == 1.0
     assert scores["xlift_belebele_likelihood_sw"]["acc,none"] == scores["xlift_belebele_generated_de"]["accuracy,none"] == 0.0
     assert scores["xlift_belebele_generated_de"]["extraction_failure,none"] == 1.0
+    assert scores["xlift_xquad_bpb_en"]["bits_per_byte,none"] == pytest.approx(4.0)
     assert scores["xlift_language_confusion_monolingual_es"]["line_pass_rate,none"] == 0.0
 
 

@@ -14,7 +14,7 @@ from quiz import take_quiz
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.types import Answer, Sampling, ask
+from xlift.harness.core.types import Answer, Likelihood, Sampling, ask
 from xlift.harness.engines.base import USAGE, Engine
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.load import load_engine
@@ -120,12 +120,15 @@ class Scripted:
         self.asked = list(zip(map(json.loads, prompts), samplings, strict=True))
         return [Answer(text, 1, True) for text in self.answers]
 
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        return [Likelihood(-1.0, 1, True) for _ in pairs]
+
 
 class Likely(LM):  # type: ignore[misc]
     """What a backend's own model does."""
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        return [(-1.0, True) for _ in requests]
+        raise AssertionError("not through the engine")
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         return [-1.0 for _ in requests]

@@ -10,8 +10,8 @@ from transformers import AutoTokenizer
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.types import Example, ask
 from xlift.harness.engines.load import load_engine
-from xlift.harness.models.bases import load_tokenizer, resolve
-from xlift.harness.models.tokens import find_prefix, tokenize
+from xlift.harness.models.bases import Base, load_tokenizer, resolve
+from xlift.harness.models.tokens import find_prefix, tokenize, tokenize_pairs
 from xlift.harness.training.batching import encode
 
 OPEN = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -77,3 +77,12 @@ def test_special_tokens_before_a_text(folder: Path, tmp_path: Path) -> None:
     assert find_prefix(found) == found.convert_tokens_to_ids([BOS, "<|im_start|>"])
     assert tokenize(found, ["a", f"{BOS}<|im_start|>a"])[0] == tokenize(found, [f"{BOS}<|im_start|>a"])[0], "not added twice"
     assert tokenize(found, []) == []
+
+
+def test_what_follows_a_prompt_gets_its_own_tokens(smollm: Base) -> None:
+    tokenizer = load_tokenizer(smollm)
+    text = {name: tokenizer(name, add_special_tokens=False)["input_ids"] for name in ("Answer:", " yes", "Answ", "er", "\n", "yes")}
+    found = tokenize_pairs(tokenizer, [("Answer:", " yes"), ("Answ", "er"), ("", "yes"), ("\n", "yes")])
+    assert found[0] == (text["Answer:"], text[" yes"])
+    assert found[1] == (text["Answ"], text["er"]), "no token spans the boundary, though the whole word is one"
+    assert found[2] == ([tokenizer.bos_token_id], text["yes"]) and found[3] == (text["\n"], text["yes"])

@@ -1,0 +1,60 @@
+"""The right answers of an item, whose likelihood is taken: lm-eval's ``doc_to_choice``, one function for each kind of benchmark.
+
+Spaces around an answer are none of it. Raises UserError for an answer that is empty, which would have no bits for each of its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xlift.harness.core.errors import UserError
+from xlift.tasks.wording import read_prompts
+
+REFERENCE_BYTES = 1000
+"""Most bytes of a reference answer to an instruction that are scored, so that every tokenizer has room for it beside the prompt."""
+
+Document = Mapping[str, Any]
+
+
+def translation(doc: Document) -> list[str]:
+    """The reference translation."""
+    return _clean(doc, [doc["target"]])
+
+
+def sentence(doc: Document) -> list[str]:
+    """The sentence itself."""
+    return _clean(doc, [doc["text"]])
+
+
+def spans(doc: Document) -> list[str]:
+    """All spans that count as right, each once."""
+    return _clean(doc, doc["answers"]["text"])
+
+
+def number_sentence(doc: Document) -> list[str]:
+    """The sentence that MGSM's exemplars end with, with the right number."""
+    return _clean(doc, [read_prompts()["mgsm"][doc["lang"]]["answer"].replace("N", doc["answer"])])
+
+
+def reference(doc: Document) -> list[str]:
+    """The beginning of another model's answer to an instruction: as many whole words as ``REFERENCE_BYTES`` hold."""
+    return [_cut(answer) for answer in _clean(doc, [doc["output"]])]
+
+
+def _cut(text: str) -> str:
+    encoded = text.encode()
+    if len(encoded) <= REFERENCE_BYTES:
+        return text
+    begun = encoded[:REFERENCE_BYTES].decode(errors="ignore")
+    if text[len(begun)].isspace() or begun[-1].isspace():
+        return begun.rstrip()
+    words = begun.rsplit(maxsplit=1)
+    return words[0].rstrip() if len(words) > 1 and 2 * len(words[0]) > len(begun) else begun  # some scripts have no spaces
+
+
+def _clean(doc: Document, answers: Sequence[str]) -> list[str]:
+    cleaned = list(dict.fromkeys(answer.strip() for answer in answers))
+    if not cleaned or "" in cleaned:
+        raise UserError(f"item {doc.get('id')}: its right answer is empty, so it has no likelihood; mend the data")
+    return cleaned
