@@ -5,6 +5,7 @@ The resolved suite is what runs, what is hashed and what is copied beside each r
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -32,6 +33,8 @@ class BaseSettings(Section):
     """For a local folder: the hub repository of the same model, ORG/NAME, which the cards of pushed adapters name as their base."""
     chat_template: Path | None = None
     """A Jinja file, looked for beside the suite first, for a base model that brings no template."""
+    date: datetime.date | None = None
+    """The day (YYYY-MM-DD) that a template reads which writes the date; the day of the run's first start where not given."""
 
 
 class DataSettings(Section):

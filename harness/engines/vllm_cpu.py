@@ -1,4 +1,4 @@
-"""vLLM on a CPU: settings that suit one, and the two changes to vLLM itself that ``apply`` makes.
+"""vLLM on a CPU: settings that suit one, and the changes to vLLM itself that ``apply`` makes.
 
 It is imported after ``engines/vllm.py`` has set vLLM's environment, and only where vLLM runs on a CPU.
 """
@@ -9,16 +9,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor
 from vllm import ir
+from vllm.model_executor.layers.fused_moe.unquantized_fused_moe_method import UnquantizedFusedMoEMethod
 from vllm.triton_utils import dispatcher
+from vllm.v1.worker.cpu_model_runner import CPUModelRunner
 
 from xlift.harness.config.suite import EngineSettings
 
 if TYPE_CHECKING:
+    from vllm.model_executor.layers.fused_moe.routed_experts import RoutedExperts
     from vllm.v1.worker.worker_base import WorkerBase
 
 KERNEL = "xlift"
@@ -55,10 +58,13 @@ class CpuOptions(TypedDict):
 def apply() -> None:
     """Change vLLM in this process; a second call changes nothing.
 
-    Its registration of kernels looks past llvmlite, and its sum with normalisation has the kernel that vLLM compiles for CPUs.
+    Its registration of kernels looks past llvmlite, its sum with normalisation has the kernel that vLLM compiles for CPUs, seeded sampling
+    draws no numbers for a prompt that is not read whole yet, and experts are packed for their kernel at every load of weights.
     """
     dispatcher.register_kernels = _look_past_llvmlite(dispatcher.register_kernels)
     ir.ops.fused_add_rms_norm.register_impl(KERNEL, supports_args=fits_kernel, inplace=True)(_add_and_normalise)
+    CPUModelRunner.sample_tokens = _draw_for_answers_alone(CPUModelRunner.sample_tokens)
+    UnquantizedFusedMoEMethod._setup_kernel = _pack_at_every_load(UnquantizedFusedMoEMethod._setup_kernel)
 
 
 def choose_options(settings: EngineSettings) -> CpuOptions:
@@ -117,5 +123,38 @@ def _look_past_llvmlite(register: Callable[[Kernels], None]) -> Callable[[Kernel
         finally:
             if ffi and library is not None:
                 vars(ffi)["lib"] = library
+
+    return call
+
+
+def _draw_for_answers_alone(sample: Callable[[CPUModelRunner, Any], Any]) -> Callable[[CPUModelRunner, Any], Any]:
+    """vLLM samples for every prompt of a step, also for one of which a part is left to read, and takes that draw back.
+
+    It takes it back by the generator's offset, which a CPU's generator has not. So those prompts are sampled without their generators.
+    """
+
+    def call(runner: CPUModelRunner, grammar: Any) -> Any:
+        batch = runner.input_batch
+        unread = runner.discard_request_mask.np[: batch.num_reqs].nonzero()[0]
+        held = {place: batch.generators.pop(place) for place in unread.tolist() if place in batch.generators}
+        try:
+            return sample(runner, grammar)
+        finally:
+            batch.generators.update(held)
+
+    return call
+
+
+def _pack_at_every_load(set_up: Callable[..., None]) -> Callable[..., None]:
+    """vLLM puts the weights of experts into the order of its kernel for CPUs at the first load alone.
+
+    Weights that are loaded later stayed in the order of the checkpoint, and were read in that of the kernel.
+    """
+
+    def call(method: UnquantizedFusedMoEMethod, layer: RoutedExperts, w13: Tensor, w2: Tensor) -> None:
+        first = method.moe_kernel is None
+        set_up(method, layer, w13, w2)
+        if not first:
+            method.moe_kernel.fused_experts.process_weights_after_loading(layer)
 
     return call

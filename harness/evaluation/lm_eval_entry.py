@@ -18,22 +18,23 @@ from xlift.harness.models.adapters import HUB
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.faults import show_in_one_line
 
+OF_BASE = ("revision", "chat_template", "date")
+"""Arguments beside ``base`` that are keys of a suite's ``base`` section."""
+
 
 class XliftLM(LM):  # type: ignore[misc]
     """``lm_eval --model xlift --model_args base=...,adapter=...``: an engine from arguments, the same one that ``xlift evaluate`` drives.
 
-    ``base``, ``revision`` and ``chat_template`` are those of a suite's ``base`` section, ``adapter`` is a folder or ``hub:ORG/NAME``, all
-    others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes its own batches, so
-    ``batch_size`` and ``device`` are not looked at. ``model`` is not either: it is the name that lm-eval gives to the folder of
-    ``--output_path``.
+    ``base``, ``revision``, ``chat_template`` and ``date`` are those of a suite's ``base`` section, ``adapter`` is a folder or
+    ``hub:ORG/NAME``, all others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes
+    its own batches, so ``batch_size`` and ``device`` are not looked at. ``model`` is not either: it is the name that lm-eval gives to the
+    folder of ``--output_path``.
     """
 
     def __init__(
         self,
         base: str = EMBEDDED,
         adapter: str | None = None,
-        revision: str | None = None,
-        chat_template: str | None = None,
         batch_size: Any = None,
         max_batch_size: Any = None,
         device: str | None = None,
@@ -42,8 +43,9 @@ class XliftLM(LM):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         show_in_one_line()
+        of_base = {key: settings.pop(key) for key in OF_BASE if key in settings}
         chosen = build(EngineSettings, settings, "--model_args")
-        wanted = build(BaseSettings, {"model": base, "revision": revision, "chat_template": chat_template}, "--model_args")
+        wanted = build(BaseSettings, {"model": base, **of_base}, "--model_args")
         found = adapters.resolve(adapter) if adapter else None
         self.engine = load_engine(bases.resolve(wanted), chosen)
         self.engine.swap(found)

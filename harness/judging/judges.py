@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import math
@@ -34,6 +35,8 @@ Description: TypeAlias = dict[str, str]
 
 CHUNK = 256
 """Chats that a local judge is given at once; what a killed run loses at most."""
+DAY = datetime.date(2026, 1, 1)
+"""What a local judge reads as today's date where its template writes one: a verdict is the same on every day."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def find_base(settings: JudgeSettings) -> Base:
     """The files of a judge on xlift's engine."""
     from xlift.harness.models.bases import resolve
 
-    base = resolve(BaseSettings(model=settings.name))
+    base = resolve(BaseSettings(model=settings.name, date=DAY))
     if not base.sha256:
         raise UserError(f"--judge {settings.judge}: a served model; give its server as --judge URL and its name as --model")
     return base

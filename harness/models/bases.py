@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.hashing import weights_sha256
+from xlift.harness.models.dates import freeze, today, writes_date
 from xlift.harness.models.download import download
 from xlift.harness.models.smollm2 import EMBEDDED, unpacked
 
@@ -31,6 +33,8 @@ class ModelFacts(TypedDict, total=False):
     sha256: str
     chat_template_sha: str
     """Of a base."""
+    date: str
+    """Of a base whose template writes the date: the day that it writes, ISO 8601."""
     peft_type: str
     """Of an adapter."""
     base_name: str | None
@@ -57,18 +61,28 @@ class Base:
     sha256: str
     """Of the weights alone: equal for equal weights, wherever they lie. Empty for a model that only a server holds."""
     chat_template: str
+    """As it is rendered: with its own clock where it writes the date."""
     chat_template_sha: str
     max_length: int
     """Positions that the model was built for."""
+    date: datetime.date | None = None
+    """The day that the template writes; None where it writes none."""
 
     def facts(self) -> ModelFacts:
         """What a record keeps of it."""
-        return {"name": self.name, "revision": self.revision, "sha256": self.sha256, "chat_template_sha": self.chat_template_sha}
+        facts: ModelFacts = {
+            "name": self.name,
+            "revision": self.revision,
+            "sha256": self.sha256,
+            "chat_template_sha": self.chat_template_sha,
+        }
+        return facts if self.date is None else {**facts, "date": self.date.isoformat()}
 
 
 def resolve(settings: BaseSettings) -> Base:
     """Find the base model, download or unpack it where needed, and record what it is.
 
+    A template that writes the date writes that of the settings from now on, or else today's, whatever the clock will say.
     ``api:NAME`` is a model that only a server knows, for the api backend. Raises UserError for an unknown name, a folder that holds no chat
     model, and a hub that cannot be reached.
     """
@@ -77,6 +91,8 @@ def resolve(settings: BaseSettings) -> Base:
     folder, revision = _locate(settings)
     config = _config(folder)
     template = _template(folder, settings.chat_template)
+    day = (settings.date or today()) if writes_date(template) else None
+    template = freeze(template, day) if day else template
     return Base(
         name=settings.model,
         folder=folder,
@@ -85,6 +101,7 @@ def resolve(settings: BaseSettings) -> Base:
         chat_template=template,
         chat_template_sha=hashlib.sha256(template.encode()).hexdigest(),
         max_length=int(config.get("max_position_embeddings") or config.get("n_positions") or 2048),
+        date=day,
     )
 
 

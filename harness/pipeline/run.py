@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from xlift.harness.config.suite import Suite
+from xlift.harness.config.suite import BaseSettings, Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
+from xlift.harness.core.settings import build
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
@@ -26,10 +29,13 @@ from xlift.tasks import index
 
 logger = logging.getLogger(__name__)
 
+RESOLVED = "suite.resolved.json"
+
 
 def open_run(suite: Suite, runs: Path) -> Run:
     """Resolve the base and the tasks; everything that can be wrong in a suite is found here, and nothing is written.
 
+    Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
     Raises UserError, before anything is trained.
     """
     from xlift.harness.evaluation.tasks import expand_tasks
@@ -45,8 +51,9 @@ def open_run(suite: Suite, runs: Path) -> Run:
     data = {task: index.data_of(task, suite.data.samples) for task in tasks}
     judgement.check_sources(suite, tasks)
     root = runs / suite.name
-    run = Run(suite, root, tasks, left_out, bases.resolve(suite.base), data)
-    check_base(suite, run.base)
+    suite, base = _resolve_base(suite, root)
+    run = Run(suite, root, tasks, left_out, base, data)
+    check_base(suite, base)
     return run
 
 
@@ -59,8 +66,25 @@ def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
     run = open_run(suite, runs)
     with hold(run.root, wait=wait):
         with explain_disk(run.root):
-            write_json(run.root / "suite.resolved.json", suite.model_dump(mode="json"))
+            write_json(run.root / RESOLVED, run.suite.model_dump(mode="json"))
         yield run
+
+
+def _resolve_base(suite: Suite, root: Path) -> tuple[Suite, bases.Base]:
+    """The base, and the suite with the day that its template writes, if it writes one."""
+    settings = suite.base if suite.base.date else suite.base.model_copy(update={"date": _first_day(root / RESOLVED)})
+    base = bases.resolve(settings)
+    return (suite.model_copy(update={"base": settings.model_copy(update={"date": base.date})}) if base.date else suite), base
+
+
+def _first_day(resolved: Path) -> datetime.date | None:
+    """That of the run's first start, if its template writes the date."""
+    try:
+        return build(BaseSettings, json.loads(resolved.read_text(encoding="utf-8"))["base"], f"{resolved}: base").date
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{resolved}: damaged ({type(error).__name__}); delete it and run again") from None
 
 
 def check_base(suite: Suite, base: bases.Base) -> None:

@@ -70,6 +70,7 @@ def list_settings(record: Record) -> list[str]:
     """What else moved a record's scores, as KEY=VALUE for ``--set``."""
     engine, limits = record.engine, {task: one.items for task, one in record.tasks.items() if one.items < one.items_of}
     settings = [f"base.revision={commit}"] if (commit := _commit(record)) else []
+    settings += [f"base.date={record.base['date']}"] if record.base.get("date") else []
     settings += [f"evaluate.system={json.dumps(record.system)}"] if record.system is not None else []
     settings += [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
     settings += [f"engine.adapter_form={engine['adapter_form']}"] if engine.get("adapter_form") in ("merged", "lora") else []

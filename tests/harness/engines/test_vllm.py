@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ def test_sampling_is_repeatable(running: Engine) -> None:
     chats = [ask("Write the word apple a hundred times.")] * 3
     first, again = running.generate(chats, warm), running.generate(chats, warm)
     assert first == again and len({answer.text for answer in first}) == 3
+
+
+def test_seeded_answers_to_prompts_of_several_steps(running: Engine) -> None:
+    """The third prompt is read in two steps of 512 tokens; the answer to it is the one it gets where all of it is read in one."""
+    chats = [ask(f"{word} " * 200) for word in ("apple", "tree", "house", "moon")]
+    warm = Sampling(max_tokens=12, temperature=1.0, seed=1)
+    first, again, other = (running.generate(chats, sampling) for sampling in (warm, warm, replace(warm, seed=2)))
+    assert first == again
+    assert all(one.text != two.text for one, two in zip(first, other, strict=True))
+    assert running.generate([ask("Hi."), ask("Hello."), chats[2]], warm)[2] == first[2]
 
 
 def test_lm_eval_scores_and_generates(running: Engine) -> None:

@@ -1,5 +1,6 @@
 """What determines a stage: settings, versions and data that move results, and nothing else."""
 
+import datetime
 import gzip
 import hashlib
 import json
@@ -14,6 +15,7 @@ import pytest
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
+from xlift.harness.models import bases
 from xlift.harness.models.adapters import CARD
 from xlift.harness.pipeline import fit, measure, prepare, stages
 from xlift.harness.pipeline import run as pipeline
@@ -199,3 +201,32 @@ def test_two_runs_in_one_folder(tiny_base: Path, tmp_path: Path) -> None:
             other.__enter__()
     with pipeline.begin(suite, tmp_path) as run:
         assert json.loads((run.root / "suite.resolved.json").read_text())["name"] == "small"
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_run_keeps_the_day_of_its_first_start(make_base: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that steps over midnight moves no stage of a run whose template writes the date, and another day moves them all."""
+    base = make_base(positions=4096)
+    template = base / "chat_template.jinja"
+    template.write_text("{{ strftime_now('%d %b %Y') }}" + template.read_text())
+    monkeypatch.setattr(bases, "today", lambda: datetime.date(2026, 11, 27))
+    suite = read_suite({**SUITE, "base": {"model": str(base)}}, "test")
+    with pipeline.begin(suite, tmp_path) as first:
+        pass
+    monkeypatch.setattr(bases, "today", lambda: datetime.date(2026, 11, 28))
+    again, elsewhere = pipeline.open_run(suite, tmp_path), pipeline.open_run(suite, tmp_path / "other")
+    given = pipeline.open_run(read_suite({**SUITE, "base": {"model": str(base), "date": "2026-11-27"}}, "test"), tmp_path / "third")
+    assert first == again and names(first) == names(given)
+    assert all(one != other for one, other in zip(names(first), names(elsewhere), strict=True))
+    assert json.loads((tmp_path / "small" / "suite.resolved.json").read_text())["base"]["date"] == "2026-11-27"
+    assert [run.base.date and run.base.date.day for run in (first, again, elsewhere, given)] == [27, 27, 28, 27]
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_run_whose_template_writes_no_date_has_none(tiny_base: Path, tmp_path: Path) -> None:
+    suite = read_suite({**SUITE, "base": {"model": str(tiny_base)}}, "test")
+    with pipeline.begin(suite, tmp_path) as run:
+        assert run.suite.base.date is None
+    (tmp_path / "small" / "suite.resolved.json").write_text("{}")
+    with pytest.raises(UserError, match=r"suite\.resolved\.json: damaged \(KeyError\); delete it and run again"):
+        pipeline.open_run(suite, tmp_path)

@@ -10,7 +10,7 @@ from pushable import TASK, write_run
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record
 from xlift.harness.publishing.package import EVALUATION
-from xlift.harness.publishing.reproduction import compare, read_recorded, summarise
+from xlift.harness.publishing.reproduction import compare, list_settings, read_recorded, summarise
 
 
 @pytest.fixture
@@ -45,6 +45,12 @@ def test_other_settings_are_named_and_say_nothing(recorded: Record) -> None:
     assert "measured otherwise than recorded (backend hf -> vllm" in summarise("x", [row])
     assert compare(recorded, change(recorded, key="other"))[0]["otherwise"] == "prompts or generation settings"
     assert "no task was measured" in summarise("x", [])
+
+
+def test_the_day_that_a_template_wrote_is_set_again(recorded: Record) -> None:
+    dated = recorded.model_copy(update={"base": {**recorded.base, "date": "2026-11-27"}})
+    assert "base.date=2026-11-27" in list_settings(dated)
+    assert not any(one.startswith("base.date") for one in list_settings(recorded))
 
 
 def test_a_record_is_read_or_refused(recorded: Record, tmp_path: Path) -> None:
