@@ -6,7 +6,7 @@ The task files, the leaderboard, the cards, the judge and the reports read it; n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from itertools import permutations
 
@@ -234,10 +234,13 @@ def is_ranked(name: str) -> bool:
     return headline(name) not in (None, "off_target")
 
 
-def choose_averaged(names: Iterable[str]) -> list[str]:
-    """The benchmarks of several that one average or rank is taken over: those of answers; those of likelihood where there are no others."""
-    ranked = [name for name in names if is_ranked(name)]
-    answers = [name for name in ranked if measured_group(name) == "answers"]
+def choose_averaged(names: Iterable[str], foreign: Collection[str] = ()) -> list[str]:
+    """The benchmarks of several that one average or rank is taken over: those of answers; those of likelihood where there are no others.
+
+    ``foreign`` are those of other makers that are scored out of a bound, which count as answers.
+    """
+    ranked = [name for name in names if name in foreign or is_ranked(name)]
+    answers = [name for name in ranked if name in foreign or measured_group(name) == "answers"]
     return answers or ranked
 
 

@@ -110,7 +110,8 @@ def _stacked(found: Selection, sample: Sample) -> list[Field]:
 
 def _ours(sample: Sample) -> list[Field]:
     extracted = [("extracted", sample.extracted)] if sample.extracted is not None else []
-    return [*_split(sample.answer), *extracted, *sample.judge.items(), ("scores", _join(sample.scores))]
+    choices = [("choices", "\n".join(sample.choices))] if sample.choices else []
+    return [*_split(sample.answer), *extracted, *choices, *sample.judge.items(), ("scores", _join(sample.scores))]
 
 
 def _theirs(sample: Sample) -> list[Field]:

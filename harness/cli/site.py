@@ -19,6 +19,9 @@ def site(
         list[Path], typer.Argument(metavar="RESULTS...", help="Run folders, folders of them, or results files of lm_eval and others.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Where the site is written.")] = Path("site"),
+    base: Annotated[
+        str | None, typer.Option("--base", metavar="NAME", help="What results of other programs are compared with, by its name there.")
+    ] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Show it at http://127.0.0.1:PORT until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8000,
     push: Annotated[str | None, typer.Option("--push", metavar="ORG/NAME", help="Put it on the hub as a static Space.")] = None,
@@ -28,7 +31,7 @@ def site(
     """Build the leaderboard of finished runs as static pages that need no server."""
     if dry_run and not push:
         raise UserError("--dry-run shows what --push ORG/NAME would send; name the Space")
-    for line in xlift.build_site(results, out):
+    for line in xlift.build_site(results, out, base=base):
         typer.echo(f"left out: {line}", err=True)
     typer.echo(out / "index.html")
     if push:

@@ -182,11 +182,14 @@ class MethodSettings(Section):
 
 
 class EvaluateSettings(Section):
-    UNHASHED = frozenset({"tasks", "adapters", "engines"})
-    """A stage hashes the tasks as they were expanded, and the one adapter that it measures; engines side by side move no score."""
+    UNHASHED = frozenset({"tasks", "include_path", "adapters", "engines"})
+    """A stage hashes the tasks as they were expanded, with the files of ``include_path`` that they lie in, and the one adapter that it
+    measures; engines side by side move no score."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
+    include_path: tuple[Path, ...] = ()
+    """Folders of lm-eval task files, looked for beside the suite first; a task of theirs goes before lm-eval's own of its name."""
     limit: int | None = Field(None, ge=1)
     """Items of each task, drawn by a hash of their ids and so the same for all models and languages; a smoke test where it is set."""
     limits: dict[str, int] = Field(default_factory=dict)
@@ -309,6 +312,10 @@ def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapp
     base = values.get("base")
     if isinstance(base, dict) and base.get("chat_template") and (beside := path.parent / str(base["chat_template"])).is_file():
         values = {**values, "base": {**base, "chat_template": beside}}
+    asked = values.get("evaluate")
+    if isinstance(asked, dict) and isinstance(folders := asked.get("include_path"), list):
+        found = [beside if (beside := path.parent / str(folder)).is_dir() else folder for folder in folders]
+        values = {**values, "evaluate": {**asked, "include_path": found}}
     return read_suite(merge(values, sections or {}), Path(source).name, overrides)
 
 

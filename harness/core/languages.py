@@ -13,6 +13,12 @@ from xlift.harness.core.errors import UserError, name_nearest
 
 BEYOND_FLORES = frozenset(["bn-Latn", "hi-Latn", "ne-Latn", "si-Latn", "ur-Latn"])
 
+MACROLANGUAGES = {
+    "als": "sqi", "arb": "ara", "azj": "aze", "gaz": "orm", "khk": "mon", "kmr": "kur", "lvs": "lav", "npi": "nep", "ory": "ori",
+    "pbt": "pus", "pes": "fas", "plt": "mlg", "quy": "que", "swh": "swa", "uzn": "uzb", "ydd": "yid", "zho": "cmn", "zsm": "msa",
+}  # fmt: skip
+"""ISO 639-3 codes under which others, such as OPUS, file languages that FLORES names more narrowly (for Chinese, more widely)."""
+
 
 @dataclass(frozen=True)
 class Language:

@@ -18,6 +18,7 @@ from xlift.harness.evaluation.records import Score, TaskResult, comparability
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
 from xlift.tasks.benchmarks import place
+from xlift.tasks.foreign import describe_metrics
 
 if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine, EngineFacts
@@ -64,7 +65,13 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
     for task in tasks.names:
         tracker.save_results_samples(task_name=task, samples=samples[task])
     described = engine.describe()
-    measured = {task: _read_task(task, results, samples[task], suite, described, out) for task in tasks.names}
+    measured = {}
+    for task in tasks.names:
+        found = _read_task(task, results, samples[task], suite, described, out)
+        if not index.is_ours(task):
+            directions = results.get("higher_is_better", {}).get(task)
+            found = _describe(found, results["configs"][task], directions, samples[task], tasks.places[task])
+        measured[task] = found
     profile = save_whole_answers(engine.lm().take_whole_answers(), out)
     counted = {key: engine.usage[key] - used.get(key, 0) for key in engine.usage}
     return Evaluation(measured, described, {"seconds": round(time.monotonic() - started, 2), **counted}, profile)
@@ -102,6 +109,8 @@ def _read_task(
             "generation": generation,
             "system": suite.evaluate.system,
             "prompts": digest([sample["doc_hash"] for sample in samples]),
+            # The version of a task of ours stands for its wording.
+            **({} if index.is_ours(task) else {"wording": digest([sample["prompt_hash"] for sample in samples])}),
             "engine": {name: described[name] for name in ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")},
         },
     )
@@ -119,6 +128,18 @@ def _read_task(
         benchmark=benchmark,
         language=language,
     )
+
+
+def _describe(
+    result: TaskResult, config: Mapping[str, Any], directions: object, samples: Sequence[Mapping[str, Any]], placed: tuple[str, str]
+) -> TaskResult:  # fmt: skip
+    """A result with what lm-eval's settings say of a task that is not xlift's, and what its scores by document show."""
+    highest = {}
+    for name, score in result.metrics.items():
+        values = [sample.get(name.partition("/")[0]) for sample in samples]
+        highest[name] = max([score.value, *(float(value) for value in values if isinstance(value, int | float))])
+    measures = describe_metrics(highest, config.get("metric_list"), directions)
+    return result.model_copy(update={"benchmark": placed[0], "language": placed[1], "measures": measures})
 
 
 def _read_metrics(found: Mapping[str, Any]) -> dict[str, Score]:

@@ -20,7 +20,9 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
 from xlift.harness.core.store import read_manifest
-from xlift.tasks.benchmarks import place
+from xlift.tasks.benchmarks import find_metric, headline, is_ranked, per_document, place
+from xlift.tasks.entries import Metric
+from xlift.tasks.foreign import choose_headline, describe_metrics
 
 
 class Score(Section):
@@ -52,7 +54,30 @@ class TaskResult(Section):
     benchmark: str = ""
     """The leaderboard's benchmark, which averages the languages of its tasks; a task that is not xlift's is its own."""
     language: str = ""
-    """Short code; empty for a task that is not xlift's, and for one in two languages of which none is the pivot."""
+    """Short code; empty for a task of which no language is known, and for one in two languages of which none is the pivot."""
+    measures: dict[str, Metric] = Field(default_factory=dict)
+    """What is known of the metrics of a task that is not xlift's; empty for xlift's own, which ``tasks.benchmarks.METRICS`` describes."""
+
+    def find_metric(self, name: str) -> Metric:
+        """What is known of one of its metrics."""
+        return self.measures.get(name) or find_metric(name)
+
+    @property
+    def headline(self) -> str | None:
+        """The metric that tables show; None where none stands for the task."""
+        return choose_headline(self.measures) if self.measures else headline(self.benchmark)
+
+    @property
+    def tested(self) -> str | None:
+        """The metric whose scores by document stand for the task in tests; None where there is none."""
+        if not self.measures:
+            return per_document(self.benchmark)
+        return None if self.find_metric(self.headline or "").whole else self.headline
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the task says how good answers are, on a scale that can be averaged with others."""
+        return self.find_metric(self.headline or "").most is not None if self.measures else is_ranked(self.benchmark)
 
 
 class Record(Section):
@@ -83,12 +108,16 @@ class Record(Section):
     @field_validator("tasks")
     @classmethod
     def _place(cls, tasks: dict[str, TaskResult], known: ValidationInfo) -> dict[str, TaskResult]:
-        """Fill in benchmark and language for results that do not say them: those of xlift 0.1, and of other programs."""
+        """Fill in what results do not say, those of xlift 0.1 and of other programs: benchmark, language, and what metrics mean."""
         placed = {}
         for task, result in tasks.items():
             if not result.benchmark:
                 benchmark, language = place(task, known.data.get("pivot", ""))
                 result = result.model_copy(update={"benchmark": benchmark, "language": language})
+            if not result.measures and not task.startswith("xlift_"):
+                result = result.model_copy(
+                    update={"measures": describe_metrics({name: score.value for name, score in result.metrics.items()})}
+                )
             placed[task] = result
         return placed
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ SHARED_BY = ("context", "article")
 """Columns whose equal values make documents a group: questions to one paragraph, sentences of one article."""
 NO_FILTER = "none"
 """lm-eval's name for answers as they were given."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several answers that a model did not write, but gave a likelihood."""
+
+    text: str
+    likelihood: float
+    """Natural logarithm of its probability after the prompt, over all its tokens."""
+    greedy: bool
+    """Whether each of its tokens was the likeliest."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,15 @@ class SampleLine:
     """Numbers; for a metric of the whole corpus the texts that it takes of this document."""
     group: str = ""
     """What it shares with other documents, as ``name_group`` finds it; empty where it shares nothing."""
-    likeliest: str | None = None
-    """Of several answers whose likelihoods were taken the likeliest; None where an answer was generated."""
+    choices: tuple[Choice, ...] = ()
+    """The answers whose likelihoods were taken; none where an answer was generated."""
+
+    @property
+    def likeliest(self) -> str | None:
+        """The likeliest of the choices, a single one where nothing else is likelier; None where an answer was generated."""
+        if len(self.choices) == 1:
+            return self.choices[0].text if self.choices[0].greedy else ""
+        return max(self.choices, key=lambda choice: choice.likelihood).text if self.choices else None
 
     @property
     def answer(self) -> str:
@@ -126,18 +145,19 @@ def _parse(row: Mapping[str, Any]) -> SampleLine:
     doc, metrics, number = row.get("doc"), row.get("metrics"), row["doc_id"]
     if not isinstance(number, int):
         raise TypeError(number)
+    choices = _find_choices(row.get("arguments"), row.get("resps"))
     return SampleLine(
         doc_id=number,
         doc_hash=str(row.get("doc_hash") or ""),
         filter=str(row.get("filter", NO_FILTER)),
         doc=doc if isinstance(doc, Mapping) else {},
         prompt=_find_prompt(row.get("arguments")),
-        target=read_text(row.get("target")),
+        target=_find_target(row.get("target"), choices),
         responses=row.get("resps"),
         filtered=row.get("filtered_resps"),
         metrics={str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())},
         group=str(row.get("group") or (name_group(doc) if isinstance(doc, Mapping) else "")),
-        likeliest=_find_likeliest(row.get("arguments"), row.get("resps")),
+        choices=choices,
     )
 
 
@@ -149,17 +169,37 @@ def _find_prompt(arguments: Any) -> str:
     return read_text(arguments)
 
 
-def _find_likeliest(arguments: Any, responses: Any) -> str | None:
-    """What the likeliest request adds to the first one's prompt, where that is text: a request to generate has settings in its place."""
+def _find_target(target: Any, choices: tuple[Choice, ...]) -> str:
+    """The reference; of a number that is no choice itself, the choice in its place, as lm-eval writes both as text."""
+    text, texts = read_text(target), [choice.text for choice in choices]
+    if text in texts or not text.isdecimal() or len(texts) < 2 or int(text) >= len(texts):
+        return text
+    return texts[int(text)]
+
+
+def _find_choices(arguments: Any, responses: Any) -> tuple[Choice, ...]:
+    """What the requests add to the first one's prompt, where that is text: a request to generate has settings in its place.
+
+    Where all requests add the same to different prompts, the choices are what the prompts differ in.
+    """
     if not isinstance(arguments, Mapping) or responses is None:
-        return None
-    requests = [request for request in arguments.values() if isinstance(request, Mapping)]
-    options = [request.get("arg_1") for request in requests if request.get("arg_0") == requests[0].get("arg_0")]
-    if not options or not all(isinstance(option, str) for option in options):
-        return None
-    likelihoods = [float(likelihood) for [[likelihood, _greedy]] in responses[: len(options)]]
-    likeliest = max(zip(likelihoods, options, strict=True), key=lambda scored: scored[0])
-    return str(likeliest[1]).strip()
+        return ()
+    pairs = [(request.get("arg_0"), request.get("arg_1")) for request in arguments.values() if isinstance(request, Mapping)]
+    if not pairs or not all(isinstance(prompt, str) and isinstance(added, str) for prompt, added in pairs):
+        return ()
+    texts = [added for prompt, added in pairs if prompt == pairs[0][0]]
+    if len(texts) == 1 and len(pairs) > 1 and len({added for _, added in pairs}) == 1:
+        texts = _cut_common([prompt for prompt, _ in pairs])
+    scored = zip(texts, responses[: len(texts)], strict=True)
+    return tuple(Choice(text.strip(), float(likelihood), str(greedy) == "True") for text, [[likelihood, greedy]] in scored)
+
+
+def _cut_common(texts: Sequence[str]) -> list[str]:
+    """Texts without the words that all begin with, and those that all end with."""
+    split = [text.split(" ") for text in texts]
+    start = len(commonprefix(split))
+    end = len(commonprefix([words[start:][::-1] for words in split]))
+    return [" ".join(words[start : len(words) - end]) for words in split]
 
 
 def _damaged(path: Path) -> UserError:

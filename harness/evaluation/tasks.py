@@ -5,44 +5,73 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.config.suite import Suite
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
+from xlift.harness.evaluation.catalogue import Catalogue, open_catalogue
 from xlift.harness.evaluation.items import draw_items
 from xlift.tasks import index
+from xlift.tasks.foreign import place_tasks
 
 
 def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The suite's tasks by name, and ``benchmark: language`` for each language that a benchmark lacks.
 
-    ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out.
-    Raises UserError for a task that does not exist.
+    ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out. Groups are split into
+    their tasks. Raises UserError for a task that does not exist.
     """
     names: dict[str, None] = {}
     lacking: list[str] = []
-    for pattern in suite.evaluate.tasks:
-        if "{" not in pattern:
-            names.update(dict.fromkeys(index.expand(pattern)))
-            continue
-        for code in suite.languages.evaluate:
-            try:
-                name = pattern.format(lang=code, flores=find(code).flores)
-            except (KeyError, IndexError, ValueError):
-                raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something") from None
-            if index.exists(name):
-                names[name] = None
-            elif not index.pairs_with_itself(name):
-                lacking.append(f"{pattern}: {code}")
+    patterns = {pattern: _fill(pattern, suite.languages.evaluate) for pattern in suite.evaluate.tasks}
+    foreign = [name for filled in patterns.values() for name in filled if not index.is_ours(name)]
+    catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
+    for pattern, filled in patterns.items():
+        found = {name: _find(name, code, catalogue) for name, code in filled.items()}
+        names.update(dict.fromkeys(task for tasks in found.values() for task in tasks))
+        lacking += [f"{pattern}: {filled[name]}" for name, tasks in found.items() if not tasks and not index.pairs_with_itself(name)]
+        if catalogue and not any(found.values()) and not index.is_ours(pattern):
+            first = next(iter(filled))
+            raise UserError(
+                f"evaluate.tasks: {pattern!r} is no task in {', '.join(filled.values())}: neither xlift nor lm-eval has {first!r}"
+                f"{name_nearest(first, catalogue.entries)}"
+            )
     for name in names:
         if plain := index.name_unjudged(name):
             raise UserError(f"evaluate.tasks: {name!r} is for plain lm_eval; name {plain!r}, and the judge in the suite's judge block")
     if not names:
         raise UserError(f"evaluate.tasks: no task of {', '.join(suite.evaluate.tasks)} exists for {', '.join(suite.languages.evaluate)}")
     return tuple(names), tuple(lacking)
+
+
+def _find(name: str, code: str, catalogue: Catalogue | None) -> list[str]:
+    """The tasks of a name; none where it was made for the language ``code``, which the benchmark lacks; UserError as by ``expand``."""
+    if catalogue is None or index.is_ours(name):
+        return index.expand(name) if not code or index.exists(name) else []
+    return catalogue.expand(name) if not code or name in catalogue.entries else []
+
+
+def _fill(pattern: str, languages: Sequence[str]) -> dict[str, str]:
+    """The names that a pattern stands for, each with its language; empty where the pattern is a name."""
+    if "{" not in pattern:
+        return {pattern: ""}
+    names = {}
+    for code in languages:
+        try:
+            names[pattern.format(lang=code, flores=find(code).flores)] = code
+        except (KeyError, IndexError, ValueError):
+            raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something") from None
+    return names
+
+
+def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:
+    """What tells the questions of each task that is not xlift's from others of its name."""
+    foreign = [name for name in names if not index.is_ours(name)]
+    catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
+    return {name: catalogue.identify(name) for name in foreign} if catalogue else {}
 
 
 @dataclass(frozen=True)
@@ -54,6 +83,8 @@ class TaskSet:
     """lm-eval's TaskManager, which knows the tasks."""
     items: dict[str, list[int]] | None
     """Item numbers of the tasks that are limited; None where none is."""
+    places: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The leaderboard's benchmark and language of the tasks that are not xlift's."""
 
 
 @contextmanager
@@ -64,12 +95,12 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
     with tempfile.TemporaryDirectory() as extra:
         index.write_pairs(names, Path(extra))
         foreign = [name for name in names if not index.is_ours(name)]
-        # Indexing lm-eval's own 13,000 tasks takes 5 seconds: only where one of them is asked for.
-        folders, metadata = [str(index.folder()), extra], {"samples": suite.data.samples}
-        manager = TaskManager(include_path=folders, include_defaults=bool(foreign), metadata=metadata)
-        if missing := [name for name in foreign if name not in manager.all_tasks]:
-            raise UserError(f"unknown task {missing[0]!r}: neither xlift nor lm-eval has it; `xlift ls tasks` lists ours")
-        yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names))
+        catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
+        folders = [str(index.folder()), extra, *(str(folder) for folder in suite.evaluate.include_path)]
+        defaults = catalogue is not None and catalogue.defaults
+        manager = TaskManager(include_path=folders, include_defaults=defaults, metadata={"samples": suite.data.samples})
+        subsets = {name: catalogue.subset(name) for name in foreign} if catalogue else {}
+        yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names), place_tasks(subsets))
 
 
 def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str, list[int]] | None:

@@ -38,7 +38,7 @@ def open_run(suite: Suite, runs: Path) -> Run:
     Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
     Raises UserError, before anything is trained.
     """
-    from xlift.harness.evaluation.tasks import expand_tasks
+    from xlift.harness.evaluation.tasks import expand_tasks, identify_foreign
 
     for chosen in suite.methods.values():
         registry.load(chosen.method, chosen.options)
@@ -52,7 +52,7 @@ def open_run(suite: Suite, runs: Path) -> Run:
     judgement.check_sources(suite, tasks)
     root = runs / suite.name
     suite, base = _resolve_base(suite, root)
-    run = Run(suite, root, tasks, left_out, base, data)
+    run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks))
     check_base(suite, base)
     return run
 

@@ -35,6 +35,8 @@ class Run:
     base: bases.Base
     data: Mapping[str, data.Origin | None] = field(default_factory=dict)
     """Where each task's data come from, as they were when the run began: a run hashes the same data from its start to its end."""
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    """What tells each task that is not xlift's from others of its name, as it was when the run began."""
 
     @property
     def store(self) -> Store:
@@ -163,7 +165,10 @@ def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
 def evaluate_stage(run: Run, model: Measured) -> Stage:
     """All that determines the scores of one model."""
     suite = run.suite
-    tasks = {task: {"version": index.version_of(task), "data": origin and origin.sha256} for task, origin in run.data.items()}
+    tasks = {
+        task: {"version": index.version_of(task) or run.foreign.get(task), "data": origin and origin.sha256}
+        for task, origin in run.data.items()
+    }
     inputs = {
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,

@@ -234,18 +234,22 @@ def probe(
     return found
 
 
-def build_site(results: Iterable[Results | str | Path], out: str | Path = "site") -> tuple[str, ...]:
+def build_site(
+    results: Iterable[Results | str | Path], out: str | Path = "site", *, base: str | None = None
+) -> tuple[str, ...]:  # fmt: skip
     """Build the leaderboard as static pages that need no server, ``out/index.html`` the first; returns a line for all that was left out.
 
-    ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other harnesses. Only files that change
-    are written. Raises UserError for results that are not there, and where ``out`` holds files that are not a site's.
+    ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other harnesses. ``base`` names
+    the model that these others are compared with, where they do not name it themselves. Only files that change are written.
+
+    Raises UserError for results and a base that are not there, and where ``out`` holds files that are not a site's.
     """
     from xlift.leaderboard.site.builder import build
 
     places: list[Path] = []
     for one in [results] if isinstance(results, str | Path) else results:
         places += [Path(one)] if isinstance(one, str | Path) else one.folders
-    return build(places, Path(out))
+    return build(places, Path(out), base)
 
 
 def _list(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -20,13 +20,12 @@ def measure_lifts(facts: Facts) -> dict[tuple[str, str], Difference]:
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import comparisons
     from xlift.leaderboard.loading.scores import collect_documents
-    from xlift.tasks.benchmarks import find_metric
 
     if facts.measured is None or facts.base_measured is None:
         return {}
     record = facts.measured.record
-    shown = {metric for result in record.tasks.values() for metric in list_metrics(result)}
-    wanted = sorted(metric for metric in shown if not find_metric(metric).whole)
+    shown = ((result, metric) for result in record.tasks.values() for metric in list_metrics(result))
+    wanted = sorted({metric for result, metric in shown if not result.find_metric(metric).whole})
     try:
         scored = collect_documents([facts.base_measured, facts.measured], wanted)
     except UserError as error:

@@ -14,7 +14,7 @@ from xlift.harness.evaluation.records import Record, Score, TaskResult
 from xlift.harness.publishing.dataset_card import describe_help, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
-from xlift.tasks.benchmarks import find_benchmark, find_metric, headline, per_document
+from xlift.tasks.benchmarks import find_benchmark, find_metric
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -359,7 +359,6 @@ def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] 
 
 def list_metrics(result: TaskResult) -> list[str]:
     """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, and the off-target rate."""
-    head = headline(result.benchmark)
-    wanted = [head, per_document(result.benchmark), "off_target"] if head else []
+    wanted = [result.headline, result.tested, "off_target"] if result.headline else []
     found = [name for name in dict.fromkeys(wanted) if name in result.metrics]
     return found or list(result.metrics)[:1]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import weights_sha256
-from xlift.harness.core.languages import Language, find, languages
+from xlift.harness.core.languages import MACROLANGUAGES, Language, find, languages
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.models.download import download
 from xlift.harness.translators.base import Description, LineTranslator
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 M2M100 = {"nb": "no", "nso": "ns"}
 """Our codes of languages that M2M100 knows under another."""
-
-MACROLANGUAGES = {
-    "als": "sqi", "arb": "ara", "azj": "aze", "gaz": "orm", "khk": "mon", "kmr": "kur", "lvs": "lav", "npi": "nep", "ory": "ori",
-    "pbt": "pus", "pes": "fas", "plt": "mlg", "quy": "que", "swh": "swa", "uzn": "uzb", "ydd": "yid", "zho": "cmn", "zsm": "msa",
-}  # fmt: skip
-"""ISO 639-3 codes under which OPUS files languages that FLORES names more narrowly (for Chinese, more widely)."""
 
 
 @dataclass(frozen=True)

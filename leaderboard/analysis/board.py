@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, rank_overall, tabulate, tabulate_ranks
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import choose_averaged, find_metric
+from xlift.tasks.benchmarks import choose_averaged
 
 KINDS = ("lift", "retention", "transfer")
 
@@ -98,7 +98,7 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
     keys = {task: key for row in members for task, key in row.keys.items()}
     benchmarks = tuple(sorted({benchmark for row in members for benchmark in row.scores}))
     averaged = _average(members, lifts)
-    whole = [row for row in members if row.keys.keys() == keys.keys()]
+    whole = [row for row in members if row.keys.keys() == keys.keys() and _has_documents(row)]
     ranks, missed, note = {}, None, ""
     try:
         table, missed = rank_overall({row.id: [one for run in row.runs for one in run.documents] for row in whole})
@@ -108,7 +108,8 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
     rows = []
     for row in members:
         found = ranks.get(row.id, {})
-        notes = row.notes if row in whole else (*row.notes, f"{len(row.keys)}/{len(keys)} tasks: not ranked")
+        lacking = "no scores by document" if row.keys.keys() == keys.keys() else f"{len(row.keys)}/{len(keys)} tasks"
+        notes = row.notes if row in whole else (*row.notes, f"{lacking}: not ranked")
         rows.append(
             replace(
                 row,
@@ -126,6 +127,12 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
     return Group(number, tuple(rows), keys, benchmarks, () if number == 1 else _tell_apart(members, first), detectable, note)
 
 
+def _has_documents(row: LeaderboardRow) -> bool:
+    """Whether the scores of every task that is ranked are there by document."""
+    ranked = {task for task, result in row.results.items() if result.is_ranked}
+    return all(ranked <= {one.task for one in run.documents} for run in row.runs)
+
+
 def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
     """Lift, retention and transfer of each row of a group over the benchmarks that the group has for that kind, in points.
 
@@ -134,7 +141,8 @@ def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str
     The intervals of benchmarks are combined as those of separate documents.
     """
     suites = {row.suite for row in members}
-    averaged = set(choose_averaged({benchmark for row in members for benchmark in row.scores}))
+    foreign = {result.benchmark for row in members for result in row.results.values() if result.measures and result.is_ranked}
+    averaged = set(choose_averaged({benchmark for row in members for benchmark in row.scores}, foreign))
     found: dict[tuple[str, str, str], list[TableRow]] = defaultdict(list)
     wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for one in lifts.to_dict("records"):
@@ -156,8 +164,9 @@ def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
     figure = Figure(have=len(good), of=wanted, note=note, metric=metric)
     if not good or len(good) < wanted:
         return figure
-    value = sum(find_metric(one["metric"]).scale * one["value"] for one in good) / len(good)
-    half = math.sqrt(sum((find_metric(one["metric"]).scale * (one["high"] - one["low"]) / 2) ** 2 for one in good)) / len(good)
+    points = [find_scale(one) for one in good]
+    value = sum(size * one["value"] for size, one in zip(points, good, strict=True)) / len(good)
+    half = math.sqrt(sum((size * (one["high"] - one["low"]) / 2) ** 2 for size, one in zip(points, good, strict=True))) / len(good)
     return replace(figure, value=value, low=value - half, high=value + half)
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import choose_averaged, find_metric, is_parallel, per_document
+from xlift.tasks.benchmarks import choose_averaged, is_parallel
+from xlift.tasks.entries import Metric
 
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
@@ -34,6 +35,10 @@ class Comparison:
     estimate: Estimate | None
     """None where the two may not be compared."""
     note: str
+    measure: Metric
+    """What is known of the metric."""
+    is_ranked: bool
+    """Whether the benchmark can be averaged with others."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Ranking:
 
 def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
     """Method minus base for each suite, method, benchmark, metric and kind: ``lift`` on the trained languages, ``retention`` on the
-    pivot, ``transfer`` on the others; an average over ``languages`` with equal weights.
+    pivot, ``transfer`` on the others; an average over ``languages`` with equal weights. ``most`` is the highest value that the metric can
+    have, missing where there is no bound.
 
     Differences are turned so that more is better. ``p_corrected`` is Holm's over the whole table. ``lacking`` names trained languages
     that the benchmark was not asked in. Where the two may not be compared the numbers are missing and ``note`` says why.
@@ -193,10 +199,13 @@ def _group(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str, di
 
 
 def _split(tasks: Sheet, model: Documents) -> dict[tuple[str, str], dict[str, str]]:
-    """Tasks by (benchmark, kind) and language."""
+    """Tasks by (benchmark, kind) and language. Where nobody knows which languages were trained, all count as lift."""
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for task, runs in tasks.items():
-        if language := runs[0].language:
+        language = runs[0].language
+        if not model.trained:
+            groups[runs[0].benchmark, "lift"][language] = task
+        elif language:
             kind = "retention" if language == model.pivot else "lift" if language in model.trained else "transfer"
             groups[runs[0].benchmark, kind][language] = task
     return groups
@@ -206,8 +215,7 @@ def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
     """One model's runs by benchmark, then by language."""
     boards: dict[str, dict[str, Runs]] = defaultdict(dict)
     for runs in tasks.values():
-        if runs[0].language:
-            boards[runs[0].benchmark][runs[0].language] = runs
+        boards[runs[0].benchmark][runs[0].language] = runs
     return [(benchmark, dict(sorted(sheet.items()))) for benchmark, sheet in boards.items()]
 
 
@@ -223,7 +231,7 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
     """One model's headline scores by benchmark, then by language."""
     tasks: dict[str, list[Documents]] = defaultdict(list)
     for one in documents:
-        if one.metric == per_document(one.benchmark):
+        if one.is_tested:
             tasks[one.task].append(one)
     boards = dict(_boards(tasks))
     for sheet in boards.values():
@@ -234,9 +242,13 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
 
 def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
     """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
-    found = sorted({benchmark for sheets in boards.values() for benchmark in sheets})
-    chosen = choose_averaged(found) or found
-    if not chosen or any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
+    found: dict[str, Documents] = {}
+    for sheets in boards.values():
+        found |= {benchmark: next(iter(sheet.values()))[0] for benchmark, sheet in sheets.items()}
+    chosen = choose_averaged(sorted(found), {name for name, one in found.items() if one.known and one.is_ranked}) or sorted(found)
+    if not chosen:
+        raise UserError("no model has the scores of all tasks by document")
+    if any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
         raise UserError("not every model was measured on every benchmark")
     return chosen
 
@@ -251,7 +263,7 @@ def _weigh(sheets: Mapping[str, Sheet], benchmark: str, of: int) -> dict[str, li
         ordered[name] = {language: sheet[language] for language in first}
     scores, parallel = _align(ordered)
     one = next(iter(first.values()))[0]
-    points = one.sign * find_metric(one.metric).scale / of
+    points = one.sign * one.measure.scale / of
     weighed: dict[str, list[tuple[Array, float]]] = {}
     for name, columns in scores.items():
         joined = [np.mean(np.stack(columns), axis=0)] if parallel else columns
@@ -315,18 +327,27 @@ def _find_fault(sheet: Sheet, name: str) -> str | None:
 
 def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sheet, label: str) -> Comparison:
     """One row's numbers, or the reason why there are none."""
+    first = next(iter((method or base).values()))[0]
     try:
         found = compare_runs(method, base, label)
     except UserError as error:
-        return Comparison(names, None, str(error))
+        return Comparison(names, None, str(error), first.measure, first.is_ranked)
     seeded = next(iter(method.values()))[0].seed is not None
-    return Comparison(names, found, "one seed: variance between seeds unknown" if seeded and found.seeds < 2 else "")
+    return Comparison(
+        names, found, "one seed: variance between seeds unknown" if seeded and found.seeds < 2 else "", first.measure, first.is_ranked
+    )
+
+
+def find_scale(row: TableRow) -> float:
+    """What the numbers of a table's row are multiplied with to be in points of 100; 1 where the metric has no bound."""
+    return 1.0 if pd.isna(row["most"]) else 100.0 / float(row["most"])
 
 
 def _to_cells(one: Comparison) -> dict[str, object]:
     """A comparison's cells by column."""
     numbers = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd")
+    names = {**one.names, "most": one.measure.most}
     if one.estimate is None:
-        return {**one.names, **dict.fromkeys(numbers), "p": np.nan, "item_se": None, "note": one.note}
+        return {**names, **dict.fromkeys(numbers), "p": np.nan, "item_se": None, "note": one.note}
     found: dict[str, object] = {name: getattr(one.estimate, name) for name in numbers}
-    return {**one.names, **found, "item_se": one.estimate.parts[0][0], "note": one.note}
+    return {**names, **found, "item_se": one.estimate.parts[0][0], "note": one.note}

@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, tabulate
 from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, is_ranked, name_place
+from xlift.tasks.benchmarks import name_place
 
 Row = Mapping[str, Any]
 """A comparison with its numbers in points of 100."""
@@ -51,10 +51,10 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
 
 def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
     """The headline comparisons of ranked benchmarks in points, corrected for all that were made."""
-    shown = [one for one in compared if is_ranked(str(one.names["benchmark"])) and one.names["metric"] != "off_target"]
+    shown = [one for one in compared if one.is_ranked and one.names["metric"] != "off_target"]
     rows: list[Row] = []
     for one, found in zip(shown, tabulate(shown).to_dict("records"), strict=True):
-        scale = find_metric(str(found["metric"])).scale
+        scale = one.measure.scale
         row = {str(key): value for key, value in found.items()}
         if one.estimate is None:
             rows.append({**row, "value": None})

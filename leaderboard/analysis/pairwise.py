@@ -14,7 +14,8 @@ from xlift.leaderboard.analysis.comparisons import compare_runs
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import find_metric, per_document
+from xlift.tasks.benchmarks import per_document
+from xlift.tasks.entries import Metric
 
 MOST = 24
 """Rows of a group; with more the pairs would be too many to read, and none is made."""
@@ -43,7 +44,7 @@ def tabulate(pairs: dict[int, list[Pair]]) -> pd.DataFrame:
 
 def _compare(group: Group) -> list[Pair]:
     sheets = {row.id: _sheets(row) for row in group.rows}
-    found: list[tuple[LeaderboardRow, LeaderboardRow, str, str, Estimate]] = []
+    found: list[tuple[LeaderboardRow, LeaderboardRow, str, Metric, Estimate]] = []
     for first, second in combinations(group.rows, 2):
         ours, theirs = sheets[first.id], sheets[second.id]
         for benchmark in ours.keys() & theirs.keys():
@@ -52,12 +53,14 @@ def _compare(group: Group) -> list[Pair]:
                 estimate = compare_runs(sheet, other, first.label)
             except UserError:  # such as other languages: the page shows no number there
                 continue
-            found.append((first, second, benchmark, next(iter(sheet.values()))[0].metric, estimate))
+            found.append((first, second, benchmark, next(iter(sheet.values()))[0].measure, estimate))
     corrected = correct(np.array([one[-1].p for one in found], dtype=np.float64))
     pairs: dict[tuple[str, str], Pair] = {}
-    for (first, second, benchmark, metric, one), p in sorted(zip(found, corrected, strict=True), key=lambda each: each[0][2]):
-        size = find_metric(metric).scale
-        figure = Figure(size * one.value, size * one.low, size * one.high, metric=metric, significant=bool(p < ALPHA))
+    for (first, second, benchmark, measure, one), p in sorted(zip(found, corrected, strict=True), key=lambda each: each[0][2]):
+        size = measure.scale
+        figure = Figure(
+            size * one.value, size * one.low, size * one.high, metric=measure.name, measure=measure, significant=bool(p < ALPHA)
+        )  # fmt: skip
         pairs.setdefault((first.id, second.id), (first, second, {}))[2][benchmark] = figure
     order = {row.id: number for number, row in enumerate(group.rows)}
     return sorted(pairs.values(), key=lambda pair: (order[pair[0].id], order[pair[1].id]))
@@ -68,6 +71,6 @@ def _sheets(row: LeaderboardRow) -> dict[str, dict[str, list[Documents]]]:
     sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for run in row.runs:
         for one in run.documents:
-            if per_document(one.benchmark) in (None, one.metric):
+            if one.is_tested or (one.known is None and per_document(one.benchmark) is None):
                 sheets[one.benchmark][one.language].append(one)
     return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

@@ -16,7 +16,8 @@ from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
-from xlift.tasks.benchmarks import find_metric, headline, is_parallel, per_document
+from xlift.tasks.benchmarks import find_metric, headline, is_parallel
+from xlift.tasks.entries import Metric
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Figure:
     """How many it should be; with fewer there is no value."""
     note: str = ""
     metric: str = ""
+    measure: Metric | None = None
+    """What is known of the metric, where the figure is of one metric."""
     significant: bool | None = None
     """After Holm's correction; None where no test was made."""
     detectable: float | None = None
@@ -187,17 +190,18 @@ def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, float]:
 def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     """The headline score over tasks and seeds, with its interval where every document's score is there."""
     results = [run.record.tasks[task] for run in runs for task in tasks if task in run.record.tasks]
-    shown = per_document(results[0].benchmark)
-    metric = shown or next(iter(results[0].metrics), "")
+    metric = results[0].tested or (results[0].measures and results[0].headline) or next(iter(results[0].metrics), "")
+    known = results[0].find_metric(metric)
     values = [result.metrics[metric].value for result in results if metric in result.metrics]
     if len(values) < len(results) or not values:
         return Figure(have=len(values), of=len(results), note="no score", metric=metric)
-    points = find_metric(metric).scale
+    points = known.scale
     figure = Figure(
         points * sum(values) / len(values),
         have=len(tasks),
         of=len(tasks),
         metric=metric,
+        measure=known,
         items=sum(result.items for result in results) // len(runs),
         items_of=sum(result.items_of for result in results) // len(runs),
     )
@@ -207,9 +211,11 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         whole = _estimate(runs, tasks, metric)
     except UserError as error:
         return replace(figure, note=str(error))
-    # The t interval of few seeds knows no bounds, a score does; that of a task that is not xlift's need not end at 100.
     low, high = points * whole.low, points * whole.high
-    return replace(figure, low=max(0.0, low), high=min(100.0, high) if shown else high)
+    if known.most is None:
+        return replace(figure, low=low, high=high)
+    # The t interval of few seeds knows no bounds, a score does.
+    return replace(figure, low=max(0.0, low), high=min(100.0, high))
 
 
 def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimate:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.loading.win_rates import JudgedRate
-from xlift.tasks.benchmarks import find_metric, headline
+from xlift.tasks.benchmarks import find_metric
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
@@ -45,12 +45,12 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
     for record in records:
         base = bases.get(record.suite)
         for task, result in record.tasks.items():
-            wanted = metrics or [name for name in dict.fromkeys((headline(result.benchmark), "off_target")) if name]
+            wanted = metrics or [name for name in dict.fromkeys((result.headline, "off_target")) if name]
             for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
                 score, lift, percent = result.metrics[metric], None, None
                 other = base.tasks.get(task) if base and base is not record else None
                 if other and other.comparability == result.comparability and metric in other.metrics:
-                    sign = -1 if find_metric(metric).lower_is_better else 1
+                    sign = -1 if result.find_metric(metric).lower_is_better else 1
                     before = other.metrics[metric].value
                     lift = sign * (score.value - before) + 0.0  # so that a zero has no minus
                     percent = 100 * lift / before if before else None
@@ -60,6 +60,7 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
                         "model": record.name,
                         "task": task,
                         "metric": metric,
+                        "higher_is_better": result.find_metric(metric).higher_is_better,
                         "value": score.value,
                         "stderr": score.stderr,
                         "lift": lift,
@@ -92,16 +93,16 @@ def spread_models(scores: pd.DataFrame, marks: Mapping[tuple[str, str, str, bool
         share = f", {row['percent']:+.1f} %" if in_bits and pd.notna(row["percent"]) else ""
         return f"{text} ({row['lift']:+.{digits}f}{share}{'*' if mark else ''})"
 
-    shown = scores.assign(text=scores.apply(write, axis=1), metric=[f"{name} {_point(name)}".strip() for name in scores["metric"]])
+    shown = scores.assign(text=scores.apply(write, axis=1), metric=scores.apply(_point, axis=1))
     order = shown.drop_duplicates(["task", "metric", "items"])[["task", "metric", "items"]]
     wide = shown.pivot_table(index=["task", "metric", "items"], columns="model", values="text", aggfunc="first", sort=False)
     return wide.reindex(pd.MultiIndex.from_frame(order)).reset_index()[["task", "metric", "items", *scores["model"].unique()]]
 
 
-def _point(metric: str) -> str:
-    """An arrow in the direction in which a metric gets better; none for one that has neither."""
-    better = find_metric(metric).higher_is_better
-    return "" if better is None else "↑" if better else "↓"
+def _point(row: pd.Series) -> str:
+    """A metric with an arrow in the direction in which it gets better; without one where it has neither."""
+    better = row["higher_is_better"]
+    return str(row["metric"]) if pd.isna(better) else f"{row['metric']} {'↑' if better else '↓'}"
 
 
 def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:

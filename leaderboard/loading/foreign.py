@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, TypeAlias
@@ -17,6 +18,9 @@ from typing import Any, TypeAlias
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, Score, TaskResult, comparability
 from xlift.leaderboard.loading.runs import Origin, Run
+from xlift.tasks.entries import Metric
+from xlift.tasks.foreign import describe_metrics, place_tasks
+from xlift.tasks.index import is_ours
 
 UNKNOWN = "unknown"
 
@@ -43,9 +47,13 @@ def read(path: Path) -> list[Run]:
 
 def _read_lm_eval(data: Foreign, path: Path) -> Run:
     hashes, configs = data.get("task_hashes") or {}, data.get("configs") or {}
-    samples = {task: found for task in data["results"] if (found := _find_samples(path, task))}
+    members, directions = data.get("group_subtasks") or {}, data.get("higher_is_better") or {}
+    # A group's own score is a mean of results that stand beside it.
+    names = [task for task in data["results"] if not any(member in data["results"] for member in members.get(task) or ())]
+    samples = {task: found for task in names if (found := _find_samples(path, task))}
+    places = place_tasks({task: (configs.get(task) or {}).get("dataset_name") for task in names})
     tasks = {}
-    for task, scores in data["results"].items():
+    for task in names:
         config = configs.get(task) or {}
         version, items = str((data.get("versions") or {}).get(task, UNKNOWN)), (data.get("n-samples") or {}).get(task) or {}
         said = {
@@ -59,22 +67,32 @@ def _read_lm_eval(data: Foreign, path: Path) -> Run:
             "system": data.get("system_instruction"),
         }
         done, of = (int(items.get(name) or 0) for name in ("effective", "original"))
-        tasks[task] = _result(task, said, _metrics(scores), done, of, version, samples.get(task))
+        result = _result(task, said, _metrics(data["results"][task]), done, of, version, samples.get(task))
+        tasks[task] = _describe(task, result, places[task], config.get("metric_list"), directions.get(task))
     config = data.get("config") or {}
     engine = {"backend": str(config.get("model") or UNKNOWN), "versions": {"lm_eval": data.get("lm_eval_version")}}
-    name = _name_model(config) or str(data.get("model_name") or path.parent.name or UNKNOWN)
-    return _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))
+    base, adapter = _name_parts(config)
+    name = " + ".join(part for part in (base, adapter) if part) or _shorten(str(data.get("model_name") or path.parent.name or UNKNOWN))
+    run = _run(path, "lm_eval", name, tasks, engine, data.get("system_instruction"), _when(data.get("date")))
+    known = {"base": {"name": base or name}, "adapter": {"name": adapter} if adapter else None}
+    return replace(run, record=run.record.model_copy(update=known))
 
 
-def _name_model(config: Foreign) -> str:
-    """Base and adapter of ``--model xlift``, which lm-eval, that looks for other arguments, gives a name at random; empty for others."""
+def _name_parts(config: Foreign) -> tuple[str, str]:
+    """Base and adapter by the arguments of the model, which lm-eval itself may file under one name; empty where they do not say."""
     given = config.get("model_args")
-    if config.get("model") != "xlift" or not isinstance(given, Mapping):
-        return ""
-    named = [str(given.get("base") or "smollm2-135m-instruct"), *([str(given["adapter"])] if given.get("adapter") else [])]
-    # An adapter of a run lies in the folder "adapter" of its stage; a name on the hub is told whole.
-    parts = [one if one.startswith("hub:") else PurePath(*PurePath(one).parts[-2:]).as_posix() for one in named]
-    return " + ".join(parts)
+    if isinstance(given, str):
+        given = dict(part.partition("=")[::2] for part in given.split(","))
+    if not isinstance(given, Mapping):
+        return "", ""
+    base = given.get("base") or ("smollm2-135m-instruct" if config.get("model") == "xlift" else given.get("pretrained"))
+    adapter = next((given[key] for key in ("adapter", "peft", "lora_local_path", "delta") if given.get(key)), None)
+    return _shorten(str(base or "")), _shorten(str(adapter or ""))
+
+
+def _shorten(name: str) -> str:
+    """A place on this machine by its last two folders: an adapter of a run lies in the folder "adapter" of its stage."""
+    return name if name.startswith("hub:") or not name else PurePath(*PurePath(name).parts[-2:]).as_posix()
 
 
 def _read_open_llm(data: Foreign, path: Path) -> Run:
@@ -90,7 +108,8 @@ def _read_open_llm(data: Foreign, path: Path) -> Run:
             "shots": (data.get("n-shot") or {}).get(task),
             "code": general.get("lighteval_sha"),
         }
-        tasks[task] = _result(task, said, _metrics(scores), 0, 0, version, None)
+        result = _result(task, said, _metrics(scores), 0, 0, version, None)
+        tasks[task] = _describe(task, result, place_tasks({task: None})[task])
     engine = {"backend": UNKNOWN, "dtype": str(general.get("model_dtype") or UNKNOWN)}
     return _run(path, "open_llm", str(general.get("model_name") or UNKNOWN), tasks, engine, None, _when(data.get("date")))
 
@@ -109,8 +128,13 @@ def _read_every_eval_ever(data: Foreign, path: Path) -> Run:
             "config": one.get("generation_config"),
         }
         items = int(uncertainty.get("num_samples") or 0)
-        before = tasks[task].metrics if task in tasks else {}
-        tasks[task] = _result(task, said, {**before, metric: _score(details["score"], error)}, items, items, UNKNOWN, None)
+        before = tasks.get(task)
+        metrics = {**(before.metrics if before else {}), metric: _score(details["score"], error)}
+        result = _describe(task, _result(task, said, metrics, items, items, UNKNOWN, None), place_tasks({task: None})[task])
+        if result.measures:
+            known = {**(before.measures if before else {}), metric: _bound(result.measures[metric], config)}
+            result = result.model_copy(update={"measures": known})
+        tasks[task] = result
     library = data.get("eval_library") or {}
     model = data["model_info"]
     engine = {"backend": UNKNOWN, "versions": {str(library.get("name")): library.get("version")}}
@@ -129,9 +153,7 @@ def _run(
         suite=f"{origin}: {path.parent.name}", label=name, method=None, seed=None, trained=(), pivot="en", base={"name": name},
         adapter=None, engine=dict(engine), system=None if system is None else str(system), tasks=tasks, cost={},
     )  # fmt: skip
-    unknown = (
-        f"written by {origin.replace('_', ' ')}: base model, training, seeds and data are unknown, so it is compared only with its like"
-    )
+    unknown = f"written by {origin.replace('_', ' ')}: training, seeds and data are unknown, so it is compared only with its like"
     return Run(record, path.parent, finished, origin=origin, notes=(unknown,))
 
 
@@ -142,6 +164,26 @@ def _result(
         items=items, items_of=max(items, items_of), version=version, data_sha256=None, data_origin=None, metrics=metrics,
         comparability=comparability(task, said), samples=samples,
     )  # fmt: skip
+
+
+def _describe(
+    task: str, result: TaskResult, placed: tuple[str, str], listed: object = None, directions: object = None
+) -> TaskResult:  # fmt: skip
+    """The result with its place and what its metrics mean; a task of xlift's own says both by its name."""
+    if is_ours(task):
+        return result
+    measures = describe_metrics({name: score.value for name, score in result.metrics.items()}, listed, directions)
+    return result.model_copy(update={"benchmark": placed[0], "language": placed[1], "measures": measures})
+
+
+def _bound(metric: Metric, config: Foreign) -> Metric:
+    """A metric as Every Eval Ever describes it."""
+    lower, least, most = config.get("lower_is_better"), config.get("min_score"), config.get("max_score")
+    if isinstance(lower, bool):
+        metric = replace(metric, higher_is_better=not lower)
+    if isinstance(most, int | float) and not isinstance(most, bool) and least == 0 and most > 0:
+        metric = replace(metric, most=float(most) if math.isfinite(most) else None)
+    return metric
 
 
 def _metrics(scores: Mapping[str, object]) -> dict[str, Score]:

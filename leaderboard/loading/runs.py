@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.manifests import Inputs, Manifest
 from xlift.harness.evaluation.records import Measurement, Record, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
@@ -21,6 +21,8 @@ from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import JudgedRate, read_win_rates
+from xlift.tasks.entries import Metric
+from xlift.tasks.foreign import raise_bound
 
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
 
@@ -80,18 +82,20 @@ Reader = Callable[[Path], Iterable[Run]]
 """Makes runs of a foreign results file; raises one of UNREADABLE where it is not one."""
 
 
-def collect(results: Sequence[Path], read_foreign: Reader) -> Collection:
+def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
     """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
-    found = find_runs(results, read_foreign)
+    found = find_runs(results, read_foreign, base)
     read = share(_read_scores, [(run.record, run.stage) for run in found.runs])
-    runs = (replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(found.runs, read, strict=True))
-    return replace(found, runs=tuple(runs))
+    runs = [replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(found.runs, read, strict=True)]
+    return replace(found, runs=tuple(_agree_on_bounds(runs)))
 
 
-def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
+def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
     """The runs in folders, at any depth, and in single JSON files, with their win rates.
 
-    Of several measurements of one model the newest counts. Raises UserError for a path that is not there, and where nothing can be used.
+    Of several measurements of one model the newest counts. ``base`` names the model that results of other programs are compared with,
+    where they do not name it themselves. Raises UserError for a path that is not there, a base that is not there, and where nothing can be
+    used.
     """
     found: list[Run] = []
     unread: list[str] = []
@@ -108,8 +112,55 @@ def find_runs(results: Sequence[Path], read_foreign: Reader) -> Collection:
     if not found:
         why = f": {unread[0]}" if unread else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
-    newest = choose_newest(found)
+    newest = choose_newest(_pair_with_bases(found, base))
     return Collection(tuple(map(_add_win_rates, newest.measurements)), tuple(unread), newest.left_out)
+
+
+def _pair_with_bases(found: Sequence[Run], named: str | None) -> list[Run]:
+    """Results of other programs with their bases, each base and what stands on it as one suite.
+
+    A result names its base itself, where it is of an adapter; else it is ``named``. Without its base's own result it stays as it is.
+    """
+    foreign = [run for run in found if run.origin != "xlift"]
+    plain = {(run.origin, run.record.label) for run in foreign if run.record.adapter is None}
+    if named is not None and all(label != named for _, label in plain):
+        raise UserError(f"base {named!r}: no result of another program is of it{name_nearest(named, {label for _, label in plain})}")
+    wanted = {(run.origin, _name_base(run, named)) for run in foreign if _name_base(run, named) != run.record.label}
+    paired = []
+    for run in found:
+        base = _name_base(run, named)
+        if (run.origin, base) in plain and (run.origin, base) in wanted:
+            label = "base" if run.record.adapter is None and run.record.label == base else run.record.label
+            known = {"suite": f"{run.origin}: {base}", "label": label, "base": {"name": base}}
+            run = replace(run, record=run.record.model_copy(update=known))
+        paired.append(run)
+    return paired
+
+
+def _name_base(run: Run, named: str | None) -> str:
+    return str(run.record.base["name"]) if run.record.adapter else named or run.record.label
+
+
+def _agree_on_bounds(runs: Sequence[Run]) -> list[Run]:
+    """The runs, each metric of another maker with the bound that holds for all of them: one model's F1 of 0.9 may be out of 100."""
+    known: dict[tuple[str, str], Metric] = {}
+    for run in runs:
+        for task, result in run.record.tasks.items():
+            for name, metric in result.measures.items():
+                most = known.get((task, name), metric).most
+                known[task, name] = metric if most is None or metric.most is None else replace(metric, most=max(most, metric.most))
+        for one in run.documents:
+            if one.known and len(one.columns.values):
+                known[one.task, one.metric] = raise_bound(known[one.task, one.metric], float(one.columns.values.max()))
+    agreed = []
+    for run in runs:
+        tasks = {
+            task: result.model_copy(update={"measures": {name: known[task, name] for name in result.measures}})
+            for task, result in run.record.tasks.items()
+        }
+        documents = tuple(replace(one, known=known[one.task, one.metric]) if one.known else one for one in run.documents)
+        agreed.append(replace(run, record=run.record.model_copy(update={"tasks": tasks}), documents=documents))
+    return agreed
 
 
 def _find_sources(place: Path) -> Iterator[Path]:
@@ -219,10 +270,13 @@ def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], li
         if not result.samples:
             notes.append(f"{task}: no samples, so no interval and no paired test")
             continue
-        path = stage / result.samples
+        path, metrics = stage / result.samples, choose_metrics(result)
+        if result.metrics and not metrics:
+            notes.append(f"{task}: {result.headline} is of all documents at once, so no interval and no paired test")
+            continue
         try:
             lines = read_samples(path)
-            for metric in choose_metrics(result):
+            for metric in metrics:
                 documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:
             documents = [one for one in documents if one.task != task]

@@ -12,7 +12,7 @@ from xlift.harness.evaluation.samples import SampleLine, read_samples, read_text
 from xlift.leaderboard.loading.runs import UNREADABLE, Run
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import read_verdicts
-from xlift.tasks.benchmarks import find_metric, per_document
+from xlift.tasks.entries import Metric
 
 PER_PAGE = 50
 RIGHT = 50.0
@@ -39,6 +39,8 @@ class Sample:
     marks: tuple[str, ...]
     """Of MARKS."""
     page: int
+    choices: tuple[str, ...] = ()
+    """A line for each answer whose likelihood was taken, with its logarithm, and the base's in brackets."""
 
     @property
     def figures(self) -> list[tuple[str, str, str]]:
@@ -75,9 +77,9 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
         theirs = {_key(line): line for line in (_read(base, task) if same else ())}
-    metric = per_document(result.benchmark)
+    known = result.find_metric(result.tested) if result.tested else None
     said = _read_verdicts(run, task)
-    samples = (_make(line, theirs.get(_key(line)), metric, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
+    samples = (_make(line, theirs.get(_key(line)), known, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
     return Sheet(task, result.language, tuple(samples))
 
 
@@ -128,7 +130,7 @@ def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(line: SampleLine, base: SampleLine | None, metric: str | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
+def _make(line: SampleLine, base: SampleLine | None, known: Metric | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
     scores, theirs, doc = _take_scores(line), _take_scores(base) if base else {}, str(line.doc.get("id"))
     judge = {name: read_text(value) for name, value in line.metrics.items() if name.startswith(("judge", "verdict"))}
     return Sample(
@@ -142,19 +144,29 @@ def _make(line: SampleLine, base: SampleLine | None, metric: str | None, page: i
         scores=scores,
         base_scores=theirs,
         judge={**judge, **{name: verdicts[doc] for name, verdicts in said.items() if doc in verdicts}},
-        marks=_mark(scores, theirs, metric),
+        marks=_mark(scores, theirs, known, line.filter),
         page=page,
+        choices=_write_choices(line, base),
     )
 
 
-def _mark(scores: Mapping[str, float], base: Mapping[str, float], metric: str | None) -> tuple[str, ...]:
+def _write_choices(line: SampleLine, base: SampleLine | None) -> tuple[str, ...]:
+    theirs = {choice.text: choice.likelihood for choice in base.choices} if base else {}
+    written = []
+    for choice in line.choices:
+        beside = f" (base {theirs[choice.text]:.2f})" if choice.text in theirs else ""
+        written.append(f"{choice.likelihood:.2f}{beside}: {choice.text}")
+    return tuple(written)
+
+
+def _mark(scores: Mapping[str, float], base: Mapping[str, float], known: Metric | None, chosen: str) -> tuple[str, ...]:
+    """``chosen`` is the filter of the answer. A metric without a bound calls nothing right or wrong."""
+
     def judge(values: Mapping[str, float]) -> bool | None:
-        if metric is None or metric not in values:
+        name, _, wanted = known.name.partition("/") if known else ("", "", "")
+        if known is None or known.most is None or name not in values or wanted not in ("", chosen):
             return None
-        known = find_metric(metric)
-        if known.most is None:
-            return None
-        high = values[metric] * known.scale >= RIGHT
+        high = values[name] * known.scale >= RIGHT
         return not high if known.lower_is_better else high
 
     ours, theirs = judge(scores), judge(base)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Measurement, Record, TaskResult
 from xlift.harness.evaluation.samples import NO_FILTER, SampleLine, find_samples, read_samples
-from xlift.tasks.benchmarks import find_metric, per_document
-from xlift.tasks.entries import METRICS
+from xlift.tasks.benchmarks import find_metric, is_ranked, per_document
+from xlift.tasks.entries import METRICS, Metric
 
 HASH = 16
 """Characters of a document's hash that are compared: a published record has no more."""
@@ -54,6 +54,25 @@ class Documents:
     metric: str
     comparability: str
     columns: Columns
+    known: Metric | None = None
+    """What is known of the metric of a task that is not xlift's; None for xlift's own."""
+    stands: bool = False
+    """Whether the metric stands for a task that is not xlift's."""
+
+    @property
+    def measure(self) -> Metric:
+        """What is known of the metric."""
+        return self.known or find_metric(self.metric)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether these are the scores that stand for the benchmark in tests."""
+        return self.stands if self.known else self.metric == per_document(self.benchmark)
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the benchmark can be averaged with others."""
+        return self.known.most is not None if self.known else is_ranked(self.benchmark)
 
     @property
     def name(self) -> str:
@@ -62,7 +81,7 @@ class Documents:
     @property
     def sign(self) -> int:
         """-1 where less is better."""
-        return -1 if find_metric(self.metric).lower_is_better else 1
+        return -1 if self.measure.lower_is_better else 1
 
 
 def collect_documents(measurements: Iterable[Measurement], metrics: Sequence[str] = ()) -> list[Documents]:
@@ -95,14 +114,15 @@ def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Doc
     result = record.tasks[task]
     return Documents(
         record.suite, record.label, record.seed, record.trained, record.pivot, task, result.benchmark, result.language, metric,
-        result.comparability, columns,
+        result.comparability, columns, result.measures.get(metric), metric == result.tested,
     )  # fmt: skip
 
 
 def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
     """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
-    wanted = metrics or [name for name in (per_document(result.benchmark), "off_target") if name]
-    return list(dict.fromkeys([name for name in wanted if name in result.metrics] or list(result.metrics)[:1]))
+    wanted = metrics or [name for name in (result.tested, "off_target") if name]
+    found = [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]
+    return list(dict.fromkeys(name for name in found if not (result.measures and result.find_metric(name).whole)))
 
 
 def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: str, metric: str) -> Columns:

@@ -11,7 +11,6 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.leaderboard.loading import foreign
 from xlift.leaderboard.loading.runs import Run, find_runs
 from xlift.leaderboard.loading.samples import Sample, Sheet, find_base, read_sheet
-from xlift.tasks.benchmarks import per_document
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +40,7 @@ class Selection:
             "language": self.sheet.language,
             "model": name_model(self.run),
             "diff": name_model(self.beside) if self.beside else None,
-            "metric": per_document(record.tasks[self.sheet.task].benchmark),
+            "metric": record.tasks[self.sheet.task].tested,
             "documents": len(self.sheet.samples),
             "selected": len(self.samples),
             "samples": shown,

@@ -28,14 +28,15 @@ STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
 
 
-def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
+def build(results: Sequence[Path], out: Path, base: str | None = None) -> tuple[str, ...]:
     """Build the site of result folders in ``out`` and return a line for everything that was left out.
 
+    ``base`` names the model that results of other programs are compared with, where they do not name it themselves.
     Nothing is done where the results are those that ``out`` was built from; a file is written only where it changes. Raises UserError
     for results that are not there, hold nothing or hold a secret, and where ``out`` holds files that are not a site's.
     """
     before = read_state(out, STATE, "a site")
-    key = fingerprint(results)
+    key = fingerprint(results, base)
     if before.get("fingerprint") == key and all((out / name).is_file() for name in before["files"]):
         return tuple(before.get("left_out", ()))
     # Tables and charts take longer to import than an unchanged site takes to be known as such.
@@ -43,7 +44,7 @@ def build(results: Sequence[Path], out: Path) -> tuple[str, ...]:
     from xlift.leaderboard.loading import foreign, runs
 
     _refuse_secrets(results)
-    collection = runs.collect(results, foreign.read)
+    collection = runs.collect(results, foreign.read, base)
     try:
         write_state(out, STATE, {"files": before["files"]})  # so that a build that is killed can be made again in its place
         gc.freeze()  # nothing of the results is garbage, and statsmodels looks for some at each correction: a second at a thousand runs
@@ -67,9 +68,9 @@ def owns(path: str) -> bool:
     return bool(re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare)\.html|feed\.xml", path))
 
 
-def fingerprint(results: Sequence[Path]) -> str:
+def fingerprint(results: Sequence[Path], base: str | None = None) -> str:
     """Hash of all that a site is made of: the results, wherever they lie, and the code with its tables, templates and descriptions."""
-    parts = [version("xlift"), hashing.hash_files(_code_files())]
+    parts = [version("xlift"), hashing.hash_files(_code_files()), *([base] if base else [])]
     for place in results:
         parts.append(hashing.hash_files({f"{place.name}/{path.relative_to(place).as_posix()}": path for path in _result_files(place)}))
     return hashing.digest(parts, 64)

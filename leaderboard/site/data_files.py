@@ -21,7 +21,6 @@ from xlift.leaderboard.analysis.tables import tabulate_win_rates
 from xlift.leaderboard.loading.runs import Origin, Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.text import clean
-from xlift.tasks.benchmarks import find_metric
 
 EEE_VERSION = "0.3.0"
 
@@ -127,15 +126,13 @@ def write_every_eval_ever(run: Run) -> dict[str, object]:
 
 def _write_result(run: Run, task: str, metric: str) -> dict[str, object]:
     result = run.record.tasks[task]
-    score, known = result.metrics[metric], find_metric(metric)
+    score, known = result.metrics[metric], result.find_metric(metric)
     uncertainty: dict[str, object] = {"num_samples": result.items} if result.items else {}
     if score.stderr is not None:
         uncertainty["standard_error"] = {"value": score.stderr, "method": "analytic"}
     facts = {"comparability": result.comparability, "items_of": str(result.items_of), "data_sha256": str(result.data_sha256)}
     details: dict[str, object] = {"score": score.value, "details": facts}
-    # another maker's metric of the same name may have other bounds
-    bounded = known.most is not None and (known.most == 100 or result.language)
-    limits: dict[str, Json] = {"score_type": "continuous", "min_score": 0.0, "max_score": known.most} if bounded else {}
+    limits: dict[str, Json] = {} if known.most is None else {"score_type": "continuous", "min_score": 0.0, "max_score": known.most}
     return {
         "evaluation_result_id": f"{run.id}/{task}/{metric}",
         "evaluation_name": task,
@@ -222,7 +219,7 @@ def _write_feed(board: Board) -> str:
     for run in runs:
         entry = ElementTree.SubElement(feed, "entry")
         # A reader of the feed has seen a measurement whose tasks were only given another place on the board.
-        measured = run.record.model_dump_json(exclude={"tasks": {"__all__": {"benchmark", "language"}}})
+        measured = run.record.model_dump_json(exclude={"tasks": {"__all__": {"benchmark", "language", "measures"}}})
         digest = hashlib.sha256(measured.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         ElementTree.SubElement(entry, "title").text = clean(f"{run.record.name} in {run.record.suite}")
         ElementTree.SubElement(entry, "id").text = f"urn:xlift:{run.id}:{digest}"

@@ -31,10 +31,13 @@ def count(value: object) -> str:
 
 
 def heat(figure: Figure) -> str:
-    """Class of a heat-map cell: steps of 2, 5 and 10 points, or hundredths of a bit."""
+    """Class of a heat-map cell: steps of 2, 5 and 10 points, or hundredths of a bit; one step for a significant difference of a metric
+    of another maker that has no bound."""
     if figure.value is None:
         return "none"
     step = sum(abs(figure.value) * (100 if figure.in_bits else 1) >= edge for edge in (2, 5, 10))
+    if figure.measure is not None and figure.measure.most is None and not figure.in_bits:
+        step = 1 if figure.significant else 0
     return "h0" if not step else f"{'up' if figure.value > 0 else 'down'}{step}"
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import TaskResult
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
-from xlift.leaderboard.analysis.comparisons import TableRow
+from xlift.leaderboard.analysis.comparisons import TableRow, find_scale
 from xlift.leaderboard.analysis.pairwise import Pair
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, off_target
 from xlift.leaderboard.loading.runs import Run
@@ -25,7 +25,8 @@ from xlift.leaderboard.site.filters import count, describe_method, heat, hub_lin
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import choose_averaged, find_metric, name_place, per_document
+from xlift.tasks.benchmarks import choose_averaged, name_place
+from xlift.tasks.entries import Metric
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
@@ -114,7 +115,7 @@ def _open() -> Callable[..., str]:
     functions = {
         "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_place,
         "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
-        "hub": hub_link, "metric_of": find_metric, "prose": write_prose, "average": average, "group_settings": group_settings,
+        "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
         "calibrations": name_calibrations,
         "win_rate": win_rate,
     }  # fmt: skip
@@ -135,9 +136,9 @@ def to_figure(found: TableRow) -> Figure:
     """A row of a table of comparisons as a figure in points."""
     if found["value"] is None or pd.isna(found["value"]):
         return Figure(note=found["note"])
-    size = find_metric(found["metric"]).scale
+    measure, size = Metric(found["metric"], most=None if pd.isna(found["most"]) else found["most"]), find_scale(found)
     return Figure(
-        size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"],
+        size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"], measure=measure,
         significant=bool(found["significant"]), detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
     )  # fmt: skip
 
@@ -145,14 +146,16 @@ def to_figure(found: TableRow) -> Figure:
 def average(run: Run) -> float | None:
     """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
     boards: dict[str, list[float]] = {}
-    averaged = choose_averaged({result.benchmark for result in run.record.tasks.values()})
+    results = run.record.tasks.values()
+    foreign = {result.benchmark for result in results if result.measures and result.is_ranked}
+    averaged = choose_averaged({result.benchmark for result in results}, foreign)
     for result in run.record.tasks.values():
-        shown = per_document(result.benchmark)
+        shown = result.tested
         score = result.metrics.get(shown or "")
         if shown and result.benchmark in averaged:
             if score is None or score.value is None:
                 return None
-            boards.setdefault(result.benchmark, []).append(find_metric(shown).scale * score.value)
+            boards.setdefault(result.benchmark, []).append(result.find_metric(shown).scale * score.value)
     means = [sum(values) / len(values) for values in boards.values()]
     return sum(means) / len(means) if means else None
 
@@ -161,6 +164,26 @@ def _collect_differences(board: Board) -> Differences:
     found: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
     for one in board.tasks.to_dict("records"):
         found.setdefault((one["suite"], one["method"]), {})[one["task"], one["metric"]] = to_figure(one)
+    bases = {row.suite: row for row in board.rows if row.label == "base"}
+    for row in board.rows:
+        if row.label != "base" and row.suite in bases:
+            corpora = _compare_corpora(row, bases[row.suite])
+            found[row.suite, row.label] = {**corpora, **found.get((row.suite, row.label), {})}
+    return found
+
+
+def _compare_corpora(row: LeaderboardRow, base: LeaderboardRow) -> dict[tuple[str, str], Figure]:
+    """Row minus base for the headlines of other makers that are of all documents at once, such as perplexity: without an interval."""
+    found = {}
+    for task, result in row.results.items():
+        metric = result.headline or ""
+        measure, score, other = result.find_metric(metric), row.tasks[task], base.tasks.get(task)
+        if not (result.measures and measure.whole and row.keys[task] == base.keys.get(task)):
+            continue
+        if score.value is not None and other is not None and other.value is not None:
+            sign = -1 if measure.lower_is_better else 1
+            note = "a score of all documents at once: no interval"
+            found[task, metric] = Figure(sign * (score.value - other.value), note=note, metric=metric, measure=measure)
     return found
 
 

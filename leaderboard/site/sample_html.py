@@ -43,6 +43,8 @@ def _list_texts(sample: Sample, language: str, is_base: bool) -> list[tuple[str,
     found.append(("Answer", sample.answer, "" if "off-target" in sample.marks else language))
     if sample.extracted is not None:
         found.append(("Extracted", sample.extracted, ""))
+    if sample.choices:
+        found.append(("Choices, by log-likelihood", "\n".join(sample.choices), language))
     found += [(name, said, "") for name, said in sample.judge.items()]
     return [(label, text, code, direction(code) if code else "auto") for label, text, code in found]
 

@@ -126,7 +126,8 @@ def test_models_of_xlift_are_known_by_base_and_adapter(tmp_path: Path) -> None:
         said = {**LM_EVAL, "model_name": "shiny_otter", "date": float(number), "config": {"model": "xlift", "model_args": given}}
         write(tmp_path / f"out/shiny_otter/results_2026-01-0{number}T00-00-00.1.json", said)
     found = runs.collect([tmp_path / "out"], foreign.read)
-    assert sorted(run.record.label for run in found.runs) == ["org/base", "org/base + fit-m-seed0-abc/adapter", "org/base + hub:org/mine"]
+    assert [run.record.label for run in found.runs] == ["base", "org/base + fit-m-seed0-abc/adapter", "org/base + hub:org/mine"]
+    assert {run.record.suite for run in found.runs} == {"lm_eval: org/base"}
     assert found.older == (), "none is taken for an older measurement of another"
 
 
