@@ -184,8 +184,13 @@ def _find_choices(arguments: Any, responses: Any) -> tuple[Choice, ...]:
     """
     if not isinstance(arguments, Mapping) or responses is None:
         return ()
-    pairs = [(request.get("arg_0"), request.get("arg_1")) for request in arguments.values() if isinstance(request, Mapping)]
-    if not pairs or not all(isinstance(prompt, str) and isinstance(added, str) for prompt, added in pairs):
+    pairs: list[tuple[str, str]] = []
+    for request in arguments.values():
+        prompt, added = (request.get("arg_0"), request.get("arg_1")) if isinstance(request, Mapping) else (None, None)
+        if not isinstance(prompt, str) or not isinstance(added, str):
+            return ()
+        pairs.append((prompt, added))
+    if not pairs:
         return ()
     texts = [added for prompt, added in pairs if prompt == pairs[0][0]]
     if len(texts) == 1 and len(pairs) > 1 and len({added for _, added in pairs}) == 1:

@@ -43,7 +43,7 @@ class Results:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric, value, stderr,
+        """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric, higher_is_better, value, stderr,
         lift, items, items_of, data, comparability.
 
         ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF, BLEU and XQuAD's are out of 100.
