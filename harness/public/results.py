@@ -43,8 +43,8 @@ class Results:
 
     @property
     def scores(self) -> pd.DataFrame:
-        """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric, higher_is_better, value, stderr,
-        lift, items, items_of, data, comparability.
+        """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric,
+        higher_is_better, value, stderr, lift, percent, items, items_of, data, comparability.
 
         ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF, BLEU and XQuAD's are out of 100.
         ``lift`` is the value minus the base's, turned so that more is better; it is missing for the base, and where two results may not be
