@@ -109,11 +109,13 @@ class Benchmark:
     headline: str | None
     """The metric that stands for the benchmark in tables; None where none does."""
     target: str = ""
-    """lm-eval's ``doc_to_target``: a column or a template; nothing where ``answers`` gives right answers alone."""
+    """lm-eval's ``doc_to_target``: a column or a template, which may give the right answer's place; empty where all are right."""
     choices: tuple[str, ...] = ()
     """The answers of which the likeliest is taken, where all items have the same."""
     answers: str = ""
-    """Function of ``golds``: from an item to the answers whose likelihood is taken. Neither this nor choices where one is generated."""
+    """Function of ``golds``: from an item to the answers whose likelihood is taken."""
+    labels: str = ""
+    """Key of prompts.yaml whose labels are the answers. Neither this nor answers nor choices where an answer is generated."""
     parallel: bool = False
     """Whether the documents are the same in all languages, under the same number."""
     answered_in: int = 0
@@ -141,7 +143,7 @@ class Benchmark:
     @property
     def generated(self) -> bool:
         """Whether the model writes an answer; else the likelihoods of given answers are taken."""
-        return not (self.choices or self.answers)
+        return not (self.choices or self.answers or self.labels)
 
     @property
     def group(self) -> str:

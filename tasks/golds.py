@@ -1,4 +1,4 @@
-"""The right answers of an item, whose likelihood is taken: lm-eval's ``doc_to_choice``, one function for each kind of benchmark.
+"""The answers of an item whose likelihood is taken: lm-eval's ``doc_to_choice``, one function for each kind of benchmark.
 
 Spaces around an answer are none of it. Raises UserError for an answer that is empty, which would have no bits for each of its bytes.
 """
@@ -42,6 +42,16 @@ def reference(doc: Document) -> list[str]:
     return [_cut(answer) for answer in _clean(doc, [doc["output"]])]
 
 
+def sentences(doc: Document) -> list[str]:
+    """Both sentences of XCOPA, of which one is right."""
+    return _strip(doc, [doc["choice1"], doc["choice2"]])
+
+
+def facts(doc: Document) -> list[str]:
+    """A sentence of BMLAMA with each candidate in its gap."""
+    return _strip(doc, [doc["prompt"].replace("<mask>", candidate) for candidate in doc["candidates"].split("\t")])
+
+
 def _cut(text: str) -> str:
     encoded = text.encode()
     if len(encoded) <= REFERENCE_BYTES:
@@ -54,7 +64,11 @@ def _cut(text: str) -> str:
 
 
 def _clean(doc: Document, answers: Sequence[str]) -> list[str]:
-    cleaned = list(dict.fromkeys(answer.strip() for answer in answers))
-    if not cleaned or "" in cleaned:
-        raise UserError(f"item {doc.get('id')}: its right answer is empty, so it has no likelihood; mend the data")
-    return cleaned
+    return list(dict.fromkeys(_strip(doc, answers)))
+
+
+def _strip(doc: Document, answers: Sequence[str]) -> list[str]:
+    stripped = [answer.strip() for answer in answers]
+    if not stripped or "" in stripped:
+        raise UserError(f"item {doc.get('id')}: an answer is empty, so it has no likelihood; mend the data")
+    return stripped

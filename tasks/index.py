@@ -85,6 +85,12 @@ def written_language(name: str) -> str | None:
     return task.answer_language if task and task.benchmark.generated else None
 
 
+def takes_likelihoods(name: str) -> bool:
+    """Whether a task asks how likely given answers are; not known, and so false, for tasks that are not xlift's."""
+    task = find_task(name)
+    return task is not None and not task.benchmark.generated
+
+
 def sources(names: Iterable[str]) -> list[Source]:
     """What the tasks read, each once."""
     found = (source_of(name) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xlift.harness.core.languages import languages
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables
 
 _NTREX_CODES = (
@@ -32,6 +33,108 @@ def _ntrex_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         yield {"id": str(number), "text": record["text"].strip(), "lang": choice.langs[0]}
 
 
+def _xcopa_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    # What is asked for stands rightly in the Chinese file, and wrongly in the Thai, Turkish, Swahili and Indonesian ones.
+    return [_xcopa_file(code, choice.split) for code in dict.fromkeys((lang, "zh"))]
+
+
+def _xcopa_file(lang: str, split: str) -> File:
+    remote = Remote("cambridgeltl/xcopa", "e2e9d7f105a758ee869cd13e0fe251ef93a29840", f"data/{lang}/{split}.{lang}.jsonl", "github")
+    return File(f"xcopa/{split}/{lang}.jsonl.gz", remote)
+
+
+def _xcopa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    asked = {record["idx"]: record["question"] for record in tables[-1][1]}
+    for record in tables[0][1]:
+        row = {key: record[key] for key in ("premise", "choice1", "choice2")}
+        yield {"id": str(record["idx"]), **row, "question": asked[record["idx"]], "answer": str(record["label"]), "lang": choice.langs[0]}
+
+
+def _pawsx_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    on_hub = {"dev": "validation", "test": "test"}[choice.split]
+    remote = Remote("google-research-datasets/paws-x", "refs/convert/parquet", f"{lang}/{on_hub}/0000.parquet")
+    return [File(f"pawsx/{choice.split}/{lang}.jsonl.gz", remote)]
+
+
+def _pawsx_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    for record in found:
+        one, other = record["sentence1"], record["sentence2"]
+        if not {one, other} & {"NS", "WL", ""}:  # sentences that were not translated
+            yield {"id": str(record["id"]), "context": one, "sentence": other, "answer": str(record["label"]), "lang": choice.langs[0]}
+
+
+def _xnli_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    remote = Remote("facebook/xnli", "refs/convert/parquet", f"{lang}/validation/0000.parquet")
+    return [File(f"xnli/dev/{lang}.jsonl.gz", remote)]
+
+
+_ENTAILMENT = ("entailment", "neutral", "contradiction")
+
+
+def _xnli_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    for number, record in enumerate(found):
+        label = record["label"]  # a name in the folder, its number on the hub
+        answer = str(_ENTAILMENT.index(label) if isinstance(label, str) else label)
+        texts = {"context": record["premise"], "hypothesis": record["hypothesis"]}
+        yield {"id": str(number), **texts, "answer": answer, "lang": choice.langs[0]}
+
+
+TOPICS = ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography")
+
+
+def _sib_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    code = languages()[lang].flores
+    path = f"data/annotated/{code}/{choice.split}.tsv"
+    remote = Remote("dadelani/sib-200", "593cea88519930f776c1a4a1980b6a35b39dca57", path, "github")
+    return [File(f"sib200/{choice.split}/{code}.jsonl.gz", remote)]
+
+
+def _sib_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    for record in found:
+        text = record["text"]
+        if isinstance(record["index_id"], str) and len(text) > 1 and text[0] == text[-1] == '"':  # the original, in the quotes of CSV
+            text = text[1:-1].replace('""', '"')
+        yield {"id": str(record["index_id"]), "text": text, "answer": str(TOPICS.index(record["category"])), "lang": choice.langs[0]}
+
+
+def _bmlama_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    commit = "13c9d46c8a11e9f7798a6e6ec8bc5efa98a9e448"
+    remote = Remote("Betswish/Cross-Lingual-Consistency", commit, f"1_easyrun/BMLAMA17/{lang}.tsv", "github")
+    return [File(f"bmlama17/{lang}.jsonl.gz", remote)]
+
+
+def _bmlama_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    for number, record in enumerate(found):
+        prompt = record.get("prompt") or record["Prompt"]
+        candidates = record.get("candidates") or record["Candidate Ans"].split(", ")
+        right = record.get("answer") or record["Ans"]
+        row = {"prompt": prompt, "candidates": "\t".join(candidates), "answer": str(candidates.index(right))}
+        yield {"id": str(number), **row, "fact": prompt.replace("<mask>", right), "lang": choice.langs[0]}
+
+
+_XCOPA, _PAWSX = "et ht id it sw ta th tr vi zh", "de en es fr ja ko zh"  # XCOPA's Quechua is none that xlift can name
+_XNLI, _BMLAMA = "ar bg de el en es fr hi ru sw th tr ur vi zh", "ar ca el en es fa fr he hu ja ko nl ru tr uk vi zh"
+
 LIKELIHOOD_CORPORA = {
     "ntrex": Corpus(_ntrex_files, _ntrex_rows, splits=("test",), languages=("en", *NTREX), texts=("text",)),
+    "xcopa": Corpus(_xcopa_files, _xcopa_rows, splits=("test", "val"), languages=tuple(_XCOPA.split()), texts=("premise",)),
+    "pawsx": Corpus(_pawsx_files, _pawsx_rows, splits=("test", "dev"), languages=tuple(_PAWSX.split()), texts=("context", "sentence")),
+    "xnli": Corpus(_xnli_files, _xnli_rows, splits=("dev",), languages=tuple(_XNLI.split()), texts=("context", "hypothesis")),
+    "sib200": Corpus(
+        _sib_files,
+        _sib_rows,
+        splits=("test", "dev"),
+        languages=tuple(code for code, language in languages().items() if language.in_flores),
+        texts=("text",),
+    ),
+    "bmlama": Corpus(_bmlama_files, _bmlama_rows, splits=("test",), languages=tuple(_BMLAMA.split()), texts=("fact",)),
 }

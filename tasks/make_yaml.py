@@ -17,6 +17,7 @@ import yaml
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
+from xlift.tasks import wording
 from xlift.tasks.benchmarks import BENCHMARKS, make_pair
 from xlift.tasks.entries import METRICS, Benchmark, Form, Task
 
@@ -120,7 +121,7 @@ def _template(benchmark: Benchmark) -> dict[str, Any]:
     template["output_type"] = "generate_until" if benchmark.generated else "multiple_choice"
     template["num_fewshot"] = 0
     golds = _Function(f"xlift.tasks.golds.{benchmark.answers}")
-    if not benchmark.generated:
+    if benchmark.answers or benchmark.choices:
         template["doc_to_choice"] = golds if benchmark.answers else list(benchmark.choices)
     template["doc_to_target"] = benchmark.target or (golds if benchmark.answers else "")
     if benchmark.scorer:
@@ -141,6 +142,8 @@ def _leaf(task: Task) -> dict[str, Any]:
     corpus, lang, split = task.source
     text, asked_in = task.benchmark.ask(task.form.name, task.languages)
     leaf = {"task": task.name, "dataset_kwargs": {"corpus": corpus, "lang": lang, "split": split}, "doc_to_text": text}
+    if task.benchmark.labels:
+        leaf["doc_to_choice"] = wording.read_labels(task.benchmark.labels, asked_in)
     if task.form.tokens:
         most, most_long = task.form.tokens
         budget = most if find(task.answer_language).script in _SHORT_SCRIPTS else most_long

@@ -45,13 +45,41 @@ def ask_translation(form: str, languages: Languages) -> tuple[str, str]:
 
 def ask_choice(form: str, languages: Languages) -> tuple[str, str]:
     """A question about a text with four numbered answers, in the task's language where prompts.yaml has wording for it, else in English."""
-    (lang,) = languages
-    wording = read_prompts()["choice"]
-    asked_in = lang if lang in wording else "en"
-    words = wording[asked_in]
+    words, asked_in = _find_words("choice", languages)
     options = "\n".join(f"{number}. {_field(f'option_{number}')}" for number in ANSWERS)
     text, question = f"{words['text']}{_field('context')}", f"{words['question']}{_field('question')}"
     return f"{words['instruction']}\n\n{text}\n\n{question}\n\n{options}", asked_in
+
+
+def ask_cause(form: str, languages: Languages) -> tuple[str, str]:
+    """A sentence, and what its cause or its effect was."""
+    words, asked_in = _find_words("xcopa", languages)
+    question = f"{{% if question == 'cause' %}}{words['cause']}{{% else %}}{words['effect']}{{% endif %}}"
+    return f"{_field('premise')}\n\n{question}", asked_in
+
+
+def ask_same(form: str, languages: Languages) -> tuple[str, str]:
+    """Whether two sentences mean the same."""
+    words, asked_in = _find_words("pawsx", languages)
+    return f"{words['instruction']}\n\n1. {_field('context')}\n2. {_field('sentence')}", asked_in
+
+
+def ask_entailment(form: str, languages: Languages) -> tuple[str, str]:
+    """Whether one text follows from another."""
+    words, asked_in = _find_words("xnli", languages)
+    return f"{words['instruction']}\n\n1. {_field('context')}\n2. {_field('hypothesis')}", asked_in
+
+
+def ask_topic(form: str, languages: Languages) -> tuple[str, str]:
+    """Which of a few topics a text is about."""
+    words, asked_in = _find_words("sib200", languages)
+    labels = ("、" if asked_in == "zh" else ", ").join(words["labels"])
+    return f"{words['instruction'].format(labels=labels)}\n\n{_field('text')}", asked_in
+
+
+def read_labels(benchmark: str, asked_in: str) -> list[str]:
+    """The labels of a benchmark of prompts.yaml, in the order of the data's."""
+    return list(read_prompts()[benchmark][asked_in]["labels"])
 
 
 def ask_nothing(form: str, languages: Languages) -> tuple[str, str]:
@@ -69,6 +97,14 @@ def ask_instruction(form: str, languages: Languages) -> tuple[str, str]:
 def ask_english_instruction(form: str, languages: Languages) -> tuple[str, str]:
     """The instruction of the item, which is in English and names the language to answer in."""
     return _field("instruction"), "en"
+
+
+def _find_words(benchmark: str, languages: Languages) -> tuple[dict[str, Any], str]:
+    """A benchmark's words in the task's language, else in English, and the language that was found."""
+    (lang,) = languages
+    wording = read_prompts()[benchmark]
+    asked_in = lang if lang in wording else "en"
+    return wording[asked_in], asked_in
 
 
 def _field(column: str) -> str:

@@ -18,6 +18,8 @@ from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
 from xlift.tasks.language_id import identify
 
+PREAMBLE_TOKENS = 256
+"""What a likelihood task allows an answer to hold before the part that is scored, where a profile lets a model say something there."""
 KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty", "seed")
 NEUTRAL: Mapping[str, tuple[float, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
 
@@ -106,12 +108,17 @@ class EngineLM(LM):  # type: ignore[misc]
         return texts
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """All requests at once. Raises UserError for a task that a profile covers.
+        """All requests at once, those that a profile covers asked as it says.
 
         Spaces at the end of a context go over to the answer, as in lm-eval; the prompts of xlift's own tasks keep theirs.
         """
-        self._refuse_likelihood(requests)
-        found = self.engine.score([_move_spaces(*request.args[:2]) for request in requests])
+        languages = [self._find_language(request, "\n".join(map(str, request.args))) if request.args[0] else None for request in requests]
+        begun = iter(self._begin([(request, lang) for request, lang in zip(requests, languages, strict=True) if lang]))
+        pairs = []
+        for request, lang in zip(requests, languages, strict=True):
+            prompt, answer = request.args[:2]
+            pairs.append((next(begun), answer) if lang else _move_spaces(prompt, answer))
+        found = self.engine.score(pairs)
         likelihoods = [(one.nats, one.greedy) for one in found]
         for request, likelihood in zip(requests, likelihoods, strict=True):
             self.cache_hook.add_partial("loglikelihood", request.args, likelihood)
@@ -141,6 +148,30 @@ class EngineLM(LM):  # type: ignore[misc]
                 f"{profile.header[lang]!r}; remove gen_prefix from the task, or leave it out"
             )
         return _Asked(self.engine.render(profile.ask(turns, lang), opens_answer), profile.sample(sampling), lang, sampling.max_tokens)
+
+    def _begin(self, requests: Sequence[tuple[Instance, str]]) -> list[str]:
+        """The prompts of requests that a profile covers, each up to the place where the part of an answer that is scored begins.
+
+        What a profile lets a model say before that part, the model says here itself, once for each prompt, and the header follows.
+        """
+        profile = self.engine.profile
+        if profile is None:
+            return []
+        prompts: list[str] = []
+        asked: dict[str, tuple[Instance, _Asked]] = {}
+        for request, lang in requests:
+            turns, opens_answer = self._find_turns(request)
+            prompts.append(self.engine.render(profile.ask(turns, lang), opens_answer))
+            if lang in profile.header:
+                grown = profile.sample(Sampling(max_tokens=PREAMBLE_TOKENS))
+                asked.setdefault(prompts[-1], (request, _Asked(prompts[-1], grown, lang, PREAMBLE_TOKENS)))
+        allowed = self._allow([one for _, one in asked.values()])
+        answers = self.engine.complete([one.prompt for one in allowed], [one.sampling for one in allowed]) if allowed else []
+        begun: dict[str, str] = {}
+        for (request, one), answer in zip(asked.values(), answers, strict=True):
+            self._read(request, one, answer.text)
+            begun[one.prompt] = one.prompt + _end_with(profile.header[str(one.lang)], answer.text)
+        return [begun.get(prompt, prompt) for prompt in prompts]
 
     def _allow(self, asked: Sequence[_Asked]) -> list[_Asked]:
         """Allowances that a profile has grown, cut back to what the engine's length leaves, but never below the task's own."""
@@ -195,6 +226,15 @@ class EngineLM(LM):  # type: ignore[misc]
                     f"task {request.task_name} is scored by likelihood, and the adapter's profile for {lang!r} needs generation; "
                     "leave the task out, or choose one that generates"
                 )
+
+
+def _end_with(header: str, said: str) -> str:
+    """What was said before the header, or all where it did not come, and then the header, on a line of its own unless it stood in one."""
+    before, came, _ = said.partition(header)
+    if not came and before:
+        before = f"{before.rstrip()}\n\n"
+    on_a_line = not before or before.endswith("\n")
+    return before + header + ("\n" if on_a_line else " ")
 
 
 def _move_spaces(context: str, answer: str) -> tuple[str, str]:

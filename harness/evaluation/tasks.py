@@ -22,7 +22,7 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The suite's tasks by name, and ``benchmark: language`` for each language that a benchmark lacks.
 
     ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out. Groups are split into
-    their tasks. Raises UserError for a task that does not exist.
+    their tasks. Raises UserError for a task that does not exist, and for one that the engine cannot do.
     """
     names: dict[str, None] = {}
     lacking: list[str] = []
@@ -42,6 +42,11 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for name in names:
         if plain := index.name_unjudged(name):
             raise UserError(f"evaluate.tasks: {name!r} is for plain lm_eval; name {plain!r}, and the judge in the suite's judge block")
+    if suite.engine.backend == "api" and (scored := [name for name in names if index.takes_likelihoods(name)]):
+        raise UserError(
+            f"evaluate.tasks: {scored[0]!r} asks for likelihoods, which a served model does not give; choose tasks that generate, or set "
+            "engine.backend to vllm or hf"
+        )
     if not names:
         raise UserError(f"evaluate.tasks: no task of {', '.join(suite.evaluate.tasks)} exists for {', '.join(suite.languages.evaluate)}")
     return tuple(names), tuple(lacking)

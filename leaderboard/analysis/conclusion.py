@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, tabulate
 from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import name_place
+from xlift.tasks.benchmarks import find_metric, name_place
 
 Row = Mapping[str, Any]
 """A comparison with its numbers in points of 100."""
@@ -67,15 +67,16 @@ def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
 
 def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:
     strongest = min(won, key=lambda row: row["p_corrected"])
-    others = [f"{_name(row)} by {row['value']:.1f}" for row in won if row is not strongest]
+    others = [f"{_name(row)} by {_write(row)}" for row in won if row is not strongest]
+    interval = f"{_write(strongest, 'low')} to {_write(strongest, 'high')}"
     text = (
-        f"The best supported method is {label}: it lifts {_name(strongest)} by {strongest['value']:.1f} points "
-        f"(95 % interval {strongest['low']:.1f} to {strongest['high']:.1f}, p = {_write_p(strongest['p_corrected'])} after correction)"
+        f"The best supported method is {label}: it lifts {_name(strongest)} by {_write(strongest, unit=' points')} "
+        f"(95 % interval {interval}, p = {_write_p(strongest['p_corrected'])} after correction)"
     )
     text += f", and {', '.join(others)}" if others else ""
     harmed = [row for row in rows if row["method"] == label and row["value"] is not None and row["significant"] and row["value"] < 0]
     if harmed:
-        listed = [f"{_name(row)} by {-row['value']:.1f}" for row in harmed]
+        listed = [f"{_name(row)} by {_write(row).removeprefix('-')}" for row in harmed]
         text += f"; it lowers {', '.join(listed)}"
     if like := _find_like(label, strongest, rows, documents):
         text += f"; {', '.join(like)} cannot be told apart from it there"
@@ -112,12 +113,16 @@ def _take(documents: Sequence[Documents], label: str, row: Row) -> dict[str, lis
 
 def _say_nothing_found(compared: Sequence[Row]) -> str:
     best = max(compared, key=lambda row: row["value"])
-    worse = [f"{row['method']} on {_name(row)} by {-row['value']:.1f}" for row in compared if row["significant"] and row["value"] < 0]
+    worse = [
+        f"{row['method']} on {_name(row)} by {_write(row).removeprefix('-')}" for row in compared if row["significant"] and row["value"] < 0
+    ]
     tail = f"; significantly worse: {', '.join(worse)}" if worse else ""
     if np.isnan(best["detectable"]):
         return f"No method can be told apart from the base: no answer's score differs{tail}."
-    seen = f"{best['value']:+.1f} points ({best['method']} on {_name(best)}, 95 % interval {best['low']:.1f} to {best['high']:.1f})"
-    least = f"lifts below {best['detectable']:.1f} points are missed more than one time in five"
+    sign = "+" if best["value"] >= 0 else ""
+    interval = f"{_write(best, 'low')} to {_write(best, 'high')}"
+    seen = f"{sign}{_write(best, unit=' points')} ({best['method']} on {_name(best)}, 95 % interval {interval})"
+    least = f"lifts below {_write(best, 'detectable', ' points')} are missed more than one time in five"
     if best["value"] <= 0:
         return f"No method lifts anything over the base: the highest is {seen}, and {least} with these {best['documents']:.0f} items{tail}."
     if best["needed"] is None:
@@ -131,6 +136,13 @@ def _say_nothing_found(compared: Sequence[Row]) -> str:
 
 def _name(row: Row) -> str:
     return f"{name_place(row['benchmark'])} in {', '.join(row['languages'])}"
+
+
+def _write(row: Row, key: str = "value", unit: str = "") -> str:
+    """A number of a row; one in bits says so, but for the ends of an interval."""
+    if find_metric(row["metric"]).group == "answers":
+        return f"{row[key]:.1f}{unit}"
+    return f"{row[key]:.3f}{'' if key in ('low', 'high') else ' bits per byte'}"
 
 
 def _write_p(p: float) -> str:

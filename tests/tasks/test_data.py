@@ -211,6 +211,51 @@ def test_training_questions(fill_folder: Callable[..., Path]) -> None:
     assert [row["id"] for row in read("qa", "zh")] == ["cmrc2018-dev", "cmrc2018-trial"]
 
 
+def test_plain_text(fill_folder: Callable[..., Path]) -> None:
+    fill_folder(**{"ntrex128/newstest2019-ref.zho-CN.txt": "一。 \n二\u2028。\n", "ntrex128/newstest2019-src.eng.txt": "One.\n"})
+    assert list(read("ntrex", "zh")) == [{"id": "0", "text": "一。", "lang": "zh"}, {"id": "1", "text": "二\u2028。", "lang": "zh"}]
+    assert read("ntrex", "en")["text"] == ["One."]
+
+
+def test_xcopa_asks_what_the_chinese_file_asks(fill_folder: Callable[..., Path]) -> None:
+    item = {"premise": "P", "choice1": "A", "choice2": "B", "label": 1, "idx": 7}
+    asked = {"th": "effect", "zh": "cause"}
+    fill_folder(**{f"xcopa/test/{lang}.jsonl.gz": jsonl({**item, "question": question}) for lang, question in asked.items()})
+    row = {"id": "7", "premise": "P", "choice1": "A", "choice2": "B", "question": "cause", "answer": "1"}
+    assert list(read("xcopa", "th")) == [{**row, "lang": "th"}] and list(read("xcopa", "zh")) == [{**row, "lang": "zh"}]
+
+
+def test_pairs_of_sentences(fill_folder: Callable[..., Path]) -> None:
+    pair = {"id": 4, "sentence1": "A", "sentence2": "B", "label": 0}
+    text = {"id": 0, "premise": "P", "hypothesis": "H"}
+    fill_folder(
+        **{
+            "pawsx/test/de.jsonl.gz": jsonl({**pair, "sentence2": "NS"}, pair),
+            "xnli/dev/de.jsonl.gz": jsonl({**text, "label": "contradiction"}, {**text, "label": 1}),
+        }
+    )
+    assert list(read("pawsx", "de")) == [{"id": "4", "context": "A", "sentence": "B", "answer": "0", "lang": "de"}], "NS is no sentence"
+    assert read("xnli", "de")["answer"] == ["2", "1"] and read("xnli", "de")["context"] == ["P", "P"]
+
+
+def test_topics_and_facts(fill_folder: Callable[..., Path]) -> None:
+    fact = {"id": 0, "prompt": "X nació en <mask>.", "candidates": ["Roma", "La Meca"], "answer": "La Meca"}
+    quoted = '"Él dijo ""hola""."'
+    fill_folder(
+        **{
+            "sib200/test/spa_Latn.jsonl.gz": jsonl(
+                {"index_id": 5, "category": "travel", "text": '"Así."'}, {"index_id": "6", "category": "geography", "text": quoted}
+            ),
+            "bmlama17/es.jsonl.gz": jsonl(fact),
+        }
+    )
+    rows = read("sib200", "es")
+    assert (rows["id"], rows["answer"]) == (["5", "6"], ["1", "6"])
+    assert rows["text"] == ['"Así."', 'Él dijo "hola".'], "the quotes of CSV are no part of the text"
+    row = {"id": "0", "prompt": fact["prompt"], "candidates": "Roma\tLa Meca", "answer": "1", "fact": "X nació en La Meca.", "lang": "es"}
+    assert list(read("bmlama", "es")) == [row]
+
+
 def test_every_language_of_every_benchmark_has_an_address() -> None:
     assert {name: len(CORPORA[name].languages) for name in EVALUATION} == {
         "mgsm": 11,
@@ -218,6 +263,11 @@ def test_every_language_of_every_benchmark_has_an_address() -> None:
         "mlqa": 7,
         "flores": 204,
         "ntrex": 112,
+        "xcopa": 10,
+        "pawsx": 7,
+        "xnli": 15,
+        "sib200": 204,
+        "bmlama": 17,
         "x_alpaca_eval": 13,
         "belebele": 122,
         "language_confusion": 15,
@@ -320,6 +370,11 @@ real = pytest.mark.skipif(not REAL, reason="XLIFT_DATA names no data folder")
         (("flores", "eng_Latn-zho_Hant", "dev"), 997),
         (("ntrex", "zh"), 1997),
         (("ntrex", "en"), 1997),
+        (("xcopa", "th"), 500),
+        (("pawsx", "de"), 1968),
+        (("xnli", "sw"), 2490),
+        (("sib200", "sw"), 204),
+        (("bmlama", "tr"), 6792),
         (("x_alpaca_eval", "zh"), 805),
         (("x_alpaca_eval", "es", "gpt-3.5-turbo-0125"), 805),
         (("belebele", "de"), 900),

@@ -37,6 +37,8 @@ def test_equal_options_decide_nothing() -> None:
         ("number_sentence", {"lang": "es", "answer": "18"}, ["La respuesta es 18."]),
         ("number_sentence", {"lang": "ja", "answer": "2125"}, ["答えは2125です。"]),
         ("reference", {"output": " Claro. "}, ["Claro."]),
+        ("sentences", {"choice1": "Llovió.", "choice2": "Llovió. "}, ["Llovió.", "Llovió."]),
+        ("facts", {"prompt": "Ana nació en <mask>.", "candidates": "Roma\tLa Meca"}, ["Ana nació en Roma.", "Ana nació en La Meca."]),
     ],
 )
 def test_the_right_answers_of_an_item(kind: str, doc: dict[str, Any], found: list[str]) -> None:
@@ -53,7 +55,7 @@ def test_a_long_reference_is_cut_between_words() -> None:
 
 @pytest.mark.parametrize("doc", [{"target": " "}, {"target": ""}])
 def test_an_empty_answer_is_refused(doc: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="item 7: its right answer is empty"):
+    with pytest.raises(UserError, match="item 7: an answer is empty"):
         golds.translation({"id": "7", **doc})
-    with pytest.raises(UserError, match="item 8: its right answer is empty"):
+    with pytest.raises(UserError, match="item 8: an answer is empty"):
         golds.spans({"id": "8", "answers": {"text": []}})

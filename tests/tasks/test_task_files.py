@@ -45,7 +45,13 @@ GROUPS = {
     "mlqa_bpb_cross": 7 * 6,
     "mgsm_bpb_sentence": 11,
     "x_alpaca_eval_bpb": 9,
+    "xcopa": 10,
+    "pawsx": 7,
+    "xnli": 15,
+    "sib200": 204,
+    "bmlama": 17,
 }
+ALIKE = ("flores_text_bpb", "ntrex_text_bpb", "x_alpaca_eval_bpb", "xcopa", "pawsx", "xnli", "sib200", "bmlama")
 LANGUAGES = {name: benchmark.languages for name, benchmark in BENCHMARKS.items()}
 
 
@@ -59,7 +65,7 @@ def expected_tasks() -> set[str]:
         *(f"xlift_mlqa_{bits}{one}_{other}" for bits in ("", "bpb_") for one, other in permutations(LANGUAGES["mlqa"], 2)),
         *(f"xlift_flores_{bits}eng_Latn_{code}" for bits in ("", "bpb_") for code in flores),
         *(f"xlift_flores_{bits}{code}_eng_Latn" for bits in ("", "bpb_") for code in flores),
-        *(f"xlift_{name}_{lang}" for name in ("flores_text_bpb", "ntrex_text_bpb", "x_alpaca_eval_bpb") for lang in LANGUAGES[name]),
+        *(f"xlift_{name}_{lang}" for name in ALIKE for lang in LANGUAGES[name]),
         *(f"xlift_{kind}x_alpaca_eval_{lang}" for kind in ("", "judged_") for lang in LANGUAGES["x_alpaca_eval"]),
         *(f"xlift_belebele_{kind}_{lang}" for kind in ("likelihood", "generated") for lang in LANGUAGES["belebele_generated"]),
         *(f"xlift_language_confusion_monolingual_{lang}" for lang in LANGUAGES["language_confusion_monolingual"]),
@@ -121,18 +127,25 @@ def test_the_benchmarks_languages() -> None:
         "mlqa_bpb": "ar de en es hi vi zh",
         "mgsm_bpb": "bn de en es fr ja ru sw te th zh",
         "x_alpaca_eval_bpb": "bn de en es fr ru sw th zh",
+        "xcopa": "et ht id it sw ta th tr vi zh",
+        "pawsx": "de en es fr ja ko zh",
+        "xnli": "ar bg de el en es fr hi ru sw th tr ur vi zh",
+        "bmlama": "ar ca el en es fa fr he hu ja ko nl ru tr uk vi zh",
     }
 
 
 def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
-    assert len(expected_tasks()) == 11 * 3 + 12 * 2 + 7 * 2 + 42 * 2 + 406 * 2 + 204 + 112 + 13 * 2 + 9 + 122 * 2 + 15 + 14
+    assert (
+        len(expected_tasks())
+        == 11 * 3 + 12 * 2 + 7 * 2 + 42 * 2 + 406 * 2 + 204 + 112 + 13 * 2 + 9 + 122 * 2 + 15 + 14 + 10 + 7 + 15 + 204 + 17
+    )
     assert set(manager.all_subtasks) == expected_tasks()
     assert set(manager.all_groups) == {f"xlift_{name}" for name in GROUPS}
     assert not manager.all_tags
 
 
 def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
-    assert len(configs) == 1591 + 22
+    assert len(configs) == 1844 + 27
     for stem, config in configs.items():
         assert stem == config.get("group", config["task"])
 
@@ -151,7 +164,9 @@ def test_functions_are_xlifts_by_full_name() -> None:
         "xlift.tasks.likelihood.measure_bits",
         "xlift.tasks.likelihood.measure_choice",
     }
-    golds = {f"xlift.tasks.golds.{kind}" for kind in ("translation", "sentence", "spans", "number_sentence", "reference")}
+    golds = {
+        f"xlift.tasks.golds.{kind}" for kind in ("translation", "sentence", "spans", "number_sentence", "reference", "sentences", "facts")
+    }
     assert named == {"xlift.tasks.data.dataset"} | scorers | corpus | judge | likelihood | golds
 
 
@@ -171,7 +186,11 @@ def test_a_merged_task_is_whole(name: str, configs: dict[str, dict[str, Any]]) -
     assert config["num_fewshot"] == 0
     if not BENCHMARKS[folder_of(name)].generated:
         assert config["output_type"] == "multiple_choice" and "generation_kwargs" not in config
-        assert config["doc_to_choice"] == (["1", "2", "3", "4"] if "belebele" in name else config["doc_to_target"])
+        options = {"belebele_likelihood": 4, "pawsx": 2, "xnli": 3, "sib200": 7}
+        if count := options.get(folder_of(name)):
+            assert len(set(config["doc_to_choice"])) == count and config["doc_to_target"] in ("answer", "{{answer}}")
+        else:
+            assert callable(config["doc_to_choice"]) and config["doc_to_target"] in (config["doc_to_choice"], "{{answer}}")
     else:
         assert config["output_type"] == "generate_until"
         assert config["generation_kwargs"].keys() == {"until", "do_sample", "max_gen_toks"}
@@ -206,7 +225,13 @@ DOCS: dict[str, dict[str, Any]] = {
     "language_confusion_crosslingual": {"instruction": "INSTRUCTION {{not a template}}"},
 }
 DOCS |= {f"{name}_bpb": DOCS[name] for name in ("mgsm", "xquad", "mlqa", "flores", "x_alpaca_eval")}
-DOCS |= {f"{name}_text_bpb": {} for name in ("flores", "ntrex")}
+DOCS |= {name: {} for name in ("flores_text_bpb", "ntrex_text_bpb", "bmlama")}
+DOCS |= {
+    "xcopa": {"premise": "PREMISE. ", "question": "effect"},
+    "pawsx": {"context": "CONTEXT.", "sentence": "SENTENCE."},
+    "xnli": {"context": "CONTEXT.", "hypothesis": "HYPOTHESIS."},
+    "sib200": {"text": "TEXT. "},
+}
 
 
 @pytest.mark.parametrize("folder", DOCS)
@@ -216,7 +241,8 @@ def test_prompts_hold_the_item_and_no_loose_ends(folder: str, configs: dict[str,
     for name in tasks:
         prompt = apply_template(configs[name]["doc_to_text"], DOCS[folder])
         assert prompt == prompt.strip()
-        for key in DOCS[folder].keys() - {"answer", "answers", "target"}:
+        unseen = {"answer", "answers", "target"} | ({"question"} if folder == "xcopa" else set())
+        for key in DOCS[folder].keys() - unseen:
             assert prompt.count(DOCS[folder][key].strip()) == 1
         if "instruction" not in DOCS[folder]:
             assert not re.search(r"[{}]|\n{3}| \n", prompt), prompt
@@ -229,6 +255,15 @@ def test_the_sentence_asked_for_is_the_one_extracted(lang: str, configs: dict[st
     for reply in (f"3 + 4 = 7\n\n{sentence}", f"{sentence}\n\n(3 + 4 = 7, 2 x 7 = 14)"):
         scored = numbers.process_results({"answer": "1234", "lang": lang, "question": ""}, [reply.replace("N", "1234")])
         assert scored["accuracy"] == 1.0 and scored["extraction_failure"] == 0.0, reply
+
+
+def test_labels_stand_in_the_instruction_of_topics(configs: dict[str, dict[str, Any]]) -> None:
+    for lang in ("sw", "zh", "th"):
+        config = configs[f"xlift_sib200_{lang}"]
+        assert all(label in config["doc_to_text"] for label in config["doc_to_choice"])
+    assert configs["xlift_sib200_th"]["metadata"]["instruction_language"] == "en"
+    asked = [apply_template(configs["xlift_xcopa_it"]["doc_to_text"], {"premise": "P", "question": kind}) for kind in ("cause", "effect")]
+    assert "causa" in asked[0] and "conseguenza" in asked[1] and "causa" not in asked[1]
 
 
 def test_the_translation_wording_names_every_other_language_that_has_some() -> None:

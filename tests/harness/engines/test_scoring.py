@@ -130,8 +130,9 @@ def test_smollm2_scores_as_a_plain_loop_does(smollm: Base) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(smollm.folder, dtype=torch.float32)
-    expected = loop(smollm, model, PAIRS)
+    expected = [nats / len(answer.encode()) for nats, (_, answer) in zip(loop(smollm, model, PAIRS), PAIRS, strict=True)]
     for backend in ("hf", "vllm"):
         settings = EngineSettings(backend=backend, dtype="float32", max_length=512, kv_cache_gib=1)
         with load_engine(smollm, settings) as running:
-            assert [one.nats for one in running.score(PAIRS)] == pytest.approx(expected, abs=1e-4)
+            found = [one.nats / len(answer.encode()) for one, (_, answer) in zip(running.score(PAIRS), PAIRS, strict=True)]
+        assert found == pytest.approx(expected, abs=1e-4 * math.log(2)), f"{backend}, to 1e-4 bits for each byte"

@@ -109,6 +109,7 @@ class Scripted:
         self.profile, self.answers, self.room = profile, answers, room
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self.asked: list[tuple[Any, Sampling]] = []
+        self.scored: list[tuple[str, str]] = []
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         return json.dumps([list(chat), add_generation_prompt], ensure_ascii=False)
@@ -121,6 +122,7 @@ class Scripted:
         return [Answer(text, 1, True) for text in self.answers]
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        self.scored = list(pairs)
         return [Likelihood(-1.0, 1, True) for _ in pairs]
 
 
@@ -214,14 +216,53 @@ def test_a_begun_answer_goes_with_a_profile_that_waits_for_no_header() -> None:
     assert "begins the answer itself ('La capital es')" in refusal(lambda: lm.generate_until(requests))
 
 
-def test_likelihoods_are_refused_where_it_has_a_say() -> None:
+def test_likelihoods_of_running_text_are_refused_where_it_has_a_say() -> None:
     lm, _ = ask_lm(Scripted(PLUG))
-    english = Instance("loglikelihood", {}, ("The capital of France is a large city called", " Paris"), 0, ("choices_en", 0, 1))
-    spanish = Instance("loglikelihood", {}, (SPANISH, " París"), 0, ("choices_es", 0, 1))
-    assert lm.loglikelihood([english]) == [(-1.0, True)] and lm.loglikelihood_rolling([english]) == [-1.0]
-    for score in (lm.loglikelihood, lm.loglikelihood_rolling):
-        said = refusal(lambda score=score: score([spanish]))  # type: ignore[misc]
-        assert "choices_es is scored by likelihood, and the adapter's profile for 'es' needs" in said
+    english = Instance("loglikelihood_rolling", {}, ("The capital of France is a large city called Paris.",), 0, ("choices_en", 0, 1))
+    spanish = Instance("loglikelihood_rolling", {}, (SPANISH,), 0, ("choices_es", 0, 1))
+    assert lm.loglikelihood_rolling([english]) == [-1.0]
+    said = refusal(lambda: lm.loglikelihood_rolling([spanish]))
+    assert "choices_es is scored by likelihood, and the adapter's profile for 'es' needs" in said
+
+
+def ask_likelihoods(engine: Any, *asked: tuple[str, str, str]) -> tuple[Any, list[Instance]]:
+    """Requests of a task for an answer to a user's turn; an empty turn is no turn."""
+    lm = Lm(engine)
+    made = []
+    for number, (task, text, answer) in enumerate(asked):
+        prompt = lm.apply_chat_template(user(text)) if text else ""
+        made.append(Instance("loglikelihood", {}, (prompt, answer), number, (task, number, 1)))
+    return lm, made
+
+
+def test_a_likelihood_is_taken_where_the_scored_part_begins() -> None:
+    """The model says the pivot's part itself, once for all answers to one prompt; the header follows, though it did not come."""
+    engine = Scripted(PLUG, "Paris\n\n[ES]\nRoma", "one [ES] uno", "Paris")
+    lm, requests = ask_likelihoods(
+        engine,
+        ("xlift_xquad_bpb_es", "¿Capital?", "París"), ("xlift_xquad_bpb_es", "¿Capital?", "Roma"), ("xlift_xquad_bpb_es", "¿1?", "uno"),
+        ("xlift_xquad_bpb_es", "¿?", "no"), ("xlift_xquad_bpb_en", "Capital?", "Paris"), ("xlift_flores_text_bpb_es", "", "Hola."),
+    )  # fmt: skip
+    assert lm.loglikelihood(requests) == [(-1.0, True)] * 6
+    system = {"role": "system", "content": "English, then Spanish."}
+    asked = [json.dumps([[system, *user(text)], True], ensure_ascii=False) for text in ("¿Capital?", "¿1?", "¿?")]
+    assert [(json.dumps(prompt, ensure_ascii=False), sampling.max_tokens, sampling.stop) for prompt, sampling in engine.asked] == [
+        (prompt, 3 * 256, ()) for prompt in asked
+    ]
+    assert engine.scored == [
+        (asked[0] + "Paris\n\n[ES]\n", "París"), (asked[0] + "Paris\n\n[ES]\n", "Roma"), (asked[1] + "one [ES] ", "uno"),
+        (asked[2] + "Paris\n\n[ES]\n", "no"), (json.dumps([user("Capital?"), True], ensure_ascii=False), "Paris"), ("", "Hola."),
+    ]  # fmt: skip
+    assert engine.usage["header_missing"] == 1 and [said["header"] for said in lm.take_whole_answers()] == [True, True, False]
+
+
+def test_a_likelihood_behind_another_wording() -> None:
+    engine = Scripted(InferenceProfile(prompt={"es": "<{prompt}>"}))
+    lm, requests = ask_likelihoods(engine, ("xlift_xquad_bpb_es", "¿Capital?", "París"))
+    lm.loglikelihood(requests)
+    assert engine.scored == [(json.dumps([user("<¿Capital?>"), True], ensure_ascii=False), "París")] and not engine.asked
+    raw = Instance("loglikelihood", {}, (SPANISH, " París"), 0, ("choices_es", 0, 1))
+    assert "give --apply_chat_template" in refusal(lambda: lm.loglikelihood([raw]))
 
 
 @pytest.fixture
