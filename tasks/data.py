@@ -221,7 +221,9 @@ def _remedies(wanted: Sequence[File], samples: Samples, sampled: bool) -> list[s
     elif remotes:
         remedies.append("connect to the network")
     if sampled:
-        remedies.append("allow the bundled samples (data.samples: missing in a suite, XLIFT_SAMPLES=missing for lm_eval)")
+        remedies.append(
+            "allow the bundled samples (data.samples: missing in a suite, --set data.samples=missing, XLIFT_SAMPLES=missing for lm_eval)"
+        )
     return remedies
 
 

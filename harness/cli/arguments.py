@@ -18,7 +18,8 @@ Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
 Judge = Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="Judge the X-AlpacaEval answers too; the rest of the judge's "
                                            "options are keys of the suite: --set judge.model=NAME.")]  # fmt: skip
 Wait = Annotated[bool, typer.Option("--wait", help="Where another process works in the run folder, wait until it has ended.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items, and a "
+                                            "group of tasks of which a language's data are missing.")]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 RUNS = Path("runs")
 
@@ -27,6 +28,11 @@ def split_adapter(text: str) -> tuple[str, str]:
     """Name and place of ``NAME=PLACE``; without a name, the last part of the place is the name."""
     name, equals, place = text.partition("=")
     return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
+
+
+def add_strict(overrides: list[str] | None, strict: bool) -> list[str]:
+    """The settings of ``--set``, with ``--strict`` among them."""
+    return [*(overrides or []), *(["data.strict=true"] if strict else [])]
 
 
 def add_judge(overrides: list[str] | None, judge: str | None) -> list[str]:

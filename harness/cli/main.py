@@ -12,7 +12,7 @@ import typer
 
 import xlift
 from xlift.harness.cli import hub, site
-from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, split_adapter
+from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, add_strict, split_adapter
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xlift import Suite
+
+MISTAKES = typer.BadParameter.__mro__[2]
+"""Of all that Typer refuses: click's ClickException, which Typer brings along since 0.26 and names nowhere."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(report)
@@ -76,7 +79,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option("--limit", help="Items of each task: a smoke test.")] = None,
     backend: Annotated[str | None, typer.Option("--backend", help="auto, vllm, hf or api.  [default: auto]")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
-    judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS, as_json: AsJson = False,
+    judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a group of which a language's data are missing.")] = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
     named = dict(split_adapter(text) for text in adapters or [])
@@ -84,7 +89,7 @@ def evaluate(
     results = report_on(
         lambda: xlift.evaluate(
             base, tasks=tasks.split(",") if tasks else (), adapters=named, again=again, languages=languages.split(","), limit=limit,
-            runs=runs, settings=add_judge(overrides, judge), name=name, **engine,
+            runs=runs, settings=add_strict(add_judge(overrides, judge), strict), name=name, **engine,
         ),
         as_json,
     )  # fmt: skip
@@ -181,7 +186,11 @@ def main() -> None:
     """Entry point: a UserError is one line on stderr and its exit code, 2 or 3."""
     show_progress()
     try:
-        app(standalone_mode=True)
+        sys.exit(app(prog_name="xlift", standalone_mode=False) or 0)
+    except typer.Abort:
+        sys.exit(1)
+    except MISTAKES as error:
+        sys.exit(_show_mistake(error))
     except UserError as error:
         typer.echo(f"xlift: {error}", err=True)
         sys.exit(error.exit_code)
@@ -190,8 +199,19 @@ def main() -> None:
         sys.exit(1)
 
 
+def _show_mistake(error: Exception) -> int:
+    """A wrong command, argument or option in one line; the help that stands in place of a command as it is. Returns the exit code."""
+    context, text = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
+    if "\n" in text:
+        typer.echo(text, err=True)
+    else:
+        where = f" ({context.command_path} --help shows what there is)" if context else ""
+        typer.echo(f"xlift: {text.rstrip('.')}{where}", err=True)
+    return int(error.exit_code)  # type: ignore[attr-defined]
+
+
 def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
-    return xlift.load_suite(source, [*(overrides or []), *(["data.strict=true"] if strict else [])])
+    return xlift.load_suite(source, add_strict(overrides, strict))
 
 
 def _show_plan(plan: pd.DataFrame, as_json: bool) -> None:

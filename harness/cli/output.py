@@ -48,10 +48,11 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def print_table(frame: pd.DataFrame, title: str | None = None, keys: int = 1, style: Style | None = None) -> None:
+def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None = None, style: Style | None = None) -> None:
     """Print a data frame: as wide as the terminal, and as wide as its columns need where there is none.
 
-    Columns that do not fit stand in further blocks, each with the first ``keys`` columns before it. ``style`` gives a colour, or nothing,
+    With ``keys``, columns that do not fit stand in further blocks, each with the first ``keys`` columns before it; without, their texts are
+    wrapped. ``style`` gives a colour, or nothing,
     for the cell of a row and a column. No line ends in blanks.
     """
     from rich.console import Console
@@ -59,7 +60,7 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int = 1, st
     # Without a terminal, and unless COLUMNS says how wide, a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400)
     texts = _write_cells(frame)
-    for number, columns in enumerate(_cut(texts, keys, console.width)):
+    for number, columns in enumerate([list(texts)] if keys is None else _cut(texts, keys, console.width)):
         if number:
             typer.echo("")
         with console.capture() as capture:

@@ -70,7 +70,7 @@ def print_report(results: Results, as_json: bool) -> None:
         title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
         print_table(tables.spread_win_rates(some), title, keys=2)
     if not (spread := tables.spread_costs(costs)).empty:
-        print_table(spread, "Cost")
+        print_table(spread, "Cost", keys=1)
     for record in results.records:
         losses = record.cost.get("prepare", {}).get("losses")
         for part, share in losses.items() if isinstance(losses, dict) else ():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.lora import check_lora_keys, check_schedule
@@ -44,7 +44,8 @@ class DataSettings(Section):
     samples: Literal["never", "missing", "always"] = "never"
     """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
     strict: bool = False
-    """Refuse training rows that overlap evaluation items, instead of dropping and counting them."""
+    """Refuse training rows that overlap evaluation items, instead of dropping and counting them, and a group of tasks of which a language's
+    data are missing, instead of measuring the others."""
 
 
 class EngineSettings(Section):
@@ -209,9 +210,8 @@ class LanguageSettings(Section):
 
     @field_validator("pivot", "train", "evaluate")
     @classmethod
-    def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for code in (value,) if isinstance(value, str) else value:
-            find(code)
+    def _known(cls, value: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
+        _require_languages((value,) if isinstance(value, str) else value, f"languages.{info.field_name}")
         return value
 
 
@@ -240,8 +240,8 @@ class Suite(Section):
         for label, chosen in self.methods.items():
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
                 raise UserError(f"methods.{label}: a label is made of letters, digits, '.', '_' and '-', and is not 'base'")
+            _require_languages(chosen.languages, f"methods.{label}.languages")
             for code in chosen.languages or self.languages.train:
-                find(code)
                 if code == self.languages.pivot:
                     raise UserError(f"methods.{label}: {code!r} is the pivot and cannot be a trained language too")
             if not (chosen.languages or self.languages.train):
@@ -299,7 +299,15 @@ def _check_pairs(where: str, translators: Mapping[str, TranslatorSettings]) -> N
         source, dash, target = key.partition("-")
         if not dash:
             raise UserError(f"{where}: {key!r} is no pair; write SOURCE-TARGET, such as en-es, or default")
-        find(source), find(target)
+        _require_languages((source, target), f"{where}.{key}")
+
+
+def _require_languages(codes: Iterable[str], where: str) -> None:
+    for code in codes:
+        try:
+            find(code)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, object] | None = None) -> Suite:

@@ -18,6 +18,10 @@ MACROLANGUAGES = {
     "pbt": "pus", "pes": "fas", "plt": "mlg", "quy": "que", "swh": "swa", "uzn": "uzb", "ydd": "yid", "zho": "cmn", "zsm": "msa",
 }  # fmt: skip
 """ISO 639-3 codes under which others, such as OPUS, file languages that FLORES names more narrowly (for Chinese, more widely)."""
+OTHER_CODES = {"iw": "he", "in": "id", "ji": "yi", "fil": "tl", "mo": "ro", "sh": "sr", "cmn": "zh", "zho": "zh", "jw": "jv", "farsi": "fa"}
+"""Codes that are older, or of a group."""
+OTHER_NAMES = {"nb": "norwegian bokmål no nor", "nn": "norwegian nynorsk no nor"}
+"""Words beside the English name by which a language is known."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,18 @@ def find(code: str) -> Language:
     found = languages().get(code) or _by_flores().get(code)
     if found:
         return found
+    raise UserError(f"unknown language {code!r}{_suggest(code)}")
+
+
+def _suggest(code: str) -> str:
+    """The tail of the error: the code that was meant, as far as a name, an old code, a region or capitals tell."""
+    plain = code.lower()
     by_name = {language.name.lower(): language.code for language in languages().values()}
-    if code.lower() in by_name:
-        raise UserError(f"unknown language {code!r}: write its code, {by_name[code.lower()]!r}")
-    raise UserError(f"unknown language {code!r}{name_nearest(code, [*languages(), *_by_flores()])}")
+    for meant in (by_name.get(plain), OTHER_CODES.get(plain), plain, plain.replace("_", "-").partition("-")[0]):
+        if meant in languages():
+            return f": write its code, {meant!r}"
+    if forms := [
+        f"{meant!r} ({languages()[meant].name})" for name, meant in by_name.items() if plain in OTHER_NAMES.get(meant, name).split()
+    ]:
+        return f": write {' or '.join(forms)}"
+    return name_nearest(code, [*languages(), *_by_flores()])

@@ -50,6 +50,8 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
         return model(**values)
     except ValidationError as error:
         raise UserError(_explain(error, model, where)) from None
+    except UserError as error:  # of a section's own checks, which name the key
+        raise UserError(f"{where}: {error}") from None
 
 
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -58,9 +60,34 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     at = ".".join(place) or "suite"
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
+    if (kind := first["type"]) in WANTED:
+        return f"{where}: {at}: {_say_wanted(kind, first['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     got = "" if first["type"] in ("missing", "secret") else f", got {first['input']!r}"
     return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+WANTED = {
+    "string_type": "a text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "keys with values below it",
+    "model_type": "keys with values below it",
+}
+"""What pydantic's errors of a type mean in YAML."""
+
+
+def _say_wanted(kind: str, got: object) -> str:
+    """What YAML must hold in a value's place, and how it is written."""
+    text = f"must be {WANTED[kind]}, got {got!r}"
+    if kind == "string_type" and isinstance(got, bool):
+        words = "yes, on and true" if got else "no, off and false"
+        return f"{text}; YAML reads {words} as {got}: write the word in quotes, such as '{'yes' if got else 'no'}'"
+    if kind == "string_type" and isinstance(got, int | float):
+        return f"{text}; write it in quotes: '{got}'"
+    if kind in ("tuple_type", "list_type") and isinstance(got, str | int | float):
+        return f"{text}; write [{got}]"
+    return text
 
 
 def _list_texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from xlift.harness.config.suite import Suite
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import LanguageMissingError, UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.evaluation.catalogue import Catalogue, open_catalogue
 from xlift.harness.evaluation.items import draw_items
 from xlift.tasks import index
+from xlift.tasks.data import Origin
 from xlift.tasks.foreign import place_tasks
 
 
 def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The suite's tasks by name, and ``benchmark: language`` for each language that a benchmark lacks.
+    """The suite's tasks by name, and a line for each language that a benchmark lacks.
 
     ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out. Groups are split into
     their tasks. Raises UserError for a task that does not exist, and for one that the engine cannot do.
@@ -32,7 +33,8 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for pattern, filled in patterns.items():
         found = {name: _find(name, code, catalogue) for name, code in filled.items()}
         names.update(dict.fromkeys(task for tasks in found.values() for task in tasks))
-        lacking += [f"{pattern}: {filled[name]}" for name, tasks in found.items() if not tasks and not index.pairs_with_itself(name)]
+        absent = [filled[name] for name, tasks in found.items() if not tasks and not index.pairs_with_itself(name)]
+        lacking += [f"{pattern}: the benchmark has no {code}" for code in absent]
         if catalogue and not any(found.values()) and not index.is_ours(pattern):
             first = next(iter(filled))
             raise UserError(
@@ -77,6 +79,38 @@ def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:
     foreign = [name for name in names if not index.is_ours(name)]
     catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
     return {name: catalogue.identify(name) for name in foreign} if catalogue else {}
+
+
+def locate_data(suite: Suite, names: Sequence[str]) -> tuple[dict[str, Origin | None], tuple[str, ...]]:
+    """Where each task's data come from, and a line for each group of which some languages' data are not to be had.
+
+    Tasks of a group that are not named by themselves are left out then. Raises UserError where a named task's data are missing, where
+    a group has none, and with ``data.strict`` for each that is missing.
+    """
+    groups = _find_groups(suite)
+    found: dict[str, Origin | None] = {}
+    missing: dict[str, dict[str, LanguageMissingError]] = {}
+    for name in names:
+        try:
+            found[name] = index.data_of(name, suite.data.samples)
+        except LanguageMissingError as error:
+            if suite.data.strict or name not in groups:
+                raise
+            missing.setdefault(groups[name], {})[name] = error
+    lines = []
+    for group, errors in missing.items():
+        if not any(groups.get(name) == group for name in found):
+            # Of all its languages, say what can be done for one that has bundled samples, if there is one.
+            raise max(errors.values(), key=lambda error: "XLIFT_SAMPLES" in str(error))
+        lines.append(f"{group}: no data for {', '.join(errors)} ({next(iter(errors.values()))})")
+    return found, tuple(lines)
+
+
+def _find_groups(suite: Suite) -> dict[str, str]:
+    """The group of each task of ours that the suite names by a group alone."""
+    patterns = [name for pattern in suite.evaluate.tasks for name in _fill(pattern, suite.languages.evaluate) if index.is_ours(name)]
+    members = {name: index.expand(name) for name in patterns if index.exists(name)}
+    return {task: name for name, tasks in members.items() for task in tasks if task not in patterns}
 
 
 @dataclass(frozen=True)

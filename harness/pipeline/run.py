@@ -25,7 +25,6 @@ from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
-from xlift.tasks import index
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def open_run(suite: Suite, runs: Path) -> Run:
     Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
     Raises UserError, before anything is trained.
     """
-    from xlift.harness.evaluation.tasks import expand_tasks, identify_foreign
+    from xlift.harness.evaluation.tasks import expand_tasks, identify_foreign, locate_data
 
     for chosen in suite.methods.values():
         registry.load(chosen.method, chosen.options)
@@ -48,7 +47,8 @@ def open_run(suite: Suite, runs: Path) -> Run:
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
         adapters.resolve(reference)
-    data = {task: index.data_of(task, suite.data.samples) for task in tasks}
+    data, without_data = locate_data(suite, tasks)
+    tasks, left_out = tuple(data), (*left_out, *without_data)
     judgement.check_sources(suite, tasks)
     root = runs / suite.name
     suite, base = _resolve_base(suite, root)
@@ -107,7 +107,7 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
     """``run_suite`` without the judge. Finished stages are skipped; with ``wait`` another process in the folder is waited for."""
     with begin(suite, runs, wait=wait) as run:
         for line in run.left_out:
-            logger.info("left out, the benchmark has no such language: %s", line)
+            logger.warning("left out: %s", line)
         trained = fit_all(run)
         given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
         evaluate_all(run, [Measured("base", None, None), *trained, *given])

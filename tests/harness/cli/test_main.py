@@ -48,6 +48,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
         (("tasks", "--pair", "de"), "write two languages"),
         (("tasks", "--pair", "de-german"), "unknown language 'german': write its code, 'de'"),
         (("report", "no-such-folder"), "no such run folder"),
+        (("show", "runs/a", "task", "--limit", "0"), "'--limit': Input should be greater than or equal to 1 (xlift show --help shows what"),
+        (("shwo",), "No such command 'shwo'. Did you mean 'show'? (xlift --help shows what there is)"),
+        (("run",), "Missing argument 'SUITE' (xlift run --help shows what there is)"),
+        (("run", "demo", "--bogus"), "No such option: --bogus"),
         (("evaluate", "--tasks", "xlift_mgsm_direct_es", "--adapter", "a=nowhere", "--set", "data.samples=always"), "nowhere"),
         (
             ("evaluate", "--tasks", "xlift_mgsm_direct_es", "--base", "no/such-folder/at-all", "--set", "data.samples=always"),

@@ -44,7 +44,19 @@ def test_what_makes_one_adapter() -> None:
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         ({"train": {"lerning_rate": 1}}, "did you mean 'learning_rate'?"),
         ({"engine": {"backend": "vlm"}}, "'vllm', 'hf' or 'api', got 'vlm'"),
-        ({"languages": {"evaluate": ["spanish"]}}, "unknown language 'spanish': write its code, 'es'"),
+        ({"languages": {"evaluate": ["spanish"]}}, "s.yaml: languages.evaluate: unknown language 'spanish': write its code, 'es'"),
+        (
+            {"methods": {"m": {"method": "cross_lingual", "languages": ["es", "xx"]}}},
+            "s.yaml: methods.m.languages: unknown language 'xx'",
+        ),
+        ({"translators": {"en-xx": {"kind": "self"}}}, "s.yaml: translators.en-xx: unknown language 'xx'"),
+        (
+            {"languages": {"evaluate": ["es"], "train": [False]}},
+            "languages.train.0: must be a text, got False; YAML reads no, off and false as False: write the word in quotes, such as 'no'",
+        ),
+        ({"languages": {"evaluate": "es"}}, "languages.evaluate: must be a list, got 'es'; write [es]"),
+        ({"languages": None}, "languages: must be keys with values below it, got None"),
+        ({"name": 3}, "name: must be a text, got 3; write it in quotes: '3'"),
         ({"methods": {"m": {"method": "cross_lingual", "languages": ["en"]}}}, "'en' is the pivot"),
         ({"methods": {"base": {"method": "cross_lingual"}}}, "is not 'base'"),
         (
