@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from xlift import Suite
 
-MISTAKES = typer.BadParameter.__mro__[2]
+MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
 """Of all that Typer refuses: click's ClickException, which Typer brings along since 0.26 and names nowhere."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
