@@ -249,7 +249,7 @@ PATCHES = {
     "xlift.tasks.faults": {"sys.excepthook"},
 }
 """What of a library a module replaces; docs/architecture.md gives the reasons."""
-SWITCHES = {"sys.argv", "torch.utils.deterministic.fill_uninitialized_memory"}
+SWITCHES = {"sys.argv", "torch.backends.mkldnn.matmul.fp32_precision", "torch.utils.deterministic.fill_uninitialized_memory"}
 """What a library has for others to set."""
 
 

@@ -18,6 +18,7 @@ from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
 from xlift.harness.cli.report import report, report_on
 from xlift.harness.cli.show import show
+from xlift.harness.cli.signal import plan_items, signal
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.logs import show_progress
 
@@ -35,6 +36,8 @@ app.command()(judge)
 app.command()(fidelity)
 app.command()(show)
 app.command()(probe)
+app.command()(signal)
+app.command()(plan_items)
 app.command()(site.site)
 app.command()(site.record)
 

@@ -56,7 +56,7 @@ class EngineSettings(Section):
 
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """auto is bfloat16, but float32 on a CPU where that is faster (arithmetic.py)."""
+    """auto is bfloat16, but float32 on a CPU where that is faster (dtypes.py)."""
     max_length: int = Field(2048, ge=64)
     """Tokens of prompt and answer together."""
     adapter_form: Literal["auto", "merged", "lora"] = "auto"
@@ -109,6 +109,22 @@ class TrainSettings(Section):
     """Steps between checkpoints; a killed run goes on from the last one."""
     report_to: tuple[str, ...] = ()
     """Trackers of transformers: wandb, trackio, tensorboard."""
+    measure_at: tuple[float, ...] = ()
+    """Shares of the budget, such as 0.1, 0.25 and 0.5, at which the adapter is kept as it is then and measured on the likelihood tasks
+    of the suite: a curve of lift against tokens. The end is always measured, on all tasks."""
+
+    def identity(self) -> dict[str, Any]:
+        """As for every section; points of a curve count where there are any, since a training without them has none to measure."""
+        found = super().identity()
+        return found if self.measure_at else {name: value for name, value in found.items() if name != "measure_at"}
+
+    @field_validator("measure_at")
+    @classmethod
+    def _within(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        for share in value:
+            if not 0 < share <= 1:
+                raise ValueError("each is a share of the budget, above 0 and at most 1")
+        return tuple(sorted({share for share in value if share < 1}))
 
     @field_validator("schedule")
     @classmethod

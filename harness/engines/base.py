@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
@@ -30,6 +30,8 @@ class EngineFacts(TypedDict):
 
     backend: str
     dtype: str
+    products: NotRequired[str]
+    """hf: the library that computes matrix products, as ``dtypes.route_products`` names it."""
     adapter_form: str
     batch_policy: str
     device: str

@@ -20,8 +20,9 @@ from transformers.generation import RepetitionPenaltyLogitsProcessor, Temperatur
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.types import Answer, Likelihood, Sampling
-from xlift.harness.engines.base import LocalEngine, Pair, cut, seeds
+from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair, cut, seeds
 from xlift.harness.engines.batches import cut_batches
+from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.scoring import score_pairs
 from xlift.harness.models.adapters import Adapter
@@ -42,6 +43,7 @@ class HfEngine(LocalEngine):
     def __init__(self, base: Base, settings: EngineSettings) -> None:
         super().__init__(base, settings)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.products = route_products(getattr(torch, self.settings.dtype))
         try:
             self.model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=getattr(torch, self.settings.dtype)).to(self.device).eval()
         except (OSError, ValueError) as error:
@@ -54,6 +56,10 @@ class HfEngine(LocalEngine):
     def lm(self) -> LM:
         """lm-eval's HFLM on the loaded model; ``generate_until`` goes through ``complete``."""
         return self._lm
+
+    def describe(self) -> EngineFacts:
+        """As for every backend, and the library of the matrix products."""
+        return {**super().describe(), "products": self.products}
 
     def close(self) -> None:
         """Let go of the weights."""

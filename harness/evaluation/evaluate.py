@@ -111,7 +111,7 @@ def _read_task(
             "prompts": digest([sample["doc_hash"] for sample in samples]),
             # The version of a task of ours stands for its wording.
             **({} if index.is_ours(task) else {"wording": digest([sample["prompt_hash"] for sample in samples])}),
-            "engine": {name: described[name] for name in ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")},
+            "engine": _name_numerics(described),
         },
     )
     benchmark, language = place(task, suite.languages.pivot)
@@ -140,6 +140,17 @@ def _describe(
         highest[name] = max([score.value, *(float(value) for value in values if isinstance(value, int | float))])
     measures = describe_metrics(highest, config.get("metric_list"), directions)
     return result.model_copy(update={"benchmark": placed[0], "language": placed[1], "measures": measures})
+
+
+def _name_numerics(described: EngineFacts) -> dict[str, Json]:
+    """What of an engine can move a number. oneDNN's fp32 products stand in it where they were chosen, as their last bits differ."""
+    named: dict[str, Json] = {
+        "backend": described["backend"], "dtype": described["dtype"], "adapter_form": described["adapter_form"],
+        "batch_policy": described["batch_policy"], "chat_template_sha256": described["chat_template_sha256"],
+    }  # fmt: skip
+    if described["dtype"] == "float32" and described.get("products") == "onednn":
+        named["products"] = "onednn"
+    return named
 
 
 def _read_metrics(found: Mapping[str, Any]) -> dict[str, Score]:

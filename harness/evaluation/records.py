@@ -97,6 +97,8 @@ class Record(Section):
     engine: dict[str, Any]
     system: str | None
     tasks: dict[str, TaskResult]
+    share: float = 1.0
+    """Of the training's budget that the adapter had when it was kept; below 1 it is a point of a curve, and no row of a table."""
     cost: dict[str, dict[str, Any]]
     """Measured seconds, tokens and memory by stage."""
     profile: dict[str, Any] | None = None
@@ -123,7 +125,8 @@ class Record(Section):
 
     @property
     def name(self) -> str:
-        return self.label if self.seed is None else f"{self.label} (seed {self.seed})"
+        name = self.label if self.seed is None else f"{self.label} (seed {self.seed})"
+        return name if self.share == 1 else f"{name} at {self.share:.0%}"
 
     @property
     def base_key(self) -> str:
@@ -151,9 +154,9 @@ class Measurement:
     """Where its adapter lay when it was measured, a folder or a hub reference; None for the base, and where an older xlift measured."""
 
     @property
-    def key(self) -> tuple[str, str, int | None]:
-        """What makes two measurements those of one model: suite, label and seed."""
-        return self.record.suite, self.record.label, self.record.seed
+    def key(self) -> tuple[str, str, int | None, float]:
+        """What makes two measurements those of one model: suite, label, seed, and how much of its training it had."""
+        return self.record.suite, self.record.label, self.record.seed, self.record.share
 
     @property
     def written(self) -> str:
@@ -175,6 +178,8 @@ class Newest(Generic[M]):
     """The measurement that counts of each model, ``base`` first, then by label and seed."""
 
     measurements: tuple[M, ...]
+    points: tuple[M, ...] = ()
+    """Of adapters that were kept before their training ended, by label, seed and share: the points of curves."""
     left_out: tuple[str, ...] = ()
     """A line for each older one."""
 
@@ -193,15 +198,16 @@ def choose_newest(found: Iterable[M]) -> Newest[M]:
 
     Where suites of one name stand on several bases, the base becomes a part of the name, so that no model meets another model's base.
     """
-    models: dict[tuple[str, str, int | None], list[M]] = {}
+    models: dict[tuple[str, str, int | None, float], list[M]] = {}
     for one in sorted(_name_bases(list(found)), key=lambda one: one.age):
         models.setdefault(one.key, []).append(one)
     newest, left_out = [], []
     for *older, last in models.values():
         newest.append(last)
         left_out += [_say_older(one, last) for one in older]
-    newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0))
-    return Newest(tuple(newest), tuple(sorted(left_out)))
+    newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0, one.record.share))
+    whole = tuple(one for one in newest if one.record.share == 1)
+    return Newest(whole, tuple(one for one in newest if one.record.share < 1), tuple(sorted(left_out)))
 
 
 def _say_older(one: Measurement, last: Measurement) -> str:

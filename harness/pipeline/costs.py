@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section, build
 from xlift.harness.core.store import read_manifest
 from xlift.harness.core.types import Json
-from xlift.harness.training.report import FitReport
+from xlift.harness.training.report import CurvePoint, FitReport
 
 
 class PrepareCost(Section):
@@ -39,8 +39,10 @@ class PrepareCost(Section):
         )
 
 
-def sum_costs(stages: Iterable[Path]) -> dict[str, dict[str, Json]]:
+def sum_costs(stages: Iterable[Path], point: CurvePoint | None = None) -> dict[str, dict[str, Json]]:
     """``prepare`` and ``fit`` of the stages that made one model, over its rounds; an empty ``fit`` where nothing was trained.
+
+    Of an adapter that was kept at a ``point`` of the last training, ``fit`` has steps and tokens up to there, and nothing else.
 
     Raises UserError where a stage is gone or its manifest lacks a cost.
     """
@@ -58,6 +60,12 @@ def sum_costs(stages: Iterable[Path]) -> dict[str, dict[str, Json]]:
             fits.append(build(FitReport, manifest["report"], f"{folder}: manifest: report"))
     if prepares:
         costs["prepare"] = reduce(PrepareCost.followed_by, prepares).model_dump(mode="json")
-    if fits:
-        costs["fit"] = reduce(FitReport.followed_by, fits).model_dump(mode="json", exclude={"curve"})
+    if fits and point:
+        before = fits[:-1]
+        costs["fit"] = {
+            "steps": point.step + sum(report.steps for report in before),
+            "tokens_trained": point.tokens_trained + sum(report.tokens_trained for report in before),
+        }
+    elif fits:
+        costs["fit"] = reduce(FitReport.followed_by, fits).model_dump(mode="json", exclude={"curve", "points"})
     return costs

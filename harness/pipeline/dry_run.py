@@ -117,16 +117,27 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
     return stages, Measured(label, seed, adapter)
 
 
-def _count_items(run: Run, tasks: Sequence[str]) -> int:
+def list_tasks_asked(suite: Suite) -> list[tuple[str, int, int]]:
+    """xlift's own tasks of a suite, each with the items that are asked and those that there are."""
+    from xlift.harness.evaluation.tasks import expand_tasks
+
+    return _list_items(suite, expand_tasks(suite)[0])
+
+
+def _list_items(suite: Suite, tasks: Sequence[str]) -> list[tuple[str, int, int]]:
     from xlift.harness.evaluation.tasks import limit_of
 
-    total = 0
+    found = []
     for task in tasks:
         source = index.source_of(task)
         if source is not None:
-            rows = len(data.read(*source, samples=run.suite.data.samples))
-            total += min(rows, limit_of(run.suite, task) or rows)
-    return total
+            rows = len(data.read(*source, samples=suite.data.samples))
+            found.append((task, min(rows, limit_of(suite, task) or rows), rows))
+    return found
+
+
+def _count_items(run: Run, tasks: Sequence[str]) -> int:
+    return sum(items for _, items, _ in _list_items(run.suite, tasks))
 
 
 def _row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from xlift.harness.evaluation.evaluate import Evaluation, evaluate
@@ -21,7 +22,9 @@ def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
     from xlift.harness.core.versions import library_versions
     from xlift.harness.evaluation.tasks import open_tasks
 
-    with open_tasks(run.suite, run.tasks) as tasks, StageEngine(run, engines) as engine:
+    with ExitStack() as stack:
+        opened = {asked: stack.enter_context(open_tasks(run.suite, asked)) for asked in dict.fromkeys(map(run.tasks_of, models))}
+        engine = stack.enter_context(StageEngine(run, engines))
         for model in models:
             adapter = adapters.resolve(model.adapter) if model.adapter else None
             if adapter:
@@ -29,8 +32,8 @@ def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
 
             def work(folder: Path, model: Measured = model, adapter: adapters.Adapter | None = adapter) -> Mapping[str, object]:
                 holding = engine.hold(adapter)
-                logger.info("evaluate: %s", model.label)
-                measured = evaluate(holding, run.suite, tasks, folder)
+                logger.info("evaluate: %s", model.label if model.point is None else model.name)
+                measured = evaluate(holding, run.suite, opened[run.tasks_of(model)], folder)
                 record = _record(run, model, adapter, measured, library_versions())
                 return {"adapter": adapter.place if adapter else None, "record": record.model_dump(mode="json")}
 
@@ -51,7 +54,8 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
         engine=measured.engine,
         system=suite.evaluate.system,
         tasks=measured.tasks,
-        cost={"evaluate": measured.cost, **sum_costs(run.root / name for name in model.stages)},
+        share=model.point.share if model.point else 1.0,
+        cost={"evaluate": measured.cost, **sum_costs([run.root / name for name in model.stages], model.point)},
         profile=measured.profile,
         left_out=run.left_out,
         versions=versions,

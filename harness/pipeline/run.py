@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from xlift.harness.config.suite import BaseSettings, Suite
@@ -14,7 +15,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
-from xlift.harness.core.store import explain_disk, write_json
+from xlift.harness.core.store import explain_disk, read_manifest, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases, trainable
@@ -25,6 +26,8 @@ from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
+from xlift.harness.training.report import FitReport
+from xlift.tasks.benchmarks import measured_group
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ def open_run(suite: Suite, runs: Path) -> Run:
         registry.load(chosen.method, chosen.options)
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
+    _check_curves(suite, tasks)
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
@@ -87,6 +91,15 @@ def _first_day(resolved: Path) -> datetime.date | None:
         raise UserError(f"{resolved}: damaged ({type(error).__name__}); delete it and run again") from None
 
 
+def _check_curves(suite: Suite, tasks: Iterable[str]) -> None:
+    curved = [label for label in suite.methods if suite.training(label).measure_at]
+    if curved and not any(measured_group(task) == "likelihood" for task in tasks):
+        raise UserError(
+            f"train.measure_at of {curved[0]}: points of a curve are measured on likelihood tasks, and evaluate.tasks names none; add one, "
+            "such as xlift_flores_bpb_{pivot}_{lang}, or leave train.measure_at out"
+        )
+
+
 def check_base(suite: Suite, base: bases.Base) -> None:
     """Raises UserError where the base cannot serve a method of the suite, by its template, its tokenizer or its configuration."""
     methods = {label: registry.find_method(chosen.method) for label, chosen in suite.methods.items()}
@@ -110,7 +123,8 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
             logger.warning("left out: %s", line)
         trained = fit_all(run)
         given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-        evaluate_all(run, [Measured("base", None, None), *trained, *given])
+        points = [point for model in trained for point in list_points(run, model)]
+        evaluate_all(run, [Measured("base", None, None), *trained, *given, *points])
         return run.root
 
 
@@ -175,6 +189,16 @@ def _require_unchanged(folder: Path, manifest: Manifest) -> None:
         )
 
 
+def list_points(run: Run, model: Measured) -> list[Measured]:
+    """The adapters that were kept while a model was trained: of its last round, where it had several."""
+    if not model.stages or not model.stages[-1].startswith("fit-"):
+        return []
+    folder = run.root / model.stages[-1]
+    report = (read_manifest(folder) or {}).get("report") or {}
+    kept = build(FitReport, report, f"{folder}: manifest: report").points if report else ()
+    return [replace(model, adapter=str(folder / point.folder), point=point) for point in kept]
+
+
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
     """Every model that is not measured yet, on one engine, or side by side on several; all of them are the newest afterwards."""
     models = list(models)
@@ -183,7 +207,8 @@ def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
         shares = share_out(missing, run.suite, run.base)
         run_side_by_side("evaluate", evaluate_wave, [(run, share, len(shares)) for share in shares])
-    newest = {one.stage.name for one in read_records([run.root]).measurements}
+    found = read_records([run.root])
+    newest = {one.stage.name for one in (*found.measurements, *found.points)}
     for stage in (evaluate_stage(run, model) for model in models):
         if stage.name not in newest:
             run.store.ask_again(stage)

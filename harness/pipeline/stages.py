@@ -17,8 +17,10 @@ from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import PlanRecord
 from xlift.harness.training.batching import TRAINING_VERSION
+from xlift.harness.training.report import CurvePoint
 from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.tasks import data, index
+from xlift.tasks.benchmarks import measured_group
 
 ROWS = "rows.jsonl"
 """In the folder of a prepare stage."""
@@ -41,6 +43,12 @@ class Run:
     @property
     def store(self) -> Store:
         return Store(self.root)
+
+    def tasks_of(self, model: Measured) -> tuple[str, ...]:
+        """What a model is measured on: all tasks, but the likelihood tasks alone for a point of a curve, as they take the least time."""
+        if model.point is None:
+            return self.tasks
+        return tuple(task for task in self.tasks if measured_group(task) == "likelihood")
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,13 @@ class Measured:
     """Folder or hub reference; None is the base."""
     stages: tuple[str, ...] = ()
     """Folders of the stages that made it, for its costs."""
+    point: CurvePoint | None = None
+    """Where on its training's curve the adapter was kept; None at the end, and where nothing was trained."""
 
     @property
     def name(self) -> str:
-        return self.label if self.seed is None else f"{self.label}-seed{self.seed}"
+        name = self.label if self.seed is None else f"{self.label}-seed{self.seed}"
+        return f"{name}-at{self.point.share:g}" if self.point else name
 
 
 def prepare_stage(run: Run, turn: Round) -> Stage:
@@ -164,10 +175,11 @@ def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
 
 def evaluate_stage(run: Run, model: Measured) -> Stage:
     """All that determines the scores of one model."""
-    suite = run.suite
+    suite, asked = run.suite, run.tasks_of(model)
     tasks = {
         task: {"version": index.version_of(task) or run.foreign.get(task), "data": origin and origin.sha256}
         for task, origin in run.data.items()
+        if task in asked
     }
     inputs = {
         "base": run.base.sha256,

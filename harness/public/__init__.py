@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         list_tasks,
         load_suite,
         plan,
+        plan_items,
         prepare,
         probe,
         pull,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "build_site", "calibrate",
     "evaluate", "export_record", "fit_scaling", "list_languages", "list_methods", "list_suites", "list_tasks", "load_results",
-    "load_suite", "plan", "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
+    "load_suite", "plan", "plan_items", "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {

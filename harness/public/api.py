@@ -74,6 +74,30 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
     return table
 
 
+def plan_items(suite: Suite, pilots: Iterable[str | Path] = (), *, difference: float = 1.0, bits: float = 0.01) -> pd.DataFrame:
+    """How many items each task of a suite needs to find a difference of ``difference`` points of 100, or of ``bits`` per byte, between a
+    method and the base with 80 % power; one row for each task.
+
+    ``pilots`` are run folders with the same tasks or benchmarks, which tell how much an item's score changes. Without one, shares are
+    planned for one item in five changing, and other scores stay unknown. Raises UserError for a wrong suite, for data that are not at
+    hand, and for a pilot that cannot be read.
+    """
+    from xlift.harness.pipeline.dry_run import list_tasks_asked
+    from xlift.leaderboard.analysis import signal
+    from xlift.leaderboard.loading.scores import collect_documents
+    from xlift.results import load_results
+    from xlift.tasks.benchmarks import per_document, place
+
+    asked = []
+    for task, items, available in list_tasks_asked(suite):
+        if metric := per_document(task):
+            benchmark, _ = place(task, suite.languages.pivot)
+            asked.append(signal.PlannedTask(task, benchmark, metric, items, available))
+    folders = list(pilots)
+    measured = signal.gather(collect_documents(load_results(*folders).measurements)) if folders else ()
+    return signal.plan_items(asked, measured, difference=difference, bits=bits)
+
+
 def run(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> Results:
     """Prepare the rows of every method, train an adapter for each seed, measure them and the base, and judge where the suite says so.
 

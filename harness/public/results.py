@@ -28,6 +28,8 @@ class Results:
     folders: tuple[Path, ...]
     measurements: tuple[Measurement, ...]
     """One for each model, with its record, its folder and its time; the base of a suite stands before its methods."""
+    points: tuple[Measurement, ...] = ()
+    """Of adapters that were kept before their training ended."""
     left_out: tuple[str, ...] = ()
     """A line for each older measurement that stands in the folders too."""
 
@@ -115,6 +117,36 @@ class Results:
         from xlift.leaderboard.analysis.conclusion import conclude
 
         return conclude(self._documents)
+
+    def signal(self, difference: float = 1.0, bits: float = 0.01) -> pd.DataFrame:
+        """Which measures can tell the methods apart: one row for each suite, task and metric, with signal, noise between seeds, their
+        ratio, reliability, pairs told apart, and the items and seeds that a difference needs at 80 % power.
+
+        ``difference`` is in points of 100; ``bits`` is the difference for bits per byte. A measure ``at_floor`` orders methods by chance.
+        docs/signal.md explains each column. Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis import signal
+
+        return signal.tabulate_signal(signal.gather(self._documents), difference=difference, bits=bits)
+
+    def agreement(self) -> pd.DataFrame:
+        """How well each likelihood measure's lifts foretell those of each measure of answers, over the methods: Spearman's correlation with
+        a 95 % interval. Empty with fewer than four methods. Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis import signal
+
+        return signal.tabulate_agreement(signal.gather(self._documents))
+
+    def curves(self) -> pd.DataFrame:
+        """Lift against tokens, where ``train.measure_at`` kept adapters on the way: one row for each suite, method, benchmark, metric, kind
+        and share of the budget, the end being 1, with tokens_trained, tokens_generated, value, low, high and p.
+
+        Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
+        from xlift.leaderboard.loading.scores import collect_documents
+
+        return tabulate_curves(Kept(one.record, tuple(collect_documents([one]))) for one in (*self.measurements, *self.points))
 
     @cached_property
     def _documents(self) -> list[Documents]:
@@ -210,4 +242,4 @@ def load_results(*folders: str | Path) -> Results:
         raise UserError("load_results: name at least one run folder, such as runs/demo")
     places = tuple(dict.fromkeys(Path(folder) for folder in folders))
     newest = read_records(places)
-    return Results(places, newest.measurements, newest.left_out)
+    return Results(places, newest.measurements, newest.points, newest.left_out)

@@ -7,6 +7,20 @@ from pydantic import ConfigDict
 from xlift.harness.core.settings import Section
 
 
+class CurvePoint(Section):
+    """An adapter that was kept before its training ended, in the folder ``points/SHARE`` beside the finished one."""
+
+    share: float
+    """Of the budget, as ``train.measure_at`` names it."""
+    step: int
+    tokens_trained: int
+
+    @property
+    def folder(self) -> str:
+        """Below the folder of the fit stage."""
+        return f"points/{self.share:g}"
+
+
 class FitReport(Section):
     """What one training was and what it cost."""
 
@@ -32,6 +46,8 @@ class FitReport(Section):
     device: str
     arithmetic: str
     """What matrix products were computed in: bfloat16 or float32."""
+    products: str = "torch"
+    """The library that computed them: torch (its own choice, MKL on most CPUs), onednn or cuda."""
     final_loss: float
     """Mean over the last tenth of the steps."""
     curve: tuple[tuple[int, int, float], ...]
@@ -41,6 +57,8 @@ class FitReport(Section):
     reward_accuracy: float | None
     """Dpo: share of those pairs whose margin is above 0."""
     resumed_from_step: int | None
+    points: tuple[CurvePoint, ...] = ()
+    """Adapters that were kept on the way."""
 
     def followed_by(self, later: FitReport) -> FitReport:
         """The cost of two rounds of training: sums, the larger peak, and of all else what the later round says."""

@@ -1,7 +1,7 @@
 """The one trainer: a LoRA adapter through PEFT, TRL and accelerate, resumable after a kill at any time.
 
 Weights are read in ``train.dtype``; LoRA's own are fp32, as bf16 would round small updates away. A CPU without fast bf16 products computes
-in fp32 on the bf16 weights (arithmetic.py, docs/performance.md).
+in fp32 on the bf16 weights (dtypes.py, docs/performance.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import discard, explain_disk, write_json
 from xlift.harness.core.types import Example, Preference
-from xlift.harness.engines.dtypes import choose_arithmetic
+from xlift.harness.engines.dtypes import choose_arithmetic, route_products
 from xlift.harness.models import adapters
 from xlift.harness.models.adapters import Provenance
 from xlift.harness.recipes.contract import Dpo, Objective, Plan
@@ -37,7 +37,8 @@ from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
 from xlift.harness.training.lora import go_on, read_lora
-from xlift.harness.training.report import FitReport
+from xlift.harness.training.points import KeepPoints, place_points
+from xlift.harness.training.report import CurvePoint, FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
@@ -60,9 +61,11 @@ def fit(
     rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter on the
     base; Dpo's reference is the base with that adapter.
 
-    Checkpoints lie in ``out.parent / "checkpoints"`` until it is done. After a kill the same call goes on from the last whole one, and the
-    adapter is bit for bit that of an undisturbed training (on the same machine, with as many threads). ``provenance["base"]["name"]`` is
-    what the adapter calls its base; ``chat_template`` stands in for the base folder's own.
+    Adapters of ``settings.measure_at`` lie in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until all is
+    done. After a kill the same call goes on from the last whole one, and the adapter is bit for bit that of an undisturbed training (on the
+    same machine, with as many threads). ``provenance["base"]["name"]`` is what the adapter calls its base; ``chat_template`` stands in for
+    the base folder's own.
+
     Raises UserError for rows, phases, settings or a start that cannot be trained with, for memory or disk that runs out, and for a loss
     that is no number.
     """
@@ -75,13 +78,14 @@ def fit(
         tokenizer.chat_template = chat_template or tokenizer.chat_template
         course = batching.plan(batching.encode(plan.rows, tokenizer, settings.max_length), settings, seed, plan.phases)
         training = _identify(course, plan.objective, settings, seed, provenance, begun)
+        points = place_points(course, settings.measure_at)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
         shown = ShowProgress(course)
         options: dict[str, object] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
             "peft_config": read_lora(settings.lora),
             "model": _load(base_folder, settings),
-            "callbacks": [shown],
+            "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, provenance))],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
         trainer = _build(plan.objective, course, training, seconds, tokenizer, options)
@@ -93,8 +97,8 @@ def fit(
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
             shown.close()
-        report = _report(trainer, last.step if last else None)
-        _save(trainer.model, out, checkpoints / "adapter", provenance, report)
+        report = _report(trainer, last.step if last else None, points)
+        _save(trainer.model, out, checkpoints / "adapter", provenance, report.model_dump(mode="json"))
         discard(checkpoints)
     return report
 
@@ -120,6 +124,7 @@ def _open_start(start: Path | None, provenance: Provenance) -> adapters.Adapter 
 
 def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
     arithmetic, options = choose_arithmetic(settings.dtype), {"dtype": getattr(torch, settings.dtype)}
+    route_products(arithmetic)
     if torch.cuda.is_available():
         # A kill must not show in the adapter, so no sums in an order that differs from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -189,7 +194,7 @@ def _identify(
     return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
 
 
-def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:
+def _report(trainer: CourseTrainer, resumed_from_step: int | None, points: tuple[CurvePoint, ...]) -> FitReport:
     course, cuda = trainer.course, torch.cuda.is_available()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
@@ -205,11 +210,13 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None) -> FitReport:
         peak_memory_mib=(torch.cuda.max_memory_allocated() if cuda else _peak_bytes()) >> 20,
         device=torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
         arithmetic="bfloat16" if trainer.args.bf16 else "float32",
+        products=route_products(torch.bfloat16 if trainer.args.bf16 else torch.float32),
         final_loss=_mean(losses[-ceil(len(losses) / 10) :]),
         curve=_thin(losses, course.tokens),
         reward_margin=_reward(trainer, "rewards/margins"),
         reward_accuracy=_reward(trainer, "rewards/accuracies"),
         resumed_from_step=resumed_from_step,
+        points=points,
     )
 
 
@@ -235,7 +242,14 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, report: FitReport) -> None:
+def _keep(model: PeftModel, folder: Path, point: CurvePoint, provenance: Provenance) -> None:
+    """The adapter as it is now, as a point of the curve."""
+    out = folder / point.folder
+    _save(model, out, out / ".saving", provenance, {**point.model_dump(), "steps": point.step})
+    discard(out / ".saving")
+
+
+def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, fit: Mapping[str, object]) -> None:
     model.save_pretrained(staging)
     out.mkdir(parents=True, exist_ok=True)
     config = json.loads((staging / "adapter_config.json").read_text(encoding="utf-8"))
@@ -246,7 +260,7 @@ def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, re
     is_path = name.startswith(("/", ".", "~")) or Path(name).is_dir()
     write_json(out / "adapter_config.json", {**config, "base_model_name_or_path": Path(name).name if is_path else name})
     (staging / "adapter_model.safetensors").replace(out / "adapter_model.safetensors")
-    write_json(out / "xlift.json", {**provenance, "fit": report.model_dump(mode="json")})
+    write_json(out / "xlift.json", {**provenance, "fit": fit})
 
 
 def _is_memory(error: BaseException) -> bool:

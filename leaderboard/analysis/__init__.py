@@ -1,3 +1,3 @@
 """Statistics of lift, and the tables made of them."""
 
-__all__ = ["board", "comparisons", "conclusion", "corpus_bootstrap", "pairwise", "rows", "statistics", "tables"]
+__all__ = ["board", "comparisons", "conclusion", "corpus_bootstrap", "curves", "pairwise", "rows", "signal", "statistics", "tables"]

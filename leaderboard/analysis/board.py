@@ -11,6 +11,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
@@ -48,6 +49,8 @@ class Board:
     tasks: pd.DataFrame
     ranks: pd.DataFrame
     left_out: tuple[str, ...]
+    curves: pd.DataFrame
+    """Lift against tokens, where adapters were kept on the way."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -69,7 +72,8 @@ def make(collection: Collection) -> Board:
     lifts, tasks = (tabulate([one for found in each for one in found]) for each in (by_kind, by_task))
     gathered = _gather(rows)
     groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
-    return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out)
+    curves = tabulate_curves(Kept(run.record, run.documents) for run in (*collection.runs, *collection.points))
+    return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out, curves)
 
 
 def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:

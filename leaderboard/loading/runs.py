@@ -50,7 +50,7 @@ class Run(Measurement):
 
     @cached_property
     def id(self) -> str:
-        suite, label, seed = self.key
+        suite, label, seed, _ = self.key
         return slug(suite, label, *([] if seed is None else [f"seed{seed}"]))
 
     @cached_property
@@ -64,6 +64,8 @@ class Collection:
     """All runs of a site, and a line for everything that was left out."""
 
     runs: tuple[Run, ...]
+    points: tuple[Run, ...] = ()
+    """Adapters that were kept before their training ended."""
     unread: tuple[str, ...] = ()
     """A line for each source that cannot be used."""
     older: tuple[str, ...] = ()
@@ -85,9 +87,11 @@ Reader = Callable[[Path], Iterable[Run]]
 def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
     """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
     found = find_runs(results, read_foreign, base)
-    read = share(_read_scores, [(run.record, run.stage) for run in found.runs])
-    runs = [replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(found.runs, read, strict=True)]
-    return replace(found, runs=tuple(_agree_on_bounds(runs)))
+    every = (*found.runs, *found.points)
+    read = share(_read_scores, [(run.record, run.stage) for run in every])
+    runs = [replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(every, read, strict=True)]
+    count = len(found.runs)
+    return replace(found, runs=tuple(_agree_on_bounds(runs[:count])), points=tuple(runs[count:]))
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
@@ -113,7 +117,7 @@ def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = 
         why = f": {unread[0]}" if unread else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
     newest = choose_newest(_pair_with_bases(found, base))
-    return Collection(tuple(map(_add_win_rates, newest.measurements)), tuple(unread), newest.left_out)
+    return Collection(tuple(map(_add_win_rates, newest.measurements)), newest.points, tuple(unread), newest.left_out)
 
 
 def _pair_with_bases(found: Sequence[Run], named: str | None) -> list[Run]:

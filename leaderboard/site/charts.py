@@ -61,6 +61,26 @@ def _part(values: Sequence[float], least: float) -> list[float]:
     return placed
 
 
+@debug_mode(False)
+def draw_lift_curves(points: Points, text: str) -> str:
+    """Lift against tokens trained, a panel for each benchmark: rows of panel, name, tokens, value, low and high in the panel's own unit;
+    ``text`` says what it shows. Every line begins at no lift and no tokens.
+    """
+    data = pd.DataFrame(points)
+    names, panels = list(dict.fromkeys(data["name"])), list(dict.fromkeys(data["panel"]))
+    starts = data[["panel", "name"]].drop_duplicates().assign(tokens=0.0, value=0.0, low=0.0, high=0.0)
+    base = alt.Chart(pd.concat([starts, data], ignore_index=True))
+    x = alt.X("tokens:Q", title="tokens trained")
+    dash = alt.StrokeDash("name:N", title=None, sort=names, scale=alt.Scale(range=[DASHES[k % len(DASHES)] for k in range(len(names))]))
+    shape = alt.Shape("name:N", title=None, sort=names, scale=alt.Scale(range=[SHAPES[k % len(SHAPES)] for k in range(len(names))]))
+    lines = base.mark_line(color=MARK, strokeWidth=1.5).encode(x=x, y=alt.Y("value:Q", title="lift"), strokeDash=dash)
+    bars = base.mark_rule(color=MUTED).encode(x=x, y="low:Q", y2="high:Q")
+    marks = base.mark_point(color=MARK, filled=True, size=40, opacity=1).encode(x=x, y="value:Q", shape=shape)
+    layered = alt.layer(bars, lines, marks).properties(width=220, height=160)
+    facets = layered.facet(facet=alt.Facet("panel:N", title=None, sort=panels), columns=2).resolve_scale(y="independent", x="independent")
+    return _describe(_write(facets), text)
+
+
 def draw_curve(points: Points, text: str) -> str:
     """Training loss: rows of seed, tokens and loss; ``text`` says what it shows."""
     compiled = _compile_curve(tuple(dict.fromkeys(point["seed"] for point in points)))

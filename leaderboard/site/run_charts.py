@@ -9,9 +9,10 @@ from xlift.leaderboard.analysis.board import KINDS, Board
 from xlift.leaderboard.analysis.rows import LeaderboardRow
 from xlift.leaderboard.loading.runs import Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
-from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest
+from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest, draw_lift_curves
 from xlift.leaderboard.site.probe_charts import draw_alignment
 from xlift.leaderboard.site.text import clean
+from xlift.tasks.benchmarks import name_place
 
 MOST = 60
 """Rows of one forest plot: more cannot be read."""
@@ -22,6 +23,7 @@ def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
     for group in board.groups:
         yield from _forest(f"lift-{group.number}", group.rows)
         yield from _cost(f"cost-{group.number}", group.rows)
+        yield from _lift_curves(f"curve-of-{group.number}", board, group.rows)
     for method in dict.fromkeys(row.method for row in board.rows):
         yield from _cost(f"cost-{slug(method)}-of", [row for row in board.rows if row.method == method])
 
@@ -75,6 +77,20 @@ def _cost(name: str, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]
             points.append({"name": names[row.id], "cost": tokens, "value": lift.value})
     if len(points) > 1:
         yield name, draw_cost(points, "lift, points of 100", "tokens trained and generated")
+
+
+def _lift_curves(name: str, board: Board, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
+    """Lift in the trained languages against tokens trained, a line for each method that was measured on its way."""
+    names, ids = _names(rows), {(row.suite, row.label): row.id for row in rows}
+    points = []
+    for one in board.curves.to_dict("records"):
+        row = ids.get((one["suite"], one["method"]))
+        if row and one["kind"] == "lift" and one["value"] is not None and one["value"] == one["value"]:
+            panel = name_place(one["benchmark"])
+            ends = {"value": one["value"], "low": one["low"], "high": one["high"]}
+            points.append({"panel": panel, "name": names[row], "tokens": one["tokens_trained"], **ends})
+    if points:
+        yield name, draw_lift_curves(points, "Lift over the base in the trained languages against tokens trained, with 95 % intervals")
 
 
 def _names(rows: Sequence[LeaderboardRow]) -> dict[str, str]:

@@ -21,6 +21,8 @@ from xlift.harness.core.types import Answer, Chat, Sampling
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.harness.pipeline.context import RunContext
 from xlift.harness.pipeline.run import run_suite
+from xlift.leaderboard.site.builder import build
+from xlift.results import load_results
 
 XLIFT = Path(sys.executable).parent / "xlift"
 
@@ -259,3 +261,33 @@ def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_pa
 def fit_of(folder: Path, start: str) -> str:
     (name,) = [path.name for path in folder.glob(f"fit-{start}*") if start.endswith("round2") or "round2" not in path.name]
     return name
+
+
+CURVED = ["xlift_mgsm_direct_{lang}", "xlift_flores_bpb_eng_Latn_{flores}"]
+
+
+@pytest.mark.slow
+def test_points_of_a_curve_are_measured_on_likelihoods_alone(tiny_base: Path, tmp_path: Path) -> None:
+    train = {**suite_of(tiny_base)["train"], "measure_at": [0.25, 0.5]}  # type: ignore[dict-item]
+    folder = run(tiny_base, tmp_path, train=train, evaluate={"tasks": CURVED, "limit": 3})
+    found = read_records([folder])
+    assert [record.name for record in found.records] == ["base", "m (seed 0)"]
+    assert [one.record.name for one in found.points] == ["m (seed 0) at 25%", "m (seed 0) at 50%"]
+    assert set(found.points[0].record.tasks) == {"xlift_flores_bpb_eng_Latn_spa_Latn"}
+    whole = found.records[1].cost["fit"]["tokens_trained"]
+    quarter, half = (one.record.cost["fit"]["tokens_trained"] for one in found.points)
+    assert whole / 4 <= quarter < half < whole
+    curves = load_results(folder).curves()
+    assert list(curves["share"]) == [0.25, 0.5, 1.0] and set(curves["benchmark"]) == {"xlift_flores_bpb_from_en"}
+    assert set(load_results(folder).scores["model"]) == {"base", "m (seed 0)"}
+    build([folder], tmp_path / "site")
+    assert (
+        "<svg" in (tmp_path / "site" / "charts" / "curve-of-1.svg").read_text()
+        and "curve-of-1.svg" in (tmp_path / "site" / "index.html").read_text()
+    )
+
+
+def test_a_curve_needs_a_likelihood_task(tiny_base: Path, tmp_path: Path) -> None:
+    train = {**suite_of(tiny_base)["train"], "measure_at": [0.5]}  # type: ignore[dict-item]
+    with pytest.raises(UserError, match="points of a curve are measured on likelihood tasks"):
+        run(tiny_base, tmp_path, train=train)

@@ -1,30 +1,72 @@
-"""Products are computed in bf16 only where that was seen to be faster than fp32."""
+"""Products are computed in what was seen to be fastest on this machine, by a margin that noise does not reach."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
 
-from xlift.harness.engines.dtypes import choose_arithmetic
+from xlift.harness.engines import dtypes
+from xlift.harness.engines.dtypes import Products, choose_arithmetic, measure_products, read_products, route_products
+
+XEON = Products(bf16=127.0, fp32=243.0, onednn=230.0, onednn_error=4e-7)
+ZEN5 = Products(bf16=446.0, fp32=105.0, onednn=231.0, onednn_error=4e-7)
+AMX = Products(bf16=2000.0, fp32=250.0, onednn=1500.0, onednn_error=4e-3)
+CLOSE = Products(bf16=120.0, fp32=100.0, onednn=115.0, onednn_error=4e-7)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    read_products.cache_clear()
+    yield
+    read_products.cache_clear()
+    torch.backends.mkldnn.matmul.fp32_precision = before
 
 
 @pytest.mark.parametrize(
-    ("known", "chosen"),
+    ("speeds", "arithmetic", "library"),
     [
-        ({}, torch.float32),
-        ({"avx512_bf16": True, "amx_bf16": False}, torch.float32),
-        ({"avx512_bf16": True, "amx_bf16": True}, torch.bfloat16),
-        ({"bf16": True}, torch.bfloat16),
+        (XEON, torch.float32, "torch"),
+        (ZEN5, torch.bfloat16, "onednn"),
+        (AMX, torch.bfloat16, "torch"),  # oneDNN's would be bf16 under the name of fp32
+        (CLOSE, torch.float32, "torch"),  # 1.2 and 1.15 times may be noise
     ],
 )
-def test_bf16_on_a_cpu_needs_the_instructions_that_make_it_faster(
-    known: dict[str, bool], chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_arithmetic("bfloat16") == chosen
+def test_speeds_decide_by_a_margin(speeds: Products, arithmetic: torch.dtype, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dtypes, "read_products", lambda: speeds)
+    assert choose_arithmetic("bfloat16") == arithmetic
     assert choose_arithmetic("float32") == torch.float32
+    assert route_products(torch.float32) == library
+    assert torch.backends.mkldnn.matmul.fp32_precision == ("bf16" if library == "onednn" else "none")
 
 
 def test_a_gpu_computes_in_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_arithmetic("bfloat16") == torch.bfloat16
+    monkeypatch.setattr(dtypes, "read_products", lambda: pytest.fail("a CPU was measured"))
+    assert choose_arithmetic("bfloat16") == torch.bfloat16 and route_products(torch.float32) == "cuda"
+
+
+def test_speeds_are_measured_once_for_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLIFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(dtypes, "measure_products", lambda: ZEN5)
+    assert read_products() == ZEN5
+    read_products.cache_clear()
+    monkeypatch.setattr(dtypes, "measure_products", lambda: pytest.fail("measured again"))
+    assert read_products() == ZEN5
+    [kept] = tmp_path.glob("products-*.json")
+    assert json.loads(kept.read_text()) == asdict(ZEN5)
+    kept.write_text("{")
+    read_products.cache_clear()
+    monkeypatch.setattr(dtypes, "measure_products", lambda: XEON)
+    assert read_products() == XEON, "a damaged file is made anew"
+
+
+def test_a_measurement_leaves_the_setting_as_it_was() -> None:
+    torch.backends.mkldnn.matmul.fp32_precision = "none"
+    found = measure_products()
+    assert torch.backends.mkldnn.matmul.fp32_precision == "none"
+    assert min(found.bf16, found.fp32, found.onednn) > 0 and 0 < found.onednn_error < 0.1

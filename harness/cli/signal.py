@@ -1,0 +1,58 @@
+"""``xlift signal``, which measures of a run tell methods apart, and ``xlift plan-items``, how many items a suite needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import xlift
+from xlift.harness.cli.arguments import AsJson, Overrides, SuiteName
+from xlift.harness.cli.output import list_rows, print_frame, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Difference = Annotated[float, typer.Option("--difference", min=0.001, help="The difference to find, in points of 100.")]
+Bits = Annotated[float, typer.Option("--bits", min=0.00001, help="The difference to find in bits per byte.")]
+
+
+def signal(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, such as runs/methods-small.")],
+    difference: Difference = 1.0, bits: Bits = 0.01, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say which measures of finished runs tell their methods apart, and which cheap measure speaks for which expensive one."""
+    results = xlift.load_results(*folders)
+    found, agreement = results.signal(difference, bits), results.agreement()
+    if as_json:
+        typer.echo(json.dumps({"signal": list_rows(found), "agreement": list_rows(agreement)}, ensure_ascii=False, indent=1))
+        return
+    shown = ["task", "metric", "items", "base", "signal", "noise", "ratio", "reliability", "told", "items_needed", "seeds_needed"]
+    firm = found[~found["at_floor"]]
+    told = firm.assign(told=[f"{told}/{pairs}" for told, pairs in zip(firm["told"], firm["pairs"], strict=True)])
+    ordered = told.sort_values(["metric", "task"])[shown]
+    print_table(_round(ordered), f"What tells methods apart (items and seeds for {difference:g} points or {bits:g} bits per byte)")
+    for row in found[found["at_floor"]].to_dict("records"):
+        typer.echo(f"set aside: {row['task']} {row['metric']}: no model rises above chance or the floor (base {row['base']:.3g})")
+    if agreement.empty:
+        typer.echo("No agreement of likelihoods with answers: it takes four methods that were measured by both, and their base.")
+    else:
+        print_table(_round(agreement.drop(columns="languages")), "How well the lift by one measure foretells that by another")
+
+
+def plan_items(
+    suite: SuiteName, overrides: Overrides = None, difference: Difference = 1.0, bits: Bits = 0.01,
+    pilot: Annotated[list[Path] | None, typer.Option("--pilot", help="A finished run that shows the spread of such tasks.")] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Say how many items each task of a suite needs to find a difference, before it runs."""
+    found = xlift.plan_items(xlift.load_suite(suite, overrides or []), pilot or [], difference=difference, bits=bits)
+    print_frame(found if as_json else _round(found), as_json)
+
+
+def _round(table: pd.DataFrame) -> pd.DataFrame:
+    """Three digits for people."""
+    numbers = table.select_dtypes("float").columns
+    return table.assign(**{name: [float(f"{value:.3g}") for value in table[name]] for name in numbers})

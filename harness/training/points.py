@@ -1,0 +1,36 @@
+"""Adapters that are kept on the way, at shares of the training's budget: the points of a curve of lift against tokens."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from xlift.harness.training.batching import Course
+from xlift.harness.training.report import CurvePoint
+
+
+def place_points(course: Course, shares: Iterable[float]) -> tuple[CurvePoint, ...]:
+    """The first step at which each share of the course's tokens is reached.
+
+    Shares that fall on one step, and those that only the last step reaches, are one point or none: the end is measured anyway.
+    """
+    total = course.tokens[-1]
+    placed: dict[int, CurvePoint] = {}
+    for share in shares:
+        step = bisect_left(course.tokens, share * total) + 1
+        if step < len(course.steps):
+            placed.setdefault(step, CurvePoint(share=share, step=step, tokens_trained=course.tokens[step - 1]))
+    return tuple(placed.values())
+
+
+class KeepPoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+    """Keeps the adapter after the steps of the points. A training that goes on from a checkpoint keeps later points again, as they were."""
+
+    def __init__(self, points: Iterable[CurvePoint], keep: Callable[[CurvePoint], None]) -> None:
+        self.points, self.keep = {point.step: point for point in points}, keep
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        if state.global_step in self.points:
+            self.keep(self.points[state.global_step])

@@ -1,0 +1,94 @@
+"""Curves: lift against what it took, from adapters that were kept before their training ended (``train.measure_at``)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from xlift.harness.evaluation.records import Record
+from xlift.leaderboard.analysis.comparisons import compare_languages, tabulate
+from xlift.leaderboard.analysis.signal import share_of_order_kept
+from xlift.leaderboard.loading.scores import Documents
+from xlift.tasks.benchmarks import measured_group
+
+COLUMNS = (
+    "suite", "method", "benchmark", "metric", "kind", "share", "tokens_trained", "tokens_generated", "value", "low", "high", "p", "seeds",
+    "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One model with its scores: the base, or an adapter at some share of its training."""
+
+    record: Record
+    documents: tuple[Documents, ...]
+
+
+def tabulate_curves(models: Iterable[Kept]) -> pd.DataFrame:
+    """Method minus base at each share of the budget, 1 being the end: one row for each suite, method, benchmark, metric, kind and share.
+
+    Only suites with points before the end have rows, on the likelihood benchmarks that the points were measured on. ``value``, ``low`` and
+    ``high`` are in the metric's own unit and turned so that more is better; ``tokens_trained`` and ``tokens_generated`` are means over
+    seeds up to that point; rows are generated before the training begins, so that each point has them all. Nothing is corrected for the
+    number of comparisons: a curve shows a course, the tables test its end.
+    """
+    suites: dict[str, list[Kept]] = defaultdict(list)
+    for one in models:
+        suites[one.record.suite].append(one)
+    tables = [_tabulate_suite(found) for found in suites.values() if any(one.record.share < 1 for one in found)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+
+def tabulate_order(curves: pd.DataFrame) -> pd.DataFrame:
+    """How much of the methods' final order stands at each earlier share (decision accuracy): one row for each suite, benchmark, metric,
+    kind and share, with ``kept``, the share of pairs of methods in the same order as at the end, and the number of ``methods``.
+    """
+    rows = []
+    for names, found in curves.groupby(["suite", "benchmark", "metric", "kind"], sort=False):
+        by_share: dict[float, dict[str, float]] = defaultdict(dict)
+        for row in found.to_dict("records"):
+            by_share[float(row["share"])][row["method"]] = row["value"]
+        for share in sorted(share for share in by_share if share < 1):
+            kept = share_of_order_kept(by_share[share], by_share.get(1.0, {}))
+            suite, benchmark, metric, kind = names
+            named = {"suite": suite, "benchmark": benchmark, "metric": metric, "kind": kind}
+            rows.append({**named, "share": share, "kept": kept, "methods": len(by_share[share])})
+    return pd.DataFrame(rows)
+
+
+def _tabulate_suite(models: Sequence[Kept]) -> pd.DataFrame:
+    base = [one for kept in models if kept.record.label == "base" for one in kept.documents]
+    asked = {one.task for kept in models if kept.record.share < 1 for one in kept.documents if measured_group(one.task) == "likelihood"}
+    curved = {kept.record.label for kept in models if kept.record.share < 1}
+    shares: dict[float, list[Kept]] = defaultdict(list)
+    for kept in models:
+        if kept.record.label in curved:
+            shares[kept.record.share].append(kept)
+    tables = []
+    for share, found in sorted(shares.items()):
+        documents = [one for kept in found for one in kept.documents]
+        table = tabulate(compare_languages([one for one in (*base, *documents) if one.task in asked]))
+        if table.empty:
+            continue
+        costs = _average_costs(found)
+        for name in ("tokens_trained", "tokens_generated"):
+            table[name] = [costs[method].get(name, np.nan) for method in table["method"]]
+        tables.append(table.assign(share=share)[list(COLUMNS)])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _average_costs(found: Iterable[Kept]) -> dict[str, Mapping[str, float]]:
+    """Mean over seeds, by method, of the tokens trained and generated."""
+    seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for kept in found:
+        cost, label = kept.record.cost, kept.record.label
+        for name, stage, key in (("tokens_trained", "fit", "tokens_trained"), ("tokens_generated", "prepare", "generated_tokens")):
+            value = cost.get(stage, {}).get(key)
+            if isinstance(value, int | float):
+                seen[label][name].append(float(value))
+    return {label: {name: sum(values) / len(values) for name, values in costs.items()} for label, costs in seen.items()}

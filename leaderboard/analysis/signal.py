@@ -1,0 +1,340 @@
+"""Which measures can tell the methods of a run apart, at what number of items, and which cheap measure speaks for which expensive one.
+
+Signal and noise follow Heineman et al. 2025 (arXiv 2508.13144), who divide the spread of models' scores by the spread of one model's last
+checkpoints. Here the noise between seeds and the noise between the last points of a training stand apart, as they need not agree. A high
+ratio alone certifies nothing: a measure may order methods firmly and wrongly, so ``tabulate_agreement`` belongs beside ``tabulate_signal``.
+docs/signal.md explains each column.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import ceil, inf, isnan, sqrt
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from xlift.leaderboard.analysis.statistics import ALPHA, POWER, Array, compare_pairs, correct, estimate
+from xlift.leaderboard.loading.scores import Documents, align
+from xlift.tasks.benchmarks import find_benchmark, find_metric
+from xlift.tasks.entries import Metric
+
+FLOOR = 5.0
+"""Points of 100 below which a generated score is at its floor: what is right there is right by chance or by a quirk of the scorer."""
+DIFFERENCE, BITS = 1.0, 0.01
+"""The difference that a plan asks for where none is named: points of 100, and bits per byte."""
+_HALVES = 200
+_RESAMPLES = 2000
+_LIMIT = 1_000_000
+_CHANGED = 0.2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All models of one suite on one task by one metric, on the same items."""
+
+    suite: str
+    task: str
+    benchmark: str
+    language: str
+    metric: Metric
+    models: Mapping[str, Array]
+    """Scores by label, of shape (seeds, items); the base is among them where it was measured."""
+
+    @property
+    def methods(self) -> dict[str, Array]:
+        return {label: scores for label, scores in self.models.items() if label != "base"}
+
+    @property
+    def sign(self) -> int:
+        return -1 if self.metric.lower_is_better else 1
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task of a suite that has not run."""
+
+    name: str
+    benchmark: str
+    metric: str
+    """The headline, or the score of a document that stands for it."""
+    items: int
+    available: int
+
+
+def gather(documents: Iterable[Documents]) -> list[Measured]:
+    """Scores by suite, task and metric. Models whose comparability key is not the base's (or the first model's) are left out.
+
+    Raises UserError where the models of one key were scored on different items.
+    """
+    found: dict[tuple[str, str, str], dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
+    for one in documents:
+        found[one.suite, one.task, one.metric][one.label].append(one)
+    measured = []
+    for (suite, task, _), labels in found.items():
+        key = (labels.get("base") or next(iter(labels.values())))[0].comparability
+        runs = {
+            (label, one.seed): one
+            for label, some in labels.items()
+            for one in sorted(some, key=lambda one: one.seed or 0)
+            if one.comparability == key
+        }
+        values = align({f"{one.name} on {task}": one.columns for one in runs.values()})
+        models = {label: values[[owner == label for owner, _ in runs]] for label in dict.fromkeys(label for label, _ in runs)}
+        first = next(iter(runs.values()))
+        measured.append(Measured(suite, task, first.benchmark, first.language, first.measure, models))
+    return measured
+
+
+def tabulate_signal(measures: Iterable[Measured], *, difference: float = DIFFERENCE, bits: float = BITS) -> pd.DataFrame:
+    """One row for each suite, task and metric; scores are in the metric's own unit.
+
+    ``base`` is the base's score. ``at_floor`` says that no model rises above chance or the floor, so that an order would be chance.
+    ``signal`` is the standard deviation of the methods' means, ``noise`` that of one method's seeds (missing with one seed), ``ratio``
+    signal over noise. ``reliability`` is how far the order of the methods on half of the items agrees with that on the other half, stepped
+    up to all items (Spearman-Brown; 1 is the same order, 0 none). ``told`` of ``pairs`` of models are told apart after Holm's correction
+    within the row. ``step`` is the difference that is asked for, ``items_needed`` and ``seeds_needed`` what it takes to find it in a method
+    against the base at 80 % power and the 5 % level: items with the seeds at hand, and seeds with the items at hand; missing where no
+    number is enough or where the spread is unknown.
+    """
+    rows = [_describe(one, bits if one.metric.most is None else difference / one.metric.scale) for one in measures]
+    return pd.DataFrame(rows)
+
+
+def tabulate_agreement(measures: Iterable[Measured]) -> pd.DataFrame:
+    """How well the lift by one measure foretells the lift by another, over the methods of a suite: one row for each ordered pair of
+    benchmarks of which the first is a likelihood and the second is not.
+
+    Lifts are averages over the languages that both were measured in. ``spearman`` is the rank correlation over ``methods``, with the 95 %
+    interval [``low``, ``high``] from methods drawn with replacement. Fewer than four methods make no row.
+    """
+    by_suite: dict[str, dict[tuple[str, str], list[Measured]]] = defaultdict(lambda: defaultdict(list))
+    for one in measures:
+        if "base" in one.models and one.metric.name != "off_target":
+            by_suite[one.suite][one.benchmark, one.metric.name].append(one)
+    rows = []
+    for suite, boards in by_suite.items():
+        cheap = [board for board in boards if find_metric(board[1]).most is None]
+        for first in cheap:
+            for second in (board for board in boards if board not in cheap):
+                if row := _agree(boards[first], boards[second]):
+                    rows.append({"suite": suite, "measure": first[0], "foretells": second[0], "metric": second[1], **row})
+    return pd.DataFrame(rows)
+
+
+def count_items(spread: float, step: float, seeds_variance: float = 0.0) -> int | None:
+    """Items at which a true difference of ``step`` is found with 80 % power by a paired t test at the 5 % level.
+
+    ``spread`` is the standard deviation of an item's difference, ``seeds_variance`` the variance of the difference that more items do not
+    lower. None where no number is enough, or more than a million.
+    """
+
+    def finds(count: int) -> bool:
+        return _reach(count) * sqrt(spread**2 / count + seeds_variance) <= step
+
+    counts = range(2, _LIMIT + 1)
+    place = bisect_left(counts, True, key=finds)
+    return counts[place] if place < len(counts) else None
+
+
+def plan_items(
+    wanted: Iterable[PlannedTask], measured: Iterable[Measured] = (), *, difference: float = DIFFERENCE, bits: float = BITS
+) -> pd.DataFrame:
+    """How many items each task of a suite needs, before it runs.
+
+    ``spread`` is the standard deviation of an item's difference between a method and the base: that of the same task in ``measured``, else
+    of the same benchmark and metric in other languages, else, for shares, that of one item in five changing its outcome. ``source`` says
+    which. ``items`` will be asked of the ``available`` ones; ``found`` is the smallest difference that they find with one seed at 80 %
+    power and the 5 % level, and ``items_needed`` what ``step`` needs. Differences are in the metric's own unit, and missing where nothing
+    is known of the spread.
+    """
+    pilots = list(measured)
+    rows = []
+    for task in wanted:
+        metric = find_metric(task.metric)
+        step = bits if metric.most is None else difference / metric.scale
+        spread, source = _find_spread(task, pilots)
+        known = not isnan(spread)
+        needed = count_items(spread, step) if known else None
+        rows.append(
+            {
+                "task": task.name,
+                "metric": task.metric,
+                "items": task.items,
+                "available": task.available,
+                "spread": spread,
+                "source": source,
+                "step": step,
+                "items_needed": np.nan if needed is None else needed,
+                "found": spread * _reach(task.items) / task.items**0.5 if known and task.items > 1 else np.nan,
+                "enough": bool(known and needed is not None and needed <= task.items),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def find_floor(benchmark: str, metric: Metric) -> float | None:
+    """What a model without knowledge reaches: chance among the choices, ``FLOOR`` points for generated answers; None where unknown."""
+    if metric.most is None:
+        return None
+    known = find_benchmark(benchmark)
+    if known is None or metric.higher_is_better is not True:
+        return None
+    return 1 / len(known.choices) if known.choices else FLOOR / metric.scale
+
+
+def _describe(one: Measured, step: float) -> dict[str, object]:
+    methods = one.methods
+    means = np.array([scores.mean() for scores in methods.values()])
+    noise = _pool_seeds(methods)
+    signal = float(means.std(ddof=1)) if len(means) > 1 else np.nan
+    pairs = compare_pairs({label: [scores] for label, scores in one.models.items()}) if len(one.models) > 1 else None
+    told = 0 if pairs is None else int((correct(pairs["p"].to_numpy(dtype=np.float64)) < ALPHA).sum())
+    items, seeds = _size(one, step, noise)
+    return {
+        "suite": one.suite,
+        "task": one.task,
+        "benchmark": one.benchmark,
+        "language": one.language,
+        "metric": one.metric.name,
+        "items": next(iter(one.models.values())).shape[1],
+        "methods": len(methods),
+        "seeds": max((len(scores) for scores in methods.values()), default=0),
+        "base": float(one.models["base"].mean()) if "base" in one.models else np.nan,
+        "at_floor": _is_at_floor(one),
+        "signal": signal,
+        "noise": noise,
+        "ratio": signal / noise if noise > 0 else np.nan,
+        "reliability": _split(methods),
+        "told": told,
+        "pairs": 0 if pairs is None else len(pairs),
+        "step": step,
+        "items_needed": items,
+        "seeds_needed": seeds,
+    }
+
+
+def _is_at_floor(one: Measured) -> bool:
+    """Whether no model's interval lies above the floor."""
+    floor = find_floor(one.benchmark, one.metric)
+    return floor is not None and all(estimate([scores]).low <= floor for scores in one.models.values())
+
+
+def _pool_seeds(methods: Mapping[str, Array]) -> float:
+    """Standard deviation of a method's mean between its seeds, pooled over the methods; nan with one seed each."""
+    squares, freedom = 0.0, 0
+    for scores in methods.values():
+        means = scores.mean(axis=1)
+        squares += float(((means - means.mean()) ** 2).sum())
+        freedom += len(means) - 1
+    return (squares / freedom) ** 0.5 if freedom else np.nan
+
+
+def _split(methods: Mapping[str, Array]) -> float:
+    """Mean rank correlation of the methods' means on two halves of the items, stepped up to all items; nan below three methods."""
+    means = np.stack([scores.mean(axis=0) for scores in methods.values()]) if methods else np.empty((0, 0))
+    count, items = means.shape
+    if count < 3 or items < 4:
+        return np.nan
+    rng, found = np.random.default_rng(0), []
+    for _ in range(_HALVES):
+        order = rng.permutation(items)
+        halves = [means[:, order[: items // 2]].mean(axis=1), means[:, order[items // 2 :]].mean(axis=1)]
+        found.append(_correlate(*halves))
+    half = float(np.nanmean(found)) if not np.isnan(found).all() else np.nan
+    return 2 * half / (1 + half) if half > -1 else -1.0
+
+
+def _find_spread(task: PlannedTask, pilots: Sequence[Measured]) -> tuple[float, str]:
+    """The spread of an item's difference from the base, and where it is known from."""
+    alike = [one for one in pilots if one.benchmark == task.benchmark and one.metric.name == task.metric]
+    same = [one for one in alike if one.task == task.name]
+    for some, source in ((same, "measured on this task"), (alike, "measured in other languages")):
+        spreads = [found for one in some if not isnan(found := _spread(one))]
+        if spreads:
+            return float(np.median(spreads)), source
+    if find_metric(task.metric).share:
+        return _CHANGED**0.5, f"assumed: {_CHANGED:.0%} of the items change"
+    return np.nan, "unknown: measure a pilot of some 40 items"
+
+
+def _spread(one: Measured) -> float:
+    """The median over methods of the standard deviation of an item's difference from the base; nan where it is unknown or none."""
+    if "base" not in one.models or not one.methods or one.models["base"].shape[1] < 2:
+        return np.nan
+    base = one.models["base"].mean(axis=0)
+    found = float(np.median([(scores.mean(axis=0) - base).std(ddof=1) for scores in one.methods.values()]))
+    return found if found > 0 else np.nan
+
+
+def _size(one: Measured, step: float, noise: float) -> tuple[float, float]:
+    """Items and seeds needed to find a difference of ``step`` between a method and the base."""
+    spread = _spread(one)
+    if isnan(spread):
+        return np.nan, np.nan
+    items, seeds = one.models["base"].shape[1], max(len(scores) for scores in one.methods.values())
+    between = 0.0 if isnan(noise) else noise**2
+    needed = count_items(spread, step, between / seeds)
+    room = (step / _reach(items)) ** 2 - spread**2 / items
+    enough = inf if room <= 0 else max(1, ceil(between / room))
+    return np.nan if needed is None else needed, np.nan if isnan(noise) or enough == inf else enough
+
+
+def _reach(items: int) -> float:
+    """Standard errors that a true difference must measure to be found with 80 % power by a paired t test at the 5 % level."""
+    return float(special.stdtrit(items - 1, 1 - ALPHA / 2) + special.stdtrit(items - 1, POWER))
+
+
+def _agree(cheap: Sequence[Measured], dear: Sequence[Measured]) -> dict[str, object] | None:
+    """The agreement of two benchmarks' lifts; None where they share no language or fewer than four methods."""
+    languages = {one.language for one in cheap} & {one.language for one in dear}
+    lifts = [_average_lifts([one for one in some if one.language in languages]) for some in (cheap, dear)]
+    methods = [label for label in lifts[0] if label in lifts[1]]
+    if len(methods) < 4:
+        return None
+    first, second = (np.array([found[label] for label in methods]) for found in lifts)
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        chosen = rng.integers(0, len(methods), len(methods))
+        drawn.append(_correlate(first[chosen], second[chosen]))
+    whole = [one for one in drawn if not isnan(one)]
+    low, high = np.quantile(whole, [0.025, 0.975]) if whole else (np.nan, np.nan)
+    return {
+        "languages": tuple(sorted(languages)),
+        "methods": len(methods),
+        "spearman": _correlate(first, second),
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def _average_lifts(measures: Sequence[Measured]) -> dict[str, float]:
+    """Method minus base, turned so that more is better, averaged over languages; methods that lack a language are left out."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for one in measures:
+        for label, scores in one.methods.items():
+            found[label].append(one.sign * float(scores.mean() - one.models["base"].mean()))
+    return {label: sum(lifts) / len(lifts) for label, lifts in found.items() if len(lifts) == len(measures)}
+
+
+def _correlate(first: Array, second: Array) -> float:
+    """Spearman's rank correlation, ties with their mean rank; nan where one side is all equal."""
+    ranks = [pd.Series(side).rank().to_numpy() for side in (first, second)]
+    if any(np.ptp(side) == 0 for side in ranks):
+        return np.nan
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def share_of_order_kept(early: Mapping[str, float], late: Mapping[str, float]) -> float:
+    """Share of pairs of methods that stand in the same order early in training as at its end (decision accuracy); nan without a pair.
+
+    A pair that is equal at either time counts half.
+    """
+    pairs = list(combinations([label for label in early if label in late], 2))
+    kept = [0.5 + 0.5 * np.sign(early[one] - early[other]) * np.sign(late[one] - late[other]) for one, other in pairs]
+    return float(np.mean(kept)) if kept else np.nan
