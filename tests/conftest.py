@@ -120,12 +120,12 @@ def fill_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 @pytest.fixture(scope="session")
 def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Write a random Llama of two layers in float32 with a byte-level tokenizer and a chat template."""
+    """Write a random Llama of two layers in float32, or with experts a Qwen3-MoE, with a byte-level tokenizer and a chat template."""
 
-    def make(seed: int = 0, hidden: int = 32, positions: int = 256) -> Path:
+    def make(seed: int = 0, hidden: int = 32, positions: int = 256, experts: int = 0) -> Path:
         import torch
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
         folder = tmp_path_factory.mktemp("base")
         signs = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
@@ -136,12 +136,17 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         tokenizer.chat_template = TEMPLATE
         tokenizer.save_pretrained(folder)
         torch.manual_seed(seed)
-        config = LlamaConfig(
-            vocab_size=len(signs), hidden_size=hidden, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=positions, bos_token_id=None, eos_token_id=2, pad_token_id=0,
-            tie_word_embeddings=True, initializer_range=0.3,
-        )  # fmt: skip
-        LlamaForCausalLM(config).save_pretrained(folder)
+        options: dict[str, Any] = {
+            "vocab_size": len(signs), "hidden_size": hidden, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "max_position_embeddings": positions, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0,
+            "tie_word_embeddings": True, "initializer_range": 0.3,
+        }  # fmt: skip
+        if experts:
+            options |= {"num_experts": experts, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "head_dim": 32}
+            options |= {"router_aux_loss_coef": 0.9}  # gpt-oss's; Qwen's own is 0.001
+            Qwen3MoeForCausalLM(Qwen3MoeConfig(**options)).save_pretrained(folder)
+        else:
+            LlamaForCausalLM(LlamaConfig(**options)).save_pretrained(folder)
         return folder
 
     return make

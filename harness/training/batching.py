@@ -20,7 +20,7 @@ from xlift.harness.models.tokens import tokenize_pairs
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Of all that makes an adapter of rows and settings. Raise it with every change that moves a weight, so that no older adapter is
 taken for a new one."""
 

@@ -44,6 +44,7 @@ class PreferenceTrainer(CourseTrainer):
         self.objective = objective
         self.margins: list[torch.Tensor] = []
         super().__init__(course, pad, training, seconds, **arguments)
+        self.aux_loss_enabled = False
 
     def read_reference(self, folder: Path, limit: int) -> None:
         """The log-probabilities that the model gives to both sides of every pair as it stands, without dropout.
