@@ -14,12 +14,14 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import wording
 from xlift.tasks.corpus_table import CORPORA
-from xlift.tasks.entries import METRICS, Benchmark, Form, Metric, Task, pair_with_english, singles
+from xlift.tasks.entries import AS_WRITTEN, METRICS, Benchmark, Form, Metric, Task, pair_with_english, singles
 from xlift.tasks.likelihood_table import LIKELIHOOD
 
-_SPANS = ("exact_match", "f1", "containment", "official_em", "official_f1", "off_target", "language_unknown", "thinking_cut")
-_ANSWERS = ("off_target", "language_unknown", "characters", "empty", "thinking_cut")
-_CONFUSION = ("line_pass_rate", "word_pass_rate", "off_target", "language_unknown", "empty", "thinking_cut")
+_LANGUAGE = ("off_target", "on_target", "language_unknown")
+_SPANS = ("exact_match", "f1", "containment", "official_em", "official_f1", *_LANGUAGE, "thinking_cut")
+_ANSWERS = (*_LANGUAGE, "characters", "empty", "thinking_cut")
+_CONFUSION = ("line_pass_rate", "word_pass_rate", *_LANGUAGE, "empty", "thinking_cut")
+_TRANSLATION = ("chrf", "spbleu", "corpus_chrf", "corpus_spbleu")
 _CONFUSION_TOKENS = (100, 400)  # 100 as in the paper
 _SPAN_TOKENS, _SENTENCE_TOKENS, _TEXT_TOKENS = (64, 256), (256, 1024), (512, 1024)
 """SmolLM2's tokeniser, made for English, needs at most 149 for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and
@@ -36,9 +38,9 @@ _TABLE = (
         ask=wording.ask_number,
         target="answer",
         scorer="numbers",
-        metrics=("accuracy", "extraction_failure", "off_target", "language_unknown", "thinking_cut"),
+        metrics=("accuracy", "extraction_failure", *_LANGUAGE, "thinking_cut"),
         headline="accuracy",
-        version=2.0,
+        version=3.0,
         parallel=True,
     ),
     Benchmark(
@@ -53,7 +55,7 @@ _TABLE = (
         scorer="spans",
         metrics=_SPANS,
         headline="f1",
-        version=2.0,
+        version=3.0,
         parallel=True,
     ),
     Benchmark(  # a part of its documents is in each language
@@ -72,7 +74,7 @@ _TABLE = (
         process="process_mlqa_results",
         metrics=_SPANS,
         headline="f1",
-        version=2.0,
+        version=3.0,
     ),
     Benchmark(
         name="flores",
@@ -87,9 +89,10 @@ _TABLE = (
         ask=wording.ask_translation,
         target="target",
         scorer="translation",
-        metrics=("chrf", "spbleu", "corpus_chrf", "corpus_spbleu", "off_target", "language_unknown", "chatter", "empty", "thinking_cut"),
+        process="score_line",
+        metrics=(*_TRANSLATION, *(f"{name}{AS_WRITTEN}" for name in _TRANSLATION), *_LANGUAGE, "chatter", "empty", "thinking_cut"),
         headline="corpus_chrf",
-        version=2.0,
+        version=3.0,
         parallel=True,
         answered_in=1,
         flores_codes=True,
@@ -106,7 +109,7 @@ _TABLE = (
         scorer="language_id",
         metrics=_ANSWERS,
         headline="off_target",
-        version=2.0,
+        version=3.0,
         parallel=True,
         references=CORPORA["x_alpaca_eval"].splits[1:],
     ),
@@ -119,9 +122,9 @@ _TABLE = (
         forms=(Form("", singles("x_alpaca_eval"), _TEXT_TOKENS),),
         ask=wording.ask_instruction,
         scorer="verdicts",
-        metrics=(*_ANSWERS, "win_rate", "length_controlled", "flips", "judge_errors"),
+        metrics=(*_ANSWERS, "win_rate", "length_controlled", "win_rate_as_written", "flips", "judge_errors"),
         headline=None,
-        version=2.0,
+        version=3.0,
         parallel=True,
         judged=True,
     ),
@@ -135,7 +138,8 @@ _TABLE = (
         ask=wording.ask_choice,
         target="answer",
         scorer="choices",
-        metrics=("accuracy", "extraction_failure", "off_target", "language_unknown", "thinking_cut"),
+        version=2.0,
+        metrics=("accuracy", "extraction_failure", *_LANGUAGE, "thinking_cut"),
         headline="accuracy",
         parallel=True,
     ),
@@ -148,6 +152,7 @@ _TABLE = (
         forms=(Form("", singles("language_confusion"), _CONFUSION_TOKENS),),
         ask=wording.ask_instruction,
         scorer="confusion",
+        version=2.0,
         metrics=_CONFUSION,
         headline="line_pass_rate",
     ),
@@ -160,6 +165,7 @@ _TABLE = (
         forms=(Form("", tuple(one for one in singles("language_confusion") if one != ("en",)), _CONFUSION_TOKENS),),
         ask=wording.ask_english_instruction,
         scorer="confusion",
+        version=2.0,
         metrics=_CONFUSION,
         headline="line_pass_rate",
         parallel=True,

@@ -23,9 +23,11 @@ class Metric:
     per_document: str | None = None
     """The score of one document that stands for this one, which is of all documents at once, in paired tests."""
     whole: bool = False
-    """Whether it is computed over all documents at once, by the function of this name in the scorer; else it is a mean."""
+    """Whether the scorer's function of this name, without ``AS_WRITTEN``, computes it over all documents at once; else it is a mean."""
     share: bool = False
     """Whether each document has or lacks it, so that it is a share of the documents."""
+    partial: bool = False
+    """Whether some documents have no value, such as those whose language cannot be told; it is over the others then."""
     group: Literal["answers", "likelihood"] = "answers"
     """Scores of two groups are never averaged with each other: points of what a model answers, and bits of what it finds likely."""
 
@@ -38,6 +40,9 @@ class Metric:
         """What a value is multiplied with to be in points of 100; 1 where there is no bound."""
         return 100.0 / self.most if self.most else 1.0
 
+
+AS_WRITTEN = "_as_written"
+"""Ends the name of a score that is taken of every answer, where the score without it counts one in a wrong language as worth nothing."""
 
 METRICS = {
     metric.name: metric
@@ -57,17 +62,23 @@ METRICS = {
         Metric("spbleu", most=100.0),
         Metric("corpus_chrf", most=100.0, whole=True, per_document="chrf"),
         Metric("corpus_spbleu", most=100.0, whole=True, per_document="spbleu"),
+        Metric("chrf_as_written", most=100.0),
+        Metric("spbleu_as_written", most=100.0),
+        Metric("corpus_chrf_as_written", most=100.0, whole=True, per_document="chrf_as_written"),
+        Metric("corpus_spbleu_as_written", most=100.0, whole=True, per_document="spbleu_as_written"),
         Metric("chatter", higher_is_better=False, share=True),
         Metric("empty", higher_is_better=False, share=True),
-        Metric("off_target", higher_is_better=False, share=True),
+        Metric("off_target", higher_is_better=False, share=True, partial=True),
+        Metric("on_target", share=True),
         Metric("language_unknown", higher_is_better=None, share=True),
         Metric("thinking_cut", higher_is_better=False, share=True),
         Metric("characters", most=None, higher_is_better=None),
         Metric("line_pass_rate", share=True),
-        Metric("word_pass_rate", share=True),
-        Metric("win_rate"),
-        Metric("length_controlled", whole=True),
-        Metric("flips", higher_is_better=False),
+        Metric("word_pass_rate", share=True, partial=True),
+        Metric("win_rate", partial=True),
+        Metric("length_controlled", whole=True, partial=True),
+        Metric("win_rate_as_written", partial=True),
+        Metric("flips", higher_is_better=False, partial=True),
         Metric("judge_errors", higher_is_better=False),
     )
 }

@@ -11,7 +11,7 @@ import regex
 import yaml
 
 from xlift.harness.core.languages import find
-from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose, language_scores
+from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose, tell
 
 OPENING = 200
 """Characters in which a refusal is looked for: models that refuse say so at once."""
@@ -51,12 +51,12 @@ def describe(text: str, lang: str) -> Fidelity:
     total = sum(count for _, count in parts)
     foreign = sum(count for part, count in parts if count and is_off_target(part, lang)) / total if total else 0.0
     [language] = identify([text])
-    scores = language_scores(text, lang)
+    found = tell(text, lang)
     return Fidelity(
         language=language,
         script=letters.most_common(1)[0][0] if letters else "",
-        off_target=bool(scores["off_target"]),
-        untold=bool(scores["language_unknown"]),
+        off_target=found is False,
+        untold=found is None,
         foreign=foreign,
         mixed=MIXED[0] <= foreign <= MIXED[1],
         refusal=refuses(text, lang),

@@ -143,9 +143,14 @@ def tell(text: str, lang: str) -> bool | None:
 
 
 def language_scores(text: str, lang: str) -> dict[str, float]:
-    """``off_target`` and ``language_unknown`` of one answer, each 0 or 1; an answer that is neither is in the language."""
+    """``off_target``, ``on_target`` and ``language_unknown`` of one answer, each 0 or 1.
+
+    There is no ``off_target`` where the language cannot be told, so that its mean is a rate over the answers that can be told; the other
+    two are shares of all.
+    """
     found = tell(text, lang)
-    return {"off_target": float(found is False), "language_unknown": float(found is None)}
+    off_target = {} if found is None else {"off_target": float(not found)}
+    return {**off_target, "on_target": float(found is True), "language_unknown": float(found is None)}
 
 
 def count_letters(prose: str) -> Counter[str]:

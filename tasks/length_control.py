@@ -7,7 +7,6 @@ L1 penalty, its strength chosen among ten by five-fold cross-validation of the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xlift.harness.core.errors import UserError
-from xlift.tasks.judge import Verdict
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -33,13 +31,6 @@ WEAK_RIDGE = 1e-4
 GAMED_WEIGHT = 0.2 / 2
 """Of each row of the two gamed baselines that AlpacaEval adds to its full model."""
 GAMED = ("preference", "std_delta_len", "instruction_difficulty")
-
-
-def control_length(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
-    """``control`` for the verdicts on one model in one language."""
-    preferences = np.array([np.nan if verdict.preference is None else verdict.preference for verdict in verdicts], dtype=float)
-    deltas = np.array([len(verdict.pair.answer) - len(verdict.pair.reference) for verdict in verdicts], dtype=float)
-    return control(preferences, deltas, difficulty)
 
 
 def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None = None) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from sacrebleu.tokenizers import tokenizer_spm
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.languages import find
-from xlift.tasks.language_id import language_scores
+from xlift.tasks.entries import AS_WRITTEN
+from xlift.tasks.language_id import is_off_target, language_scores
 from xlift.tasks.thinking import separate
 from xlift.tasks.translated_line import first_line
 
@@ -62,26 +63,49 @@ def signatures(lang: str) -> dict[str, str]:
     """sacrebleu's signature of each metric of ``process_results`` into ``lang``, with the tokeniser that this machine really uses."""
     chrf = _sign(_chrf())
     sentence, corpus = (_sign(_bleu(_tokenizer(lang), sentence=flag)) for flag in (True, False))
-    return {"chrf": chrf, "corpus_chrf": chrf, "spbleu": sentence, "corpus_spbleu": corpus}
+    signed = {"chrf": chrf, "corpus_chrf": chrf, "spbleu": sentence, "corpus_spbleu": corpus}
+    return signed | {f"{name}{AS_WRITTEN}": signature for name, signature in signed.items()}
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    """The hook that task files of an xlift before 0.2 name: ``score_line`` without the scores as written, which they do not list."""
+    return {name: score for name, score in score_line(doc, results).items() if not name.endswith(AS_WRITTEN)}
+
+
+def score_line(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
     """lm-eval's hook; ``doc`` holds ``source``, ``target`` and ``target_lang``, an xlift code.
 
-    ``chrf`` and ``spbleu`` are of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name.
+    ``chrf`` and ``spbleu`` are of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name. A line in a
+    wrong language counts as an empty one, since names and numbers alone give a copied source some 20 points; the scores that end in
+    ``AS_WRITTEN`` take it as it is. A line whose language cannot be told counts as it is in both.
     """
     reference, lang = doc["target"], doc["target_lang"]
     said = separate(results[0])
     hypothesis, chatter = first_line(said.answer, doc["source"], reference)
+    language = _tell_language(hypothesis, reference, lang)
+    as_written = _score(hypothesis, reference, lang)
+    return {
+        **(_score("", reference, lang) if language.get("off_target") else as_written),
+        **{f"{name}{AS_WRITTEN}": score for name, score in as_written.items()},
+        **language,
+        "chatter": float(chatter),
+        "empty": float(not hypothesis),
+        "thinking_cut": float(said.cut),
+    }
+
+
+def _tell_language(hypothesis: str, reference: str, lang: str) -> dict[str, float]:
+    """``language_scores``; where the reference itself is taken for another language, a line in that one cannot be told."""
+    language = language_scores(hypothesis, lang)
+    return language_scores("", lang) if language.get("off_target") and is_off_target(reference, lang) else language
+
+
+def _score(hypothesis: str, reference: str, lang: str) -> dict[str, Any]:
     return {
         "chrf": chrf_per_line([hypothesis], [reference])[0],
         "spbleu": spbleu_per_line([hypothesis], [reference], lang)[0],
         "corpus_chrf": (reference, hypothesis),
         "corpus_spbleu": (reference, hypothesis, lang),
-        **language_scores(hypothesis, lang),
-        "chatter": float(chatter),
-        "empty": float(not hypothesis),
-        "thinking_cut": float(said.cut),
     }
 
 

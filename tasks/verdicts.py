@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 
 from xlift.tasks import language_id
+from xlift.tasks.entries import AS_WRITTEN
 from xlift.tasks.judge import Outcome, Verdict, combine
-from xlift.tasks.language_id import is_off_target
-from xlift.tasks.length_control import control, control_length
+from xlift.tasks.language_id import language_scores
+from xlift.tasks.length_control import control
 
 
 def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
     """The scores of one model in one language, as plain data. Shares are between 0 and 1.
+
+    An answer in another language than its instruction's counts as lost, whatever the judge said of it, in the win rates and in ``wins``,
+    ``ties`` and ``losses``; ``win_rate_as_written`` and ``length_controlled_as_written`` are by the judge's word alone.
 
     - ``win_rate``: mean preference of both orders over the items whose two replies can be read (a verdict counts 1, 0.5 or 0), None where
       there are none; ``win_rate_stderr``: standard deviation over the root of those items.
@@ -24,40 +28,57 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
     - ``flips``: share of the readable items where the answer wins in one order and loses in the other. ``first``: mean preference for the
       answer shown first; 0.5 for a judge that does not look at the position.
     - ``parse_errors``: share of all replies that cannot be read.
-    - ``off_target`` and ``reference_off_target``: share of answers clearly not in the language of the instruction. Some instructions ask
-      for another language, so that of a perfect model is not zero.
+    - ``off_target`` and ``reference_off_target``: share of answers off target among those whose language can be told. Some instructions
+      ask for another language, so that of a perfect model is not zero. ``language_unknown``: share of answers that cannot be told.
     - ``characters`` and ``reference_characters``: mean lengths.
     - ``length_controlled``, ``length_controlled_stderr``, ``length_control``: see ``control``; None and the reason where it cannot be had.
     """
     pairs = [verdict.pair for verdict in verdicts]
     replies = [one for verdict in verdicts for one in verdict.preferences]
-    outcomes = Counter(combine(verdict.preferences) for verdict in verdicts)
-    shares = {name: outcomes[outcome] / len(verdicts) for name, outcome in _NAMES.items()}
+    languages = [language_scores(pair.answer, pair.lang) for pair in pairs]
+    references = [language_scores(pair.reference, pair.lang) for pair in pairs]
+    lost = [language.get("off_target") == 1 for language in languages]
     readable = [verdict for verdict in verdicts if verdict.preference is not None]
-    preferences = np.array([verdict.preference for verdict in readable], dtype=float)
     first = [p if place == 0 else 1 - p for verdict in verdicts for place, p in enumerate(verdict.preferences) if p is not None]
-    controlled = control_length(verdicts, difficulty)
+    as_written = _win_rates(verdicts, [False] * len(verdicts), difficulty)
     return {
         "items": len(verdicts),
-        "win_rate": _mean(preferences),
-        "win_rate_stderr": float(preferences.std(ddof=1) / np.sqrt(len(preferences))) if len(preferences) > 1 else None,
-        **shares,
-        "difference": shares["wins"] - shares["losses"],
-        **controlled,
+        **_win_rates(verdicts, lost, difficulty),
+        **{f"{name}{AS_WRITTEN}": as_written[name] for name in ("win_rate", "length_controlled")},
+        **_shares(verdicts, lost),
         "flips": _mean([verdict.flipped for verdict in readable]),
         "first": _mean(first),
         "parse_errors": _mean([one is None for one in replies]),
-        "off_target": _mean([is_off_target(pair.answer, pair.lang) for pair in pairs]),
-        "reference_off_target": _mean([is_off_target(pair.reference, pair.lang) for pair in pairs]),
+        "off_target": _mean([language["off_target"] for language in languages if "off_target" in language]),
+        "language_unknown": _mean([language["language_unknown"] for language in languages]),
+        "reference_off_target": _mean([language["off_target"] for language in references if "off_target" in language]),
         "characters": _mean([len(pair.answer) for pair in pairs]),
         "reference_characters": _mean([len(pair.reference) for pair in pairs]),
     }
 
 
+def _win_rates(verdicts: Sequence[Verdict], lost: Sequence[bool], difficulty: pd.DataFrame | None) -> dict[str, Any]:
+    """Win rate and length-controlled win rate with their errors; the answers that are ``lost`` count so, where the replies can be read."""
+    preferences = np.array([np.nan if one.preference is None else one.preference for one in verdicts], dtype=float)
+    preferences[np.array(lost) & ~np.isnan(preferences)] = 0.0
+    deltas = np.array([len(one.pair.answer) - len(one.pair.reference) for one in verdicts], dtype=float)
+    read = preferences[~np.isnan(preferences)]
+    stderr = float(read.std(ddof=1) / np.sqrt(len(read))) if len(read) > 1 else None
+    return {"win_rate": _mean(read), "win_rate_stderr": stderr, **control(preferences, deltas, difficulty)}
+
+
+def _shares(verdicts: Sequence[Verdict], lost: Sequence[bool]) -> dict[str, float]:
+    outcomes = [combine(verdict.preferences) for verdict in verdicts]
+    counts = Counter("lose" if gone and outcome != "error" else outcome for outcome, gone in zip(outcomes, lost, strict=True))
+    shares = {name: counts[outcome] / len(verdicts) for name, outcome in _NAMES.items()}
+    return {**shares, "difference": shares["wins"] - shares["losses"]}
+
+
 def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
     """lm-eval's hook for X-AlpacaEval with a judge: without it under the filter ``none``, what the judge said under the filter ``judge``.
 
-    A verdict that cannot be read has no ``win_rate``, so that the mean is over the others, and counts in ``judge_errors``.
+    A verdict that cannot be read has no ``win_rate``, so that the mean is over the others, and counts in ``judge_errors``. An answer in
+    another language than asked for counts as lost but in the scores that end in ``AS_WRITTEN``.
     """
     found = results[0]
     if isinstance(found, str):
@@ -68,7 +89,14 @@ def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str,
     delta = len(found["text"]) - found["reference_characters"]
     first, second = found["preferences"]
     flipped = (first - 0.5) * (second - 0.5) < 0
-    return {"win_rate": preference, "length_controlled": [preference, delta], "flips": float(flipped), "judge_errors": 0.0}
+    counted = 0.0 if language_id.is_off_target(found["text"], doc["lang"]) else preference
+    return {
+        "win_rate": counted,
+        "length_controlled": [counted, delta],
+        f"win_rate{AS_WRITTEN}": preference,
+        "flips": float(flipped),
+        "judge_errors": 0.0,
+    }
 
 
 def length_controlled(items: Sequence[Sequence[float]]) -> float:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = {
     "label": "model", "seed": "seed", "lang": "lang", "items": "items", "items_of": "of", "win_rate": "win rate", "win_rate_stderr": "±",
-    "length_controlled": "length-controlled", "wins": "wins", "ties": "ties", "losses": "losses", "errors": "errors", "flips": "flips",
-    "parse_errors": "parse errors", "calibrated": "judge here",
+    "length_controlled": "length-controlled", "win_rate_as_written": "as written", "wins": "wins", "ties": "ties", "losses": "losses",
+    "errors": "errors", "flips": "flips", "parse_errors": "parse errors", "calibrated": "judge here",
     "off_target": "off-target", "characters": "characters", "reference_characters": "reference's",
 }  # fmt: skip
 

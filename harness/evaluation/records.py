@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, Generic, Literal, TypeVar
@@ -21,7 +21,7 @@ from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
 from xlift.harness.core.store import read_manifest
 from xlift.tasks.benchmarks import find_metric, headline, is_ranked, per_document, place
-from xlift.tasks.entries import Metric
+from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 from xlift.tasks.foreign import choose_headline, describe_metrics
 
 
@@ -79,6 +79,12 @@ class TaskResult(Section):
         """Whether the task says how good answers are, on a scale that can be averaged with others."""
         return self.find_metric(self.headline or "").most is not None if self.measures else is_ranked(self.benchmark)
 
+    @property
+    def told(self) -> int:
+        """Answers whose language can be told, which ``off_target`` is over; all where an xlift before 0.2 measured, which did not say."""
+        unknown = self.metrics.get("language_unknown")
+        return self.items - (round(unknown.value * self.items) if unknown else 0)
+
 
 class Record(Section):
     """All that is known of one measured model."""
@@ -110,7 +116,10 @@ class Record(Section):
     @field_validator("tasks")
     @classmethod
     def _place(cls, tasks: dict[str, TaskResult], known: ValidationInfo) -> dict[str, TaskResult]:
-        """Fill in what results do not say, those of xlift 0.1 and of other programs: benchmark, language, and what metrics mean."""
+        """Fill in what results do not say, those of xlift 0.1 and of other programs: benchmark, language, and what metrics mean.
+
+        Scores of translation that an older xlift took of every line, in whatever language, get the names that such scores have now.
+        """
         placed = {}
         for task, result in tasks.items():
             if not result.benchmark:
@@ -120,7 +129,9 @@ class Record(Section):
                 result = result.model_copy(
                     update={"measures": describe_metrics({name: score.value for name, score in result.metrics.items()})}
                 )
-            placed[task] = result
+            older = find_older_scores(result.metrics)
+            metrics = {f"{name}{AS_WRITTEN}" if name in older else name: score for name, score in result.metrics.items()}
+            placed[task] = result.model_copy(update={"metrics": metrics}) if older else result
         return placed
 
     @property
@@ -132,6 +143,15 @@ class Record(Section):
     def base_key(self) -> str:
         """What tells its base from others: the sha256 of the weights, the name where only a server has them."""
         return str(self.base.get("sha256") or self.base.get("name") or "unknown")
+
+
+_TRANSLATION = tuple(name for name, metric in METRICS.items() if metric.most == 100.0 and f"{name}{AS_WRITTEN}" in METRICS)
+
+
+def find_older_scores(metrics: Container[str]) -> list[str]:
+    """The scores of translation that an xlift before 0.2 took of every line as written, where ``off_target`` tells which of them count."""
+    older = [name for name in _TRANSLATION if name in metrics and f"{name}{AS_WRITTEN}" not in metrics]
+    return older if "off_target" in metrics else []
 
 
 def comparability(task: str, parts: Mapping[str, object]) -> str:
@@ -311,6 +331,9 @@ class WinRate(Section):
     """Wins less losses."""
     length_controlled: float | None
     """The win rate at equal length."""
+    win_rate_as_written: float | None = None
+    """By the judge's word alone, where ``win_rate`` counts an answer in another language than asked for as lost."""
+    length_controlled_as_written: float | None = None
     length_controlled_stderr: float | None
     length_control: str
     """The formula, or why there is no length-controlled one."""
@@ -321,8 +344,11 @@ class WinRate(Section):
     parse_errors: float | None
     """Share of the replies that cannot be read."""
     off_target: float | None = None
-    """Share of answers in another language than the instruction's; ``reference_off_target`` is the opponent's."""
+    """Share of answers in another language than the instruction's, of those that can be told."""
+    language_unknown: float | None = None
+    """Share of answers whose language cannot be told."""
     reference_off_target: float | None = None
+    """The opponent's."""
     characters: float | None = None
     """Mean length of an answer; ``reference_characters`` is the opponent's."""
     reference_characters: float | None = None
@@ -330,6 +356,16 @@ class WinRate(Section):
     """What the judge's calibration says of it in this language; empty where it was judged by an xlift that did not say."""
     verdicts: str = Field(pattern=r"^[^/\\]+$")
     """File of the verdicts, beside the judgements."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, found: Any) -> Any:
+        """An xlift before 0.2 wrote the judge's word alone, as ``win_rate``; what it is without wrong languages is then not known."""
+        if not isinstance(found, Mapping) or f"win_rate{AS_WRITTEN}" in found:
+            return found
+        moved = {f"{name}{AS_WRITTEN}": found.get(name) for name in ("win_rate", "length_controlled")}
+        unknown = dict.fromkeys(("win_rate", "win_rate_stderr", "length_controlled", "length_controlled_stderr"))
+        return {**found, **unknown, **moved, "length_control": "not known with wrong languages counted as lost: judge the run again"}
 
     @property
     def model(self) -> str:

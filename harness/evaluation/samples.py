@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.evaluation.records import Measurement
+from xlift.harness.evaluation.records import Measurement, find_older_scores
+from xlift.tasks.entries import AS_WRITTEN
 from xlift.tasks.judge import Said
 from xlift.tasks.thinking import answer_of
 
@@ -155,10 +156,21 @@ def _parse(row: Mapping[str, Any]) -> SampleLine:
         target=_find_target(row.get("target"), choices),
         responses=row.get("resps"),
         filtered=row.get("filtered_resps"),
-        metrics={str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())},
+        metrics=_read_metrics({str(name): row.get(name) for name in (metrics if isinstance(metrics, list) else ())}),
         group=str(row.get("group") or (name_group(doc) if isinstance(doc, Mapping) else "")),
         choices=choices,
     )
+
+
+def _read_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The metrics of a line, with translations of an older xlift as they count now: a line in a wrong language as an empty one."""
+    found = dict(metrics)
+    for name in find_older_scores(metrics):
+        found[f"{name}{AS_WRITTEN}"] = metrics[name]
+        if metrics["off_target"]:
+            texts = metrics[name]
+            found[name] = [texts[0], "", *texts[2:]] if isinstance(texts, list) else 0.0
+    return found
 
 
 def _find_prompt(arguments: Any) -> str:

@@ -104,7 +104,15 @@ def identify(settings: JudgeSettings, run: Path) -> str:
         difficulty = hashlib.sha256(table.read_bytes()).hexdigest() if table else None
     except OSError as error:
         raise UserError(f"--difficulty {table}: {error.strerror}") from None
-    return digest({**settings.identity(), "difficulty": difficulty, "prompt": prompt_sha256(settings.mode), "answers": answers})
+    return digest(
+        {
+            **settings.identity(),
+            "difficulty": difficulty,
+            "prompt": prompt_sha256(settings.mode),
+            "answers": answers,
+            "wrong language": "lost",
+        }
+    )
 
 
 def is_judged(settings: JudgeSettings, run: Path) -> bool:

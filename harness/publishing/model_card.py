@@ -15,6 +15,7 @@ from xlift.harness.publishing.dataset_card import describe_help, name_plugin, ta
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric
+from xlift.tasks.entries import AS_WRITTEN
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -74,7 +75,7 @@ def _list_results(facts: Facts) -> list[EvalResult]:
             name, dataset = f"{name}, bundled samples", "xlift-samples"
         for metric in list_metrics(result):
             score = result.metrics[metric]
-            interval = find_interval(metric, score, result.items)
+            interval = find_interval(metric, score, _count_scored(metric, result))
             about = {"items": result.items, "items_of": result.items_of, "comparability": result.comparability}
             found.append(
                 EvalResult(
@@ -218,11 +219,11 @@ def _write_evaluation(facts: Facts) -> str:
 
 def _write_scores(facts: Facts, task: str, metric: str, result: TaskResult) -> tuple[str, str, str]:
     """Base, adapter and difference, as a table shows them."""
-    own = _write_score(metric, result.metrics[metric], result.items)
+    own = _write_score(metric, result.metrics[metric], _count_scored(metric, result))
     other = facts.base_record.tasks.get(task) if facts.base_record else None
     if other is None or metric not in other.metrics:
         return "", own, ""
-    base = _write_score(metric, other.metrics[metric], other.items)
+    base = _write_score(metric, other.metrics[metric], _count_scored(metric, other))
     if other.comparability != result.comparability:
         return base, own, "not comparable"
     if lift := facts.lifts.get((task, metric)):
@@ -357,8 +358,15 @@ def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] 
     return max(score.value - 1.96 * score.stderr, 0.0), score.value + 1.96 * score.stderr
 
 
+def _count_scored(metric: str, result: TaskResult) -> int:
+    """The items that a metric is over."""
+    return result.told if metric == "off_target" else result.items
+
+
 def list_metrics(result: TaskResult) -> list[str]:
-    """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, and the off-target rate."""
-    wanted = [result.headline, result.tested, "off_target"] if result.headline else []
+    """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, the headline as written, and of
+    the answers the rate off target and the share that cannot be told."""
+    head = result.headline
+    wanted = [head, result.tested, f"{head}{AS_WRITTEN}", "off_target", "language_unknown"] if head else []
     found = [name for name in dict.fromkeys(wanted) if name in result.metrics]
     return found or list(result.metrics)[:1]

@@ -10,6 +10,7 @@ import pandas as pd
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric
+from xlift.tasks.entries import AS_WRITTEN
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
@@ -35,7 +36,8 @@ def doubt_lifts(scores: pd.DataFrame) -> list[str]:
 
 
 def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
-    """One row for each record, task and metric: the benchmark's headline metric and ``off_target``, or those named.
+    """One row for each record, task and metric: the benchmark's headline metric, the same as written, ``off_target`` and
+    ``language_unknown``, or those named.
 
     ``lift`` is the value minus the base's of the same suite, turned so that more is better, and ``percent`` that in per cent of the
     base's; both are missing for the base itself and where the two results may not be compared.
@@ -45,7 +47,8 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
     for record in records:
         base = bases.get(record.suite)
         for task, result in record.tasks.items():
-            wanted = metrics or [name for name in dict.fromkeys((result.headline, "off_target")) if name]
+            shown = result.headline
+            wanted = metrics or [name for name in dict.fromkeys((shown, f"{shown}{AS_WRITTEN}", "off_target", "language_unknown")) if name]
             for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
                 score, lift, percent = result.metrics[metric], None, None
                 other = base.tasks.get(task) if base and base is not record else None
@@ -131,6 +134,8 @@ def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
                 "length_controlled_low": low,
                 "length_controlled_high": high,
                 "length_control": rate.length_control,
+                "win_rate_as_written": rate.win_rate_as_written,
+                "length_controlled_as_written": rate.length_controlled_as_written,
                 "flips": rate.flips,
                 "parse_errors": rate.parse_errors,
             }
@@ -152,6 +157,7 @@ def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
             "items": f"{rate.items}/{rate.items_of}",
             "win rate": write(rate.win_rate, rate.interval),
             "length-controlled": write(rate.length_controlled, rate.controlled_interval) or rate.length_control,
+            "as written": write(rate.win_rate_as_written, None),
             "flips": write(rate.flips, None),
             "parse errors": write(rate.parse_errors, None),
         }

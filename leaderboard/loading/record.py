@@ -24,6 +24,7 @@ from xlift.harness.evaluation.samples import read_lines, read_samples
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 from xlift.leaderboard.loading.runs import Run, collect
 from xlift.leaderboard.loading.scores import HASH, choose_metrics
+from xlift.tasks.entries import AS_WRITTEN
 
 STATE = "record.json"
 
@@ -110,6 +111,7 @@ def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
     """The lines of a sample file with the scores that are compared, and nothing that could be read."""
     wanted = choose_metrics(record.tasks[task])
     names = {metric.partition("/")[0] for metric in wanted}
+    names |= {f"{name}{AS_WRITTEN}" for name in names}
     for line in read_samples(path):
         scores = {name: value for name, value in line.metrics.items() if name in names and isinstance(value, int | float)}
         head = {"doc_id": line.doc_id, "doc_hash": line.doc_hash[:HASH], "filter": line.filter}

@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.manifests import Inputs, Manifest
-from xlift.harness.evaluation.records import Measurement, Record, choose_newest, make_public, read_measurement
+from xlift.harness.evaluation.records import Measurement, Record, Score, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
@@ -89,7 +89,10 @@ def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = No
     found = find_runs(results, read_foreign, base)
     every = (*found.runs, *found.points)
     read = share(_read_scores, [(run.record, run.stage) for run in every])
-    runs = [replace(run, documents=scores, notes=(*run.notes, *notes)) for run, (scores, notes) in zip(every, read, strict=True)]
+    runs = [
+        replace(run, record=_add_scores(run.record, scores), documents=scores, notes=(*run.notes, *notes))
+        for run, (scores, notes) in zip(every, read, strict=True)
+    ]
     count = len(found.runs)
     return replace(found, runs=tuple(_agree_on_bounds(runs[:count])), points=tuple(runs[count:]))
 
@@ -286,6 +289,17 @@ def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], li
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, stage)}")
     return tuple(documents), notes
+
+
+def _add_scores(record: Record, documents: Sequence[Documents]) -> Record:
+    """The record with the means of scores that its samples have and it lacks: those of an older xlift."""
+    tasks = dict(record.tasks)
+    for one in documents:
+        result = tasks[one.task]
+        if one.metric not in result.metrics:
+            mean = Score(value=float(one.columns.values.mean()), stderr=None)
+            tasks[one.task] = result.model_copy(update={"metrics": {**result.metrics, one.metric: mean}})
+    return record.model_copy(update={"tasks": tasks})
 
 
 def _add_win_rates(run: Run) -> Run:

@@ -15,7 +15,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.evaluation.records import Measurement, Record, TaskResult
 from xlift.harness.evaluation.samples import NO_FILTER, SampleLine, find_samples, read_samples
 from xlift.tasks.benchmarks import find_metric, is_ranked, per_document
-from xlift.tasks.entries import METRICS, Metric
+from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 
 HASH = 16
 """Characters of a document's hash that are compared: a published record has no more."""
@@ -30,6 +30,7 @@ class Columns:
     """doc_id, rising."""
     hashes: NDArray[Any]
     values: NDArray[np.float64]
+    """nan where a document has none, such as the rate off target of an answer whose language cannot be told."""
     groups: NDArray[Any] | None = None
     """What each document shares with others, such as a paragraph; None where none shares anything."""
 
@@ -121,30 +122,31 @@ def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Doc
 def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
     """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
     wanted = metrics or [name for name in (result.tested, "off_target") if name]
-    found = [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]
-    return list(dict.fromkeys(name for name in found if not (result.measures and result.find_metric(name).whole)))
+    # The samples of an older xlift have what its record lacks: the score with lines in a wrong language counted as empty.
+    known = [name for name in wanted if name in result.metrics or f"{name}{AS_WRITTEN}" in result.metrics] or list(result.metrics)[:1]
+    return list(dict.fromkeys(name for name in known if not (result.measures and result.find_metric(name).whole)))
 
 
 def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: str, metric: str) -> Columns:
     """The scores of ``read_documents`` for the lines of a sample file that was read already; ``path`` names it in errors."""
     name, _, chosen = metric.partition("/")
     found = sorted((line for line in lines if line.filter == (chosen or NO_FILTER)), key=lambda line: line.doc_id)
-    known = {known for line in found for known in line.metrics}
-    if name not in known:
+    known, partial = {known for line in found for known in line.metrics}, find_metric(name).partial
+    if name not in known and not partial:
         raise UserError(f"{path.name}: no metric {metric!r}{name_nearest(name, known)}")
     for line in found:
         value = line.metrics.get(name)
         if isinstance(value, list | dict | str):
             stand_in = find_metric(name).per_document or "another"
             raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {stand_in!r}")
-        if value is None or value != value:
+        if (value is None or value != value) and not partial:
             raise UserError(f"{path.name}: document {line.doc_id} has no {metric!r}; evaluate {task} by {record.name} again")
         if not line.doc_hash:
             raise UserError(f"{path.name}: document {line.doc_id} has no hash to know it by; evaluate {task} by {record.name} again")
     ids = np.array([line.doc_id for line in found])
     if len(twice := ids[1:][ids[1:] == ids[:-1]]):
         raise UserError(f"{path.name}: document {twice[0]} stands in it twice; evaluate {record.name} again")
-    hashes, values = np.array([line.doc_hash[:HASH] for line in found]), np.array([line.metrics[name] for line in found], np.float64)
+    hashes, values = np.array([line.doc_hash[:HASH] for line in found]), np.array([line.metrics.get(name) for line in found], np.float64)
     groups = [line.group or f"document {line.doc_id}" for line in found]
     return Columns(ids, hashes, values, np.array(groups) if len(set(groups)) < len(groups) else None)
 
@@ -161,7 +163,8 @@ def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str,
 def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
     """The values of several models on the same documents, (models, documents), or (models, groups) where documents share a paragraph.
 
-    Raises UserError for a document that one of them lacks, and where the same number stands for different texts.
+    Documents without a value are filled in by ``fill_in``. Raises UserError for a document that one of them lacks, where the same number
+    stands for different texts, and where none has a value.
     """
     first, *_ = sheets
     ids, hashes = sheets[first].ids, sheets[first].hashes
@@ -172,9 +175,25 @@ def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
             raise UserError(f"{first} and {name} were not scored on the same documents: {len(odd)} differ, {who} lacks {odd[0]}")
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
-    values = np.stack([sheet.values for sheet in sheets.values()])
+    values = np.stack([fill_in(sheet.values) for sheet in sheets.values()])
     groups = next((sheet.groups for sheet in sheets.values() if sheet.groups is not None), None)
     return values if groups is None else join_groups(values, groups)
+
+
+def fill_in(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values (documents,) with the documents that have none filled in, so that their mean is that of the documents with one.
+
+    A value becomes the mean plus what it lies above it times documents / documents with a value; one that is missing becomes the mean. That
+    is the linear form of a ratio of totals (Cochran 1977, section 2.11), whose spread is that of the rate. Raises UserError where all are
+    missing.
+    """
+    there = ~np.isnan(values)
+    if there.all():
+        return values
+    if not there.any():
+        raise UserError(f"none of {len(values)} answers can be told, so there is no rate over them")
+    mean = values[there].mean()
+    return np.where(there, mean + (values - mean) * len(values) / there.sum(), mean)
 
 
 def join_groups(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from commands import Call
 import xlift
 from xlift.harness.evaluation.records import read_records
 
-SAID = {"off_target", "language_unknown", "thinking_cut"}
+SAID = {"off_target", "on_target", "language_unknown", "thinking_cut"}
 """What every answer is asked: whether its language is right, can be told at all, and whether its thinking ended."""
 TASKS = {
     "xlift_belebele_likelihood_sw": ("xlift_belebele_likelihood", "sw", {"acc", "acc_norm", "margin"}),

@@ -121,14 +121,14 @@ def test_scores() -> None:
     assert process_results(doc, ["২"]) == {
         "accuracy": 1.0,
         "extraction_failure": 0.0,
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "thinking_cut": 0.0,
     }
     assert process_results(doc, ["3"]) == {
         "accuracy": 0.0,
         "extraction_failure": 0.0,
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "thinking_cut": 0.0,
     }
@@ -136,8 +136,16 @@ def test_scores() -> None:
         "accuracy": 0.0,
         "extraction_failure": 1.0,
         "off_target": 0.0,
+        "on_target": 1.0,
         "language_unknown": 0.0,
         "thinking_cut": 0.0,
     }
     english = process_results(doc, ["The correct answer to this question is number 2."])
-    assert english == {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 1.0, "language_unknown": 0.0, "thinking_cut": 0.0}
+    assert english == {
+        "accuracy": 1.0,
+        "extraction_failure": 0.0,
+        "off_target": 1.0,
+        "on_target": 0.0,
+        "language_unknown": 0.0,
+        "thinking_cut": 0.0,
+    }

@@ -72,14 +72,14 @@ def test_short_answers_and_none() -> None:
     assert score("Hello there", "ru") == (0.0, None)
     assert process_results({"lang": "de"}, [" \n"]) == {
         "line_pass_rate": 0.0,
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "empty": 1.0,
         "thinking_cut": 0.0,
     }
     assert process_results({"lang": "de"}, ["42"]) == {
         "line_pass_rate": 0.0,
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "empty": 0.0,
         "thinking_cut": 0.0,

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,7 +158,39 @@ def test_off_target_answers_are_counted() -> None:
     english = "The ice floats on the water because it is less dense than the water around it."
     spanish = "El hielo flota en el agua porque es menos denso que el agua que lo rodea."
     found = aggregate([verdict(1, 1, english, spanish), verdict(1, 1, spanish, spanish)])
-    assert (found["off_target"], found["reference_off_target"]) == (0.5, 0)
+    assert (found["off_target"], found["reference_off_target"], found["language_unknown"]) == (0.5, 0, 0)
+
+
+def test_an_answer_in_a_wrong_language_is_lost_whatever_the_judge_says() -> None:
+    english = "The ice floats on the water because it is less dense than the water around it."
+    spanish = "El hielo flota en el agua porque es menos denso que el agua que lo rodea."
+    found = aggregate(
+        [
+            verdict(1, 1, english, spanish),
+            verdict(1, 1, spanish, spanish),
+            verdict(1, 0.5, spanish),
+            verdict(None, 1, english),
+            verdict(1, 1, "Sí"),
+        ]
+    )
+    # 0 for the English one, 1, 0.75, and 1 for the one that cannot be told; the judge said 1, 1, 0.75, 1
+    assert (found["win_rate"], found["win_rate_as_written"]) == (2.75 / 4, 3.75 / 4)
+    assert (found["wins"], found["losses"], found["errors"]) == (0.6, 0.2, 0.2)
+    # one of the four that can be told stands in an error: two of four are off target
+    assert (found["off_target"], found["language_unknown"]) == (0.5, 0.2)
+
+
+def test_an_english_model_is_lost_at_equal_length_too() -> None:
+    english = "The ice floats on the water because it is less dense than the water around it."
+    found = aggregate([verdict(1, 1, english, "b" * 80, str(n)) for n in range(40)])
+    assert found["length_controlled"] < 0.02 and found["length_controlled_as_written"] > 0.98
+
+
+def control_length(verdicts: list[Verdict], difficulty: pd.DataFrame | None = None) -> dict[str, Any]:
+    preferences = np.array([np.nan if one.preference is None else one.preference for one in verdicts])
+    return length_control.control(
+        preferences, np.array([len(one.pair.answer) - len(one.pair.reference) for one in verdicts], float), difficulty
+    )
 
 
 def judged(lengths: np.ndarray, chances: np.ndarray) -> list[Verdict]:
@@ -174,7 +207,7 @@ def logistic(x: np.ndarray) -> np.ndarray:
 def test_length_control_finds_what_made_the_verdicts() -> None:
     lengths = np.random.default_rng(0).integers(-300, 400, 805)
     spread = lengths.std(ddof=1)
-    found = length_control.control_length(judged(lengths, logistic(1.2 * np.tanh(lengths / spread) - 0.8)))
+    found = control_length(judged(lengths, logistic(1.2 * np.tanh(lengths / spread) - 0.8)))
     assert found["length_controlled"] == pytest.approx(logistic(np.array(-0.8)), abs=0.005)
     assert found["length_control"].startswith("minimal")
     raw = aggregate(judged(lengths, logistic(1.2 * np.tanh(lengths / spread) - 0.8)))["win_rate"]
@@ -186,13 +219,13 @@ def test_length_control_with_difficulty() -> None:
     lengths, hardness = random.integers(-300, 400, 805), random.normal(size=805)
     chances = logistic(1.2 * np.tanh(lengths / lengths.std(ddof=1)) + 0.5 * hardness - 0.8)
     table = pd.DataFrame({"index": range(805), "instruction_difficulty": hardness})
-    found = length_control.control_length(judged(lengths, chances), table)
+    found = control_length(judged(lengths, chances), table)
     assert found["length_controlled"] == pytest.approx(logistic(0.5 * hardness - 0.8).mean(), abs=0.005)
     assert "difficulty" in found["length_control"] and "gamed" not in found["length_control"]
     with pytest.raises(UserError, match="805 items, and 804"):
-        length_control.control_length(judged(lengths, chances)[:-1], table)
+        control_length(judged(lengths, chances)[:-1], table)
     with pytest.raises(UserError, match="no column 'index'"):
-        length_control.control_length(judged(lengths, chances), table[["instruction_difficulty"]])
+        control_length(judged(lengths, chances), table[["instruction_difficulty"]])
 
 
 def test_length_control_takes_the_gamed_baselines_as_alpaca_eval_does() -> None:
@@ -203,7 +236,7 @@ def test_length_control_takes_the_gamed_baselines_as_alpaca_eval_does() -> None:
         {"index": [*range(805)] * 2, "instruction_difficulty": [*hardness] * 2, "std_delta_len": other,
          "preference": logistic(-3 * np.tanh(other)), "not_gamed_baseline": False}
     )  # fmt: skip
-    found = length_control.control_length(judged(lengths, chances), gamed)
+    found = control_length(judged(lengths, chances), gamed)
     assert "with gamed baselines" in found["length_control"]
     assert found["length_controlled"] == pytest.approx(chances.mean(), abs=0.02)
     values, rows, preferences = length_control._read_difficulty(gamed)
@@ -242,13 +275,13 @@ def test_the_fit_is_that_of_scikit_learns_own_cross_validation() -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0, 0.3]), st.integers(0, 50)), min_size=10, max_size=30))
 def test_length_control_takes_any_verdicts(items: list[tuple[float, int]]) -> None:
-    found = length_control.control_length([verdict(p, p, "a" * length, "b" * 20) for p, length in items])
+    found = control_length([verdict(p, p, "a" * length, "b" * 20) for p, length in items])
     assert 0 <= found["length_controlled"] <= 1
 
 
 @pytest.mark.parametrize("worth", [0.0, 1.0])
 def test_length_control_of_a_model_that_always_wins_or_loses(worth: float) -> None:
-    found = length_control.control_length([verdict(worth, worth, "a" * n, "b" * 20) for n in range(40)])
+    found = control_length([verdict(worth, worth, "a" * n, "b" * 20) for n in range(40)])
     assert found["length_controlled"] == pytest.approx(worth, abs=0.02)
 
 

@@ -116,14 +116,14 @@ def test_letters_of_two_thirds_characters() -> None:
 def test_process_results() -> None:
     doc = {"instruction": "Di hola.", "lang": "es"}
     assert process_results(doc, [" Hola. "]) == {
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "characters": 5.0,
         "empty": 0.0,
         "thinking_cut": 0.0,
     }
     assert process_results(doc, ["  \n"]) == {
-        "off_target": 0.0,
+        "on_target": 0.0,
         "language_unknown": 1.0,
         "characters": 0.0,
         "empty": 1.0,
@@ -187,4 +187,5 @@ def test_languages_that_are_easily_taken_for_each_other(text: str, lang: str) ->
 )
 def test_what_can_be_told(text: str, lang: str, found: bool | None) -> None:
     assert tell(text, lang) is found
-    assert language_scores(text, lang) == {"off_target": float(found is False), "language_unknown": float(found is None)}
+    told = {} if found is None else {"off_target": float(not found)}
+    assert language_scores(text, lang) == {**told, "on_target": float(found is True), "language_unknown": float(found is None)}

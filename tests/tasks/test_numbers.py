@@ -14,7 +14,7 @@ from xlift.tasks.numerals import parse_number
 LANGUAGES = ["bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh"]
 
 
-RIGHT = {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0, "language_unknown": 0.0, "thinking_cut": 0.0}
+RIGHT = {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0, "on_target": 1.0, "language_unknown": 0.0, "thinking_cut": 0.0}
 
 
 def score(text: str, answer: str, lang: str) -> dict[str, float]:
@@ -43,7 +43,7 @@ def score(text: str, answer: str, lang: str) -> dict[str, float]:
     ],
 )
 def test_right_answers_that_lm_eval_misses(text: str, answer: str, lang: str) -> None:
-    assert score(text, answer, lang) | {"off_target": 0.0, "language_unknown": 0.0} == RIGHT
+    assert score(text, answer, lang) | {"off_target": 0.0, "on_target": 1.0, "language_unknown": 0.0} == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,18 @@ def test_wrong_answers_stay_wrong(text: str, answer: str, lang: str) -> None:
 
 
 def test_every_score_is_there_whatever_the_answer() -> None:
-    nothing = {"accuracy": 0.0, "extraction_failure": 1.0, "off_target": 0.0, "language_unknown": 1.0, "thinking_cut": 0.0}
+    nothing = {
+        "accuracy": 0.0,
+        "extraction_failure": 1.0,
+        "on_target": 0.0,
+        "language_unknown": 1.0,
+        "thinking_cut": 0.0,
+    }
     assert score("", "114,200", "fr") == nothing
     assert score("<think>\n18, I think", "18", "fr") == nothing | {"thinking_cut": 1.0}
     assert score("The ducks lay some eggs on every day of the week, and she eats some.", "18", "th") == nothing | {
         "off_target": 1.0,
+        "on_target": 0.0,
         "language_unknown": 0.0,
     }
     assert score("114 200", "114,200", "fr")["accuracy"] == 1.0
@@ -326,7 +333,7 @@ def test_any_text_is_survived(text: str, lang: str) -> None:
     for found in (parse_number(text, lang), extract_answer(text, lang)):
         assert found is None or found.is_finite()
     scores = score(text, "18", lang if lang != "xx" else "en")
-    assert scores.keys() == RIGHT.keys()
+    assert scores.keys() == RIGHT.keys() - ({"off_target"} if scores["language_unknown"] else set())
     assert all(type(value) is float and 0.0 <= value <= 1.0 for value in scores.values())
 
 

@@ -78,7 +78,14 @@ def test_an_empty_answer_is_never_right() -> None:
 # What lm-eval 0.4.13's xquad gets wrong: the first gold only, English articles and spaces in every language, "" for a leading line break.
 def test_answers_that_lm_eval_misses() -> None:
     ours = {"exact_match": 1.0, "f1": 1.0, "containment": 1.0}
-    right = {**ours, "official_em": 1.0, "official_f1": 1.0, "off_target": 0.0, "language_unknown": 1.0, "thinking_cut": 0.0}
+    right = {
+        **ours,
+        "official_em": 1.0,
+        "official_f1": 1.0,
+        "on_target": 0.0,
+        "language_unknown": 1.0,
+        "thinking_cut": 0.0,
+    }
     assert score("\n\nDenver Broncos\n\nQuestion: who lost?", ["Denver Broncos"], "en") == right
     assert score("**Denver Broncos**", ["Panthers", "Denver Broncos"], "en") == right
     assert score("Answer:\nDenver Broncos", ["Denver Broncos"], "en") == right

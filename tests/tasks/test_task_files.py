@@ -19,6 +19,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import languages
 from xlift.tasks import make_yaml, numbers
 from xlift.tasks.benchmarks import BENCHMARKS, find_benchmark
+from xlift.tasks.entries import METRICS
 
 TASKS = Path(make_yaml.__file__).parent
 PROMPTS = yaml.safe_load((TASKS / "prompts.yaml").read_text(encoding="utf-8"))
@@ -150,13 +151,13 @@ def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[st
         assert stem == config.get("group", config["task"])
 
 
-SCORERS = ("numbers", "spans", "translation", "language_id", "verdicts", "choices", "confusion")
+SCORERS = ("numbers", "spans", "language_id", "verdicts", "choices", "confusion")
 
 
 def test_functions_are_xlifts_by_full_name() -> None:
     named = {name for text in make_yaml.render().values() for name in re.findall(r"!function (\S+)", text)}
     scorers = {f"xlift.tasks.{module}.process_results" for module in SCORERS}
-    scorers |= {"xlift.tasks.spans.process_mlqa_results"}
+    scorers |= {"xlift.tasks.spans.process_mlqa_results", "xlift.tasks.translation.score_line"}
     corpus = {"xlift.tasks.translation.corpus_chrf", "xlift.tasks.translation.corpus_spbleu"}
     judge = {"xlift.harness.judging.lm_eval_filter.JudgedTask", "xlift.tasks.verdicts.length_controlled"}
     likelihood = {
@@ -359,7 +360,7 @@ def evaluate(model: LM, tasks: list[Any], manager: TaskManager, **more: Any) -> 
 PERFECT = {
     "xlift_mgsm_direct_es": {"accuracy": 1.0, "extraction_failure": 0.0},
     "xlift_mgsm_cot_de": {"accuracy": 1.0},
-    "xlift_xquad_en": {"exact_match": 1.0, "f1": 1.0, "containment": 1.0, "off_target": 0.0},
+    "xlift_xquad_en": {"exact_match": 1.0, "f1": 1.0, "containment": 1.0},
     "xlift_mlqa_de": {"exact_match": 1.0},
     "xlift_mlqa_de_es": {"exact_match": 1.0, "off_target": 0.0},
     "xlift_flores_eng_Latn_spa_Latn": {
@@ -378,7 +379,7 @@ PERFECT = {
     "xlift_xquad_bpb_en": {"bits_per_byte": 2.0},
     "xlift_mlqa_bpb_de_es": {"bits_per_byte": 2.0},
     "xlift_mgsm_bpb_sentence_fr": {"bits_per_byte": 2.0},
-    "xlift_belebele_generated_de": {"accuracy": 1.0, "extraction_failure": 0.0, "off_target": 0.0},
+    "xlift_belebele_generated_de": {"accuracy": 1.0, "extraction_failure": 0.0, "language_unknown": 1.0},
     "xlift_language_confusion_monolingual_es": {"line_pass_rate": 1.0, "off_target": 0.0, "empty": 0.0},
 }
 
@@ -389,7 +390,7 @@ def test_gold_answers_get_full_marks(manager: TaskManager) -> None:
     scores = evaluate(model, list(PERFECT), manager)["results"]
     for name, wanted in PERFECT.items():
         assert {metric: scores[name][f"{metric},none"] for metric in wanted} == pytest.approx(wanted), name
-        means = [entry for entry in BENCHMARKS[folder_of(name)].metrics if not entry.startswith("corpus_") and entry != "word_pass_rate"]
+        means = [metric for metric in BENCHMARKS[folder_of(name)].metrics if not (METRICS[metric].whole or METRICS[metric].partial)]
         assert all(isinstance(scores[name][f"{metric}_stderr,none"], float) for metric in means), "per-item floats have standard errors"
     assert all(request.args[1]["until"] == [] for request in model.requests if request.request_type == "generate_until")
 

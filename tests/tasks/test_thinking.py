@@ -47,16 +47,29 @@ def test_thinking_changes_no_score(block: str) -> None:
     instruction = score_instruction(
         {"lang": "es"}, [block.replace("The text", "The text that we have") * 3 + "El perro duerme en el jardín."]
     )
-    assert instruction == {"off_target": 0.0, "language_unknown": 0.0, "characters": 29.0, "empty": 0.0, "thinking_cut": 0.0}
+    assert instruction == {
+        "off_target": 0.0,
+        "on_target": 1.0,
+        "language_unknown": 0.0,
+        "characters": 29.0,
+        "empty": 0.0,
+        "thinking_cut": 0.0,
+    }
 
 
 def test_thinking_that_never_ends_is_an_empty_answer() -> None:
     text = ["<think>\nThe answer is 18."]
     number = score_number({"answer": "18", "lang": "en"}, text)
-    assert number == {"accuracy": 0.0, "extraction_failure": 1.0, "off_target": 0.0, "language_unknown": 1.0, "thinking_cut": 1.0}
+    assert number == {
+        "accuracy": 0.0,
+        "extraction_failure": 1.0,
+        "on_target": 0.0,
+        "language_unknown": 1.0,
+        "thinking_cut": 1.0,
+    }
     assert score_span({"answers": {"text": ["18"]}, "lang": "en"}, text)["thinking_cut"] == 1.0
     scores = score_translation({"source": "a", "target": "18", "target_lang": "es"}, text)
-    assert (scores["empty"], scores["thinking_cut"], scores["off_target"]) == (1.0, 1.0, 0.0)
+    assert (scores["empty"], scores["thinking_cut"], scores["language_unknown"]) == (1.0, 1.0, 1.0)
 
 
 def test_thinking_is_taken_off_choices_and_language_confusion() -> None:

@@ -24,6 +24,7 @@ from xlift.tasks.translation import (
     corpus_spbleu,
     first_line,
     process_results,
+    score_line,
     signatures,
     spbleu_per_line,
 )
@@ -202,28 +203,56 @@ def test_mixed_targets_are_refused() -> None:
         corpus_spbleu([("a", "a", "es"), ("b", "b", "de")])
 
 
-def test_process_results() -> None:
+def test_score_line() -> None:
     doc = {
         "source": "The dog sleeps in the garden.",
         "target": "Der Hund schläft im Garten.",
         "source_lang": "en",
         "target_lang": "de",
     }
-    assert process_results(doc, ["German: Der Hund schläft im Garten.\nEnglish: The dog"]) == {
+    scores = score_line(doc, ["German: Der Hund schläft im Garten.\nEnglish: The dog"])
+    assert scores == {
         "chrf": pytest.approx(100),
         "spbleu": pytest.approx(100),
         "corpus_chrf": (doc["target"], doc["target"]),
         "corpus_spbleu": (doc["target"], doc["target"], "de"),
+        "chrf_as_written": pytest.approx(100),
+        "spbleu_as_written": pytest.approx(100),
+        "corpus_chrf_as_written": (doc["target"], doc["target"]),
+        "corpus_spbleu_as_written": (doc["target"], doc["target"], "de"),
         "off_target": 0.0,
+        "on_target": 1.0,
         "language_unknown": 0.0,
         "chatter": 1.0,
         "empty": 0.0,
         "thinking_cut": 0.0,
     }
-    copied = process_results(doc, [doc["source"]])
-    assert (copied["off_target"], copied["chatter"]) == (1.0, 0.0)
-    nothing = process_results(doc, [""])
-    assert (nothing["chrf"], nothing["spbleu"], nothing["off_target"], nothing["empty"]) == (0.0, 0.0, 0.0, 1.0)
+    older = process_results(doc, [doc["target"]])
+    assert older.keys() == {name for name in scores if not name.endswith("_as_written")}, "files of 0.1 list no other scores"
+    nothing = score_line(doc, [""])
+    assert (nothing["chrf"], nothing["spbleu"], nothing["language_unknown"], nothing["empty"]) == (0.0, 0.0, 1.0, 1.0)
+
+
+def test_a_line_in_a_wrong_language_counts_as_an_empty_one() -> None:
+    source, target = (
+        "Doctor Ehud Ur of Dalhousie University spoke in Halifax.",
+        "Doktor Ehud Ur von der Dalhousie University sprach in Halifax.",
+    )
+    doc = {"source": source, "target": target, "source_lang": "en", "target_lang": "de"}
+    copied, good = score_line(doc, [source]), score_line(doc, [target])
+    assert (copied["off_target"], copied["chatter"], copied["chrf"], copied["spbleu"]) == (1.0, 0.0, 0.0, 0.0)
+    assert copied["corpus_chrf"] == (target, "") and copied["corpus_spbleu"] == (target, "", "de")
+    # as written the names alone are worth as much as a poor translation
+    assert copied["chrf_as_written"] == chrf_per_line([source], [target])[0] > 50
+    assert copied["corpus_chrf_as_written"] == (target, source)
+    both = [good["corpus_chrf"], copied["corpus_chrf"]]
+    assert corpus_chrf(both) == corpus_chrf([(target, target), (target, "")]) < 70 < corpus_chrf([(target, target), (target, source)])
+    # nor can a line where the reference itself is taken for another language: it counts as it is
+    odd = {**doc, "target": source}
+    assert score_line(odd, [source])["chrf"] == 100 and score_line(odd, [source])["language_unknown"] == 1
+    # a name alone cannot be told and counts as it is
+    name = score_line(doc, ["Dalhousie University"])
+    assert "off_target" not in name and name["chrf"] == name["chrf_as_written"] > 0
 
 
 def test_comet_missing(monkeypatch: pytest.MonkeyPatch) -> None:

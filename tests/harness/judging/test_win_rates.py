@@ -56,7 +56,8 @@ def test_an_adapter_against_its_base(ask: Call, finished: Path) -> None:
     assert " ".join(saved) == "schema_version judge against calibration cost left_out asked results"
     assert " ".join(saved["results"][0]) == (
         "suite label seed task lang against items_of samples comparability items win_rate win_rate_stderr wins ties losses errors "
-        "difference length_controlled length_controlled_stderr length_control flips first parse_errors off_target reference_off_target "
+        "difference length_controlled win_rate_as_written length_controlled_as_written length_controlled_stderr length_control flips "
+        "first parse_errors off_target language_unknown reference_off_target "
         "characters reference_characters calibrated verdicts"
     ), "files of 0.1 are read, and 0.1 reads these"
     assert read_judgements(folder / "judgements.json").model_dump(mode="json") == saved

@@ -14,6 +14,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.loading.runs import collect
 from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
 from xlift.tasks.benchmarks import place
 
@@ -71,6 +72,24 @@ def test_scores_are_read_from_a_run(run: Path) -> None:
     assert [(one.name, one.metric) for one in found] == [("base", "chrf"), ("m (seed 0)", "chrf")], "the sentence stands for the corpus"
     lift = only(tabulate_lifts(found), kind="lift")
     assert (lift["value"], lift["benchmark"], lift["languages"], lift["documents"]) == (20, "xlift_flores_from_en", ("es",), 2)
+
+
+def test_a_line_in_a_wrong_language_counts_as_empty_in_runs_of_an_older_xlift_too(run: Path) -> None:
+    for path in run.glob("evaluate-*/samples_*"):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        older = [{**row, "metrics": [*row["metrics"], "off_target"], "off_target": float(row["doc_id"] == 1)} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in older), encoding="utf-8")
+        manifest = path.parent / "manifest.json"
+        text = manifest.read_text(encoding="utf-8").replace('"metrics": {', '"metrics": {"off_target": {"value": 0.5, "stderr": 0.1}, ')
+        manifest.write_text(text, encoding="utf-8")
+    task = "xlift_flores_eng_Latn_spa_Latn"
+    base, method = read_records([run]).measurements
+    assert method.record.tasks[task].metrics.keys() == {"off_target", "chrf_as_written", "corpus_chrf_as_written"}
+    assert read_documents(method, task, "chrf")["value"].tolist() == [40.0, 0.0]
+    assert read_documents(method, task, "chrf_as_written")["value"].tolist() == [40.0, 30.0]
+    assert read_pairs(base, task, "corpus_chrf") == [("referencia 0", "base 0"), ("referencia 1", "")]
+    found = collect([run], lambda path: []).runs[1].record.tasks[task].metrics
+    assert (found["chrf"].value, found["chrf_as_written"].value) == (20.0, 35.0)
 
 
 def test_what_cannot_be_read_is_named(run: Path) -> None:

@@ -7,11 +7,23 @@ import numpy as np
 import pytest
 from result_folders import write_run
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import read_measurements
 from xlift.leaderboard.loading.record import extract_record, write_record
-from xlift.leaderboard.loading.scores import Columns, align, collect_documents, join_groups
+from xlift.leaderboard.loading.scores import Columns, align, collect_documents, fill_in, join_groups
 
 TASK = "xlift_xquad_es"
+
+
+def test_documents_without_a_value_are_filled_in_and_keep_the_rate() -> None:
+    # three of four can be told, one of them off target: a rate of 1/3, each above or below it by 4/3 of what it is
+    filled = fill_in(np.array([1.0, 0.0, np.nan, 0.0]))
+    assert filled == pytest.approx([1 / 3 + 2 / 3 * 4 / 3, 1 / 3 - 1 / 3 * 4 / 3, 1 / 3, 1 / 3 - 1 / 3 * 4 / 3])
+    assert filled.mean() == pytest.approx(1 / 3)
+    whole = np.array([1.0, 0.0])
+    assert fill_in(whole) is whole
+    with pytest.raises(UserError, match="none of 2 answers can be told"):
+        fill_in(np.array([np.nan, np.nan]))
 
 
 def test_groups_keep_the_mean_and_weigh_by_their_documents() -> None:

@@ -25,6 +25,7 @@ def write_judgement(run: Path, judge: str = "j", against: str = "base", **change
         "suite": record.suite, "label": "m", "seed": None, "task": TASK, "items": 3, "items_of": 3,
         "comparability": record.tasks[TASK].comparability, "samples": record.tasks[TASK].samples, "win_rate": 0.6,
         "win_rate_stderr": 0.1, "length_controlled": 0.5, "length_controlled_stderr": 0.05, "length_control": "minimal", "flips": 0.25,
+        "win_rate_as_written": 0.7, "length_controlled_as_written": 0.65,
         "parse_errors": 0.0, "verdicts": "verdicts_x.jsonl", **changes,
     }  # fmt: skip
     head = {"kind": "api", "model": judge, "served": f"{judge}-2026", "mode": "verdict", "prompt_sha256": "p" * 64}
@@ -54,6 +55,19 @@ def test_intervals_and_settings(run: Path) -> None:
     assert table["setting"].nunique() == 3 and "rank" not in table
     (shown,) = spread_win_rates(rates[:1]).to_dict("records")
     assert (shown["win rate"], shown["length-controlled"]) == ("0.600 [0.404, 0.796]", "0.500 [0.402, 0.598]")
+    assert shown["as written"] == "0.700"
+
+
+def test_an_older_xlift_wrote_the_judge_s_word_alone(run: Path) -> None:
+    path = write_judgement(run) / "judgements.json"
+    said = json.loads(path.read_text())
+    for name in ("win_rate_as_written", "length_controlled_as_written"):
+        del said["results"][0][name]
+    path.write_text(json.dumps(said))
+    (judged,) = read_win_rates(read_records([run]).measurements)
+    assert (judged.rate.win_rate, judged.rate.interval, judged.rate.length_controlled) == (None, None, None)
+    assert (judged.rate.win_rate_as_written, judged.rate.length_controlled_as_written) == (0.6, 0.5)
+    assert "judge the run again" in judged.rate.length_control
 
 
 def test_judgements_of_older_answers_are_left_out(run: Path) -> None:
