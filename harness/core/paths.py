@@ -1,8 +1,9 @@
-"""Where xlift keeps what it made."""
+"""Where xlift keeps what it made, and texts without the folders of this machine."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -33,3 +34,21 @@ def write_whole(path: Path, data: bytes | memoryview) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"the cache {cache_folder()} cannot be written ({reason}): set XLIFT_CACHE to a folder with room") from None
+
+
+_PLACE = re.compile(r"""(?<![\w.:/<>*~}-])(?:~|\.{0,2})/[^\s'"|;]+""")
+
+
+def hide_places(command: str) -> str:
+    """A command line as others may read it: a file or folder of this machine stands as its name, as does what looks like one.
+
+    What begins with a stroke and is nothing here may be an expression, as in ``sed /^$/d``; of it only a place several folders deep is cut.
+    """
+    return _PLACE.sub(_cut_place, command)
+
+
+def _cut_place(found: re.Match[str]) -> str:
+    path = Path(found[0]).expanduser()
+    if path.exists():
+        return path.name or found[0]
+    return f".../{path.name}" if re.match(r"(~|/[\w.+@-]+)/[\w.+@-]", found[0]) else found[0]

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, ValidationIn
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.paths import hide_places
 from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
 from xlift.harness.core.store import read_manifest
@@ -430,7 +431,9 @@ def read_judgements(path: Path) -> Judgements:
 def make_public(value: Any) -> Any:
     """Plain data as others may read it: a path stands as its last part alone, and secrets are hidden, in what an older xlift wrote too."""
     if isinstance(value, Mapping):
-        return {key: make_public(inner) for key, inner in value.items()}
+        command = value.get("command")
+        known = {**value, "command": hide_places(command)} if isinstance(command, str) else value
+        return {key: make_public(inner) for key, inner in known.items()}
     if isinstance(value, list):
         return [make_public(inner) for inner in value]
     if isinstance(value, str) and "\n" not in value:

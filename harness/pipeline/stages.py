@@ -19,6 +19,7 @@ from xlift.harness.recipes.contract import PlanRecord
 from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.training.report import CurvePoint
 from xlift.harness.translators.base import TRANSLATORS_VERSION
+from xlift.harness.translators.load import identify_translator
 from xlift.tasks import data, index
 from xlift.tasks.benchmarks import measured_group
 
@@ -118,7 +119,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
         "rows": choose_rows(suite, turn.label).bound,
         "data": suite.data.identity(),
         "guarded": {"/".join(source): origin.sha256 for source, origin in guarded if source and origin},
-        "translators": {pair: found.identity() for pair, found in suite.translating(turn.label).items()},
+        "translators": {pair: identify_translator(found) for pair, found in suite.translating(turn.label).items()},
         "model": identify_model(run, turn.start),
         "round": turn.number,
     }

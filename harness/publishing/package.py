@@ -217,7 +217,7 @@ def scan(file: File, *, paths: bool = True, variables: Collection[str] = ()) -> 
             raise UserError(f"{file.path}: names a path of this machine ({found[0]}); it is not published")
 
 
-_PATH = re.compile(r"(?<![\w.:/<>~*-])(?:~/|file:///?|/(?:[\w.+@-]+/)+)[\w.+@-]+|\b[A-Za-z]:\\[\w.-]+")
+_PATH = re.compile(r"(?<![\w.:/<>~*}-])(?:~/|file:///?|/(?:[\w.+@-]+/)+)[\w.+@-]+|\b[A-Za-z]:\\[\w.-]+")
 _BEARER = re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}")
 
 

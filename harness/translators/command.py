@@ -15,6 +15,8 @@ from pathlib import Path
 from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import file_sha256
+from xlift.harness.core.paths import hide_places
 from xlift.harness.translators.base import Description, LineTranslator
 
 QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
@@ -39,8 +41,9 @@ class CommandTranslator(LineTranslator):
                 raise UserError(f"{self.title}: there is no program {name!r}; install it, or give its whole path")
 
     def describe(self) -> Description:
-        """The command, folders of this machine cut down to their names."""
-        return {"kind": "command", "command": re.sub(r"""(~|\.{0,2})/[^\s'"]+""", _cut_path, self.settings.command or "")}
+        """The command without folders of this machine, and the programs and files in it by name and sha256."""
+        files = ", ".join(f"{name} {sha256[:16]}" for name, sha256 in list_programs(self.settings.command or "").items())
+        return {"kind": "command", "command": hide_places(self.settings.command or ""), "files": files or None}
 
     def _expand(self) -> list[list[str]]:
         """The programs and arguments with the values of the environment variables that they name."""
@@ -99,6 +102,12 @@ def _split_stages(title: str, command: str) -> list[list[str]]:
     return stages
 
 
-def _cut_path(found: re.Match[str]) -> str:
-    path = Path(found[0]).expanduser()
-    return path.name if path.exists() else found[0]
+def list_programs(command: str) -> dict[str, str]:
+    """The programs of a command and the files that it names, by their names, with the sha256 of each; those alone that are there."""
+    found: dict[str, str] = {}
+    for program, *arguments in _split_stages("command", command):
+        for word in (shutil.which(program) or program, *arguments):
+            path = Path(word).expanduser()
+            if path.is_file():
+                found[path.name] = file_sha256(path)
+    return found

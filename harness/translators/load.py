@@ -27,3 +27,12 @@ def open_translator(settings: TranslatorSettings, ctx: Services) -> Translator:
     from xlift.harness.translators.seq2seq import Seq2SeqTranslator
 
     return Seq2SeqTranslator(settings)
+
+
+def identify_translator(settings: TranslatorSettings) -> dict[str, object]:
+    """What decides a translator's answers: its settings, and of a command the programs and files that it names, by their contents."""
+    if settings.kind != "command":
+        return settings.identity()
+    from xlift.harness.translators.command import list_programs
+
+    return {**settings.identity(), "files": list_programs(settings.command or "")}

@@ -49,6 +49,7 @@ def test_paths_are_refused(text: str) -> None:
         "refs/pr/1",
         "a /b",
         "</think>/no_think",
+        "${HOME}/bin/translate",
     ],
 )
 def test_what_only_looks_like_a_path_passes(text: str) -> None:
@@ -115,6 +116,19 @@ def test_nothing_of_this_machine_is_in_the_files(tmp_path: Path) -> None:
     assert held["xlift.json"]["weights_sha256"] == next(file for file in files if file.path == "adapter_model.safetensors").sha256
     record = held["evaluation.json"]["adapter"]
     assert record["adapter"]["name"] == "lab/mine" and all(task["samples"] is None for task in record["tasks"].values())
+
+
+def test_the_place_of_a_translator_is_not_published(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "mt"
+    program.parent.mkdir()
+    program.write_text("cat")
+    commands = {"default": {"kind": "self"}, "en-es": {"kind": "command", "command": f"{program} -m /srv/gone/model.bin | sed 's/a/b/'"}}
+    adapter = write_run(tmp_path / "run", suite={"translators": commands})
+    _, files = prepare_package(adapter, "lab/mine", None)
+    for file in files:
+        assert str(tmp_path).encode() not in file.read() and b"/srv" not in file.read()
+    made = json.loads(next(file for file in files if file.path == "xlift.json").read())
+    assert made["settings"]["translators"]["en-es"]["command"] == "mt -m .../model.bin | sed 's/a/b/'"
 
 
 def test_a_path_inside_a_text_is_refused_with_the_file(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from xlift.harness.core.types import Answer, Chat, Sampling
 from xlift.harness.engines import openai_api
 from xlift.harness.models.bases import Base
 from xlift.harness.translators.base import Translator, has_letter, split_lines
-from xlift.harness.translators.load import open_translator
+from xlift.harness.translators.load import identify_translator, open_translator
 from xlift.harness.translators.model import parse_translation
 
 PAIRS = [("The bird sings.", "El pájaro canta."), ("The bird sings.", "Canta el ave."), (" Good night. ", "Buenas noches.")]
@@ -244,8 +244,22 @@ def test_half_of_a_surrogate_pair_is_no_crash() -> None:
 def test_a_command_is_described_without_places(tmp_path: Path) -> None:
     program = tmp_path / "translate.sh"
     program.write_text("cat")
-    described = make(kind="command", command=f"sh {program} --data={tmp_path} | sed 's/a/b/'").describe()
-    assert described == {"kind": "command", "command": f"sh translate.sh --data={tmp_path.name} | sed 's/a/b/'"}
+    described = make(kind="command", command=f"sh {program} --data={tmp_path} /no/such/place | sed '/^$/d;s/a/b/'").describe()
+    assert described["command"] == f"sh translate.sh --data={tmp_path.name} .../place | sed '/^$/d;s/a/b/'"
+    # sha256 of "cat"
+    assert "translate.sh 77af778b51abd4a3" in str(described["files"]) and "sed " in str(described["files"])
+
+
+def test_a_changed_program_makes_new_rows(tmp_path: Path) -> None:
+    program = tmp_path / "translate.sh"
+    program.write_text("cat")
+    settings = TranslatorSettings(kind="command", command=f"sh {program}")
+    before = identify_translator(settings)
+    assert identify_translator(settings) == before and before["files"]["translate.sh"].startswith("77af778b")
+    program.write_text("tac")
+    assert identify_translator(settings) != before
+    assert identify_translator(TranslatorSettings(kind="command", command="no-such-program"))["files"] == {}
+    assert "files" not in identify_translator(TranslatorSettings())
 
 
 @pytest.mark.skipif(not shutil.which("apertium"), reason="needs Debian's apertium-eng-spa")
