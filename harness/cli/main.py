@@ -16,7 +16,7 @@ from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, St
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
-from xlift.harness.cli.report import report, report_on
+from xlift.harness.cli.report import compare_paper, report, report_on
 from xlift.harness.cli.show import show
 from xlift.harness.cli.signal import plan_items, signal
 from xlift.harness.core.errors import UserError, name_nearest
@@ -32,6 +32,7 @@ MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(report)
+app.command()(compare_paper)
 app.command()(judge)
 app.command()(fidelity)
 app.command()(show)

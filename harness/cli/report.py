@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import xlift
-from xlift.harness.cli.arguments import AsJson
-from xlift.harness.cli.output import print_table
+from xlift.harness.cli.arguments import RUNS, AsJson, Runs, SuiteName
+from xlift.harness.cli.output import print_frame, print_table
 from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +28,22 @@ def report(
 ) -> None:
     """Print the scores, lifts and costs of finished runs."""
     print_report(xlift.load_results(*folders), as_json)
+
+
+def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
+    """Set what a paper's suite measured beside what the paper reports; before a run, show the paper's numbers alone."""
+    chosen = xlift.load_suite(suite)
+    folder = runs / chosen.name
+    found = (xlift.load_results(folder) if folder.is_dir() else xlift.Results((folder,), ())).compare_paper(chosen)
+    if as_json:
+        print_frame(found, as_json)
+        return
+    numbers = found.select_dtypes("number").columns
+    print_frame(found.drop(columns="source").assign(**{name: found[name].round(3) for name in numbers}), as_json)
+    for source in dict.fromkeys(found["source"]):
+        typer.echo(f"source: {source}")
+    if found["ours"].isna().all():
+        typer.echo(f"Nothing of it was measured in {folder} yet.")
 
 
 def report_on(work: Callable[[], Results], as_json: bool) -> Results:

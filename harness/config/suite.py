@@ -19,6 +19,7 @@ from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.lora import check_lora_keys, check_schedule
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
+from xlift.harness.core.papers import PaperScores
 from xlift.harness.core.settings import Section as Section
 from xlift.harness.core.settings import WithoutSecrets
 from xlift.harness.core.settings import build as build
@@ -250,6 +251,8 @@ class Suite(Section):
     evaluate: EvaluateSettings
     judge: JudgeSettings | None = None
     """Who compares the X-AlpacaEval answers with others, after the evaluation; nobody where not given."""
+    expected: tuple[PaperScores, ...] = ()
+    """What the paper of the suite reports; ``xlift compare-paper`` sets it beside what was measured, and nothing else depends on it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
@@ -265,6 +268,9 @@ class Suite(Section):
             _check_training(label, self.training(label), self.engine)
             _check_pairs(f"methods.{label}.translators", chosen.translators)
         _check_pairs("translators", self.translators)
+        for one in self.expected:
+            if one.label != "base" and one.label not in self.methods:
+                raise UserError(f"expected: {one.label!r} is no method of the suite{name_nearest(one.label, ['base', *self.methods])}")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
         return self

@@ -8,6 +8,7 @@ __all__ = [
     "locks",
     "logs",
     "manifests",
+    "papers",
     "paths",
     "secrets",
     "settings",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xlift.harness.config.judge import JudgeSettings
+    from xlift.harness.config.suite import Suite
     from xlift.harness.judging.judgement import Judgement
     from xlift.leaderboard.loading.scores import Documents
 
@@ -147,6 +148,23 @@ class Results:
         from xlift.leaderboard.loading.scores import collect_documents
 
         return tabulate_curves(Kept(one.record, tuple(collect_documents([one]))) for one in (*self.measurements, *self.points))
+
+    def compare_paper(self, suite: Suite) -> pd.DataFrame:
+        """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, paper,
+        ours, difference, paper_lift, our_lift, low, high, agrees and source. Values are in the metric's own unit.
+
+        Raises UserError where the suite expects nothing, and as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis.papers import compare_paper
+        from xlift.leaderboard.loading.scores import collect_documents
+        from xlift.tasks.benchmarks import find_metric
+
+        if not suite.expected:
+            raise UserError(f"{suite.name}: this suite has no expected scores; xlift ls suites shows those of papers")
+        documents: list[Documents] = []
+        for metric in sorted({one.metric for one in suite.expected if not find_metric(one.metric).whole}):
+            documents += [one for one in collect_documents(self.measurements, [metric]) if one.metric == metric]
+        return compare_paper(suite.expected, self.records, documents)
 
     @cached_property
     def _documents(self) -> list[Documents]:

@@ -1,3 +1,15 @@
 """Statistics of lift, and the tables made of them."""
 
-__all__ = ["board", "comparisons", "conclusion", "corpus_bootstrap", "curves", "pairwise", "rows", "signal", "statistics", "tables"]
+__all__ = [
+    "board",
+    "comparisons",
+    "conclusion",
+    "corpus_bootstrap",
+    "curves",
+    "pairwise",
+    "papers",
+    "rows",
+    "signal",
+    "statistics",
+    "tables",
+]
