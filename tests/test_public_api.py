@@ -295,3 +295,9 @@ def test_the_notebook_runs(here: Path) -> None:
     assert list(names["headline"]["method"].unique()) == ["x-llama"]
     assert names["chart"].to_dict()["facet"]["row"]["field"] == "benchmark"
     assert len(names["samples"]) == 2
+
+
+@pytest.mark.parametrize("function", ["validate", "plan", "run", "train", "prepare"])
+def test_a_name_in_the_place_of_a_suite(function: str) -> None:
+    with pytest.raises(xlift.UserError, match=r"^'demo' is no suite; load it first: xlift.load_suite\('demo'\)$"):
+        getattr(xlift, function)("demo")

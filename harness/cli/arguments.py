@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xlift.harness.core.errors import UserError
+
 JUDGE = "URL|engine:MODEL|lm:TYPE,ARGS"
 
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or the name of a suite that ships (xlift ls suites).")]
@@ -33,6 +35,16 @@ def split_adapter(text: str) -> tuple[str, str]:
 def add_strict(overrides: list[str] | None, strict: bool) -> list[str]:
     """The settings of ``--set``, with ``--strict`` among them."""
     return [*(overrides or []), *(["data.strict=true"] if strict else [])]
+
+
+def read_adapters(texts: list[str] | None) -> dict[str, str]:
+    """Adapters of ``--adapter`` by name. Raises UserError for a name that is given twice."""
+    named: dict[str, str] = {}
+    for name, place in map(split_adapter, texts or []):
+        if name in named:
+            raise UserError(f"--adapter {name}: given twice, {named[name]} and {place}; give each a name of its own, NAME=PATH")
+        named[name] = place
+    return named
 
 
 def add_judge(overrides: list[str] | None, judge: str | None) -> list[str]:

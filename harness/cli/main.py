@@ -12,7 +12,7 @@ import typer
 
 import xlift
 from xlift.harness.cli import hub, site
-from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, add_strict, split_adapter
+from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, add_strict, read_adapters
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
@@ -88,7 +88,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
-    named = dict(split_adapter(text) for text in adapters or [])
+    named = read_adapters(adapters)
     engine = {"engine": {"backend": backend}} if backend else {}
     results = report_on(
         lambda: xlift.evaluate(
@@ -189,6 +189,9 @@ app.command()(hub.pull)
 def main() -> None:
     """Entry point: a UserError is one line on stderr and its exit code, 2 or 3."""
     show_progress()
+    if sys.stdout is None:
+        typer.echo("xlift: standard output is closed, and results go there; send it to a file or to /dev/null", err=True)
+        sys.exit(2)
     try:
         sys.exit(app(prog_name="xlift", standalone_mode=False) or 0)
     except typer.Abort:

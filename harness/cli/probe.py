@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import xlift
-from xlift.harness.cli.arguments import AsJson, split_adapter
+from xlift.harness.cli.arguments import AsJson, read_adapters
 from xlift.harness.cli.output import print_table
-from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
     from xlift.harness.diagnostics.records import Probe
@@ -34,11 +33,9 @@ def probe(
     from xlift.harness.diagnostics.records import PROBE
     from xlift.harness.publishing.probe_files import CHART
 
-    given = [split_adapter(text) for text in adapters or []]
-    if twice := [name for number, (name, _) in enumerate(given) if name in dict(given[:number])]:
-        raise UserError(f"--adapter: two are called {twice[0]!r}; name them apart with NAME=PATH")
+    given = read_adapters(adapters)
     codes = languages.split(",") if languages else ()
-    found = xlift.probe(model, adapters=dict(given), languages=codes, pivot=pivot, corpus=corpus, limit=limit, out=out)
+    found = xlift.probe(model, adapters=given, languages=codes, pivot=pivot, corpus=corpus, limit=limit, out=out)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=1))
         return

@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.config.judge import JudgeSettings
@@ -23,6 +22,10 @@ from xlift.harness.core.papers import PaperScores
 from xlift.harness.core.settings import Section as Section
 from xlift.harness.core.settings import WithoutSecrets
 from xlift.harness.core.settings import build as build
+from xlift.harness.core.yaml_texts import read_yaml
+
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What a method or an adapter may be called."""
 
 
 class BaseSettings(Section):
@@ -219,6 +222,14 @@ class EvaluateSettings(Section):
     engines: int | None = Field(None, ge=1)
     """Engines that measure side by side, each a share of the models on a share of the cores. None: 1, but for vLLM on a CPU."""
 
+    @field_validator("tasks")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            if set("{}") & {*pattern.replace("{lang}", "").replace("{flores}", "")}:
+                raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something")
+        return value
+
 
 class LanguageSettings(Section):
     pivot: str = "en"
@@ -256,9 +267,8 @@ class Suite(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
+        _check_labels(self)
         for label, chosen in self.methods.items():
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label) or label == "base":
-                raise UserError(f"methods.{label}: a label is made of letters, digits, '.', '_' and '-', and is not 'base'")
             _require_languages(chosen.languages, f"methods.{label}.languages")
             for code in chosen.languages or self.languages.train:
                 if code == self.languages.pivot:
@@ -295,6 +305,18 @@ class Suite(Section):
     def trained(self, label: str) -> tuple[str, ...]:
         """The languages one method trains."""
         return self.methods[label].languages or self.languages.train
+
+
+def _check_labels(suite: Suite) -> None:
+    """Labels name folders, files and rows of tables, with the seed behind them where there is one."""
+    for place, labels in (("methods", suite.methods), ("evaluate.adapters", suite.evaluate.adapters)):
+        for label in labels:
+            if not LABEL.fullmatch(label) or label == "base":
+                shown = label if label.isprintable() else repr(label)
+                raise UserError(f"{place}.{shown}: a label is made of letters, digits, '.', '_' and '-', and is not 'base'")
+            seeded = re.fullmatch(r"(.+)[-_]seed\d+(-round\d+)?", label)
+            if seeded and seeded[1] in suite.methods:
+                raise UserError(f"{place}.{label}: a seed of methods.{seeded[1]} goes by that name too; choose another label")
 
 
 def _check_training(label: str, settings: TrainSettings, engine: EngineSettings) -> None:
@@ -382,13 +404,12 @@ def _locate(source: str | Path) -> Path:
 
 def _parse(path: Path) -> dict[str, object]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid YAML ({error})") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+    values = read_yaml(text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: a suite is a mapping of keys, got {type(values).__name__}")
     return values
@@ -399,11 +420,7 @@ def _override(values: Mapping[str, object], text: str) -> dict[str, object]:
     parts = key.split(".")
     if not equals or not all(parts):
         raise UserError(f"--set {text!r}: write key.subkey=value")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        raise UserError(f"--set {text!r}: the value is not valid YAML") from None
-    return _put(values, parts, value, text)
+    return _put(values, parts, read_yaml(raw, f"--set {text!r}"), text)
 
 
 def _put(values: Mapping[str, object], parts: Sequence[str], value: object, text: str) -> dict[str, object]:

@@ -16,4 +16,5 @@ __all__ = [
     "types",
     "variables",
     "versions",
+    "yaml_texts",
 ]

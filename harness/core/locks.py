@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.store import explain_disk, read_clock
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,12 @@ def hold(folder: Path, *, wait: bool) -> Iterator[None]:
     Raises UserError, which names the other process, where there is one and ``wait`` is false, and where the folder cannot be written.
     """
     lock = FileLock(folder / LOCK)
-    with explain_disk(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or one_line(error)
+        raise UserError(f"{folder}: cannot be made ({why}); choose another folder with --runs") from None
+    with explain_disk(folder):
         try:
             lock.acquire(timeout=0)
         except Timeout:

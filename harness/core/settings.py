@@ -27,9 +27,9 @@ WithoutSecrets = Annotated[str, AfterValidator(_refuse_secret)]
 
 
 class Section(BaseModel):
-    """A part of a suite: frozen, and unknown keys are errors."""
+    """A part of a suite or a record: frozen, and unknown keys and numbers that are not finite are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     UNHASHED: ClassVar[frozenset[str]] = frozenset()
     """Keys that move no result, or that a stage hashes in another form: ``identity`` leaves them out."""
@@ -44,6 +44,8 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
     if odd := [key for key in values if not isinstance(key, str)]:
         raise UserError(f"{where}: the key {odd[0]!r} is no text; YAML takes on, yes, no and numbers for something else, so quote it")
     for place, text in _list_texts(values):
+        if "\0" in text:
+            raise UserError(f"{where}: {place}: holds a NUL, which no name or path may")
         if variable := secrets.find_variable(text.encode("utf-8", "surrogateescape")):
             raise UserError(f"{where}: {place}: the value of the environment variable {variable} stands in it; {REMEDY}")
     try:

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.manifests import Learned, Manifest
 
@@ -111,12 +111,12 @@ def read_clock() -> str:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a finished stage; None where there is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
         raise UserError(f"{folder.parent}: not a folder; choose another place with --runs") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UserError(f"{folder / MANIFEST}: damaged; delete the folder {folder} and run again") from None
     except OSError as error:
         raise UserError(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
@@ -137,6 +137,27 @@ def sync(folder: Path) -> None:
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+
+
+def parse_json(text: str) -> object:
+    """``json.loads``, where what is nested too deeply is a ValueError as well."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a mapping. Raises UserError for one that is gone or damaged."""
+    try:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({one_line(error)})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged (it holds no mapping)")
+    return found
 
 
 def write_json(path: Path, value: object) -> None:

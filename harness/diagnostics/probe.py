@@ -5,7 +5,6 @@ Nothing is generated and nothing is trained. docs/diagnostics.md says what each 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import build
+from xlift.harness.core.store import read_object
 from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
 from xlift.harness.evaluation.adapters import find_adapter
 from xlift.harness.evaluation.records import read_records
@@ -87,7 +87,7 @@ def is_run(place: Path) -> bool:
 def open_run(folder: Path) -> Subject:
     """The base and the measured adapters of a run. Raises UserError where the base cannot be had or is another one by now."""
     try:
-        suite = json.loads((folder / "suite.resolved.json").read_text(encoding="utf-8"))
+        suite = read_object(folder / "suite.resolved.json")
         languages = suite["languages"]
         codes = tuple(dict.fromkeys([*languages["train"], *languages["evaluate"]]))
         settings = build(BaseSettings, suite["base"], f"{folder}/suite.resolved.json: base")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
@@ -17,6 +17,8 @@ PROBE = "probe.json"
 
 class Alignment(Section):
     """How near sentences lie to their pivot translations, by layer: the embeddings first, after the last layer's norm last."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     cosine: tuple[float, ...]
     """Mean cosine of the last tokens' states of a sentence and its translation."""
@@ -36,7 +38,9 @@ class Alignment(Section):
 
 
 class LanguageProbe(Section):
-    """One model on one language's sentences."""
+    """One model on one language's sentences. The perplexity of a broken adapter may be infinite."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     sentences: int
     tokens: int
@@ -101,5 +105,5 @@ def read_probe(folder: Path) -> Probe | None:
         return Probe(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: does not follow schema version 1 ({str(error).splitlines()[0]}); run xlift probe again") from None

@@ -45,7 +45,11 @@ class HfEngine(LocalEngine):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.products = route_products(getattr(torch, self.settings.dtype))
         try:
-            self.model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=getattr(torch, self.settings.dtype)).to(self.device).eval()
+            self.model = (
+                AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=getattr(torch, self.settings.dtype))
+                .to(self.device)
+                .eval()
+            )
         except (OSError, ValueError) as error:
             raise UserError(f"base model {base.name}: transformers does not load it: {one_line(error)}") from error
         except torch.OutOfMemoryError:
@@ -138,7 +142,7 @@ class HfEngine(LocalEngine):
 
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
         if merged is None:
-            merged = AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=self.model.dtype)
+            merged = AutoModelForCausalLM.from_pretrained(self.base.folder, use_safetensors=True, dtype=self.model.dtype)
         self.model.load_state_dict(merged.state_dict())
 
     def _attach(self, adapter: Adapter | None) -> None:

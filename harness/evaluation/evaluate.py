@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
@@ -157,9 +158,14 @@ def _read_metrics(found: Mapping[str, Any]) -> dict[str, Score]:
     metrics = {}
     for key, value in found.items():
         name, comma, chosen = key.partition(",")
-        if not comma or name.endswith("_stderr") or not isinstance(value, int | float):
+        if not comma or name.endswith("_stderr") or not _is_number(value):
             continue
         stderr = found.get(f"{name}_stderr,{chosen}")
         label = name if chosen == "none" else f"{name}/{chosen}"
-        metrics[label] = Score(value=float(value), stderr=float(stderr) if isinstance(stderr, int | float) else None)
+        metrics[label] = Score(value=float(value), stderr=float(stderr) if _is_number(stderr) else None)
     return metrics
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that can be compared: lm-eval writes ``N/A``, and NaN where there is nothing to take the mean of."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -37,8 +37,8 @@ class Score(Section):
 class TaskResult(Section):
     """One task as one model did it."""
 
-    items: int
-    items_of: int
+    items: int = Field(ge=0)
+    items_of: int = Field(ge=0)
     """Items the task has; more than ``items`` makes it a smoke test."""
     version: str
     data_sha256: str | None
@@ -316,11 +316,11 @@ class WinRate(Section):
     task: str
     lang: str = ""
     against: str = ""
-    items_of: int
+    items_of: int = Field(ge=0)
     samples: str | None = None
     """File of the answers that were judged."""
     comparability: str
-    items: int
+    items: int = Field(ge=0)
     win_rate: float | None
     """Mean preference of both orders over the items whose replies can be read."""
     win_rate_stderr: float | None

@@ -65,13 +65,7 @@ def _fill(pattern: str, languages: Sequence[str]) -> dict[str, str]:
     """The names that a pattern stands for, each with its language; empty where the pattern is a name."""
     if "{" not in pattern:
         return {pattern: ""}
-    names = {}
-    for code in languages:
-        try:
-            names[pattern.format(lang=code, flores=find(code).flores)] = code
-        except (KeyError, IndexError, ValueError):
-            raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something") from None
-    return names
+    return {pattern.replace("{lang}", code).replace("{flores}", find(code).flores): code for code in languages}
 
 
 def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.suite import LABEL
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import explain_disk, write_json
@@ -189,8 +191,16 @@ def _describe(contest: Contest, against: str) -> dict[str, Any]:
         "items_of": result.items_of,
         "samples": result.samples,
         "comparability": result.comparability,
-        "verdicts": f"verdicts_{contest.task}_{record.label}{'' if record.seed is None else f'_seed{record.seed}'}.jsonl",
+        "verdicts": f"verdicts_{contest.task}_{_name_model(record)}.jsonl",
     }
+
+
+def _name_model(record: Record) -> str:
+    """Label and seed as a part of a file's name; a hash behind them where the label is none that a suite may have, or ends like a seed."""
+    seed = "" if record.seed is None else f"_seed{record.seed}"
+    if LABEL.fullmatch(record.label) and not re.search(r"_seed\d+$", record.label):
+        return record.label + seed
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', record.label)[:80]}-{digest(record.label, 8)}{seed}"
 
 
 def _write(folder: Path, judgements: Judgements, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Required, TypedDict
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, ProfileFacts
+from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
@@ -176,7 +177,7 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     from transformers import AutoModelForCausalLM
 
     target = getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     before = {name: tensor.detach().to(target, copy=True) for name, tensor in model.named_parameters()}
     merged = _merged(adapter, model)
     # A sum is finite only where all that it adds is, and takes a tenth of the time; one that overflows is looked at again.
@@ -236,7 +237,7 @@ def _weights(folder: Path) -> Path:
 
 def _read_json(path: Path) -> dict[str, object]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"adapter {path.parent}: no {path.name}, so not a PEFT adapter") from None
     except (OSError, ValueError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 import logging
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.hashing import weights_sha256
+from xlift.harness.core.store import parse_json
 from xlift.harness.models.dates import freeze, today, writes_date
 from xlift.harness.models.download import download
 from xlift.harness.models.smollm2 import EMBEDDED, unpacked
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""Of which transformers loads a model. With a safetensors file of another name alone it would look for pickled weights."""
 SERVED = "api:"
 
 
@@ -151,15 +153,15 @@ def _config(folder: Path) -> ModelConfig:
     if (folder / "adapter_config.json").is_file():
         raise UserError(f"base.model {folder}: an adapter, not a base model; put it under evaluate.adapters and name its base here")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = parse_json((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"base.model {folder}: no config.json, so not a model in transformers' layout") from None
     except (OSError, ValueError) as error:
         raise UserError(f"base.model {folder}: config.json cannot be read: {one_line(error)}") from None
     if not isinstance(config, dict) or "model_type" not in config:
         raise UserError(f"base.model {folder}: config.json names no model_type, so not a model in transformers' layout")
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(f"base.model {folder}: no *.safetensors; pickled weights are not loaded, save it again with safetensors")
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise UserError(f"base.model {folder}: no model.safetensors; pickled weights are not loaded, save it again with safetensors")
     text = config.get("text_config")
     return cast(ModelConfig, {**config, **text} if isinstance(text, dict) else config)
 
@@ -171,11 +173,13 @@ def _template(folder: Path, given: Path | None) -> str:
         return _read_template(folder / "chat_template.jinja")
     path = folder / "tokenizer_config.json"
     try:
-        template = json.loads(path.read_text(encoding="utf-8")).get("chat_template") if path.is_file() else None
-    except ValueError as error:
+        settings = parse_json(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        template = settings.get("chat_template") if isinstance(settings, dict) else None
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {one_line(error)}") from None
     if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
     if not template:
         raise UserError(f"base.model {folder}: no chat template, so not a chat model; give one with base.chat_template: FILE.jinja")
     return str(template)

@@ -33,6 +33,8 @@ def download(repository: str, revision: str | None, what: str, patterns: Sequenc
         raise UserError(f"{what} {repository!r}: no revision {revision!r} on the hub") from None
     except RepositoryNotFoundError:
         raise UserError(f"{what} {repository!r}: no such repository on the hub, or it is private; `hf auth login` if it is yours") from None
+    except ValueError as error:  # a file of the repository whose name leads out of the folder
+        raise UserError(f"{what} {repository!r}: cannot be downloaded ({one_line(error)})") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, ConnectionError, OSError) as error:
         at = f" --revision {revision}" if revision else ""
         raise UserError(

@@ -47,6 +47,12 @@ def load_suite(source: str | Path | Mapping[str, Any], settings: Iterable[str] =
     return config.load_suite(source, settings, sections)
 
 
+def _require_suite(suite: object) -> None:
+    """Raise UserError for a name, a path or a mapping in the place of a suite."""
+    if not isinstance(suite, Suite):
+        raise UserError(f"{suite!r:.80} is no suite; load it first: xlift.load_suite({suite!r:.80})")
+
+
 def validate(suite: Suite) -> None:
     """Raise UserError for a method, an option or a task that does not exist, and for settings that cannot be trained with.
 
@@ -54,6 +60,7 @@ def validate(suite: Suite) -> None:
     """
     from xlift.harness.pipeline.dry_run import check_suite
 
+    _require_suite(suite)
     check_suite(suite)
 
 
@@ -68,6 +75,7 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
 
     from xlift.harness.pipeline.dry_run import plan_run
 
+    _require_suite(suite)
     found = plan_run(suite, Path(runs))
     table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "items"), "Int64"))
     table.attrs["totals"] = found["totals"]
@@ -109,6 +117,7 @@ def run(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> Results
     """
     from xlift.harness.pipeline.run import measure_suite
 
+    _require_suite(suite)
     return _judge(suite, measure_suite(suite, Path(runs), wait=wait))
 
 
@@ -134,6 +143,7 @@ def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.Da
 
     from xlift.harness.pipeline.run import begin, fit_all
 
+    _require_suite(suite)
     with begin(suite, Path(runs), wait=wait) as opened:
         trained = fit_all(opened)
     rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
@@ -151,6 +161,7 @@ def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS, *, 
     from xlift.harness.pipeline.run import begin, prepare_all
     from xlift.harness.publishing import export_rows
 
+    _require_suite(suite)
     rows = []
     with begin(suite, Path(runs), wait=wait) as opened:
         for label, prepared in prepare_all(opened).items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xlift.harness.core.errors import ServiceError, UserError
 from xlift.harness.core.paths import cache_folder
+from xlift.harness.core.store import read_object
 from xlift.harness.models.adapters import CARD, WEIGHTS, resolve
 from xlift.harness.models.download import download
 from xlift.harness.publishing.package import README, File
@@ -204,7 +204,7 @@ def check_weights(folder: Path, name: str) -> None:
     """Raise UserError for weights with another sha256 than ``xlift.json`` says, or an adapter that is not whole."""
     resolve(folder)
     if (folder / CARD).is_file() and (folder / WEIGHTS).is_file():
-        said = json.loads((folder / CARD).read_text(encoding="utf-8")).get("weights_sha256")
+        said = read_object(folder / CARD).get("weights_sha256")
         if said and said != File(WEIGHTS, folder / WEIGHTS).sha256:
             raise UserError(f"{name}: {WEIGHTS} is not the file that was pushed with {CARD} (sha256 differs); ask its author")
 
@@ -241,7 +241,7 @@ def compare_logits(base: Base, ours: Path, theirs: Path) -> float:
             raise UserError(f"{theirs}: its profile is not the local one")
         return 0.0
     ids = load_tokenizer(base)(["What is 2 + 3? ¿Cuánto es? কত হয়?"], return_tensors="pt").input_ids
-    model: PreTrainedModel | PeftModel = AutoModelForCausalLM.from_pretrained(base.folder, dtype=torch.float32)
+    model: PreTrainedModel | PeftModel = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(ours), adapter_name="ours")
     model.load_adapter(str(theirs), adapter_name="theirs")
     found = []

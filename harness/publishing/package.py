@@ -15,7 +15,7 @@ import yaml
 from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
-from xlift.harness.core.store import MANIFEST
+from xlift.harness.core.store import MANIFEST, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
@@ -136,7 +136,7 @@ def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str |
     adapter = resolve(place)
     if not (place / CARD).is_file():
         raise UserError(f"adapter {place}: no {CARD}; a card is written from the run, so only adapters that xlift trained can be pushed")
-    made = json.loads((place / CARD).read_text(encoding="utf-8"))
+    made = cast(Provenance, read_object(place / CARD))
     measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
     base = name_base(made, run)
     made = cast(Provenance, {**make_public(made), "base": {**made["base"], "name": base.id}})
@@ -153,7 +153,7 @@ def name_base(made: Provenance, run: Path | None) -> HubBase:
     commit = revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
     given = ((made.get("settings") or {}).get("base") or {}).get("hub_id")
     if given is None and run is not None:
-        now = json.loads((run / SUITE).read_text(encoding="utf-8")).get("base") or {}
+        now = read_object(run / SUITE).get("base") or {}
         given = now.get("hub_id") if now.get("model") == name else None
     if given:
         return HubBase(given, commit, given)
@@ -182,7 +182,7 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     """The files of the repository, ``results`` for ``.eval_results``. Raises UserError naming one that must not be published."""
     folder, files = facts.adapter.folder, []
     if facts.adapter.has_weights:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_object(folder / CONFIG)
         named = {"base_model_name_or_path": facts.base.id, "revision": facts.base.revision}
         files = [File(WEIGHTS, folder / WEIGHTS), _write_json(CONFIG, {**config, **named})]
     weights = {"weights_sha256": files[0].sha256} if files else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import explain_disk, write_json
+from xlift.harness.core.store import explain_disk, read_object, write_json
 from xlift.harness.models import adapters, bases
 from xlift.harness.publishing import hub, model_card
 from xlift.harness.publishing.hub import Pushed, PushPlan, Target
@@ -101,10 +100,10 @@ def send_run(
 
 def _compare(package: Package, done: Pushed) -> float:
     facts, target = package.facts, package.target
-    made = json.loads((facts.adapter.folder / adapters.CARD).read_text(encoding="utf-8"))  # with the paths of this machine
+    made = read_object(facts.adapter.folder / adapters.CARD)  # with the paths of this machine
     settings = made.get("settings") or {}
     if "base" not in settings and (run := find_run(facts.adapter.folder, package.run)):  # an adapter of 0.1
-        settings = json.loads((run / SUITE).read_text(encoding="utf-8"))
+        settings = read_object(run / SUITE)
     base = bases.resolve(BaseSettings(**settings.get("base", {"model": facts.base.local, "revision": facts.base.revision})))
     adapters.check(facts.adapter, base)
     with tempfile.TemporaryDirectory(prefix="xlift-") as empty:

@@ -12,6 +12,7 @@ from typing import TypedDict
 from pydantic import ValidationError
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.smollm2 import EMBEDDED
@@ -27,7 +28,7 @@ def read_recorded(folder: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8"))["adapter"])
+        return Record(**read_object(path)["adapter"])
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise UserError(f"{path}: no record of schema version 1 ({str(error).splitlines()[0]})") from None
 

@@ -137,7 +137,7 @@ def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
         bits = BitsAndBytesConfig(**four if settings.quantise == "4bit" else {"load_in_8bit": True})
         options |= {"quantization_config": bits, "device_map": {"": 0}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options)
     except ImportError as error:
         raise UserError(f"base model {folder.name}: a library that it needs is missing: {one_line(error)}") from error
     return model if arithmetic == options["dtype"] else model.to(arithmetic)

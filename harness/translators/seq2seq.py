@@ -176,7 +176,9 @@ class Seq2SeqTranslator(LineTranslator):
 
         name, revision = self._source
         try:
-            model = AutoModelForSeq2SeqLM.from_pretrained(name, revision=revision, dtype=choose_arithmetic("bfloat16"))
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                name, revision=revision, use_safetensors=True, dtype=choose_arithmetic("bfloat16")
+            )
             # An end forced upon the last place would make a translation that was cut off look whole.
             model.generation_config.update(do_sample=False, max_length=None, forced_eos_token_id=None)
             return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

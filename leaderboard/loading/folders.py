@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Required, TypedDict, cast
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import parse_json
 
 
 class State(TypedDict, total=False):
@@ -67,7 +68,7 @@ def _inside(out: Path, name: str) -> Path:
 
 def _read_json(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

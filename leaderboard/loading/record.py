@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Record, make_public
 from xlift.harness.evaluation.samples import read_lines, read_samples
@@ -129,7 +130,7 @@ def _name(path: Path) -> str:
 
 def _read(path: Path) -> dict[str, Json]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError):

@@ -15,6 +15,7 @@ from typing import Literal, cast
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.manifests import Inputs, Manifest
+from xlift.harness.core.store import parse_json
 from xlift.harness.evaluation.records import Measurement, Record, Score, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.parallel import share
@@ -61,7 +62,7 @@ class Run(Measurement):
 
 @dataclass(frozen=True)
 class Collection:
-    """All runs of a site, and a line for everything that was left out."""
+    """All runs of a site, and a line for everything that was left out: of a run that is shown, what it lacks, such as its samples."""
 
     runs: tuple[Run, ...]
     points: tuple[Run, ...] = ()
@@ -73,7 +74,8 @@ class Collection:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        return tuple(sorted((*self.unread, *self.older)))
+        missing = (f"{run.record.suite}/{run.stage.name}: {note}" for run in self.runs for note in run.notes)
+        return tuple(sorted((*self.unread, *self.older, *missing)))
 
     @property
     def documents(self) -> list[Documents]:
@@ -313,8 +315,8 @@ def _add_win_rates(run: Run) -> Run:
 
 def _read_json(path: Path) -> dict[str, object] | None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
     [
         (("run", "dmeo"), "did you mean 'demo'?"),
         (("ls", "langs"), "cannot list 'langs'"),
+        (("evaluate", "--adapter", "a=x", "--adapter", "b=y", "--adapter", "a=z"), "--adapter a: given twice, x and z; give each a name"),
+        (("run", "demo", "--set", "train={epochs: 1, epochs: 2}"), "the key 'epochs' stands there twice"),
+        (("train", "demo", "--set", "data.samples=always", "--runs", "/proc/runs"), "/proc/runs/demo: cannot be made"),
         (("tasks",), "--path"),
         (("tasks", "--pair", "de"), "write two languages"),
         (("tasks", "--pair", "de-german"), "unknown language 'german': write its code, 'de'"),
@@ -160,3 +165,11 @@ def test_new_method_writes_a_package(call, tmp_path: Path) -> None:
     code, out, err = call("new-method", "cross_lingual", "--out", str(tmp_path))
     assert code == 2
     assert "cross_lingual" in err
+
+
+def test_a_closed_standard_output_is_one_line() -> None:
+    command = [sys.executable, "-m", "xlift.harness.cli", "ls", "tasks"]
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        2, "xlift: standard output is closed, and results go there; send it to a file or to /dev/null\n",
+    )  # fmt: skip

@@ -170,3 +170,37 @@ def test_the_value_of_a_secret_variable_is_refused_anywhere_in_a_suite(monkeypat
 def test_a_suite_keeps_the_names_of_variables() -> None:
     suite = read(engine={"backend": "api", "url": "http://me:${MY_KEY}@host/v1"})
     assert suite.model_dump(mode="json")["engine"]["url"] == "http://me:${MY_KEY}@host/v1"
+
+
+@pytest.mark.parametrize("place", ["methods", "evaluate.adapters"])
+@pytest.mark.parametrize(
+    "label", ["a/../../esc", "x/y", "..", "", "base", "a b", "a\nb", "é", "m-seed0", "m_seed7", "m-seed0-round2", "x" * 101]
+)
+def test_labels_that_would_lead_elsewhere_are_refused(place: str, label: str) -> None:
+    method = {"method": "cross_lingual"}
+    adapters = {label: "/somewhere"} if place == "evaluate.adapters" else {}
+    with pytest.raises(UserError, match=rf"^s.yaml: {place}\.") as caught:
+        read(methods={"m": method, **({label: method} if place == "methods" else {})}, evaluate={"tasks": ["t"], "adapters": adapters})
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_that_only_look_like_seeds_are_taken() -> None:
+    suite = read(methods={"m": {"method": "cross_lingual"}}, evaluate={"tasks": ["t"], "adapters": {"other-seed0": "x", "m.v2": "y"}})
+    assert [*suite.evaluate.adapters] == ["other-seed0", "m.v2"]
+
+
+@pytest.mark.parametrize("pattern", ["x_{lang:>3000000000}", "x_{lang!r}", "x_{lang.__class__}", "x_{0}", "x_{", "x_}", "x_{{lang}}"])
+def test_only_two_words_stand_for_something_in_a_task(pattern: str) -> None:
+    with pytest.raises(UserError, match=r"only \{lang\} and \{flores\} stand for something"):
+        read(evaluate={"tasks": [pattern]})
+
+
+@pytest.mark.parametrize("changes", [{"train": {"learning_rate": float("inf")}}, {"train": {"epochs": float("nan")}}])
+def test_numbers_are_finite(changes: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="finite number"):
+        read(**changes)
+
+
+def test_a_nul_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^s.yaml: base.model: holds a NUL"):
+        read(base={"model": "/models/a\0b"})

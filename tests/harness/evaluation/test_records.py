@@ -170,3 +170,23 @@ def test_what_only_looks_like_a_stage_is_no_stage(tmp_path: Path) -> None:
     (tmp_path / "evaluate-odd" / "manifest.json").mkdir(parents=True)
     with pytest.raises(UserError, match="evaluate-odd/manifest.json: cannot be read"):
         read_records([tmp_path])
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_counts_and_scores_that_cannot_be_are_refused(tmp_path: Path, value: float) -> None:
+    write_run(tmp_path, "base", {TASK: [1, 0]})
+    (path,) = tmp_path.glob("evaluate-*/manifest.json")
+    manifest = json.loads(path.read_text())
+    result = manifest["record"]["tasks"][TASK]
+    result["items" if value == -1 else "metrics"] = -1 if value == -1 else {"accuracy": {"value": value, "stderr": None}}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="its record does not follow schema version 1"):
+        read_records([tmp_path])
+
+
+def test_a_manifest_that_is_nested_too_deeply_is_damaged(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", {TASK: [1, 0]})
+    (path,) = tmp_path.glob("evaluate-*/manifest.json")
+    path.write_text("[" * 200_000 + "]" * 200_000)
+    with pytest.raises(UserError, match="damaged; delete the folder"):
+        read_records([tmp_path])

@@ -148,3 +148,16 @@ def test_missing_and_damaged_samples(ask: Call, finished: Path) -> None:
 def test_a_run_without_answers_and_no_run(ask: Call, tmp_path: Path) -> None:
     assert "no such run folder" in ask(tmp_path / "none")[2]
     assert "name a run folder" in ask()[2]
+
+
+def test_names_of_models_lead_to_no_other_file(ask: Call, finished: Path) -> None:
+    write_answers(finished, "m_seed0", None, [("1", "z"), ("2", "z"), ("3", "")])
+    write_answers(finished, "esc", None, [("1", "z"), ("2", "z"), ("3", "z")])
+    (path,) = finished.glob("evaluate-esc*/manifest.json")
+    path.write_text(path.read_text().replace('"label": "esc"', '"label": "a/../../esc"'))
+    code, out, err = ask(finished, "--against", "base", "--json")
+    assert code == 0, err
+    (folder,) = finished.glob("judge-*")
+    results = json.loads((folder / "judgements.json").read_text())["results"]
+    assert len({one["verdicts"] for one in results}) == 3 and all((folder / one["verdicts"]).is_file() for one in results)
+    assert not list(finished.parent.glob("esc*"))

@@ -207,3 +207,9 @@ def test_an_output_layer_of_its_own_does_not_fit_tied_embeddings(tiny: Base, mak
     head = next(name for name in weights if "lm_head" in name)
     retensor(adapter.folder, lambda tensors: {**tensors, head: tensors[head] + 1})
     assert "base shares with its embeddings" in refusal(lambda: merge(adapter, tiny, "float32"))
+
+
+@pytest.mark.parametrize("name", [CONFIG, CARD])
+def test_json_that_is_nested_too_deeply_is_one_line(folder: Path, name: str) -> None:
+    (folder / name).write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    assert "cannot be read: nested too deeply" in refusal(lambda: resolve(folder))

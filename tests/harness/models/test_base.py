@@ -1,7 +1,9 @@
 """Base models: what is recorded of them, and what a wrong name, folder or template is answered with."""
 
+import ast
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import weights_sha256
-from xlift.harness.models import smollm2
+from xlift.harness.models import bases, smollm2
 from xlift.harness.models.bases import Base, load_tokenizer, resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 
@@ -95,7 +97,7 @@ def test_templates_with_transformers_own_tag_are_read(folder: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("config.json", "no config.json"), ("model.safetensors", "no *.safetensors; pickled weights are not loaded")],
+    [("config.json", "no config.json"), ("model.safetensors", "no model.safetensors; pickled weights are not loaded")],
 )
 def test_a_folder_that_holds_no_model(folder: Path, missing: str, said: str) -> None:
     (folder / missing).unlink()
@@ -158,3 +160,31 @@ def test_the_embedded_tokenizer_cuts_digits_one_by_one(smollm: Base) -> None:
     assert "named SmolLM" in smollm.chat_template
     config = json.loads((smollm.folder / "config.json").read_text())
     assert config["tie_word_embeddings"] is True and config["dtype"] == "bfloat16"
+
+
+def test_pickled_weights_are_not_loaded_beside_a_decoy(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "decoy.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    assert "no model.safetensors; pickled weights are not loaded" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_json_that_is_nested_too_deeply_is_one_line(folder: Path, name: str) -> None:
+    (folder / "chat_template.jinja").unlink()
+    (folder / name).write_text("[" * 200_000 + "]" * 200_000)
+    assert "nested too deeply" in refusal(folder)
+
+
+SOURCES = [*Path(bases.__file__).parents[1].rglob("*.py")]
+
+
+def test_models_are_loaded_from_safetensors_alone() -> None:
+    """The embedded model is read from a GGUF file; PEFT takes adapter_model.safetensors where it is there, which ``resolve`` asks for."""
+    calls = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and re.fullmatch(r"AutoModel\w*\.from_pretrained", ast.unparse(node.func)):
+                named = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                calls.append(path.name)
+                assert named.get("use_safetensors") == "True" or "gguf_file" in named, f"{path}, line {node.lineno}"
+    assert len(calls) >= 6

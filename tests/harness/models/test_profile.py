@@ -343,3 +343,10 @@ def test_whole_answers_are_kept_beside_what_was_scored(tmp_path: Path) -> None:
     assert save_whole_answers(said, tmp_path) == {"answers": 3, "header_missing": {"quiz": 2}, "file": "whole_answers.jsonl"}
     assert [json.loads(line) for line in (tmp_path / "whole_answers.jsonl").read_text(encoding="utf-8").splitlines()] == said
     assert save_whole_answers([], tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"token_factor": float("inf")}, {"token_factor": float("nan")}, {"token_factor": 1e9}, {"min_tokens": 10**9}]
+)
+def test_what_a_pulled_profile_may_ask_for_is_bounded(change: dict[str, float]) -> None:
+    assert next(iter(change)) in refusal(lambda: read_profile({"profile": change}, "xlift.json"))

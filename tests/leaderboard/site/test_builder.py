@@ -272,7 +272,11 @@ def test_lost_samples_cost_the_comparison_and_not_the_score(results: Path, tmp_p
     for path in results.rglob("samples_*"):
         if json_of(path)["label"] == "same":
             path.unlink()
-    build([results], tmp_path / "site")
+    told = build([results], tmp_path / "site")
+    assert [line.rpartition(": ")[0] for line in told] == [
+        f"s/{stage}: {task}" for stage in {line.split(":")[0][2:] for line in told} for task in TASKS
+    ]
+    assert all(line.endswith("its samples are gone") for line in told)
     same = next(row for row in board.make(runs.collect([results], foreign.read)).rows if row.label == "same")
     assert same.rank is None and f"{TASKS[0]}: its samples are gone" in same.notes
     assert same.scores["xlift_mgsm_direct"].value == pytest.approx(10)

@@ -1,0 +1,69 @@
+"""YAML from people: no key twice, and bounds on what a few lines may grow into."""
+
+from __future__ import annotations
+
+import yaml
+
+from xlift.harness.core.errors import UserError, one_line
+
+LARGEST = 2**20
+"""Characters of one file. The largest suite that ships has fewer than 2,000."""
+MOST = 100_000
+"""Values in one file, with every alias (``*name``) counted as what it stands for: ten lines can stand for a billion."""
+
+
+def read_yaml(text: str, where: str) -> object:
+    """The value of a YAML text, ``where`` naming it in errors.
+
+    Raises UserError for what is no YAML, a key that stands twice in one mapping, and a text that is too large, too deep or endless.
+    """
+    if len(text) > LARGEST:
+        raise UserError(f"{where}: {len(text):,} characters, and a suite may have {LARGEST:,}")
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _check(node, where, {})
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', None) or one_line(error)})") from None
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply") from None
+    except ValueError as error:  # such as a number of 5,000 digits, or a date that is none
+        raise UserError(f"{where}: a value cannot be read ({one_line(error)})") from None
+
+
+def _check(node: yaml.Node, where: str, sizes: dict[int, int]) -> int:
+    """How many values a node stands for; ``sizes`` holds those of nodes that were seen, 0 while they are looked at."""
+    if id(node) in sizes:
+        if sizes[id(node)] == 0:
+            raise UserError(f"{where}, line {node.start_mark.line + 1}: holds itself through an alias")
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    inner = 0
+    if isinstance(node, yaml.MappingNode):
+        _refuse_doubles(node, where)
+        inner = sum(_check(key, where, sizes) + _check(value, where, sizes) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        inner = sum(_check(one, where, sizes) for one in node.value)
+    sizes[id(node)] = inner + 1
+    if inner >= MOST:
+        raise UserError(f"{where}, line {node.start_mark.line + 1}: stands for more than {MOST:,} values; are aliases (*name) nested?")
+    return inner + 1
+
+
+def _refuse_doubles(node: yaml.MappingNode, where: str) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            continue
+        line, name = key.start_mark.line + 1, (key.tag, key.value)
+        if name in lines:
+            raise UserError(f"{where}, line {line}: the key {key.value!r} stands there twice, first in line {lines[name]}; take one out")
+        lines[name] = line
