@@ -44,13 +44,17 @@ _WRAPPINGS = ("begin_of_solution", "end_of_solution", "START_RESPONSE", "END_RES
 """Special tokens around an answer that followed thinking."""
 
 _OPENINGS = "|".join(regex.escape(mark) for mark in MARKS)
+_CLOSINGS = "|".join(regex.escape(mark) for mark in MARKS.values())
 _CLOSED = regex.compile(
     "|".join(f"{regex.escape(opening)}(.*?){regex.escape(closing)}" for opening, closing in MARKS.items()), regex.S | regex.I
 )
 _OPEN = regex.compile(f"(?:{_OPENINGS})(.*)", regex.S | regex.I)
-_ENDED = regex.compile(f"(.*)(?:{'|'.join(regex.escape(mark) for mark in MARKS.values())})", regex.S | regex.I)
+_ENDED = regex.compile(f"(.*)(?:{_CLOSINGS})", regex.S | regex.I)
 _HARMONY = regex.compile(r"\s*analysis(?=[\p{Lu}\p{Lo}])(?P<thinking>.*?)(?:(?:assistant)?final(?P<answer>(?=[^\p{Ll}]).*)|\Z)", regex.S)
 """gpt-oss without its special tokens: ``analysisWe need...assistantfinalParis``."""
+_BLOCK = regex.compile(rf"\s*(?:{_OPENINGS})?\s*(?:{_CLOSINGS})\s*", regex.I)
+_BLOCK_AT_THE_END = regex.compile(rf"(?:{_OPENINGS})\s*(?:(?:{_CLOSINGS})\s*)?\Z", regex.I)
+_AT_THE_END = regex.compile(rf"(?:{_OPENINGS})\s*\Z", regex.I)
 _WRAPPED = regex.compile(rf"<\|(?:{'|'.join(_WRAPPINGS)})\|>")
 
 
@@ -76,3 +80,35 @@ def separate(text: str) -> Said:
 def answer_of(text: str) -> str:
     """What a model wrote, without its thinking."""
     return separate(text).answer
+
+
+def find_answer(text: str) -> int:
+    """Where the answer begins in what a model wrote: 0 where it did not think, behind the text's end where its thinking never ends."""
+    if harmony := _HARMONY.fullmatch(text):
+        return len(text) if harmony["answer"] is None else harmony.start("answer")
+    ended = _ENDED.match(text)
+    start = ended.end() if ended else 0
+    return len(text) if _OPEN.search(text, start) else start
+
+
+def find_opening(prompt: str) -> str:
+    """The mark at the end of a prompt that opens thinking, with the spaces behind it; empty where the prompt ends otherwise."""
+    found = _AT_THE_END.search(prompt)
+    return found[0] if found else ""
+
+
+def skip_block(text: str) -> int:
+    """Where a text goes on that begins with a block of no thinking, or with the mark that ends what its prompt opened; else 0."""
+    found = _BLOCK.match(text)
+    return found.end() if found else 0
+
+
+def strip_block(prompt: str) -> str:
+    """A prompt without the block of no thinking, or the mark that opens thinking, at its end."""
+    found = _BLOCK_AT_THE_END.search(prompt)
+    return prompt[: found.start()] if found else prompt
+
+
+def has_marks(template: str) -> bool:
+    """Whether a chat template writes or looks for a mark that ends thinking."""
+    return any(mark in template for mark in MARKS.values())

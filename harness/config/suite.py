@@ -77,6 +77,38 @@ class EngineSettings(Section):
     """api: environment variable that holds the key."""
     concurrency: int = Field(16, ge=1)
     """api: requests under way at once."""
+    thinking: Literal["template", "off", "on"] = "template"
+    """Whether the model thinks before it answers, in training, generation and evaluation alike: what its chat template does by itself, or
+    what the template's own variable for it says."""
+    thinking_tokens: int = Field(0, ge=0)
+    """Tokens that thinking may take beyond those of the answer and beyond ``max_length``."""
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        """YAML takes ``on`` and ``off`` for true and false."""
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _thinking_has_room(self) -> EngineSettings:
+        if self.thinking == "on" and not self.thinking_tokens:
+            raise UserError(
+                "engine.thinking: on: thinking takes tokens beyond those that a task gives to an answer; set engine.thinking_tokens, "
+                "such as 2048"
+            )
+        if self.thinking == "off" and self.thinking_tokens:
+            raise UserError("engine.thinking_tokens: there is no thinking with engine.thinking: off; leave one of them out")
+        return self
+
+    @property
+    def thinks(self) -> dict[str, str | int]:
+        """How the model thinks, as far as the suite says it: nothing by default, so that results of before there were such keys stay."""
+        mode: dict[str, str | int] = {} if self.thinking == "template" else {"thinking": self.thinking}
+        return {**mode, "thinking_tokens": self.thinking_tokens} if self.thinking_tokens else mode
+
+    def identity(self) -> dict[str, Any]:
+        found = {name: value for name, value in super().identity().items() if name not in ("thinking", "thinking_tokens")}
+        return {**found, **self.thinks}
 
 
 class TrainSettings(Section):

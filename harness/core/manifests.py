@@ -108,6 +108,10 @@ class Manifest(TypedDict, total=False):
     """prepare; so are all that follow up to ``facts``."""
     seconds: float
     generated_tokens: int
+    thinking_tokens: int
+    """Of the generated ones."""
+    thinking_cut: int
+    """Answers whose thinking never ended."""
     corpora: list[str]
     """``corpus`` or ``corpus/part``, with the language behind it."""
     sources: list[SourceFacts]

@@ -99,6 +99,8 @@ class Answer:
     """Tokens generated, the end token included."""
     finished: bool
     """False where ``max_tokens`` cut the answer off."""
+    thinking_tokens: int = 0
+    """Of the tokens those before the answer, the marks of thinking included."""
 
 
 @dataclass(frozen=True)

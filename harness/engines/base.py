@@ -13,10 +13,12 @@ from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.types import Answer, Chat, Likelihood, Sampling
 from xlift.harness.core.versions import library_versions
+from xlift.harness.engines.thinking import decode, find_marks, take_apart, widen
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.tokens import tokenize, tokenize_pairs
+from xlift.tasks.thinking import find_opening
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -38,6 +40,10 @@ class EngineFacts(TypedDict):
     max_length: int | None
     """None where only a server knows."""
     chat_template_sha256: str
+    thinking: NotRequired[str]
+    """on or off, where the suite says so."""
+    thinking_tokens: NotRequired[int]
+    """Where thinking has an allowance of its own."""
     versions: dict[str, str]
 
 
@@ -46,6 +52,7 @@ class Engine(Protocol):
 
     base: Base
     backend: str
+    settings: EngineSettings
     usage: dict[str, float]
     """Sums since the load, by the names in ``USAGE``."""
 
@@ -92,6 +99,7 @@ Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 USAGE = (
     "requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds",
+    "thinking_tokens",  # of the generated ones
     "scored_answers", "scored_tokens", "score_seconds",  # answers whose likelihood was taken, their own tokens alone
     "header_missing",  # answers without the header that a profile waits for
     "short_allowances",  # answers that could not be given all the tokens that a profile asks for
@@ -118,10 +126,11 @@ class LocalEngine(ABC):
         self.base = base
         self.settings = _settle_dtype(settings)
         self.tokenizer = load_tokenizer(base)
-        self.max_length = min(settings.max_length, base.max_length)
+        self.max_length = min(settings.max_length + settings.thinking_tokens, base.max_length)
         self.form: Literal["merged", "lora"] = "merged" if settings.adapter_form == "auto" else settings.adapter_form
         self.adapter: Adapter | None = None
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
+        self._marks = find_marks(self.tokenizer)
 
     @abstractmethod
     def lm(self) -> LM: ...
@@ -154,10 +163,16 @@ class LocalEngine(ABC):
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
-        """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted."""
-        tokens = [self._fit(ids, sampling) for ids, sampling in zip(tokenize(self.tokenizer, prompts), samplings, strict=True)]
+        """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted.
+
+        Where a prompt opens thinking, the mark stands before the answer's text, so that the thinking can be told even if it never ends.
+        """
+        wide = [widen(sampling, self.settings.thinking_tokens, self.tokenizer) for sampling in samplings]
+        tokens = [self._fit(ids, sampling) for ids, sampling in zip(tokenize(self.tokenizer, prompts), wide, strict=True)]
         started = time.monotonic()
-        answers = self._answer(tokens, samplings) if tokens else []
+        found = self._answer(tokens, wide) if tokens else []
+        openings = map(find_opening, prompts)
+        answers = [take_apart(*parts, self.tokenizer) for parts in zip(found, openings, samplings, strict=True)]
         count(self.usage, map(len, tokens), answers, started)
         return answers
 
@@ -192,8 +207,9 @@ class LocalEngine(ABC):
         return self.adapter.profile if self.adapter else None
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
-        """What ``max_length`` leaves after each prompt."""
-        return [self.max_length - len(ids) for ids in tokenize(self.tokenizer, prompts)]
+        """What ``max_length`` leaves after each prompt and its thinking."""
+        room = self.max_length - self.settings.thinking_tokens
+        return [room - len(ids) for ids in tokenize(self.tokenizer, prompts)]
 
     def swap(self, adapter: Adapter | None) -> None:
         """Make an adapter, or with None the base, the current weights; nothing is loaded where they are that already."""
@@ -228,6 +244,7 @@ class LocalEngine(ABC):
             "device": self._device(),
             "max_length": self.max_length,
             "chat_template_sha256": self.base.chat_template_sha,
+            **self.settings.thinks,  # type: ignore[typeddict-item]
             "versions": library_versions("torch", "transformers", "peft", "lm_eval", *([self.backend] if self.backend == "vllm" else [])),
         }
 
@@ -237,11 +254,16 @@ class LocalEngine(ABC):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _read_text(self, ids: Sequence[int]) -> str:
+        """Text of an answer without special tokens, but for those that mark thinking."""
+        return decode(self.tokenizer, ids, self._marks)
+
     def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
         room = self.max_length - sampling.max_tokens
         if room < 1:
+            own = f" (engine.thinking_tokens {self.settings.thinking_tokens} of them)" if self.settings.thinking_tokens else ""
             raise UserError(
-                f"an answer of {sampling.max_tokens} tokens leaves no room for a prompt: engine.max_length is {self.max_length}"
+                f"an answer of {sampling.max_tokens} tokens{own} leaves no room for a prompt: engine.max_length is {self.max_length}"
             )
         if len(ids) > room:
             self.usage["truncated_prompts"] += 1
@@ -271,12 +293,8 @@ def count(usage: dict[str, float], prompt_tokens: Iterable[int], answers: Sequen
     usage["requests"] += len(answers)
     usage["prompt_tokens"] += sum(prompt_tokens)
     usage["generated_tokens"] += sum(answer.tokens for answer in answers)
+    usage["thinking_tokens"] += sum(answer.thinking_tokens for answer in answers)
     usage["generate_seconds"] += time.monotonic() - started
-
-
-def cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the first of any stop strings."""
-    return text[: min((at for word in stop if word and (at := text.find(word)) >= 0), default=len(text))]
 
 
 def seeds(sampling: Sequence[Sampling]) -> list[int]:

@@ -49,9 +49,23 @@ def read_content(choice: object) -> str | None:
     text = getattr(choice, "text", None) if message is None else getattr(message, "content", None)
     if text is None:
         return ""
-    if not isinstance(text, str) or any("\ud800" <= sign <= "\udfff" for sign in text):
-        return None
-    return text
+    return text if _is_text(text) else None
+
+
+def read_thought(choice: object) -> str:
+    """The thinking that a server parted from a choice's content, between marks as if it stood before it; empty where there is none.
+
+    Not a part of OpenAI's own interface: servers have it under one of two names. It is open where no content followed.
+    """
+    message = getattr(choice, "message", None)
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    if not thought or not _is_text(thought):
+        return ""
+    return f"<think>{thought}</think>\n\n" if getattr(message, "content", None) else f"<think>{thought}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def read_count(usage: object, name: str) -> int:

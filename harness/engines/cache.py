@@ -57,9 +57,11 @@ def _read(path: Path) -> dict[str, Answer]:
 
 def _read_line(row: Mapping[str, Any]) -> tuple[str, Answer]:
     key, text, tokens, finished = row["chat"], row["text"], row["tokens"], row["finished"]
-    if not (isinstance(key, str) and isinstance(text, str) and isinstance(tokens, int) and isinstance(finished, bool)):
+    thinking = row.get("thinking_tokens", 0)  # older lines have none
+    known = ((key, str), (text, str), (tokens, int), (finished, bool), (thinking, int))
+    if not all(isinstance(value, kind) for value, kind in known):
         raise TypeError(row)
-    return key, Answer(text, tokens, finished)
+    return key, Answer(text, tokens, finished, thinking)
 
 
 def _write_lines(answers: Mapping[str, Answer]) -> Iterator[str]:

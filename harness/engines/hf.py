@@ -20,11 +20,12 @@ from transformers.generation import RepetitionPenaltyLogitsProcessor, Temperatur
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.types import Answer, Likelihood, Sampling
-from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair, cut, seeds
+from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair, seeds
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.scoring import score_pairs
+from xlift.harness.engines.thinking import cut
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
@@ -137,7 +138,7 @@ class HfEngine(LocalEngine):
         return {self.tokenizer.eos_token_id, *listed, *(special[stop] for stop in sampling.stop if stop in special)}
 
     def _to_answer(self, row: Request) -> Answer:
-        text = self.tokenizer.decode(row.answer, skip_special_tokens=True)
+        text = self._read_text(row.answer)
         return Answer(text=cut(text, row.sampling.stop), tokens=len(row.answer), finished=row.finished)
 
     def _load_weights(self, merged: PreTrainedModel | None) -> None:

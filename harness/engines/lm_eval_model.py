@@ -17,6 +17,7 @@ from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
 from xlift.tasks.language_id import identify
+from xlift.tasks.thinking import find_answer, find_opening
 
 PREAMBLE_TOKENS = 256
 """What a likelihood task allows an answer to hold before the part that is scored, where a profile lets a model say something there."""
@@ -108,10 +109,11 @@ class EngineLM(LM):  # type: ignore[misc]
         return texts
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """All requests at once, those that a profile covers asked as it says.
+        """All requests at once, those that a profile covers asked as it says. Raises UserError where a model should think first.
 
         Spaces at the end of a context go over to the answer, as in lm-eval; the prompts of xlift's own tasks keep theirs.
         """
+        self._refuse_thinking(requests)
         languages = [self._find_language(request, "\n".join(map(str, request.args))) if request.args[0] else None for request in requests]
         begun = iter(self._begin([(request, lang) for request, lang in zip(requests, languages, strict=True) if lang]))
         pairs = []
@@ -170,7 +172,8 @@ class EngineLM(LM):  # type: ignore[misc]
         begun: dict[str, str] = {}
         for (request, one), answer in zip(asked.values(), answers, strict=True):
             self._read(request, one, answer.text)
-            begun[one.prompt] = one.prompt + _end_with(profile.header[str(one.lang)], answer.text)
+            said = answer.text.removeprefix(find_opening(one.prompt))
+            begun[one.prompt] = one.prompt + _end_with(profile.header[str(one.lang)], said)
         return [begun.get(prompt, prompt) for prompt in prompts]
 
     def _allow(self, asked: Sequence[_Asked]) -> list[_Asked]:
@@ -186,13 +189,14 @@ class EngineLM(LM):  # type: ignore[misc]
         profile = self.engine.profile
         if profile is None or asked.lang is None:
             return answer
-        scored = profile.extract(answer, asked.lang)
+        start = find_answer(answer)
+        scored = profile.extract(answer[start:], asked.lang)
         self.engine.usage["header_missing"] += scored is None
         said = WholeAnswer(task=request.task_name, doc_id=request.doc_id, lang=asked.lang, answer=answer, header=scored is not None)
         self._whole.append(said)
         if scored is None:
-            return answer if profile.without_header == "whole" else ""
-        return scored
+            return answer if profile.without_header == "whole" else answer[:start]
+        return answer[:start] + scored
 
     def _find_language(self, request: Instance, text: str | None = None) -> str | None:
         """The language a profile goes by for a request; None where it leaves the request alone.
@@ -217,6 +221,14 @@ class EngineLM(LM):  # type: ignore[misc]
                 "template; give --apply_chat_template, and leave --cache_requests out"
             )
         return self._turns[request.args[0]]
+
+    def _refuse_thinking(self, requests: Sequence[Instance]) -> None:
+        asked = [request.task_name for request in requests if request.args[0]]
+        if asked and self.engine.settings.thinking == "on":
+            raise UserError(
+                f"task {asked[0]} is scored by likelihood, where nothing can be thought first; leave the task out, or set "
+                "engine.thinking: off"
+            )
 
     def _refuse_likelihood(self, requests: Sequence[Instance]) -> None:
         for request in requests:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn
@@ -21,8 +21,9 @@ from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.types import Answer, Chat, Message, Sampling
 from xlift.harness.core.versions import library_versions
-from xlift.harness.engines.base import USAGE, EngineFacts, count, cut, seeds
-from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count
+from xlift.harness.engines.base import USAGE, EngineFacts, count, seeds
+from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count, read_thought
+from xlift.harness.engines.thinking import take_apart, widen
 from xlift.harness.models.adapters import Adapter, check
 from xlift.harness.models.bases import Base
 from xlift.harness.models.profile import InferenceProfile
@@ -147,6 +148,7 @@ class ApiEngine:
             "device": "server",
             "max_length": None,
             "chat_template_sha256": "server",
+            **self.settings.thinks,  # type: ignore[typeddict-item]
             "versions": library_versions("openai", "lm_eval"),
         }
 
@@ -165,6 +167,13 @@ class ApiEngine:
 
         Raises UserError for what a few tries did not mend, OddReplyError for a reply that no working server sends.
         """
+        turns = _read_turns(prompt)
+        # no part of OpenAI's own interface; vLLM's and others take it
+        extra: dict[str, object] = {}
+        if sampling.repetition_penalty != 1:
+            extra["repetition_penalty"] = sampling.repetition_penalty
+        if self.base.template_options and turns is not None:
+            extra["chat_template_kwargs"] = dict(self.base.template_options)
         options: dict[str, object] = {
             "model": self._model,
             self._length_key: sampling.max_tokens,
@@ -172,12 +181,10 @@ class ApiEngine:
             "top_p": sampling.top_p,
             "seed": seed,
             "stop": list(sampling.stop) or openai.omit,
-            # no part of OpenAI's own interface; vLLM's and others take it
-            "extra_body": {"repetition_penalty": sampling.repetition_penalty} if sampling.repetition_penalty != 1 else None,
+            "extra_body": extra or None,
             **more,
         }
         with self._errors():
-            turns = _read_turns(prompt)
             if turns is None:
                 return self._client.completions.create(prompt=prompt, **options)
             try:
@@ -191,12 +198,15 @@ class ApiEngine:
                 return self._client.chat.completions.create(messages=turns, **options)
 
     def _ask(self, prompt: str, sampling: Sampling, seed: int) -> tuple[Answer, int]:
-        reply = self.send(prompt, sampling, seed)
+        reply = self.send(prompt, widen(sampling, self.settings.thinking_tokens), seed)
         choice = reply.choices[0] if getattr(reply, "choices", None) else None
         text = read_content(choice)
         if choice is None or text is None:
             raise UserError(f"the server at {self.settings.url} answers with what is no text; does the address end with /v1?")
-        answer = Answer(cut(text, sampling.stop), read_count(reply.usage, "completion_tokens"), choice.finish_reason != "length")
+        said = Answer(read_thought(choice) + text, read_count(reply.usage, "completion_tokens"), choice.finish_reason != "length")
+        answer = take_apart(said, "", sampling)
+        if told := read_count(getattr(reply.usage, "completion_tokens_details", None), "reasoning_tokens"):
+            answer = replace(answer, thinking_tokens=told)
         return answer, read_count(reply.usage, "prompt_tokens")
 
     @contextmanager

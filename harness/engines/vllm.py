@@ -25,8 +25,9 @@ from vllm.platforms import current_platform
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.types import Answer, Likelihood, Sampling
-from xlift.harness.engines.base import LocalEngine, Pair, cut, seeds
+from xlift.harness.engines.base import LocalEngine, Pair, seeds
 from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.engines.thinking import cut
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
 
@@ -79,7 +80,7 @@ class VllmEngine(LocalEngine):
             use_tqdm=sys.stderr.isatty(),
             lora_request=self._lm.lora_request,
         )
-        answers = {number: _to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
+        answers = {number: self._to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
         return [answers[number] for number in range(len(prompts))]
 
     def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
@@ -92,6 +93,11 @@ class VllmEngine(LocalEngine):
             lora_request=self._lm.lora_request,
         )
         return [_to_likelihood(output, len(prompt)) for output, (prompt, _) in zip(outputs, pairs, strict=True)]
+
+    def _to_answer(self, output: CompletionOutput, sampling: Sampling) -> Answer:
+        # vLLM takes all special tokens out of a text, those that mark thinking too.
+        text = output.text if self._marks.isdisjoint(output.token_ids) else self._read_text(output.token_ids)
+        return Answer(text=cut(text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
         source = {"weights_path": str(self.base.folder)} if merged is None else {"weights_iterator": _name_as_stored(merged)}
@@ -150,10 +156,6 @@ def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
         stop=list(sampling.stop),
         seed=seed if sampling.temperature > 0 else None,
     )
-
-
-def _to_answer(output: CompletionOutput, sampling: Sampling) -> Answer:
-    return Answer(text=cut(output.text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
 
 def _to_likelihood(output: RequestOutput, start: int) -> Likelihood:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.types import Json
-from xlift.harness.evaluation.records import Score, TaskResult, comparability
+from xlift.harness.evaluation.records import ENGINE_FACTS, Score, TaskResult, comparability
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
 from xlift.tasks.benchmarks import place
@@ -145,10 +145,7 @@ def _describe(
 
 def _name_numerics(described: EngineFacts) -> dict[str, Json]:
     """What of an engine can move a number. oneDNN's fp32 products stand in it where they were chosen, as their last bits differ."""
-    named: dict[str, Json] = {
-        "backend": described["backend"], "dtype": described["dtype"], "adapter_form": described["adapter_form"],
-        "batch_policy": described["batch_policy"], "chat_template_sha256": described["chat_template_sha256"],
-    }  # fmt: skip
+    named = {name: cast(Json, value) for name, value in described.items() if name in ENGINE_FACTS}
     if described["dtype"] == "float32" and described.get("products") == "onednn":
         named["products"] = "onednn"
     return named

@@ -47,7 +47,7 @@ class XliftLM(LM):  # type: ignore[misc]
         chosen = build(EngineSettings, settings, "--model_args")
         wanted = build(BaseSettings, {"model": base, **of_base}, "--model_args")
         found = adapters.resolve(adapter) if adapter else None
-        self.engine = load_engine(bases.resolve(wanted), chosen)
+        self.engine = load_engine(bases.resolve(wanted, chosen), chosen)
         self.engine.swap(found)
         self._adapter = found
         self._lm = self.engine.lm()

@@ -6,17 +6,18 @@ import datetime
 import hashlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from xlift.harness.config.suite import BaseSettings
+from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.store import parse_json
 from xlift.harness.models.dates import freeze, today, writes_date
 from xlift.harness.models.download import download
 from xlift.harness.models.smollm2 import EMBEDDED, unpacked
+from xlift.harness.models.thinking import Options, find_options, serve_options, set_options
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,6 +38,8 @@ class ModelFacts(TypedDict, total=False):
     """Of a base."""
     date: str
     """Of a base whose template writes the date: the day that it writes, ISO 8601."""
+    template_options: Options
+    """Of a base whose thinking is turned on or off: what its own template was given."""
     peft_type: str
     """Of an adapter."""
     base_name: str | None
@@ -63,12 +66,14 @@ class Base:
     sha256: str
     """Of the weights alone: equal for equal weights, wherever they lie. Empty for a model that only a server holds."""
     chat_template: str
-    """As it is rendered: with its own clock where it writes the date."""
+    """As it is rendered: with its own clock where it writes the date, and with ``template_options`` set at its head."""
     chat_template_sha: str
     max_length: int
     """Positions that the model was built for."""
     date: datetime.date | None = None
     """The day that the template writes; None where it writes none."""
+    template_options: Options = field(default_factory=dict, hash=False)
+    """What turns its thinking on or off; nothing where its template decides."""
 
     def facts(self) -> ModelFacts:
         """What a record keeps of it."""
@@ -78,18 +83,33 @@ class Base:
             "sha256": self.sha256,
             "chat_template_sha": self.chat_template_sha,
         }
-        return facts if self.date is None else {**facts, "date": self.date.isoformat()}
+        if self.date is not None:
+            facts["date"] = self.date.isoformat()
+        if self.template_options:
+            facts["template_options"] = self.template_options
+        return facts
 
 
-def resolve(settings: BaseSettings) -> Base:
-    """Find the base model, download or unpack it where needed, and record what it is.
+def resolve(settings: BaseSettings, engine: EngineSettings | None = None) -> Base:
+    """Find the base model, download or unpack it where needed, and record what it is; of the engine's settings its thinking counts.
 
     A template that writes the date writes that of the settings from now on, or else today's, whatever the clock will say.
     ``api:NAME`` is a model that only a server knows, for the api backend. Raises UserError for an unknown name, a folder that holds no chat
-    model, and a hub that cannot be reached.
+    model, a hub that cannot be reached, and a template that does not turn thinking on or off where it should.
     """
+    mode = engine.thinking if engine else "template"
     if settings.model.startswith(SERVED):
-        return Base(settings.model.removeprefix(SERVED), Path(settings.model), settings.revision, "", "", "", 0)
+        options = {} if mode == "template" else serve_options(mode)
+        return Base(settings.model.removeprefix(SERVED), Path(settings.model), settings.revision, "", "", "", 0, template_options=options)
+    base = _find(settings)
+    if engine is None or mode == "template":
+        return base
+    options = find_options(load_tokenizer(base), mode, engine.thinking_tokens)
+    template = set_options(base.chat_template, options)
+    return replace(base, chat_template=template, chat_template_sha=_hash(template), template_options=options)
+
+
+def _find(settings: BaseSettings) -> Base:
     folder, revision = _locate(settings)
     config = _config(folder)
     template = _template(folder, settings.chat_template)
@@ -101,10 +121,15 @@ def resolve(settings: BaseSettings) -> Base:
         revision=revision,
         sha256=weights_sha256(folder),
         chat_template=template,
-        chat_template_sha=hashlib.sha256(template.encode()).hexdigest(),
+        chat_template_sha=_hash(template),
         max_length=int(config.get("max_position_embeddings") or config.get("n_positions") or 2048),
         date=day,
     )
+
+
+def is_here(settings: BaseSettings) -> bool:
+    """Whether the base is to be had without the hub and a server."""
+    return settings.model == EMBEDDED or Path(settings.model).expanduser().is_dir()
 
 
 def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
@@ -164,6 +189,10 @@ def _config(folder: Path) -> ModelConfig:
         raise UserError(f"base.model {folder}: no model.safetensors; pickled weights are not loaded, save it again with safetensors")
     text = config.get("text_config")
     return cast(ModelConfig, {**config, **text} if isinstance(text, dict) else config)
+
+
+def _hash(template: str) -> str:
+    return hashlib.sha256(template.encode()).hexdigest()
 
 
 def _template(folder: Path, given: Path | None) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.models.bases import Base, load_tokenizer
+from xlift.harness.models.thinking import split_turn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 CHATML = ("<|im_start|>", "<|im_end|>")
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out"})
@@ -14,7 +18,8 @@ EMBEDDINGS = frozenset({"embed_tokens", "lm_head", "wte", "word_embeddings", "em
 
 
 def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises UserError for a base without an end of text, for ChatML's marks where they are no tokens, and for a LoRA that it cannot take.
+    """Raises UserError for a base without an end of text, for a template that no training would match, for ChatML's marks where they are no
+    tokens, and for a LoRA that it cannot take.
 
     ``trainings`` has ``train.lora`` by the method's label.
     """
@@ -24,6 +29,7 @@ def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> N
             f"base model {base.name!r}: its tokenizer names no end-of-text token, so no trained answer could end; give one as eos_token in "
             "tokenizer_config.json"
         )
+    _check_turns(base, tokenizer)
     for mark in CHATML:
         if mark in base.chat_template and len(tokenizer(mark, add_special_tokens=False).input_ids) != 1:
             raise UserError(
@@ -37,6 +43,23 @@ def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> N
                 f"methods.{label}: train.lora.modules_to_save: {tied[0]} is one with the other end of {base.name}, whose embeddings are "
                 "tied, so a copy of it alone would part them; leave it out"
             )
+
+
+def _check_turns(base: Base, tokenizer: PreTrainedTokenizerBase) -> None:
+    from jinja2 import TemplateError
+
+    chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
+    try:
+        asked = tokenizer.apply_chat_template(chat[:1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(chat, tokenize=False)
+    except TemplateError:  # it may want a system turn, which the rows of a method may have
+        return
+    if split_turn(asked, whole) is None:
+        raise UserError(
+            f"base model {base.name!r}: its chat template writes a finished turn unlike an open one, so training would not match what is "
+            f"asked later ({asked[-30:]!r} ends the open one); set engine.thinking: off if it opens thinking, or give another with "
+            "base.chat_template"
+        )
 
 
 def _has_tied_embeddings(base: Base) -> bool:

@@ -38,6 +38,9 @@ class RunContext:
         self.budget = choose_rows(suite, label).bound
         self.round = number
         self.generated_tokens = 0
+        self.thinking_tokens = 0
+        self.thinking_cut = 0
+        """Answers whose thinking never ended."""
         self.rows_read: Counter[str] = Counter()
         """Rows of each ``language/corpus``, leaking ones included."""
         self.hashes_read: dict[str, str | None] = {}
@@ -72,9 +75,15 @@ class RunContext:
         return found
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        # Rows take no thinking; an answer whose thinking never ended is empty and counts as cut off.
         answers = self._generate(chats, sampling)
         self.generated_tokens += sum(answer.tokens for answer in answers)
-        return [_without_thinking(answer) for answer in answers]
+        self.thinking_tokens += sum(answer.thinking_tokens for answer in answers)
+        said = [separate(answer.text) for answer in answers]
+        self.thinking_cut += sum(one.cut for one in said)
+        return [
+            replace(answer, text=one.answer, finished=answer.finished and not one.cut) for answer, one in zip(answers, said, strict=True)
+        ]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         translator = self._find_translator(source, target)
@@ -104,10 +113,14 @@ class RunContext:
         return identify(texts)
 
     def describe_help(self) -> Manifest:
-        """What the rows cost and whose help they took: generated tokens, corpora and their licences, translators with counts by pair."""
+        """What the rows cost and whose help they took: generated tokens, how many of them were thinking, corpora and their licences, and
+        translators with counts by pair.
+        """
         corpora = ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)]
         return {
             "generated_tokens": self.generated_tokens,
+            "thinking_tokens": self.thinking_tokens,
+            "thinking_cut": self.thinking_cut,
             "corpora": corpora,
             "sources": [source.facts() for source in trace_all(corpora, samples=self._suite.data.samples)],
             "translators": [translator.describe() for translator in self._translators.values()],
@@ -139,12 +152,6 @@ class RunContext:
                 f"{where}: {len(ids)} training rows overlap evaluation items, such as {', '.join(ids[:3])}; data.strict refuses them"
             )
         self._leaks[where].update(ids)
-
-
-def _without_thinking(answer: Answer) -> Answer:
-    """An answer as rows take it; one whose thinking never ended is empty and counts as cut off."""
-    said = separate(answer.text)
-    return replace(answer, text=said.answer, finished=answer.finished and not said.cut)
 
 
 def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: Mapping[str, int]) -> dict[str, float]:

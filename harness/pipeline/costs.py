@@ -23,6 +23,10 @@ class PrepareCost(Section):
     rows: int
     seconds: float
     generated_tokens: int
+    thinking_tokens: int = 0
+    """Of the generated ones."""
+    thinking_cut: int = 0
+    """Answers whose thinking never ended, which no row can take."""
     translated: dict[str, dict[str, int]]
     """Texts asked and failed, by pair and translator."""
     losses: dict[str, float]
@@ -34,6 +38,8 @@ class PrepareCost(Section):
             rows=self.rows + later.rows,
             seconds=round(self.seconds + later.seconds, 4),
             generated_tokens=self.generated_tokens + later.generated_tokens,
+            thinking_tokens=self.thinking_tokens + later.thinking_tokens,
+            thinking_cut=self.thinking_cut + later.thinking_cut,
             translated=later.translated,
             losses=later.losses,
         )

@@ -45,8 +45,9 @@ def check_suite(suite: Suite) -> None:
     judgement.check(suite, expand_tasks(suite)[0])
     for chosen in suite.methods.values():
         registry.load(chosen.method, chosen.options)
-    if Path(suite.base.model).expanduser().is_dir():
-        check_base(suite, bases.resolve(suite.base))
+    folder, switched = Path(suite.base.model).expanduser().is_dir(), suite.engine.thinking != "template"
+    if folder or (switched and bases.is_here(suite.base)):
+        check_base(suite, bases.resolve(suite.base, suite.engine))
 
 
 def plan_run(suite: Suite, runs: Path) -> RunPlan:

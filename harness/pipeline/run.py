@@ -77,7 +77,7 @@ def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
 def _resolve_base(suite: Suite, root: Path) -> tuple[Suite, bases.Base]:
     """The base, and the suite with the day that its template writes, if it writes one."""
     settings = suite.base if suite.base.date else suite.base.model_copy(update={"date": _first_day(root / RESOLVED)})
-    base = bases.resolve(settings)
+    base = bases.resolve(settings, suite.engine)
     return (suite.model_copy(update={"base": settings.model_copy(update={"date": base.date})}) if base.date else suite), base
 
 

@@ -22,6 +22,7 @@ from xlift.harness.translators.base import TRANSLATORS_VERSION
 from xlift.harness.translators.load import identify_translator
 from xlift.tasks import data, index
 from xlift.tasks.benchmarks import measured_group
+from xlift.tasks.thinking import has_marks
 
 ROWS = "rows.jsonl"
 """In the folder of a prepare stage."""
@@ -170,6 +171,8 @@ def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
         "chat_template": run.base.chat_template_sha,
         "start": adapters.resolve(turn.start).sha256 if turn.start else None,
     }
+    if has_marks(run.base.chat_template):  # an empty block was a part of the answer once, which no other template knows
+        inputs["thinking"] = "before the answer"
     suffix = "" if seed is None else f"-seed{seed}"
     return Stage("fit", f"{turn.label}{suffix}" + (f"-round{turn.number + 1}" if turn.number else ""), inputs)
 

@@ -187,6 +187,8 @@ def _write_cost(facts: Facts) -> str:
     names = {
         "rows": "rows",
         "generated_tokens": "tokens generated",
+        "thinking_tokens": "of them thinking",
+        "thinking_cut": "answers whose thinking never ended",
         "tokens_trained": "tokens trained",
         "steps": "optimiser steps",
         "seconds": "seconds",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import read_object
-from xlift.harness.evaluation.records import Record
+from xlift.harness.evaluation.records import ENGINE_FACTS, Record
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.harness.publishing.package import EMBEDDED_HUB_ID, EVALUATION
@@ -74,6 +74,7 @@ def list_settings(record: Record) -> list[str]:
     settings += [f"base.date={record.base['date']}"] if record.base.get("date") else []
     settings += [f"evaluate.system={json.dumps(record.system)}"] if record.system is not None else []
     settings += [f"engine.dtype={engine['dtype']}"] if engine.get("dtype") else []
+    settings += [f"engine.{name}={engine[name]}" for name in ("thinking", "thinking_tokens") if engine.get(name)]
     settings += [f"engine.adapter_form={engine['adapter_form']}"] if engine.get("adapter_form") in ("merged", "lora") else []
     settings += ["evaluate.limits={" + ", ".join(f"{task}: {count}" for task, count in limits.items()) + "}"] if limits else []
     return settings + (["data.samples=always"] if any(one.data_origin == "samples" for one in record.tasks.values()) else [])
@@ -130,8 +131,7 @@ def _name_changes(recorded: Record, fresh: Record, task: str) -> str:
     before, now = recorded.tasks[task], fresh.tasks[task]
     own = ("items", "version", "data_sha256")
     pairs: dict[str, tuple[object, object]] = {key: (getattr(before, key), getattr(now, key)) for key in own}
-    keys = ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256")
-    pairs |= {key: (recorded.engine.get(key), fresh.engine.get(key)) for key in keys}
+    pairs |= {key: (recorded.engine.get(key), fresh.engine.get(key)) for key in ENGINE_FACTS}
     pairs["system"] = (recorded.system, fresh.system)
     changed = [f"{key} {_short(old)} -> {_short(new)}" for key, (old, new) in pairs.items() if old != new]
     return ", ".join(changed) or "prompts or generation settings"

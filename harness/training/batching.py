@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Example, Preference
+from xlift.harness.models.thinking import split_turn
 from xlift.harness.models.tokens import tokenize_pairs
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def encode(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerB
     """Render each chat with the tokenizer's template, and mark where the response begins.
 
     The prompt is tokenised as inference does it, with the opening of the assistant's turn. The response ends with the token that ends the
-    turn: what a template writes after that is left out, and where a template ends no turn the tokenizer's end token does.
+    turn: what a template writes after that is left out, and where a template ends no turn the tokenizer's end token does. An empty block of
+    thinking that a template writes into a finished turn belongs to the prompt (``split_turn``).
     Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, for a pair without a choice, and where
     no row is left.
     """
@@ -238,12 +240,13 @@ def _render(row: Example | Preference, answer: str, tokenizer: PreTrainedTokeniz
         whole = tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": answer}], tokenize=False)
     except TemplateError as error:
         raise UserError(f"row {row.id!r}: the base model's chat template refuses it: {error}") from None
-    if not whole.startswith(prompt):
+    parts = split_turn(prompt, whole)
+    if parts is None:
         raise UserError(
             f"row {row.id!r}: the base model's chat template writes a finished turn unlike an open one, so training would not match what "
-            "is asked later; give another template with base.chat_template"
+            "is asked later; give another template with base.chat_template, or set engine.thinking: off where it opens thinking"
         )
-    return prompt, whole[len(prompt) :]
+    return parts
 
 
 def _end_turn(tail: list[int], ends: set[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import ENGINE_FACTS
 from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, rank_overall, tabulate, tabulate_ranks
 from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
@@ -174,6 +175,10 @@ def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
     return replace(figure, value=value, low=value - half, high=value + half)
 
 
+UNSAID = {"thinking": "template", "thinking_tokens": "0"}
+"""Facts of an engine that a record holds only where they are otherwise."""
+
+
 def _settings(rows: Iterable[LeaderboardRow]) -> dict[str, str]:
     """What the measurements of some rows were made with, in words."""
     facts: dict[str, set[str]] = defaultdict(set)
@@ -181,8 +186,8 @@ def _settings(rows: Iterable[LeaderboardRow]) -> dict[str, str]:
         for run in row.runs:
             record = run.record
             facts["format"].add(run.origin)
-            for name in ("backend", "dtype", "adapter_form", "batch_policy", "max_length", "chat_template_sha256"):
-                facts[name.replace("_", " ")].add(str(record.engine.get(name, "unknown"))[:16])
+            for name in (*ENGINE_FACTS, "max_length"):
+                facts[name.replace("_", " ")].add(str(record.engine.get(name, UNSAID.get(name, "unknown")))[:16])
             facts["system prompt"].add("none" if record.system is None else repr(record.system)[:60])
             facts["languages"] |= set(row.languages)
             for result in record.tasks.values():

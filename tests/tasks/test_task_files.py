@@ -395,6 +395,25 @@ def test_gold_answers_get_full_marks(manager: TaskManager) -> None:
     assert all(request.args[1]["until"] == [] for request in model.requests if request.request_type == "generate_until")
 
 
+class ThinkingModel(GoldenModel):
+    """Thinks of something else first; of every other item for ever."""
+
+    def answer(self, doc: dict[str, Any]) -> str:
+        self.said = getattr(self, "said", 0) + 1
+        return f"<think>\nIt may be 7, or Paris.\n</think>\n\n{super().answer(doc)}" if self.said % 2 else "<think>\nIt may be 7"
+
+
+@pytest.mark.usefixtures("samples")
+def test_tasks_take_thinking_off_by_themselves(manager: TaskManager) -> None:
+    """In plain lm-eval, whatever the model: the tasks have no other help."""
+    generated = {"xlift_mgsm_direct_es": "accuracy", "xlift_xquad_en": "exact_match", "xlift_flores_swh_Latn_eng_Latn": "chrf"}
+    found = evaluate(ThinkingModel(("en", "es", "sw")), list(generated), manager, limit=10)
+    for name, metric in generated.items():
+        scores = found["results"][name]
+        best = 100.0 if metric == "chrf" else 1.0
+        assert scores[f"{metric},none"] == pytest.approx(best / 2) and scores["thinking_cut,none"] == 0.5, name
+
+
 @pytest.mark.usefixtures("samples")
 def test_no_answers_get_none(manager: TaskManager) -> None:
     scores = evaluate(GoldenModel(()), list(PERFECT), manager)["results"]

@@ -21,6 +21,15 @@ def test_override_reaches_a_nested_key() -> None:
     assert read_suite(SUITE, "s.yaml", ["train.learning_rate=1e-3"]).train.learning_rate == 0.001
 
 
+def test_yaml_takes_on_and_off_for_something_else() -> None:
+    assert read().engine.thinking == "template" and read(engine={"thinking": False}).engine.thinking == "off"
+    assert read_suite(SUITE, "s.yaml", ["engine.thinking=on", "engine.thinking_tokens=512"]).engine.thinks == {
+        "thinking": "on", "thinking_tokens": 512,
+    }  # fmt: skip
+    plain = read().engine.identity()
+    assert "thinking" not in plain and "thinking_tokens" not in plain, "stages of before there was such a key stay"
+
+
 def test_a_methods_own_training_keys_win() -> None:
     suite = read(methods={"m": {"method": "cross_lingual", "train": {"epochs": 3}}}, train={"epochs": 1, "warmup": 0.2})
     assert (suite.training("m").epochs, suite.training("m").warmup) == (3, 0.2)
@@ -43,6 +52,9 @@ def test_what_makes_one_adapter() -> None:
     [
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
         ({"train": {"lerning_rate": 1}}, "did you mean 'learning_rate'?"),
+        ({"engine": {"thinking": "no"}}, "engine.thinking: Input should be 'template', 'off' or 'on', got 'no'"),
+        ({"engine": {"thinking": "on"}}, "engine.thinking: on: thinking takes tokens beyond those that a task gives"),
+        ({"engine": {"thinking": "off", "thinking_tokens": 9}}, "engine.thinking_tokens: there is no thinking with engine.thinking: off"),
         ({"engine": {"backend": "vlm"}}, "'vllm', 'hf' or 'api', got 'vlm'"),
         ({"languages": {"evaluate": ["spanish"]}}, "s.yaml: languages.evaluate: unknown language 'spanish': write its code, 'es'"),
         (

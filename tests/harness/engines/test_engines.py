@@ -16,8 +16,9 @@ from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Answer, Chat, Sampling, ask
 from xlift.harness.engines import load
-from xlift.harness.engines.base import Engine, cut, seeds
+from xlift.harness.engines.base import Engine, seeds
 from xlift.harness.engines.load import load_engine
+from xlift.harness.engines.thinking import cut
 from xlift.harness.models.adapters import merge, resolve
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.bases import resolve as resolve_base

@@ -27,6 +27,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.failures = 0
+        self.thought: str | None = None
+        """What it hands over beside an answer, as servers do that part thinking from answers."""
         self.seen: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.keys: list[str] = []
@@ -70,7 +72,9 @@ class Handler(BaseHTTPRequestHandler):
         whole = len(said) <= body["max_tokens"]
         choice = {"index": 0, "finish_reason": "stop" if whole else "length"}
         text = said[: body["max_tokens"]]
-        choice |= {"message": {"role": "assistant", "content": text}} if "messages" in body else {"text": text}
+        choice |= (
+            {"message": {"role": "assistant", "content": text, "reasoning": self.server.thought}} if "messages" in body else {"text": text}
+        )
         usage = {"prompt_tokens": len(said), "completion_tokens": len(text), "total_tokens": len(said) + len(text)}
         return self.reply(200, {"id": "1", "object": "x", "created": 0, "model": body["model"], "choices": [choice], "usage": usage})
 
@@ -87,7 +91,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def connect(url: str, model: str = "api:some/model", **settings: Any) -> Engine:
-    return load_engine(resolve(BaseSettings(model=model)), EngineSettings(backend="api", url=url, **settings))
+    chosen = EngineSettings(backend="api", url=url, **settings)
+    return load_engine(resolve(BaseSettings(model=model), chosen), chosen)
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -113,6 +118,40 @@ def test_the_sampling_travels(server: Server) -> None:
     expected = {"max_tokens": 9, "temperature": 0.5, "top_p": 0.8, "repetition_penalty": 1.1, "stop": ["x"]}
     assert first | expected == first
     assert first["seed"] != second["seed"]
+
+
+def test_a_mode_of_thinking_travels(server: Server) -> None:
+    with connect(server.url, thinking="off") as running:
+        running.complete([running.render(ask("hi")), "plain text"], [Sampling()] * 2)
+        assert running.describe()["thinking"] == "off"
+    chat, plain = sorted(server.seen, key=lambda body: "prompt" in body)
+    assert chat["chat_template_kwargs"] == {"enable_thinking": False, "thinking": False}
+    assert "chat_template_kwargs" not in plain, "no template is rendered for it"
+
+
+def test_by_default_the_server_decides_about_thinking(server: Server) -> None:
+    with connect(server.url) as running:
+        running.generate([ask("hi")], Sampling())
+    assert "chat_template_kwargs" not in server.seen[0]
+
+
+def test_a_servers_model_has_room_for_thinking(server: Server) -> None:
+    """The stop string ends the answer here, as thinking may hold it."""
+    with connect(server.url, thinking_tokens=100) as running:
+        (answer,) = running.generate([ask("<think>a\nb</think>18\nno")], Sampling(max_tokens=8, stop=("\n",)))
+    assert (answer.text, answer.finished) == ("<THINK>A\nB</THINK>18", True)
+    assert server.seen[0]["max_tokens"] == 108 and "stop" not in server.seen[0]
+    # 18 of 23 characters, and a token for each
+    assert answer.tokens == 23 and answer.thinking_tokens == 18
+
+
+def test_thinking_that_a_server_parted_from_the_answer_is_known(server: Server) -> None:
+    server.thought = "Hm."
+    with connect(server.url) as running:
+        (answer,) = running.generate([ask("hi")], Sampling())
+        assert answer.text == "<think>Hm.</think>\n\nHI" and answer.thinking_tokens == 2  # of 2, by 18 of 22 characters
+        (cut,) = running.generate([ask("")], Sampling())
+        assert cut.text == "<think>Hm."
 
 
 def test_a_failing_server_is_asked_again(server: Server) -> None:

@@ -107,6 +107,7 @@ class Scripted:
 
     def __init__(self, profile: InferenceProfile | None, *answers: str, room: Sequence[int] = ()) -> None:
         self.profile, self.answers, self.room = profile, answers, room
+        self.settings = EngineSettings()
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self.asked: list[tuple[Any, Sampling]] = []
         self.scored: list[tuple[str, str]] = []

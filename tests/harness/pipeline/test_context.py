@@ -33,14 +33,15 @@ def test_a_translator_is_required_without_a_translation() -> None:
 def test_rows_take_no_thinking() -> None:
     context = open_context({})
     said = [
-        Answer("<think>\nHm.\n</think>\n\n18", 9, finished=True),
-        Answer("<think>\nHm.", 9, finished=True),
+        Answer("<think>\nHm.\n</think>\n\n18", 9, finished=True, thinking_tokens=7),
+        Answer("<think>\nHm.", 9, finished=True, thinking_tokens=9),
         Answer(" 18", 2, finished=True),
     ]
     context._generate = lambda chats, sampling: said
     answers = context.generate([], Sampling())
     assert [(answer.text, answer.finished) for answer in answers] == [("18", True), ("", False), (" 18", True)]
-    assert context.generated_tokens == 20
+    told = context.describe_help()
+    assert (told["generated_tokens"], told["thinking_tokens"], told["thinking_cut"]) == (20, 16, 1)
 
 
 def test_translations_are_counted_by_pair_and_kind() -> None:

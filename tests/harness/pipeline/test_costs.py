@@ -13,6 +13,8 @@ ROWS = {
     "rows": 20,
     "seconds": 1.5,
     "generated_tokens": 300,
+    "thinking_tokens": 120,
+    "thinking_cut": 2,
     "translated": {"en-es: self": {"asked": 9, "failed": 1}},
     "losses": {"es/qa": 0.5},
 }
@@ -36,7 +38,7 @@ def test_one_round_costs_what_its_stages_say(tmp_path: Path) -> None:
 
 def test_rounds_add_up(tmp_path: Path) -> None:
     """Sums, the larger peak, and of all else what the last round says."""
-    later = {**ROWS, "rows": 12, "seconds": 0.25, "generated_tokens": 5, "translated": {}, "losses": {}}
+    later = {**ROWS, "rows": 12, "seconds": 0.25, "generated_tokens": 5, "thinking_cut": 1, "translated": {}, "losses": {}}
     second = {**FIT, "steps": 2, "tokens_trained": 500, "response_tokens": 100, "epochs": 0.25, "rows": 12, "seconds": 1.0}
     second |= {"peak_memory_mib": 800, "final_loss": 1.5, "reward_margin": 0.5, "resumed_from_step": None}
     stages = [
@@ -44,7 +46,8 @@ def test_rounds_add_up(tmp_path: Path) -> None:
         write(tmp_path, "prepare-2", stage="prepare", **later), write(tmp_path, "fit-2", stage="fit", report=second),
     ]  # fmt: skip
     costs = sum_costs(stages)
-    assert costs["prepare"] == {"rows": 32, "seconds": 1.75, "generated_tokens": 305, "translated": {}, "losses": {}}
+    thinking = {"thinking_tokens": 240, "thinking_cut": 3}
+    assert costs["prepare"] == {"rows": 32, "seconds": 1.75, "generated_tokens": 305, **thinking, "translated": {}, "losses": {}}
     fit = costs["fit"]
     assert (fit["steps"], fit["tokens_trained"], fit["response_tokens"], fit["epochs"]) == (6, 1500, 500, 1.75)
     assert (fit["rows"], fit["seconds"], fit["peak_memory_mib"]) == (32, 3.25, 900)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from thinking import write_base
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
@@ -19,7 +20,7 @@ from xlift.harness.models import bases
 from xlift.harness.models.adapters import CARD
 from xlift.harness.pipeline import fit, measure, prepare, stages
 from xlift.harness.pipeline import run as pipeline
-from xlift.harness.pipeline.stages import Measured, Round, Run
+from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import FitReport
 
@@ -62,6 +63,8 @@ def names(run: Run) -> tuple[str, str]:
         ({"evaluate": {"engines": 2}}, False, False),
         ({"evaluate": {"limit": 3}}, False, True),
         ({"engine": {"dtype": "float32"}}, True, True),
+        ({"engine": {"thinking": "template"}}, False, False),
+        ({"engine": {"thinking_tokens": 64}}, True, True),
         ({"translators": {"default": {**SUITE["translators"]["default"], "model": "other"}}}, True, False),
         ({"data": {"strict": True}}, True, False),
     ],
@@ -73,6 +76,16 @@ def test_what_moves_no_result_moves_no_stage(
     assert [one != other for one, other in zip(names(plain), names(changed), strict=True)] == [moves_rows, moves_scores]
     moved = stages.identify_model(plain, None) != stages.identify_model(changed, None)
     assert moved == (moves_rows and moves_scores), "the answers that are kept for all runs go by the engine's settings"
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_mode_of_thinking_moves_every_stage(tiny_base: Path, tmp_path: Path) -> None:
+    base = write_base(tiny_base, tmp_path / "base")
+    runs = [open_run(base, tmp_path), open_run(base, tmp_path, engine={"thinking": False})]
+    rows = Prepared(tmp_path, {"stage": "prepare", "rows": 1, "plan": {"rows_sha256": "0"}})
+    fits = [stages.fit_stage(run, Round("m"), rows, 0) for run in runs]
+    assert all(one != other for one, other in zip(*map(names, runs), strict=True)) and fits[0].name != fits[1].name
+    assert "thinking" in fits[0].inputs and "thinking" not in stages.fit_stage(open_run(tiny_base, tmp_path), Round("m"), rows, 0).inputs
 
 
 @pytest.mark.usefixtures("unplugged")

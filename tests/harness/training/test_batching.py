@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thinking import ASKED, EMPTY, THINKING
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, Preference, ask
+from xlift.harness.models.bases import Base, load_tokenizer
+from xlift.harness.models.thinking import set_options
 from xlift.harness.training.batching import Corpus, Course, Encoded, arrange, encode, plan, split
 
 CHATML = (
@@ -78,6 +81,20 @@ def test_a_turn_that_the_template_leaves_open_is_ended() -> None:
     tokenizer = build_tokenizer(turns + "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}")
     (encoded,) = encode([row("hi", "yes")], tokenizer, 100).sequences
     assert shown(tokenizer, encoded) == ("user:hi\nassistant:", "yes\n<end>")
+
+
+def test_an_empty_block_of_thinking_is_no_part_of_the_response(tiny: Base) -> None:
+    """A model that is asked to think must not learn that it does not; one that is not, is asked with the block."""
+    tokenizer = load_tokenizer(tiny)
+    tokenizer.chat_template = THINKING
+    (on,) = encode([row("hi", "yes")], tokenizer, 200).sequences
+    assert tokenizer.decode(on.tokens[: on.prompt]) == ASKED + EMPTY
+    assert tokenizer.decode(on.tokens[on.prompt :]) == "yes<|im_end|>"
+    tokenizer.chat_template = set_options(THINKING, {"enable_thinking": False})
+    (off,) = encode([row("hi", "yes")], tokenizer, 200).sequences
+    assert off == on
+    asked = tokenizer.apply_chat_template(list(ask("hi")), add_generation_prompt=True)["input_ids"]
+    assert list(off.tokens[: off.prompt]) == asked
 
 
 def test_long_rows_are_cut_or_dropped_and_counted() -> None:
