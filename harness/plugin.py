@@ -21,7 +21,7 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Context, Dpo, Method, Options, Plan, Sft
+from xlift.harness.recipes.contract import Context, Dpo, Method, Options, Plan, Reading, Sft
 from xlift.harness.recipes.filters import (
     RowFilter,
     find_fault,
@@ -44,7 +44,7 @@ from xlift.harness.recipes.instructions import (
     translate_instructions,
     translate_prompts,
 )
-from xlift.harness.recipes.preferences import PairOptions, Pairs, make_pairs
+from xlift.harness.recipes.preferences import PairOptions, Pairs, list_prompts, make_pairs
 from xlift.harness.recipes.registry import describe, find_method, load, names
 from xlift.harness.recipes.scaling_law import Allocation, ScalingLaw, allocate
 from xlift.harness.recipes.translation import (
@@ -59,6 +59,7 @@ from xlift.harness.recipes.translation import (
     find_pair_fault,
     has_language,
     index_by_english,
+    list_pairs,
     orient,
     read_pairs,
     read_translations,
@@ -68,11 +69,11 @@ from xlift.harness.recipes.translation import (
 __all__ = [
     "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Example",
     "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair",
-    "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions", "UserError",
-    "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions",
-    "build_translations", "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method",
-    "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
-    "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient", "read_instructions", "read_lexicon", "read_pairs",
-    "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows", "split_budget", "switch_words",
-    "take", "translate_instructions", "translate_prompts", "turn_lexicon",
+    "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions",
+    "UserError", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
+    "build_revisions", "build_translations", "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign",
+    "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
+    "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient", "read_instructions",
+    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows",
+    "split_budget", "switch_words", "take", "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ Missing: WikiMatrix and News-Commentary, and the paper's coefficients of the sca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -28,11 +28,13 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    Reading,
     RowFilter,
     ScalingLaw,
     UserError,
     allocate,
     has_language,
+    list_pairs,
     read_instructions,
     read_translations,
     split_budget,
@@ -83,6 +85,15 @@ class CrossLingual(Method[CrossLingualOptions]):
     """Instructions in two languages and translation between them, as plain supervised rows."""
 
     Options = CrossLingualOptions
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options = self.options
+        targets = languages if options.target_instructions and options.translated != "always" else ()
+        instead = "the pivot's instructions are translated" if options.translated == "missing" else ""
+        found = [Reading(options.instruction_corpus, lang, instead) for lang in targets]
+        if options.pivot_instructions or (options.target_instructions and options.translated != "never"):
+            found.insert(0, Reading(options.instruction_corpus, pivot))
+        return found + (list_pairs(options.translation_corpus, (pivot, *languages)) if options.translation else [])
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

@@ -17,9 +17,11 @@ Missing: nothing that is known to us. beta, nll_weight and the learning rate are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
-from xlift.harness.plugin import Context, Dpo, Method, Options, PairOptions, Plan, make_pairs
+from xlift.harness.plugin import Context, Dpo, Method, Options, PairOptions, Plan, Reading, list_prompts, make_pairs
 
 
 class DpoSelfImprovementOptions(PairOptions, Options):
@@ -40,6 +42,9 @@ class DpoSelfImprovement(Method[DpoSelfImprovementOptions]):
     @property
     def rounds(self) -> int:
         return self.options.rounds
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return list_prompts(self.options, pivot, languages)
 
     def prepare(self, ctx: Context) -> Plan:
         pairs = make_pairs(ctx, self.options)

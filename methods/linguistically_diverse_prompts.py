@@ -27,6 +27,7 @@ from xlift.harness.plugin import (
     Options,
     Pair,
     Plan,
+    Reading,
     Sampling,
     UserError,
     ask,
@@ -36,6 +37,7 @@ from xlift.harness.plugin import (
     find_flaw,
     find_foreign,
     find_misalignment,
+    list_pairs,
     list_reasons,
     read_pairs,
 )
@@ -73,6 +75,12 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
 
     Options = LinguisticallyDiversePromptsOptions
     trains = False
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options = self.options
+        shown = [lang for lang in map(_code, options.exemplar_languages) if lang not in (pivot, *languages)]
+        passed = list_pairs(options.corpus, shown, "the language is passed over")
+        return list_pairs(options.corpus, (pivot, *languages)) + passed
 
     def prepare(self, ctx: Context) -> Plan:
         drops: Counter[str] = Counter()

@@ -15,7 +15,7 @@ Missing: how many plain pivot rows the paper mixes in is not known to us; the or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -32,6 +32,7 @@ from xlift.harness.plugin import (
     Options,
     Plan,
     Prompt,
+    Reading,
     RowFilter,
     UserError,
     answer_prompts,
@@ -103,6 +104,12 @@ class PivotLanguage(Method[PivotLanguageOptions]):
     Options = PivotLanguageOptions
     version = 2
     system_turn = True
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options = self.options
+        own = [Reading(options.prompt_corpus, lang, "the pivot's instructions are translated") for lang in languages]
+        plain = [Reading(options.pivot_corpus, pivot)] if options.pivot_instructions else []
+        return [Reading(options.prompt_corpus, pivot), *own, *plain]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

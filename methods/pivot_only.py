@@ -8,9 +8,11 @@ Different: Alpaca, with the budget and the trainer that all methods share; PLUG 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
-from xlift.harness.plugin import Context, Method, Options, Plan, RowFilter, read_instructions, take
+from xlift.harness.plugin import Context, Method, Options, Plan, Reading, RowFilter, read_instructions, take
 
 
 class PivotOnlyOptions(Options):
@@ -27,6 +29,9 @@ class PivotOnly(Method[PivotOnlyOptions]):
     """Published pivot instructions with their published answers."""
 
     Options = PivotOnlyOptions
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return [Reading(self.options.instruction_corpus, pivot)]
 
     def prepare(self, ctx: Context) -> Plan:
         options, kind = self.options, "instructions"

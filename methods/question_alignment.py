@@ -13,6 +13,8 @@ Missing: MetaMathQA, 395k rows, which is the paper's second phase, and Thai and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from xlift.harness.plugin import (
@@ -21,6 +23,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    Reading,
     RowFilter,
     UserError,
     build_translations,
@@ -53,6 +56,11 @@ class QuestionAlignment(Method[QuestionAlignmentOptions]):
     """Questions put into the pivot, then pivot-language answers."""
 
     Options = QuestionAlignmentOptions
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options = self.options
+        questions = [Reading(options.question_corpus, lang) for lang in (pivot, *languages)] if options.question_translation else []
+        return questions + ([Reading(options.task_corpus, pivot)] if options.task else [])
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

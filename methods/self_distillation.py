@@ -31,6 +31,7 @@ from xlift.harness.plugin import (
     Options,
     Plan,
     Prompt,
+    Reading,
     RowFilter,
     SwitchOptions,
     UserError,
@@ -38,6 +39,7 @@ from xlift.harness.plugin import (
     ask,
     build_completions,
     build_translations,
+    list_pairs,
     read_pairs,
     read_prompts,
     request_language,
@@ -106,6 +108,16 @@ class SelfDistillation(Method[SelfDistillationOptions]):
     """The model's answers in all combinations of question and answer language, with parallel text beside them."""
 
     Options = SelfDistillationOptions
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options, found = self.options, list[Reading]()
+        if any(getattr(options, kind) for kind in COMBINATIONS):
+            found.append(Reading(options.prompt_corpus, pivot))
+            if options.code_switch != "off" and options.dictionary == "lexicon":
+                found += list_pairs(options.lexicon_corpus, (pivot, *languages))
+        if options.translation or options.completion:
+            found += list_pairs(options.translation_corpus, (pivot, *languages))
+        return found
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

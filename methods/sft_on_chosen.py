@@ -9,7 +9,9 @@ that is chosen for several languages is one row; what the paper does with it is 
 
 from __future__ import annotations
 
-from xlift.harness.plugin import Context, Example, Method, Options, PairOptions, Plan, make_pairs
+from collections.abc import Sequence
+
+from xlift.harness.plugin import Context, Example, Method, Options, PairOptions, Plan, Reading, list_prompts, make_pairs
 
 
 class SftOnChosenOptions(PairOptions, Options):
@@ -21,6 +23,9 @@ class SftOnChosen(Method[SftOnChosenOptions]):
 
     Options = SftOnChosenOptions
     version = 2
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return list_prompts(self.options, pivot, languages)
 
     def prepare(self, ctx: Context) -> Plan:
         pairs = make_pairs(ctx, self.options)

@@ -13,7 +13,7 @@ Missing: the paper's 3.2 million instructions in more than a hundred languages, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from pydantic import Field
@@ -27,6 +27,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    Reading,
     RowFilter,
     UserError,
     build_constrained,
@@ -34,6 +35,7 @@ from xlift.harness.plugin import (
     build_translations,
     collect_wordings,
     index_by_english,
+    list_pairs,
     read_instructions,
     read_lexicon,
     read_pairs,
@@ -77,6 +79,17 @@ class StarAlignment(Method[StarAlignmentOptions]):
 
     Options = StarAlignmentOptions
     version = 2
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        options = self.options
+        hubs = options.hubs or (pivot,)
+        found = [Reading(options.instruction_corpus, hub) for hub in hubs] if options.instructions else []
+        tied = tuple(dict.fromkeys((*hubs, *languages)))
+        if any(getattr(options, kind) for kind in EDGE_KINDS):
+            found += list_pairs(options.translation_corpus, tied)
+        if options.constrained:
+            found += list_pairs(options.lexicon_corpus, tied, "plain translations stand in")
+        return found
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

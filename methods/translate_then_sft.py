@@ -10,6 +10,8 @@ Missing: the paper's corpus and its size, which have not been read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from xlift.harness.plugin import (
@@ -18,6 +20,7 @@ from xlift.harness.plugin import (
     Method,
     Options,
     Plan,
+    Reading,
     RowFilter,
     read_instructions,
     split_budget,
@@ -48,6 +51,9 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
     """Translated instructions with translated answers."""
 
     Options = TranslateThenSftOptions
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return [Reading(self.options.instruction_corpus, pivot)]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

@@ -1,26 +1,30 @@
 """The table of corpora: languages, splits, where each file lies, and how its records become rows.
 
-Layouts are those of the published files; docs/data.md says where each address was found.
+docs/data.md says of each address how it was verified.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from xlift.harness.core.languages import languages
-from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables
-from xlift.tasks.han import name_han_variant
+from xlift.tasks.conversions import flatten_squad, read_exemplars
+from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables, codes
 from xlift.tasks.likelihood_corpora import LIKELIHOOD_CORPORA
+from xlift.tasks.training_corpora import LIDR, TRAINING, XQUAD
+
+URL_NLP = "google-research/url-nlp", "452a21ad3dae5668c06ceeac21ff073e1e40f9be"
+FLORES_SHA256 = "b8b0b76783024b85797e5cc75064eb83fc5288b41e9654dabc7be6ae944011f6"
+MLQA_SHA256 = "246e8089933d13007fe80684d5c5c0713d6834cf8b3b4a0ec7c66f0a0d2baac8"
 
 
 def _mgsm_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
     if choice.split == "exemplars":
-        return [File("mgsm/exemplars.jsonl", Remote("juletxara/mgsm", "refs/convert/parquet", f"{lang}/train/0000.parquet"))]
-    remote = Remote("juletxara/mgsm", "f52417ca77bd71e9888ddc29f92587660725d2b4", f"mgsm_{lang}.tsv")
-    return [File(f"mgsm/test/{lang}.jsonl", remote, ("question", "answer"))]
+        return [File("mgsm/exemplars.jsonl", Remote(*URL_NLP, "mgsm/exemplars.py", "github"), convert=read_exemplars)]
+    remote = Remote(*URL_NLP, f"mgsm/mgsm_{lang}.tsv", "github", columns=("question", "answer"))
+    return [File(f"mgsm/test/{lang}.jsonl", remote)]
 
 
 def _mgsm_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
@@ -29,10 +33,10 @@ def _mgsm_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     found = [record for record in found if record.get("lang", lang) == lang]
     if choice.split == "exemplars":
         questions = _without_label([record["question"] for record in found])
-        answers = _without_label([record.get("cot_answer") or record["answer"] for record in found])
+        answers = _without_label([record["cot_answer"] for record in found])
         for number, record in enumerate(found):
-            gold = record.get("number_answer", record.get("answer_number"))
-            yield {"id": str(number), "question": questions[number], "answer": str(gold), "cot_answer": answers[number], "lang": lang}
+            gold = str(record["number_answer"])
+            yield {"id": str(number), "question": questions[number], "answer": gold, "cot_answer": answers[number], "lang": lang}
         return
     for number, record in enumerate(found):
         # The thousands comma is English in every language of MGSM: a reader of German or Spanish numbers would take it for a decimal mark.
@@ -51,21 +55,38 @@ def _without_label(texts: Sequence[str]) -> list[str]:
     return [text[label + 1 :].strip() for text in texts]
 
 
+XQUAD_FILES = {
+    "ar": (1582988, "abdabd7afed5c635d99cca0f3f0d0c9d9ed0bc77451e963c2e4e0638c29e486d"),
+    "de": (669810, "990b5d746746ed65ed4702ea5f35f99ffa4e2f1c390c07d003642acd937916f9"),
+    "el": (1918889, "821cf0f88e73fa258fd2f548b19b6ec39f7025059e16f6f9fc8cd797c9c3663e"),
+    "en": (609383, "e4c57d1c9143aaa1c5d265ba5987a65f4e69528d2a98f29d6e75019b10344f29"),
+    "es": (684322, "dcbae93ec3a9f4b9e78fd834a171d6f96c1a875e10e15b7530b7e4ef4971e37e"),
+    "hi": (1680538, "df2cce3532b37e9beb8979704b5c9a4bf874358f105395a298b89427b43b9d24"),
+    "ro": (661158, "94f8d54e93ad2b7dd2e76dd921a666b5b8eff2d4379df9f179c42b445f09643f"),
+    "ru": (1896368, "208d5b1aa154c52b1b5c5eda16281e455e8fd198cdb9af3f469f0d6037d973bf"),
+    "th": (1809143, "5cdda11d0e1e075f7872abf4e6ae830388ce7f617964d542308e9ae4257e0f43"),
+    "tr": (729506, "92179a564774b7696100d144c1e10870d0a966b6fccbdd254a65b9d2ab1971cc"),
+    "vi": (911401, "f619a1eb11fb42d3ab0834259e488a65f585447ef6154437bfb7199d85161a04"),
+    "zh": (808652, "691d0b3359bc6b8faa8de931dfdfe21d50a65861ae348e32a0d1a0190b0c8835"),
+}
+"""Bytes and sha256 of the published files."""
+
+
 def _xquad_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
-    path = f"xquad.{lang}/validation-00000-of-00001.parquet"
-    return [File(f"xquad/{lang}.jsonl", Remote("google/xquad", "51adfef1c1287aab1d2d91b5bead9bcfb9c68583", path))]
+    size, sha256 = XQUAD_FILES[lang]
+    remote = Remote(*XQUAD, f"xquad.{lang}.json", "github", sha256=sha256, size=size)
+    return [File(f"xquad/{lang}.jsonl", remote, convert=flatten_squad)]
 
 
 def _mlqa_files(choice: Choice) -> list[File]:
-    on_hub = {"dev": "validation", "test": "test"}[choice.split]
-    return [
-        File(
-            f"mlqa_{choice.split}/{lang}.jsonl.gz",
-            Remote("facebook/mlqa", "refs/convert/parquet", f"mlqa.{lang}.{lang}/{on_hub}/0000.parquet"),
-        )
-        for lang in dict.fromkeys(choice.langs)
-    ]
+    return [File(f"mlqa_{choice.split}/{lang}.jsonl.gz", _mlqa_archive(choice.split, lang), convert=flatten_squad)
+            for lang in dict.fromkeys(choice.langs)]  # fmt: skip
+
+
+def _mlqa_archive(split: str, lang: str) -> Remote:
+    member = f"MLQA_V1/{split}/{split}-context-{lang}-question-{lang}.json"
+    return Remote("dl.fbaipublicfiles.com", "", "MLQA/MLQA_V1.zip", "web", member=member, sha256=MLQA_SHA256, size=75719050)
 
 
 def _qa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
@@ -84,9 +105,13 @@ def _qa_sample(item: Row, choice: Choice) -> Row:
 
 
 def _flores_files(choice: Choice) -> list[File]:
-    codes = [languages()[lang].flores for lang in choice.langs]
-    remote = Remote("mteb/flores", "main", f"{choice.split}.parquet")
-    return [File(f"flores200_dataset/{choice.split}/{code}.{choice.split}", remote, (code,)) for code in codes]
+    files = []
+    for lang in choice.langs:
+        code = languages()[lang].flores
+        path = f"flores200_dataset/{choice.split}/{code}.{choice.split}"
+        place = ("dl.fbaipublicfiles.com", "", "nllb/flores200_dataset.tar.gz", "web")
+        files.append(File(path, Remote(*place, columns=(code,), member=path, sha256=FLORES_SHA256, size=25585843), (code,)))
+    return files
 
 
 def _flores_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
@@ -107,20 +132,14 @@ def _flores_sample(item: Row, choice: Choice) -> Row:
     return sentence(str(item["id"]), [item[lang] for lang in choice.langs], choice)
 
 
-PLUG_NAMES = {"en": "english", "zh": "chinese", "ko": "korean", "it": "italian", "es": "spanish"}
-
-
 def _x_alpaca_eval_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
-    lidr, commit = "ZNLP/Language-Imbalance-Driven-Rewarding", "bd9764e7fc6c99e6ba618199e0038df83c022162"
     model = "gpt-4-turbo-2024-04-09" if choice.split == "instructions" else choice.split
-    outputs = Remote(lidr, commit, f"results/base_model/x-alpacaeval_format/{lang}/{model}/model_outputs.json", "github")
+    outputs = Remote(*LIDR, f"results/base_model/x-alpacaeval_format/{lang}/{model}/model_outputs.json", "github")
     if choice.split != "instructions":
         return [File(f"x_alpacaeval/outputs/{model}/{lang}.jsonl.gz", outputs)]
-    if lang in PLUG_NAMES:
-        remote = Remote("zhihz0535/X-AlpacaEval", "4dc0165d07b6dbf2d6c011a35ade071ac5ae0dc4", f"{PLUG_NAMES[lang]}.json")
-    else:  # Bengali and Swahili instructions were published within the outputs alone.
-        remote = outputs if lang in ("bn", "sw") else Remote(lidr, commit, f"data/x-alpacaeval/data/{lang}.json", "github")
+    # Bengali and Swahili instructions were published within the outputs alone.
+    remote = outputs if lang in ("bn", "sw") else Remote(*LIDR, f"data/x-alpacaeval/data/{lang}.json", "github")
     return [File(f"x_alpacaeval/instructions/{lang}.jsonl", remote)]
 
 
@@ -186,12 +205,12 @@ LANGUAGE_CONFUSION = {
 
 def _language_confusion_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
-    commit = "6e48812baa5e3a0b82433359065efe5a106638b1"
+    commit = "0cfdbb4a64502648938c456b2fa9689968f22298"
     files = []
     for source, spoken in LANGUAGE_CONFUSION[choice.split].items():
         if lang in spoken.split():
             path = f"{choice.split}/{source}/{lang}"
-            remote = Remote("for-ai/language-confusion", commit, f"test_sets/{path}.csv", "github")
+            remote = Remote("for-ai/language-confusion", commit, "test_sets.zip", "github", member=f"test_sets/{path}.csv")
             files.append(File(f"language_confusion/{path}.jsonl.gz", remote, part=source))
     return files
 
@@ -210,147 +229,12 @@ def _language_confusion_sample(item: Row, choice: Choice) -> Row:
     return {"id": str(item["id"]), "source": "samples", "instruction": asked, "lang": lang}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One training file or, with ``{lang}`` in its path, one a language."""
-
-    name: str
-    lang: str
-    """Short code, or ``*`` for any."""
-    folder: str | None
-    remote: Remote | None = None
-    default: bool = True
-    """False where the part is read only by its name."""
-
-
-def _parted(parts: Sequence[Part]) -> Callable[[Choice], list[File]]:
-    def files(choice: Choice) -> list[File]:
-        (lang,) = choice.langs
-        spoken = [part for part in parts if part.lang in ("*", lang)]
-        chosen = [part for part in spoken if (part.default if choice.part is None else part.name == choice.part)]
-        return [File(part.folder and part.folder.format(lang=lang), part.remote, part=part.name) for part in chosen]
-
-    return files
-
-
-_RANDOM = Remote("gpt4life/alpagasus", "95ad3e52510df8c0a2f0dd6cbe50b501acde83a1", "data/random/random_9k.json", "github")
-_RATED = Remote("gpt4life/alpagasus", "95ad3e52510df8c0a2f0dd6cbe50b501acde83a1", "data/filtered/claude_t45.json", "github")
-_SEED = Remote("tatsu-lab/stanford_alpaca", "761dc5bfbdeeffa89b8bff5d038781a4055f796a", "seed_tasks.jsonl", "github")
-_GPT4_EN = Remote("hiyouga/LLaMA-Factory", "ff6d4d12eeb035d6ce06805a5733dd7b29f2ac30", "data/alpaca_en_demo.json", "github")
-_GPT4_ZH = Remote("hiyouga/LLaMA-Factory", "ff6d4d12eeb035d6ce06805a5733dd7b29f2ac30", "data/alpaca_zh_demo.json", "github")
-_FULL = Remote("tatsu-lab/alpaca", "dce01c9b08f87459cf36a430d809084718273017", "data/train-00000-of-00001-a09b74b3ef9c3b56.parquet")
-
-ALPACA = (
-    Part("random9k", "en", "train/alpaca/alpaca_en_random9k.jsonl.gz", _RANDOM),
-    Part("full", "en", None, _FULL, default=False),
-    Part("early", "en", "train/alpaca/alpaca_en_5000_early.jsonl.gz", default=False),
-    Part("claude_t45", "en", "train/alpaca/alpagasus_claude_t45.jsonl.gz", _RATED, default=False),
-    Part("seed", "en", "train/alpaca/seed_tasks.jsonl.gz", _SEED, default=False),
-    Part("gpt4", "en", "train/alpaca/llamafactory_alpaca_en_demo.jsonl.gz", _GPT4_EN, default=False),
-    Part("gpt4", "zh", "train/alpaca/llamafactory_alpaca_zh_demo.jsonl.gz", _GPT4_ZH),
-    Part("llama3", "en", "train/alpaca/alpagasus1000_llama3_en_fr.jsonl.gz", default=False),
-    Part("llama3", "fr", "train/alpaca/alpagasus1000_llama3_en_fr.jsonl.gz"),
-)
-
-
-def _alpaca_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
-    (lang,) = choice.langs
-    for file, found in tables:
-        for number, record in enumerate(found):
-            own = record.get(f"instruction_{lang}", record.get("instruction"))
-            inner = record["instances"][0] if "instances" in record else record
-            prompt = "\n".join(filter(None, (own, inner.get("input"))))
-            yield {"id": f"{file.part}-{number}", "instruction": prompt, "output": inner.get(f"response_{lang}", inner.get("output"))}
-
-
-def _alpaca_sample(item: Row, choice: Choice) -> Row:
-    own = item[choice.langs[0]]
-    return {"id": str(item["id"]), "instruction": own["instruction"], "output": own["output"]}
-
-
-def _alpagasus_files(choice: Choice) -> list[File]:
-    return [File("train/alpaca/alpagasus_prompts_11lang.jsonl.gz")]
-
-
-def _alpagasus_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
-    (lang,) = choice.langs
-    for record in tables[0][1]:
-        if record.get(lang):
-            yield {"id": record["id"], "instruction": record[lang], "output": record.get("output_en") if lang == "en" else None}
-
-
-def _gsm8k_files(choice: Choice) -> list[File]:
-    (lang,) = choice.langs
-    remote = Remote("openai/gsm8k", "e53f048856ff4f594e959d75785d2c2d37b678ee", "main/train-00000-of-00001.parquet")
-    english = File("train/gsm8k/en.train.jsonl.gz", remote)
-    return [english] if lang == "en" else [english, File(f"train/gsm8k/{lang}.train_questions.jsonl.gz")]
-
-
-def _gsm8k_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
-    english = tables[0][1]
-    for number, record in enumerate(tables[-1][1]):
-        at = record.get("en_row", number)
-        solution = english[at]["answer"]
-        final = record.get("final_answer", solution.rpartition("####")[2]).strip().replace(",", "")
-        yield {"id": str(at), "question": record["question"], "answer": solution, "final_answer": final}
-
-
-PARALLEL = (
-    Part("tatoeba", "*", "train/parallel/tatoeba.en-{lang}.tsv.gz"),
-    Part("tatoeba", "zh-Hant", "train/parallel/tatoeba.en-zh.tsv.gz"),
-    Part("tico19", "*", "train/parallel/tico19.en-{lang}.tsv.gz"),
-    Part("news2008", "*", "train/parallel/news2008-2012.en-{lang}.tsv.gz"),
-    Part("alma", "*", "train/parallel/alma_hw_decontaminated.en-{lang}.tsv.gz"),
-    Part("mafand", "*", "train/parallel/mafand.en-{lang}.train.tsv.gz"),
-)
-LEXICON = (
-    Part("xling", "*", "train/lexicon/xling.en-{lang}.train.tsv"),
-    Part("gatitos", "*", "train/lexicon/gatitos.en-{lang}.tsv"),
-)
-QA = (
-    Part("squad", "en", "train/qa/squad_en_devhalf_noXQuAD.jsonl.gz"),
-    Part("jaquad", "ja", "train/qa/jaquad.train.jsonl.gz"),
-    Part("cmrc2018", "zh", "train/qa/cmrc2018.dev.jsonl.gz"),
-    Part("cmrc2018", "zh", "train/qa/cmrc2018.trial.jsonl.gz"),
-    Part("tquad", "tr", "train/qa/tquad.train.jsonl.gz"),
-    Part("iapp", "th", "train/qa/iapp_thai.train.jsonl.gz"),
-)
-
-
-def _bilingual_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
-    (lang,) = choice.langs
-    for file, found in tables:
-        for number, record in enumerate(found):
-            text = record[lang] if lang in record else record["zh"]
-            # Tatoeba's Chinese is half simplified, half traditional, in one file.
-            if lang not in ("zh", "zh-Hant") or name_han_variant(text) == lang:
-                yield {"id": f"{file.part}-{number}", "en": record["en"], "text": text, "part": file.part}
-
-
-def _bilingual_sample(item: Row, choice: Choice) -> Row:
-    return {"id": str(item["id"]), "en": item["en"], "text": item[choice.langs[0]], "part": "samples"}
-
-
-def _training_qa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
-    for file, found in tables:
-        for record in found:
-            yield {"id": f"{file.part}-{record['id']}", **{key: record[key] for key in ("context", "question", "answers")}}
-
-
-def _codes(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-def _names(parts: Sequence[Part]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.name for part in parts))
-
-
 CORPORA: dict[str, Corpus] = {
     "mgsm": Corpus(
         _mgsm_files,
         _mgsm_rows,
         splits=("test", "exemplars"),
-        languages=_codes("bn de en es fr ja ru sw te th zh"),
+        languages=codes("bn de en es fr ja ru sw te th zh"),
         texts=("question",),
         sampled=("test",),
         sample=_mgsm_sample,
@@ -360,7 +244,7 @@ CORPORA: dict[str, Corpus] = {
         _xquad_files,
         _qa_rows,
         splits=("test",),
-        languages=_codes("ar de el en es hi ro ru th tr vi zh"),
+        languages=codes("ar de el en es hi ro ru th tr vi zh"),
         texts=("context", "question"),
         sampled=("test",),
         sample=_qa_sample,
@@ -369,7 +253,7 @@ CORPORA: dict[str, Corpus] = {
         _mlqa_files,
         _qa_rows,
         splits=("dev", "test"),
-        languages=_codes("ar de en es hi vi zh"),
+        languages=codes("ar de en es hi vi zh"),
         pairs=True,
         texts=("context", "question"),
         sampled=("dev", "test"),
@@ -389,7 +273,7 @@ CORPORA: dict[str, Corpus] = {
         _x_alpaca_eval_files,
         _x_alpaca_eval_rows,
         splits=("instructions", "gpt-4-turbo-2024-04-09", "gpt-4o-mini", "gpt-3.5-turbo-0125"),
-        languages=_codes("ar bn de en es fr it ja ko ru sw th zh"),
+        languages=codes("ar bn de en es fr it ja ko ru sw th zh"),
         texts=("instruction",),
         sampled=("instructions",),
         sample=_x_alpaca_eval_sample,
@@ -398,7 +282,7 @@ CORPORA: dict[str, Corpus] = {
         _belebele_files,
         _belebele_rows,
         splits=("test",),
-        languages=_codes(BELEBELE),
+        languages=codes(BELEBELE),
         texts=("context", "question"),
         sampled=("test",),
         sample=_belebele_sample,
@@ -408,24 +292,12 @@ CORPORA: dict[str, Corpus] = {
         _language_confusion_files,
         _language_confusion_rows,
         splits=("monolingual", "crosslingual"),
-        languages=_codes("ar de en es fr hi id it ja ko pt ru tr vi zh"),
+        languages=codes("ar de en es fr hi id it ja ko pt ru tr vi zh"),
         texts=("instruction",),
         sampled=("monolingual", "crosslingual"),
         sample=_language_confusion_sample,
         shared=("id", "request"),
     ),
     **LIKELIHOOD_CORPORA,
-    "alpaca": Corpus(_parted(ALPACA), _alpaca_rows, parts=_names(ALPACA), sampled=("train",), sample=_alpaca_sample),
-    "alpagasus": Corpus(_alpagasus_files, _alpagasus_rows, languages=_codes("ar de en es fr it ja ko ru th zh")),
-    "gsm8k": Corpus(_gsm8k_files, _gsm8k_rows, languages=_codes("de en es fr ja ru sw zh")),
-    "parallel": Corpus(
-        _parted(PARALLEL),
-        _bilingual_rows,
-        parts=_names(PARALLEL),
-        sampled=("train",),
-        sample=_bilingual_sample,
-        shared=("id", "en"),
-    ),
-    "lexicon": Corpus(_parted(LEXICON), _bilingual_rows, parts=_names(LEXICON)),
-    "qa": Corpus(_parted(QA), _training_qa_rows, languages=_codes("en ja th tr zh"), parts=_names(QA)),
+    **TRAINING,
 }

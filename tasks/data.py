@@ -1,13 +1,14 @@
-"""Reading corpora: the folder of XLIFT_DATA first, then the hub at a pinned revision, then the bundled samples where asked for.
+"""Reading corpora: the folder of XLIFT_DATA first, then their published addresses, then the bundled samples where asked for.
 
-Rows are kept as Arrow files under XLIFT_CACHE, named by their source files' sha256, and memory-mapped.
-docs/data.md lists corpora and columns.
+Rows are kept as Arrow files under XLIFT_CACHE, named by their source files' sha256, and memory-mapped. Rows of published files are
+compared with what is known of them. docs/data.md lists corpora and columns.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,19 +17,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from xlift.harness.core import hashing
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError, name_nearest, one_line
-from xlift.harness.core.hashing import file_sha256, hash_files, list_files
+from xlift.harness.core.hashing import file_sha256, hash_files
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
 from xlift.tasks.corpora import Choice, Corpus, File, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.faults import show_in_one_line
+from xlift.tasks.fetching import Absent, fetch, find_hindrance, find_kept, join_digests, name_address
+from xlift.tasks.known_rows import Known, known_rows
 from xlift.tasks.leaks import Guard
-from xlift.tasks.sources import Absent, Found, data_folder, fetch, find_in_folder, records
+from xlift.tasks.sources import Found, data_folder, find_in_folder, read_found, records
+from xlift.tasks.training_corpora import OWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
+
+logger = logging.getLogger(__name__)
 
 Samples = Literal["never", "missing", "always"]
 """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
@@ -44,7 +51,32 @@ class Origin:
     origin: str
     """``folder``, ``hub`` or ``samples``; joined by ``+`` where files come from both the folder and the hub."""
     sha256: str
-    """Of the source file; of the files' sha256 in hex, one a line, where there are several."""
+    """Of the rows as they are read, whatever file and format they come from."""
+
+
+State = Literal["here", "to fetch", "samples", "nowhere"]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Whether the rows of one reading are to be had, found out without fetching anything."""
+
+    corpus: str
+    lang: str
+    split: str
+    state: State
+    """``samples`` where the bundled ones will stand in."""
+    place: str
+    """Data folder, cache or address; why it is nowhere."""
+    bytes: int | None
+    """To fetch, about; None where that is not known."""
+    rows: int | None
+    """As the table of known rows says."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Corpus, language and split."""
+        return self.corpus, self.lang, self.split
 
 
 def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Dataset:
@@ -66,21 +98,55 @@ def read_training(corpus: str, lang: str, *, samples: Samples = "never") -> Data
 
 def identify_training(corpus: str, lang: str, *, samples: Samples = "never") -> str | None:
     """Hash of the rows that ``read_training`` gives, whatever files and code they come from; None where it raises UserError."""
-    import pyarrow as pa
-
     try:
         _require_training(corpus)
-        path = _store_rows(corpus, lang, None, samples)
+        return _read_hash(_store_rows(corpus, lang, None, samples))
     except UserError:
         return None
-    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-        return str(stream.schema.metadata[_ROWS_SHA256].decode())
 
 
 def locate(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Origin:
-    """Origin and sha256 of the source data that ``read`` uses with the same arguments. Raises as ``read`` does."""
-    found = _locate(*_choose(corpus, lang, split), samples)
-    return Origin("+".join(dict.fromkeys(item.origin for item in found)), _join([item.sha256 for item in found]))
+    """Origin and hash of the rows that ``read`` gives with the same arguments. Raises as ``read`` does."""
+    found = _locate(*choose(corpus, lang, split), samples)
+    return Origin("+".join(dict.fromkeys(item.origin for item in found)), _read_hash(_store_rows(corpus, lang, split, samples)))
+
+
+def survey(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Supply:
+    """Where ``read`` would take its rows from, without fetching them. Raises UserError for a corpus or a split that does not exist."""
+    name, table = _table(corpus)
+    split = split or table.splits[0]
+    known = known_rows().get((corpus, lang, split))
+
+    def answer(state: State, place: str, size: int | None = None, rows: int | None = None) -> Supply:
+        return Supply(corpus, lang, split, state, place, size, rows)
+
+    try:
+        _, choice = choose(corpus, lang, split)
+    except LanguageMissingError as error:
+        return answer("nowhere", str(error))
+    sampled = samples != "never" and _sample(name, choice) is not None
+    if samples == "always":
+        return answer("samples", "bundled samples") if sampled else answer("nowhere", "the bundled samples do not have it")
+    wanted = list_files(name, choice)
+    here = [file for file in wanted if find_in_folder(file)]
+    kept = [file for file in wanted if file not in here and file.remotes and all(map(find_kept, file.remotes))]
+    reachable = [file for file in wanted if file not in here + kept and file.remotes and not _hindrance(file)]
+    enough = here + kept + reachable
+    if not enough or (len(enough) < len(wanted) and not table.parts):
+        reasons = dict.fromkeys(_hindrance(file) or "no published address" for file in wanted if file not in enough)
+        return answer("samples", "bundled samples") if sampled else answer("nowhere", "; ".join(reasons) or "no file of it is known")
+    rows = known.rows if known else None
+    if reachable:
+        sizes = {remote.path: remote.size for file in reachable for remote in file.remotes if not find_kept(remote)}
+        size = sum(sizes.values()) if all(sizes.values()) else known.bytes if known and not here + kept else None
+        return answer(
+            "to fetch", "; ".join(dict.fromkeys(name_address(remote) for file in reachable for remote in file.remotes)), size, rows
+        )
+    return answer("here", str(data_folder()) if here else "cache", 0, rows)
+
+
+def _hindrance(file: File) -> str:
+    return next(filter(None, map(find_hindrance, file.remotes)), "")
 
 
 def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Iterator[str]:
@@ -121,7 +187,8 @@ def _table(corpus: str) -> tuple[str, Corpus]:
     return name, CORPORA[name]
 
 
-def _choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
+def choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
+    """The corpus's name and what is asked of it. Raises UserError for a name, a part, a split or a language that it does not have."""
     name, table = _table(corpus)
     part = corpus.partition("/")[2] or None
     if part and part not in table.parts:
@@ -164,19 +231,58 @@ def _require_training(corpus: str) -> None:
 
 def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> Path:
     """The Arrow file of a reading, which is made where it is not in the cache."""
-    name, choice = _choose(corpus, lang, split)
+    name, choice = choose(corpus, lang, split)
     found = _locate(name, choice, samples)
     title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
-    key = _join([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
+    key = join_digests([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
     path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
     if not path.is_file():
-        write_whole(path, _to_arrow(_build(name, choice, found)))
+        rows = _build(name, choice, found)
+        _compare_known(name, choice, found)
+        write_whole(path, _to_arrow(rows))
     return path
+
+
+def _read_hash(path: Path) -> str:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
+        return str(stream.schema.metadata[_ROWS_SHA256].decode())
+
+
+def _compare_known(name: str, choice: Choice, found: Sequence[Found]) -> None:
+    """Compare rows of published files, language by language and part by part, with what is known of them.
+
+    Raises UserError where there are more or fewer, or others in a file that is known itself; others than those of a copy are told alone.
+    """
+    parts = {item.file.part for item in found} if CORPORA[name].parts else {None}
+    for unit in [Choice((lang,), choice.split, part) for lang in choice.langs for part in parts]:
+        known = known_rows().get((f"{name}/{unit.part}" if unit.part else name, unit.langs[0], unit.split))
+        folders = {file.folder for file in CORPORA[name].files(unit)}
+        mine = [item for item in found if item.file.folder in folders]
+        fetched = [remote for item in mine if item.origin == "hub" for remote in item.file.remotes]
+        if known and not all(remote.sha256 for remote in fetched):
+            _require_known(known, _build(name, unit, mine), "; ".join(map(name_address, fetched)))
+
+
+def _require_known(known: Known, rows: Sequence[Row], address: str) -> None:
+    actual = hash_rows(rows)
+    if actual == known.sha256:
+        return
+    told = f"{known.corpus} in {known.lang!r}, split {known.split}, from {address}: {len(rows):,} rows with sha256 {actual}, "
+    told += f"where {known.rows:,} with {known.sha256} are known"
+    if known.copy:
+        logger.warning("%s from a copy; scores compare with those on the same rows alone, which each record names", told)
+        return
+    raise UserError(
+        f"{told}: the file has changed, or a mirror gives another one; try without XLIFT_MIRROR and HF_ENDPOINT, or set XLIFT_DATA to a "
+        "folder that has it"
+    )
 
 
 def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
     """The source files of a choice, from the first source that has them."""
-    wanted = CORPORA[name].files(choice)
+    wanted = list_files(name, choice)
     found, reasons = ([], []) if samples == "always" else _outside(wanted, choice, partial=bool(CORPORA[name].parts))
     if found:
         return found
@@ -186,8 +292,13 @@ def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
     if samples != "never":
         reasons.append(f"no bundled samples for {'-'.join(choice.langs)!r} in split {choice.split}")
     asked = f"{name}{'/' + choice.part if choice.part else ''} in {'-'.join(choice.langs)!r}, split {choice.split}"
-    remedies = _remedies(wanted, samples, sampled=sample is not None)
+    remedies = _remedies(name, choice, wanted, samples, sampled=sample is not None)
     raise LanguageMissingError(f"{asked}, is not to be had ({'; '.join(reasons)}): {', or '.join(remedies)}")
+
+
+def list_files(name: str, choice: Choice) -> list[File]:
+    """The source files of a choice; of a user's own ones those that are in the data folder."""
+    return [file for file in CORPORA[name].files(choice) if file.part != OWN or find_in_folder(file)]
 
 
 def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[list[Found], list[str]]:
@@ -210,16 +321,15 @@ def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[lis
     return [], list(dict.fromkeys([looked, *reasons]))
 
 
-def _remedies(wanted: Sequence[File], samples: Samples, sampled: bool) -> list[str]:
+def _remedies(name: str, choice: Choice, wanted: Sequence[File], samples: Samples, sampled: bool) -> list[str]:
     if samples == "always":
-        return ["choose what the samples have", "set data.samples to missing, so that the data folder and the hub are asked first"]
-    remotes = [file.remote for file in wanted if file.remote]
-    on_hub = next((remote for remote in remotes if remote.host == "hub"), None)
+        return [
+            "choose what the samples have",
+            "set data.samples to missing, so that the data folder and the published files are asked first",
+        ]
     remedies = ["set XLIFT_DATA to a folder that has it"]
-    if on_hub:
-        remedies.append(f"run 'hf download {on_hub.repo} {on_hub.path} --repo-type dataset --revision {on_hub.revision}'")
-    elif remotes:
-        remedies.append("connect to the network")
+    if any(file.remotes for file in wanted):
+        remedies.append(f"run 'xlift data get {name} --languages {'-'.join(choice.langs)}' where there is a network")
     if sampled:
         remedies.append(
             "allow the bundled samples (data.samples: missing in a suite, --set data.samples=missing, XLIFT_SAMPLES=missing for lm_eval)"
@@ -232,17 +342,17 @@ def _sample(name: str, choice: Choice) -> Found | None:
     if choice.split not in table.sampled:
         return None
     spoken = set(records(path, ())[0]) - set(table.shared)
-    return Found(File(None), path, file_sha256(path), "samples") if spoken.issuperset(choice.langs) else None
+    return Found(File(None), (path,), file_sha256(path), "samples") if spoken.issuperset(choice.langs) else None
 
 
 def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
-    table, paths = CORPORA[name], ", ".join(str(item.path) for item in found)
+    table, paths = CORPORA[name], ", ".join(str(path) for item in found for path in item.paths)
     sample = table.sample
     try:
         if sample and found[0].origin == "samples":
-            rows = [sample(item, choice) for item in records(found[0].path, ())]
+            rows = [sample(item, choice) for item in records(found[0].paths[0], ())]
         else:
-            rows = list(table.rows([(item.file, records(item.path, item.file.columns)) for item in found], choice))
+            rows = list(table.rows([(item.file, read_found(item, choice.langs[0])) for item in found], choice))
     except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
         raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {one_line(error)})") from error
     if not rows:
@@ -250,8 +360,12 @@ def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
     return rows
 
 
-def _join(digests: Sequence[str]) -> str:
-    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+def hash_rows(rows: Iterable[Row]) -> str:
+    """The sha256 of rows as JSON lines: the same for the same rows, whatever they come from."""
+    content = hashlib.sha256()
+    for row in rows:
+        content.update(f"{json.dumps(row)}\n".encode())
+    return content.hexdigest()
 
 
 def _to_arrow(rows: Sequence[Row]) -> memoryview:
@@ -261,10 +375,7 @@ def _to_arrow(rows: Sequence[Row]) -> memoryview:
         answers = pa.struct({"text": pa.list_(pa.string()), "answer_start": pa.list_(pa.int32())})
         return answers if column == "answers" else pa.string()
 
-    content = hashlib.sha256()
-    for row in rows:
-        content.update(f"{json.dumps(row)}\n".encode())
-    schema = pa.schema({column: type_of(column) for column in rows[0]}, metadata={_ROWS_SHA256: content.hexdigest()})
+    schema = pa.schema({column: type_of(column) for column in rows[0]}, metadata={_ROWS_SHA256: hash_rows(rows)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), max_chunksize=1000)
@@ -277,5 +388,5 @@ def _code_digest() -> str:
     code: dict[str, Path] = {}
     for package in ("xlift.tasks", "xlift.harness.core"):
         folder = Path(str(files(package)))
-        code |= {f"{package}/{path.relative_to(folder)}": path for path in list_files(folder) if path.suffix in (".py", ".tsv")}
+        code |= {f"{package}/{path.relative_to(folder)}": path for path in hashing.list_files(folder) if path.suffix in (".py", ".tsv")}
     return hash_files(code)

@@ -108,6 +108,12 @@ def data_of(name: str, samples: data.Samples) -> data.Origin | None:
     return data.locate(*source, samples=samples) if source else None
 
 
+def is_away(name: str, samples: data.Samples) -> bool:
+    """Whether a task's data would have to be fetched."""
+    source = source_of(name)
+    return source is not None and data.survey(*source, samples=samples).state == "to fetch"
+
+
 def signatures_of(name: str) -> dict[str, str]:
     """sacrebleu's signatures of a translation task's metrics; empty for other tasks."""
     task = find_task(name)

@@ -42,29 +42,53 @@ _CC_BY_NC = Licence("CC BY-NC 4.0", ("cc-by-nc-4.0",))
 _CC_BY_SA = Licence("CC BY-SA 4.0", ("cc-by-sa-4.0",))
 _MIT = Licence("MIT", ("mit",))
 _NONE = Licence("none stated", ("unknown",))
+_OWN = Licence("the user's own rows, as they say", ("other",))
 _WMT = Licence("WMT: free for research", ("other",))
 SAMPLES = Licence("Apache-2.0, written for xlift", ("apache-2.0",))
 
 LICENCES = {
     "alpaca": _CC_BY_NC,
+    "alpaca/multialpaca": Licence("none stated; answers of ChatGPT, under OpenAI's terms", ("unknown",)),
+    "alpaca/own": _OWN,
     "alpaca/seed": Licence("Apache-2.0", ("apache-2.0",)),
     "alpaca/llama3": Licence("Llama 3 licence for the answers, CC BY-NC 4.0 for the instructions", ("llama3", "cc-by-nc-4.0")),
     "alpagasus": _CC_BY_NC,
     "gsm8k": _MIT,
     "lexicon/gatitos": Licence("CC BY 4.0", ("cc-by-4.0",)),
+    "lexicon/own": _OWN,
     "lexicon/xling": _NONE,
     "parallel/alma": _WMT,
     "parallel/mafand": _CC_BY_NC,
     "parallel/news2008": _WMT,
+    "parallel/opus100": _NONE,
+    "parallel/own": _OWN,
     "parallel/tatoeba": Licence("CC BY 2.0 FR", ("cc-by-2.0",)),
     "parallel/tico19": Licence("CC0", ("cc0-1.0",)),
     "qa/cmrc2018": _CC_BY_SA,
     "qa/iapp": _MIT,
+    "qa/own": _OWN,
     "qa/jaquad": Licence("CC BY-SA 3.0", ("cc-by-sa-3.0",)),
     "qa/squad": _CC_BY_SA,
     "qa/tquad": _NONE,
 }
 """By ``corpus/part``, or by the corpus where its parts agree."""
+
+MEASURED = {
+    "belebele": "CC BY-SA 4.0",
+    "bmlama": "Apache-2.0; facts of Wikidata",
+    "flores": "CC BY-SA 4.0",
+    "language_confusion": "Apache-2.0; prompts in part CC BY-NC 4.0",
+    "mgsm": "CC BY 4.0",
+    "mlqa": "CC BY-SA 3.0",
+    "ntrex": "CC BY-SA 4.0",
+    "pawsx": "free for any purpose, with thanks to Google",
+    "sib200": "Apache-2.0; sentences of FLORES-200, CC BY-SA 4.0",
+    "x_alpaca_eval": "CC BY-NC 4.0; outputs under OpenAI's terms",
+    "xcopa": "CC BY 4.0",
+    "xnli": "CC BY-NC 4.0",
+    "xquad": "CC BY-SA 4.0",
+}
+"""What the evaluation corpora say."""
 
 TRANSLATORS = {"nllb": _CC_BY_NC}
 """Of translation models, by the beginning of their name."""
@@ -77,6 +101,14 @@ def find_licence(corpus: str, lang: str, part: str | None = None) -> Licence:
     if corpus == "gsm8k" and lang != "en":
         return _TRANSLATED_GSM8K
     return LICENCES.get(f"{corpus}/{part}") or LICENCES[corpus]
+
+
+def describe_licence(corpus: str, part: str | None = None) -> str:
+    """The licence of any corpus, or of one part of it, for a reader; both that a corpus without parts has for its languages."""
+    if corpus in MEASURED:
+        return MEASURED[corpus]
+    own = find_licence(corpus, "en", part).text if part or corpus in LICENCES else "by part"
+    return f"{own}; translations: {_TRANSLATED_GSM8K.text}" if corpus == "gsm8k" else own
 
 
 def trace(corpus: str, lang: str, *, samples: Samples) -> list[Source]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xlift.harness.core.languages import languages
+from xlift.tasks.conversions import choose_xnli
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables
+
+XNLI_SHA256 = "4ba1d5e1afdb7161f0f23c66dc787802ccfa8a25a3ddd3b165a35e50df346ab1"
 
 _NTREX_CODES = (
     "af:afr am:amh ar:arb az:aze-Latn ba:bak be:bel bem:bem bn:ben bo:bod bs:bos bg:bul ca:cat cs:ces ckb:ckb-Arab cy:cym da:dan "
@@ -53,8 +56,8 @@ def _xcopa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 def _pawsx_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
-    on_hub = {"dev": "validation", "test": "test"}[choice.split]
-    remote = Remote("google-research-datasets/paws-x", "refs/convert/parquet", f"{lang}/{on_hub}/0000.parquet")
+    path = f"data/PAWS-X/x-final/{lang}/{choice.split}_2k.tsv"
+    remote = Remote("chongli17/CrossLingualAlignment", "744a46e164904bd787c493cbbddaaec4e57b7737", path, "github")
     return [File(f"pawsx/{choice.split}/{lang}.jsonl.gz", remote)]
 
 
@@ -68,8 +71,9 @@ def _pawsx_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 def _xnli_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
-    remote = Remote("facebook/xnli", "refs/convert/parquet", f"{lang}/validation/0000.parquet")
-    return [File(f"xnli/dev/{lang}.jsonl.gz", remote)]
+    place = ("dl.fbaipublicfiles.com", "", "XNLI/XNLI-1.0.zip", "web")
+    remote = Remote(*place, member="XNLI-1.0/xnli.dev.tsv", sha256=XNLI_SHA256, size=17865352)
+    return [File(f"xnli/dev/{lang}.jsonl.gz", remote, convert=choose_xnli)]
 
 
 _ENTAILMENT = ("entailment", "neutral", "contradiction")
@@ -78,10 +82,8 @@ _ENTAILMENT = ("entailment", "neutral", "contradiction")
 def _xnli_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     [(_, found)] = tables
     for number, record in enumerate(found):
-        label = record["label"]  # a name in the folder, its number on the hub
-        answer = str(_ENTAILMENT.index(label) if isinstance(label, str) else label)
         texts = {"context": record["premise"], "hypothesis": record["hypothesis"]}
-        yield {"id": str(number), **texts, "answer": answer, "lang": choice.langs[0]}
+        yield {"id": str(number), **texts, "answer": str(_ENTAILMENT.index(record["label"])), "lang": choice.langs[0]}
 
 
 TOPICS = ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography")

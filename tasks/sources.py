@@ -1,13 +1,13 @@
-"""Finding source files: in the folder of XLIFT_DATA, else at their published addresses; each is known by its sha256.
+"""Source files: found in the folder of XLIFT_DATA, and read, whatever their format.
 
 The folder's layout and manifest.json are described in docs/data.md.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -15,15 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import file_sha256
-from xlift.harness.core.paths import cache_folder, write_whole
-from xlift.tasks.corpora import File, Remote, Row
+from xlift.tasks.corpora import File, Row
 
-GITHUB = "https://raw.githubusercontent.com"
-PROBE_SECONDS = 5.0
+Place = Literal["folder", "hub", "samples"]
+"""``hub`` is any published address."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,11 @@ class Found:
     """A source file on this machine."""
 
     file: File
-    path: Path
+    paths: tuple[Path, ...]
+    """One, or those of the published files that it is made of."""
     sha256: str
-    origin: str
-    """``folder``, ``hub`` (any published address) or ``samples``."""
-
-
-class Absent(Exception):
-    """A file that its published address does not give; the text says why."""
+    """Of the file; of the files' sha256 in hex, one a line, where there are several."""
+    origin: Place
 
 
 def data_folder() -> Path | None:
@@ -60,39 +56,51 @@ def find_in_folder(file: File) -> Found | None:
     Raises UserError where the manifest cannot be read, or lists a file that is missing or has another checksum.
     """
     folder = data_folder()
-    if folder is None or file.folder is None:
+    listed = read_checksums(folder) if folder else {}
+    name = next((name for name in (file.shared, file.folder) if name in listed), None)
+    if folder is None or name is None:
         return None
-    listed = _checksums(folder / "manifest.json").get(file.folder)
-    if listed is None:
-        return None
-    path = folder / file.folder
+    path = folder / name
     if not path.is_file():
         raise UserError(f"{path}: listed in manifest.json, but missing: copy the file again, or take its entry out of the manifest")
-    if (actual := file_sha256(path)) != listed:
-        raise UserError(f"{path}: sha256 is {actual[:12]}..., manifest.json says {listed[:12]}...: the file has changed, copy it again")
-    return Found(file, path, listed, "folder")
+    if (actual := file_sha256(path)) != listed[name]:
+        raise UserError(
+            f"{path}: sha256 is {actual[:12]}..., manifest.json says {listed[name][:12]}...: the file has changed, copy it again"
+        )
+    return Found(file, (path,), listed[name], "folder")
 
 
-def fetch(file: File) -> Found:
-    """The file from its published address, kept for later. Raises Absent."""
-    if file.remote is None:
-        raise Absent("not on the hub")
-    path = _from_github(file.remote) if file.remote.host == "github" else _from_hub(file.remote)
-    return Found(file, path, file_sha256(path), "hub")
+def read_found(found: Found, lang: str) -> list[Row]:
+    """The records of a source file in the layout of the data folder, from whatever place it is. Raises ValueError and its like."""
+    file = found.file
+    if found.origin != "hub":
+        return records(found.paths[0], file.columns)
+    tables = [
+        records(path, remote.columns or file.columns, remote.name, remote.rows)
+        for path, remote in zip(found.paths, file.remotes, strict=True)
+    ]  # fmt: skip
+    return list(file.convert(tables, lang)) if file.convert else tables[0]
 
 
-def records(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The records of one file, in its order; the end of its name tells the format (.jsonl, .json, .csv, .tsv, .parquet, else lines)."""
-    stem = path.name.removesuffix(".gz")
+def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -> list[Row]:
+    """The records of one file, in its order; the end of its name tells the format. ``most`` of a parquet file, or all where it is 0.
+
+    The formats are .jsonl, .json, .csv, .tsv, .parquet and .py (the values that it assigns), and plain lines for any other end.
+    """
+    stem = (name or path.name).removesuffix(".gz")
     if stem.endswith(".parquet"):
         import pyarrow.parquet
 
-        table: list[Row] = pyarrow.parquet.read_table(path, columns=list(columns) or None).to_pylist()
-        return table
+        table = pyarrow.parquet.read_table(path, columns=list(columns) or None)
+        found: list[Row] = table.slice(0, most or table.num_rows).to_pylist()
+        return found
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.name.endswith(".gz") else data).decode("utf-8")
+    text = (gzip.decompress(data) if (name or path.name).endswith(".gz") else data).decode("utf-8")
     if stem.endswith(".json"):
-        return list(json.loads(text))
+        content = json.loads(text)
+        return [content] if isinstance(content, dict) else list(content)
+    if stem.endswith(".py"):
+        return _read_assignments(text)
     if stem.endswith(".csv"):
         try:
             return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
@@ -106,7 +114,23 @@ def records(path: Path, columns: Sequence[str]) -> list[Row]:
     return [dict(zip(header, line.rstrip("\r").split("\t"), strict=True)) for line in lines]
 
 
-def _checksums(manifest: Path) -> Mapping[str, str]:
+def _read_assignments(text: str) -> list[Row]:
+    """Names and values of the assignments of plain values in a Python file, which is not run."""
+    found = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign):
+            found.append({"name": ast.unparse(node.targets[0]), "value": ast.literal_eval(node.value)})
+    return found
+
+
+def read_checksums(folder: Path) -> Mapping[str, str]:
+    """The sha256 of each file that a folder's manifest lists. Raises UserError where it cannot be read."""
+    return {name: entry["sha256"] for name, entry in read_manifest(folder).items()}
+
+
+def read_manifest(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The entries of a folder's manifest by file. Raises UserError where it cannot be read."""
+    manifest = folder / "manifest.json"
     try:
         return _parse_manifest(manifest, manifest.stat().st_mtime_ns)
     except OSError as error:
@@ -116,63 +140,6 @@ def _checksums(manifest: Path) -> Mapping[str, str]:
 
 
 @cache
-def _parse_manifest(manifest: Path, changed: int) -> Mapping[str, str]:
+def _parse_manifest(manifest: Path, changed: int) -> Mapping[str, Mapping[str, Any]]:
     entries: list[dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))
-    return {str(entry["file"]): str(entry["sha256"]) for entry in entries}
-
-
-def _from_hub(remote: Remote) -> Path:
-    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError
-
-    where = {"repo_id": remote.repo, "filename": remote.path, "revision": remote.revision, "repo_type": "dataset"}
-    kept = try_to_load_from_cache(**where)
-    if isinstance(kept, str):
-        return Path(kept)
-    _require_connection(constants.ENDPOINT)
-    try:
-        return Path(hf_hub_download(**where))
-    except GatedRepoError:
-        raise Absent(f"{remote.repo} is gated: accept its terms on the hub, then run 'hf auth login'") from None
-    except (OSError, EntryNotFoundError, HTTPError) as error:
-        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({one_line(error)})") from None
-
-
-def _from_github(remote: Remote) -> Path:
-    from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session
-
-    url = f"{GITHUB}/{remote.repo}/{remote.revision}/{remote.path}"
-    target = cache_folder() / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16] / Path(remote.path).name
-    if target.is_file():
-        return target
-    _require_connection(GITHUB)
-    try:
-        response = get_session().get(url, timeout=60, follow_redirects=True)
-        response.raise_for_status()
-    except (OSError, HTTPError) as error:
-        raise Absent(f"{url} does not answer ({one_line(error)})") from None
-    write_whole(target, response.content)
-    return target
-
-
-def _require_connection(host: str) -> None:
-    from huggingface_hub import is_offline_mode
-
-    if is_offline_mode():
-        raise Absent("HF_HUB_OFFLINE is set")
-    if reason := _unreachable(host):
-        raise Absent(f"no connection to {host} ({reason})")
-
-
-@cache
-def _unreachable(host: str) -> str:
-    """Why a host cannot be reached, empty where it can: asked once, since the hub's client retries for 24 s before it gives up."""
-    from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(host, timeout=PROBE_SECONDS)
-    except (OSError, HTTPError) as error:
-        return one_line(error)
-    return ""
+    return {str(entry["file"]): {**entry, "sha256": str(entry["sha256"])} for entry in entries}

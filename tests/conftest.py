@@ -68,7 +68,7 @@ def unplugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty caches, no data folder, and a hub that nobody answers for."""
     from huggingface_hub import constants
 
-    from xlift.tasks import sources
+    from xlift.tasks import fetching
 
     for name in ("XLIFT_DATA", "XLIFT_SAMPLES"):
         monkeypatch.delenv(name, raising=False)
@@ -76,8 +76,8 @@ def unplugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(sources, "GITHUB", "http://127.0.0.1:9")
-    sources._unreachable.cache_clear()
+    monkeypatch.setenv("XLIFT_MIRROR", "http://localhost:9")
+    fetching._unreachable.cache_clear()
 
 
 @pytest.fixture
@@ -97,6 +97,28 @@ def loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[loopba
         monkeypatch.setenv("HF_TOKEN", loopback_hub.TOKEN)
         monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "cache"))
         yield state
+
+
+@pytest.fixture
+def mirror(loopback: loopback_hub.State, monkeypatch: pytest.MonkeyPatch) -> loopback_hub.State:
+    """The loopback hub with a small file at every published address; nothing else is known of those files' rows."""
+    from published import publish_everything
+
+    from xlift.tasks import corpus_table, data, fetching, likelihood_corpora
+
+    for name in ("XLIFT_DATA", "XLIFT_SAMPLES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XLIFT_MIRROR", loopback.url)
+    monkeypatch.setattr(fetching, "_unreachable", lambda host: "")
+    monkeypatch.setattr(data, "known_rows", dict)
+    publish_everything(loopback)
+    sha256 = {path.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for path, content in loopback.mirrored.items()}
+    monkeypatch.setattr(corpus_table, "FLORES_SHA256", sha256["flores200_dataset.tar.gz"])
+    monkeypatch.setattr(corpus_table, "MLQA_SHA256", sha256["MLQA_V1.zip"])
+    monkeypatch.setattr(likelihood_corpora, "XNLI_SHA256", sha256["XNLI-1.0.zip"])
+    languages = corpus_table.CORPORA["xquad"].languages
+    monkeypatch.setattr(corpus_table, "XQUAD_FILES", {lang: (0, sha256[f"xquad.{lang}.json"]) for lang in languages})
+    return loopback
 
 
 @pytest.fixture

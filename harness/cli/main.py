@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import xlift
-from xlift.harness.cli import hub, site
+from xlift.harness.cli import data, hub, site
 from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, add_strict, read_adapters
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
@@ -33,6 +33,7 @@ MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(report)
 app.command()(compare_paper)
+app.add_typer(data.app, name="data")
 app.command()(judge)
 app.command()(fidelity)
 app.command()(show)
@@ -160,10 +161,12 @@ def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-c
 
 @app.command()
 def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
-    """Check suites without running them: keys, methods, options, tasks and languages."""
+    """Check suites without running them: keys, methods, options, tasks and languages; and say which data they will read from where."""
     for name in suites:
-        xlift.validate(xlift.load_suite(name, overrides or []))
+        suite = xlift.load_suite(name, overrides or [])
+        xlift.validate(suite)
         typer.echo(f"{name}: valid")
+        print_frame(xlift.survey(suite), as_json=False)
 
 
 @app.command()
@@ -224,9 +227,10 @@ def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
 def _show_plan(plan: pd.DataFrame, as_json: bool) -> None:
     totals = plan.attrs["totals"]
     if as_json:
-        typer.echo(json.dumps({"stages": list_rows(plan), "totals": totals}, indent=1))
+        typer.echo(json.dumps({"stages": list_rows(plan), "totals": totals, "data": plan.attrs["data"]}, indent=1))
         return
     print_frame(plan, as_json=False)
+    print_rows(plan.attrs["data"], as_json=False)
     for key, value in totals.items():
         typer.echo(f"{key}: {value}")
 

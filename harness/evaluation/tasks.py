@@ -75,18 +75,19 @@ def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:
     return {name: catalogue.identify(name) for name in foreign} if catalogue else {}
 
 
-def locate_data(suite: Suite, names: Sequence[str]) -> tuple[dict[str, Origin | None], tuple[str, ...]]:
+def locate_data(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> tuple[dict[str, Origin | None], tuple[str, ...]]:
     """Where each task's data come from, and a line for each group of which some languages' data are not to be had.
 
-    Tasks of a group that are not named by themselves are left out then. Raises UserError where a named task's data are missing, where
-    a group has none, and with ``data.strict`` for each that is missing.
+    Tasks of a group that are not named by themselves are left out then. Without ``fetch``, the origin of data that are not on this machine
+    yet is None. Raises UserError where a named task's data are missing, where a group has none, and with ``data.strict`` for each that is
+    missing.
     """
     groups = _find_groups(suite)
     found: dict[str, Origin | None] = {}
     missing: dict[str, dict[str, LanguageMissingError]] = {}
     for name in names:
         try:
-            found[name] = index.data_of(name, suite.data.samples)
+            found[name] = index.data_of(name, suite.data.samples) if fetch or not index.is_away(name, suite.data.samples) else None
         except LanguageMissingError as error:
             if suite.data.strict or name not in groups:
                 raise

@@ -86,12 +86,11 @@ def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
         return
     missing = []
     for language in filter(None, map(language_of, tasks)):
-        try:
-            data.locate(CORPUS, language, settings.against)
-        except UserError as error:
-            missing.append(error)
+        supply = data.survey(CORPUS, language, settings.against)
+        if supply.state == "nowhere":
+            missing.append(supply.place)
     if len(missing) == len(choose(tasks)):
-        raise UserError(f"judge.against: {missing[0]}")
+        raise UserError(f"judge.against: the answers of {settings.against} are nowhere to be had: {missing[0]}")
 
 
 def count_requests(settings: JudgeSettings, items: int, models: int) -> int:

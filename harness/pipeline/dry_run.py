@@ -11,6 +11,7 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.models import bases
+from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.run import check_base, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
@@ -32,10 +33,11 @@ class PlannedStage(TypedDict):
 
 
 class RunPlan(TypedDict):
-    """The stages of a run in order, and what they come to, by words that are shown."""
+    """The stages of a run in order, what they come to, by words that are shown, and the data that they read."""
 
     stages: list[PlannedStage]
     totals: dict[str, str | int]
+    data: list[dict[str, str | int | None]]
 
 
 def check_suite(suite: Suite) -> None:
@@ -52,7 +54,7 @@ def check_suite(suite: Suite) -> None:
 
 def plan_run(suite: Suite, runs: Path) -> RunPlan:
     """What a run would do; rows and tokens are upper bounds until a method's rows are prepared."""
-    run = open_run(suite, runs)
+    run = open_run(suite, runs, fetch=False)
     stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
@@ -72,7 +74,7 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
         left += not done
         stages.append(_row("evaluate", model.name, done, items=items))
     if suite.judge:
-        answers = _count_items(run, judgement.choose(run.tasks))
+        answers = _count_items(run, judgement.choose(run.tasks)) or 0
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
     totals: dict[str, str | int] = {
@@ -86,7 +88,21 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
         totals["fewer rows, as train.tokens reach no more"] = cut
     if suite.judge:
         totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
-    return {"stages": stages, "totals": totals}
+    return {"stages": stages, "totals": totals, "data": needs.summarise(needs.list_needs(suite, run.tasks))}
+
+
+def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
+    """The data that a suite will ask for, without the model and without fetching any. Raises UserError as ``check_suite`` does."""
+    from xlift.harness.evaluation.tasks import expand_tasks
+
+    return needs.summarise(needs.list_needs(suite, expand_tasks(suite)[0]))
+
+
+def list_supplies(suite: Suite) -> list[data.Supply]:
+    """As ``survey_data``, each corpus and language for itself."""
+    from xlift.harness.evaluation.tasks import expand_tasks
+
+    return [need.supply for need in needs.list_needs(suite, expand_tasks(suite)[0])]
 
 
 def _name_cuts(suite: Suite) -> str:
@@ -137,8 +153,20 @@ def _list_items(suite: Suite, tasks: Sequence[str]) -> list[tuple[str, int, int]
     return found
 
 
-def _count_items(run: Run, tasks: Sequence[str]) -> int:
-    return sum(items for _, items, _ in _list_items(run.suite, tasks))
+def _count_items(run: Run, tasks: Sequence[str]) -> int | None:
+    """Items of the tasks; None where one has data that are not on this machine, and that nothing is known of."""
+    from xlift.harness.evaluation.tasks import limit_of
+
+    here = [task for task in tasks if run.data.get(task)]
+    total = sum(items for _, items, _ in _list_items(run.suite, here))
+    for task in tasks:
+        source = index.source_of(task)
+        if source is not None and task not in here:
+            rows = data.survey(*source, samples=run.suite.data.samples).rows
+            if rows is None:
+                return None
+            total += min(rows, limit_of(run.suite, task) or rows)
+    return total
 
 
 def _row(

@@ -19,6 +19,7 @@ from xlift.harness.core.store import explain_disk, read_manifest, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases, trainable
+from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.fit import fit_one
 from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
@@ -34,11 +35,11 @@ logger = logging.getLogger(__name__)
 RESOLVED = "suite.resolved.json"
 
 
-def open_run(suite: Suite, runs: Path) -> Run:
+def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     """Resolve the base and the tasks; everything that can be wrong in a suite is found here, and nothing is written.
 
     Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
-    Raises UserError, before anything is trained.
+    Without ``fetch``, data that are not on this machine stay unknown. Raises UserError, before anything is trained.
     """
     from xlift.harness.evaluation.tasks import expand_tasks, identify_foreign, locate_data
 
@@ -51,7 +52,8 @@ def open_run(suite: Suite, runs: Path) -> Run:
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
         adapters.resolve(reference)
-    data, without_data = locate_data(suite, tasks)
+    needs.require(needs.list_needs(suite, tasks))
+    data, without_data = locate_data(suite, tasks, fetch=fetch)
     tasks, left_out = tuple(data), (*left_out, *without_data)
     judgement.check_sources(suite, tasks)
     root = runs / suite.name

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         train,
         validate,
     )
+    from xlift.data import add_data, build_data, check_data, get_data, list_corpora, survey
     from xlift.harness import plugin
     from xlift.harness.config.suite import Suite
     from xlift.harness.core.errors import UserError
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "build_site", "calibrate",
-    "evaluate", "export_record", "fit_scaling", "list_languages", "list_methods", "list_suites", "list_tasks", "load_results",
-    "load_suite", "plan", "plan_items", "plugin", "prepare", "probe", "pull", "push", "push_all", "push_site", "run", "train", "validate",
+    "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "add_data", "build_data",
+    "build_site", "calibrate", "check_data", "evaluate", "export_record", "fit_scaling", "get_data", "list_corpora", "list_languages",
+    "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "plan", "plan_items", "plugin", "prepare", "probe", "pull",
+    "push", "push_all", "push_site", "run", "survey", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {
+    **dict.fromkeys(("add_data", "build_data", "check_data", "get_data", "list_corpora", "survey"), "xlift.data"),
     "PushPlan": "xlift.harness.publishing.hub",
     "Pushed": "xlift.harness.publishing.hub",
     "Record": "xlift.harness.evaluation.records",

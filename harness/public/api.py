@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xlift.data import list_names
 from xlift.harness.config import suite as config
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
@@ -69,7 +70,8 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
     tokens and items.
 
     Rows and tokens are upper bounds until a method's rows are prepared, missing where there is none. ``attrs["totals"]`` of the table holds
-    the run folder, the number of tasks, what benchmarks lack, and the disk space that is needed and free. Raises UserError as ``run`` does.
+    the run folder, the number of tasks, what benchmarks lack, and the disk space that is needed and free; ``attrs["data"]`` holds the
+    rows of ``survey``. Nothing is fetched. Raises UserError as ``run`` does.
     """
     import pandas as pd
 
@@ -78,7 +80,7 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
     _require_suite(suite)
     found = plan_run(suite, Path(runs))
     table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "items"), "Int64"))
-    table.attrs["totals"] = found["totals"]
+    table.attrs["totals"], table.attrs["data"] = found["totals"], found["data"]
     return table
 
 
@@ -185,7 +187,7 @@ def evaluate(
 
     Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
     """
-    languages, tasks, settings = _list(languages), _list(tasks), _list(settings)
+    languages, tasks, settings = list_names(languages), list_names(tasks), list_names(settings)
     values: dict[str, Any] = {"name": "evaluate", "languages": {"evaluate": languages}}
     named = {name: str(place) for name, place in (adapters or {}).items()}
     if again:
@@ -285,11 +287,6 @@ def build_site(
     for one in [results] if isinstance(results, str | Path) else results:
         places += [Path(one)] if isinstance(one, str | Path) else one.folders
     return build(places, Path(out), base)
-
-
-def _list(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Several names; one alone may be given as it is."""
-    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def export_record(run: str | Path, out: str | Path) -> list[str]:

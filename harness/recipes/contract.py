@@ -86,6 +86,20 @@ class PlanRecord(Section):
     profile: InferenceProfile | None
 
 
+UNSAID = "the method decides"
+"""What is said of a method that does not say what it reads."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A corpus in one language that a method will ask for."""
+
+    corpus: str
+    lang: str
+    instead: str = ""
+    """What the method does where it is not to be had, such as ``translates the pivot's``; empty where it stops."""
+
+
 class Context(Protocol):
     """The world as a method sees it."""
 
@@ -153,6 +167,20 @@ class Method(ABC, Generic[OptionsT]):
     def rounds(self) -> int:
         """How often ``prepare`` and training follow each other, each round on the adapter of the one before."""
         return 1
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        """What ``prepare`` will read, so that a run without it is refused before any work.
+
+        A method that says nothing is taken to read each corpus that an option names (``corpus``, ``prompt_corpus``) in the pivot and in
+        all languages, corpora of pairs with English (``translation_corpus``, ``lexicon_corpus``) in all but English, and to know itself
+        what it does without them.
+        """
+        found: list[Reading] = []
+        for name, value in self.options.model_dump().items():
+            if isinstance(value, str) and (name == "corpus" or name.endswith("_corpus")):
+                with_english = name in ("translation_corpus", "lexicon_corpus")
+                found += [Reading(value, lang, UNSAID) for lang in (pivot, *languages) if not (with_english and lang == "en")]
+        return found
 
     @abstractmethod
     def prepare(self, ctx: Context) -> Plan:

@@ -18,6 +18,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find, languages
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, Json, Preference, Sampling, ask
+from xlift.harness.recipes.contract import Reading
 from xlift.harness.recipes.filters import find_foreign
 from xlift.harness.recipes.translation import has_language
 
@@ -65,6 +66,12 @@ class Pairs:
 
 Prompts = Mapping[str, Mapping[str, str]]
 """The text of each prompt by its id and by language; a language is not there where its prompt could not be translated."""
+
+
+def list_prompts(options: PairOptions, pivot: str, languages: Sequence[str]) -> list[Reading]:
+    """What ``make_pairs`` reads."""
+    translated = [Reading(options.prompt_corpus, lang, "the pivot's prompts are translated") for lang in languages]
+    return [Reading(options.prompt_corpus, pivot), *translated]
 
 
 def make_pairs(ctx: Context, options: PairOptions) -> Pairs:

@@ -20,6 +20,7 @@ from xlift.harness.core.errors import LanguageMissingError, UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Chat, CorpusRow, Example, Message, ask
 from xlift.harness.recipes.code_switch import Lexicon, find_terms, find_words, turn_lexicon
+from xlift.harness.recipes.contract import Reading
 from xlift.harness.recipes.filters import RowFilter, accept_counter
 
 if TYPE_CHECKING:
@@ -86,6 +87,11 @@ def has_language(ctx: Context, corpus: str, lang: str) -> bool:
         return bool(ctx.read(corpus, lang))
     except LanguageMissingError:
         return False
+
+
+def list_pairs(corpus: str, languages: Iterable[str], instead: str = "") -> list[Reading]:
+    """What is read of a corpus of pairs with English, to pair these languages: each but English."""
+    return [Reading(corpus, lang, instead) for lang in languages if lang != "en"]
 
 
 def index_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, str]:

@@ -93,7 +93,7 @@ def test_what_ships_is_found(installed: Path, tmp_path: Path) -> None:
     assert "xlift_mgsm_cot_te" in run(xlift, "ls", "tasks", folder=tmp_path)
     assert "Swahili" in run(xlift, "ls", "languages", folder=tmp_path)
     assert "cross_lingual" in run(xlift, "ls", "methods", folder=tmp_path)
-    assert run(xlift, "validate", "demo", folder=tmp_path) == "demo: valid\n"
+    assert run(xlift, "validate", "demo", folder=tmp_path).startswith("demo: valid\n")
     tasks = Path(run(xlift, "tasks", "--path", folder=tmp_path).strip())
     assert tasks.is_relative_to(installed.parent) and (tasks / "mgsm" / "xlift_mgsm_cot_te.yaml").is_file()
 

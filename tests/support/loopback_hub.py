@@ -1,7 +1,8 @@
 """A hub on 127.0.0.1 that the real ``huggingface_hub`` client talks to: it refuses what the real one refuses, and fails on command.
 
-It knows repositories with commits and pull requests, large files by their sha256, and collections. What it does not imitate: Xet storage
-(set HF_HUB_DISABLE_XET=1), multipart uploads, gated repositories, rate limits of its own.
+It knows repositories with commits and pull requests, gated ones, large files by their sha256, and collections; as a mirror (XLIFT_MIRROR)
+it serves files of other hosts, and goes on with a download that broke off. What it does not imitate: Xet storage (set
+HF_HUB_DISABLE_XET=1), multipart uploads, rate limits of its own.
 """
 
 import base64
@@ -36,6 +37,8 @@ class Fault:
     """Seconds before the answer, the usual one where ``status`` is 0."""
     cut: bool = False
     """The connection closes without an answer."""
+    cut_after: int | None = None
+    """The connection closes after so many bytes of the usual answer."""
 
 
 @dataclass
@@ -48,6 +51,7 @@ class Repository:
     titles: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Their authors and titles, by reference."""
     closed: set[str] = field(default_factory=set)
+    gated: bool = False
 
     def add(self, files: dict[str, bytes], reference: str | None = None) -> str:
         oid = hashlib.sha1(repr((len(self.commits), len(self.requests), sorted(files))).encode() + b"".join(files.values())).hexdigest()
@@ -73,6 +77,8 @@ class State:
     large: dict[str, bytes] = field(default_factory=dict)
     collections: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    mirrored: dict[str, bytes] = field(default_factory=dict)
+    """Files of other hosts, by host and path."""
     log: list[str] = field(default_factory=list)
     """Method and path of each request."""
     sent: list[bytes] = field(default_factory=list)
@@ -120,6 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault.cut:
             self.close_connection = True
             return
+        self.cut_after = fault.cut_after if fault else None
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault and fault.status:
             self.answer(fault.status, {"error": fault.message})
@@ -138,7 +145,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            self.wfile.write(data[: self.cut_after])
+        if self.cut_after is not None:
+            self.close_connection = True
+
+    def answer_from(self, held: bytes, headers: dict[str, str]) -> None:
+        """The file, or what of it was asked for with ``Range: bytes=FIRST-``."""
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        first = int(asked[1]) if asked else 0
+        if asked and first >= len(held):
+            self.answer(416, b"")
+            return
+        place = {"Content-Range": f"bytes {first}-{len(held) - 1}/{len(held)}"} if asked else {}
+        self.answer(206 if asked else 200, held[first:], {**headers, **place, "Accept-Ranges": "bytes"})
 
     def route(self) -> None:
         for pattern, method in ROUTES:
@@ -285,7 +304,17 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(404, "Entry not found", "EntryNotFound")
         held = files[path]
         tag = hashlib.sha256(held).hexdigest() if path.endswith(".safetensors") else git_hash(held)
-        self.answer(200, held, {"ETag": f'"{tag}"', "X-Repo-Commit": oid, "Accept-Ranges": "bytes"})
+        if self.find(name).gated:
+            raise Refusal(403, f"Access to dataset {name} is restricted", "GatedRepo")
+        self.answer_from(held, {"ETag": f'"{tag}"', "X-Repo-Commit": oid})
+
+    def mirror(self, path: str) -> None:
+        if path not in self.state.mirrored:
+            raise Refusal(404, "Not Found")
+        self.answer_from(self.state.mirrored[path], {})
+
+    def greet(self) -> None:
+        self.answer(200, b"")
 
     def create_collection(self) -> None:
         asked = json.loads(self.body)
@@ -332,6 +361,8 @@ ROUTES = (
     (r"POST /api/collections", "create_collection"),
     (rf"GET /api/collections/{REPO}", "get_collection"),
     (rf"POST /api/collections/{REPO}/items", "add_item"),
+    (r"(?:GET|HEAD) /((?:raw\.githubusercontent|dl\.fbaipublicfiles)\.com/.+)", "mirror"),
+    (r"HEAD /", "greet"),
 )
 
 

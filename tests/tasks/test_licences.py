@@ -23,7 +23,8 @@ def test_a_licence_that_is_not_stated_restricts() -> None:
 def test_all_parts_that_may_have_been_read() -> None:
     assert {source.name for source in list_possible("parallel", "es")} == {key for key in LICENCES if key.startswith("parallel/")}
     assert [source.name for source in list_possible("qa/squad", "en")] == ["qa/squad"]
-    assert {source.name for source in list_possible("alpaca", "en")} == {"alpaca", "alpaca/seed", "alpaca/llama3"}
+    parts = {"alpaca", "alpaca/seed", "alpaca/llama3", "alpaca/multialpaca", "alpaca/own"}
+    assert {source.name for source in list_possible("alpaca", "en")} == parts
     assert [(source.name, source.licence.tags) for source in list_possible("gsm8k", "es")] == [("gsm8k", ("mit", "unknown"))]
 
 

@@ -1,26 +1,19 @@
-"""Finding source files: faulty data folders, caches, no network, and a hub on this machine."""
+"""Finding source files: faulty data folders, caches, no network."""
 
 import hashlib
-import io
 import json
 import multiprocessing
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from huggingface_hub import constants
 
 from xlift.harness.core.errors import UserError
-from xlift.tasks import data, sources
+from xlift.tasks import data
 from xlift.tasks.data import identify_training, locate, read
 
 pytestmark = pytest.mark.usefixtures("unplugged")
@@ -98,15 +91,16 @@ def test_a_missing_language_names_the_file_and_the_way_out(fill_folder: Callable
     text = refusal("mgsm", "bn")
     assert "mgsm in 'bn', split test" in text
     assert f"not in {root}, XLIFT_DATA: mgsm/test/bn.jsonl" in text
-    assert "hf download juletxara/mgsm mgsm_bn.tsv" in text
-    assert "not on the hub" in refusal("parallel", "es")
+    assert "run 'xlift data get mgsm --languages bn' where there is a network" in text
+    assert "has no published address" in refusal("parallel/alma", "cs")
 
 
 def test_without_a_network_the_answer_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     text = refusal("xquad", "ar")
     assert time.monotonic() - began < 20, "the hub's own client takes 24 s"
-    assert "xquad in 'ar'" in text and "XLIFT_DATA is not set" in text and "no connection to http://127.0.0.1:9" in text
+    assert "xquad in 'ar'" in text and "XLIFT_DATA is not set" in text and "no connection to http://localhost:9" in text
+    assert "XLIFT_MIRROR can name a mirror of such files, HTTPS_PROXY a proxy" in text
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refusal("xquad", "ar")
 
@@ -140,12 +134,16 @@ def test_changed_source_gives_changed_rows(fill_folder: Callable[..., Path]) -> 
     assert locate("mgsm", "es").sha256 != before.sha256
 
 
-def test_the_hash_of_one_file_is_the_manifests(fill_folder: Callable[..., Path]) -> None:
-    english, spanish = "One.\n", "Uno.\n"
-    fill_folder(**{"flores200_dataset/dev/eng_Latn.dev": english, "flores200_dataset/dev/spa_Latn.dev": spanish})
-    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (english, spanish)]
-    assert locate("flores", "en", "dev").sha256 == digests[0]
-    assert locate("flores", "en-es", "dev").sha256 == hashlib.sha256("\n".join(digests).encode()).hexdigest()
+def test_origin_names_the_rows_and_not_their_file(fill_folder: Callable[..., Path]) -> None:
+    fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES})
+    rows = [
+        '{"id": "0", "question": "\\u00bfCu\\u00e1nto?", "answer": "2125", "lang": "es"}',
+        '{"id": "1", "question": "\\u00bfCu\\u00e1ntos?", "answer": "3", "lang": "es"}',
+    ]
+    sha256 = hashlib.sha256("".join(f"{row}\n" for row in rows).encode()).hexdigest()
+    assert locate("mgsm", "es") == data.Origin("folder", sha256)
+    fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES.replace("2,125", "2125") + "\n" * 0})
+    assert locate("mgsm", "es").sha256 == sha256, "another file with the same rows"
 
 
 def test_training_rows_are_known_by_what_they_say(fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,124 +187,3 @@ def test_two_processes_at_once(fill_folder: Callable[..., Path], tmp_path: Path)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
         assert list(pool.map(count_rows, ["es"] * 6)) == [20_000] * 6
     assert len(list((tmp_path / "cache" / "rows").iterdir())) == 1
-
-
-# --- the hub ---
-
-
-def to_parquet(rows: list[dict[str, Any]]) -> bytes:
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), sink)
-    return sink.getvalue()
-
-
-HUB = {
-    "/datasets/google/xquad/resolve/51adfef1c1287aab1d2d91b5bead9bcfb9c68583/xquad.ar/validation-00000-of-00001.parquet": to_parquet(
-        [question("a", "ar")]
-    ),
-    "/datasets/juletxara/mgsm/resolve/f52417ca77bd71e9888ddc29f92587660725d2b4/mgsm_bn.tsv": 'কত?\t2,125\n"কয়টি?\t3\n'.encode(),
-    "/datasets/juletxara/mgsm/resolve/refs/convert/parquet/bn/train/0000.parquet": to_parquet(
-        [
-            {"question": f"প্রশ্ন: {word}?", "answer": f"উত্তর: {word}।", "answer_number": 11, "equation_solution": ""}
-            for word in ("কত", "কয়টি")
-        ]
-    ),
-    "/datasets/facebook/mlqa/resolve/refs/convert/parquet/mlqa.vi.vi/test/0000.parquet": to_parquet([question("a", "vi")]),
-    "/datasets/mteb/flores/resolve/main/dev.parquet": to_parquet([{"eng_Latn": "One.", "wol_Latn": "Benn."}]),
-    "/datasets/zhihz0535/X-AlpacaEval/resolve/4dc0165d07b6dbf2d6c011a35ade071ac5ae0dc4/korean.json": json.dumps(
-        [{"id": 1, "dataset": "koala", "instruction": "뭐?"}]
-    ).encode(),
-    "/ZNLP/Language-Imbalance-Driven-Rewarding/bd9764e7fc6c99e6ba618199e0038df83c022162/results/base_model/x-alpacaeval_format"
-    "/sw/gpt-4-turbo-2024-04-09/model_outputs.json": json.dumps(
-        [{"dataset": "koala", "instruction": "Nini?", "output": "Hivyo.", "generator": "gpt-4-turbo-2024-04-09"}]
-    ).encode(),
-    "/datasets/facebook/belebele/resolve/75b399394a9803252cfec289d103de462763db7c/data/sin_Latn.jsonl": jsonl(
-        {
-            "link": "l",
-            "question_number": 1,
-            "flores_passage": "P",
-            "question": "Q",
-            "mc_answer1": "A",
-            "mc_answer2": "B",
-            "mc_answer3": "C",
-            "mc_answer4": "D",
-            "correct_answer_num": "2",
-        }
-    ).encode(),
-    "/for-ai/language-confusion/6e48812baa5e3a0b82433359065efe5a106638b1/test_sets/monolingual/dolly/hi.csv": (
-        'prompt,source,language\n"क्या,\n""यह""?",dolly_human_edited,hi\n'
-    ).encode(),
-}
-
-
-class Hub(BaseHTTPRequestHandler):
-    """Answers as the hub does for small files, and as raw.githubusercontent.com."""
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, body: bool) -> None:
-        content = b"" if self.path == "/" else HUB.get(unquote(self.path))
-        self.send_response(404 if content is None else 200)
-        self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        if body and content:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *values: Any) -> None:
-        return
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(sources, "GITHUB", address)
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("asked", "first"),
-    [
-        (("xquad", "ar"), {"question": "ar question a", "context": "ar context a"}),
-        (("mgsm", "bn"), {"question": "কত?", "answer": "2125"}),
-        (("mgsm", "bn", "exemplars"), {"question": "কত?", "answer": "11", "cot_answer": "কত।"}),
-        (("mlqa", "vi", "test"), {"question": "vi question a"}),
-        (("flores", "en-wo", "dev"), {"source": "One.", "target": "Benn.", "lang": "wo"}),
-        (("x_alpaca_eval", "ko"), {"id": "1", "instruction": "뭐?"}),
-        (("x_alpaca_eval", "sw"), {"id": "1", "instruction": "Nini?"}),
-        (("x_alpaca_eval", "sw", "gpt-4-turbo-2024-04-09"), {"id": "1", "output": "Hivyo."}),
-        (("belebele", "si-Latn"), {"context": "P", "option_4": "D", "answer": "2"}),
-        (("language_confusion", "hi"), {"id": "dolly-0", "instruction": 'क्या,\n"यह"?'}),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
-)
-def test_the_hub_is_read_and_kept(
-    hub: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], first: dict[str, str]
-) -> None:
-    assert read(*asked)[0].items() >= first.items()
-    assert locate(*asked).origin == "hub"
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert read(*asked)[0].items() >= first.items()
-
-
-def test_folder_and_hub_together(hub: ThreadingHTTPServer, fill_folder: Callable[..., Path]) -> None:
-    fill_folder(**{"flores200_dataset/dev/eng_Latn.dev": "One.\n"})
-    assert read("flores", "en-wo", "dev")[0]["target"] == "Benn."
-    assert locate("flores", "en-wo", "dev").origin == "folder+hub"
-
-
-def test_a_hub_without_the_file(hub: ThreadingHTTPServer) -> None:
-    assert "google/xquad@51adfef1c128 does not give xquad.el/" in refusal("xquad", "el")
-    assert "x-alpacaeval/data/ja.json does not answer (Client error '404" in refusal("x_alpaca_eval", "ja")
-    assert "not laid out as flores is" in refusal("flores", "en-xh", "dev")

@@ -1,0 +1,74 @@
+"""The commands of ``xlift data``: what data there are, and getting, keeping, checking and adding them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import xlift
+from xlift.harness.cli.arguments import AsJson
+from xlift.harness.cli.output import print_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(no_args_is_help=True, help="What data there are, and getting, keeping, checking and adding them.")
+
+Names = Annotated[list[str], typer.Argument(metavar="SUITE|CORPUS...", help="Suites, or corpora such as parallel or alpaca/multialpaca.")]
+Languages = Annotated[str | None, typer.Option("--languages", help="Codes separated by commas, for corpora; else all that there are.")]
+Split = Annotated[str | None, typer.Option("--split", help="For corpora: another split than the first.")]
+
+
+def _list(languages: str | None) -> list[str]:
+    return languages.split(",") if languages else []
+
+
+@app.command(name="list")
+def list_all(as_json: AsJson = False) -> None:
+    """List corpora with what they are for, languages, those that are on this machine, licence and where they are from."""
+    print_frame(xlift.list_corpora(), as_json)
+
+
+@app.command()
+def get(names: Names, languages: Languages = None, split: Split = None, as_json: AsJson = False) -> None:
+    """Fetch, check and read all that suites need, or corpora; sizes first. Run it again to go on with what broke off."""
+    _report(xlift.get_data(names, languages=_list(languages), split=split), as_json)
+
+
+@app.command()
+def build(folder: Annotated[Path, typer.Argument(metavar="DIR", help="What XLIFT_DATA is to name.")],
+          names: Annotated[list[str] | None, typer.Argument(metavar="[SUITE|CORPUS...]", help="All suites that ship, if none.")] = None,
+          languages: Languages = None, split: Split = None, as_json: AsJson = False) -> None:  # fmt: skip
+    """Write a data folder with manifest and licences, for machines without a network."""
+    _report(xlift.build_data(folder, names or (), languages=_list(languages), split=split), as_json)
+
+
+@app.command()
+def check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A data folder; XLIFT_DATA if none.")] = None,
+          as_json: AsJson = False) -> None:  # fmt: skip
+    """Check the files of the data folder and those that were fetched against their hashes."""
+    found = xlift.check_data(folder)
+    print_frame(found, as_json) if len(found) or as_json else typer.echo("all files are as they should be")
+    if len(found):
+        raise typer.Exit(2)
+
+
+@app.command()
+def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="jsonl, json, csv, tsv or parquet.")],
+        kind: Annotated[str, typer.Option("--as", help="parallel, lexicon, instructions, prompts or qa.")],
+        languages: Annotated[str, typer.Option("--languages", help="A pair with English, such as en-am; one language for the rest.")],
+        to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The data folder; XLIFT_DATA if none.")] = None,
+        licence: Annotated[str, typer.Option("--licence", help="What the rows may be used for; the manifest says it.")] = "",
+        replace: Annotated[bool, typer.Option("--replace", help="In place of the rows that are there.")] = False) -> None:  # fmt: skip
+    """Add rows of your own to the data folder, checked, without what overlaps evaluation data on this machine."""
+    done = xlift.add_data(file, kind, languages, to=to, licence=licence, replace=replace)
+    left = f", {done.leaking} left out as they overlap evaluation data" if done.leaking else ""
+    typer.echo(f"{done.file}: {done.rows} rows{left}; read as {done.corpus} in {done.lang!r}, and with the rest of its corpus")
+
+
+def _report(found: pd.DataFrame, as_json: bool) -> None:
+    print_frame(found, as_json)
+    if (found["fault"] != "").any():
+        raise typer.Exit(3)

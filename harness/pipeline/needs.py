@@ -1,0 +1,103 @@
+"""What data a suite will ask for: corpora and languages of tasks and methods, and whether they are here, can be fetched or are nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError
+from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Reading
+from xlift.harness.recipes.translation import list_pairs
+from xlift.tasks import data, index
+
+TASKS = "tasks"
+"""Who needs the data of the benchmarks."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Rows that a suite will ask for."""
+
+    who: str
+    """Label of a method, or ``tasks``."""
+    supply: data.Supply
+    instead: str = ""
+    """What the method does without them; empty where it stops."""
+
+    @property
+    def missing(self) -> bool:
+        """Whether a run would stop for it."""
+        return self.supply.state == "nowhere" and not self.instead
+
+
+def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
+    """All that a run of a suite reads, each once for each that reads it; nothing is fetched."""
+    samples = suite.data.samples
+    found = [Need(TASKS, data.survey(*source, samples=samples)) for source in index.sources(tasks)]
+    for label, chosen in suite.methods.items():
+        method = registry.load(chosen.method, chosen.options)
+        readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
+        for (corpus, lang), instead in {(one.corpus, one.lang): one.instead for one in readings}.items():
+            found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
+    return found
+
+
+def _list_tables(suite: Suite, label: str) -> list[Reading]:
+    """Corpora that translators of the kind ``table`` look sentences up in, for the languages that a method trains."""
+    found: list[Reading] = []
+    for pair, settings in suite.translating(label).items():
+        if settings.kind == "table":
+            named = suite.trained(label) if pair == "default" else tuple(pair.split("-"))
+            found += list_pairs(settings.corpus, (suite.languages.pivot, *named), "sentences that are not in it stay untranslated")
+    return found
+
+
+def summarise(needs: Iterable[Need]) -> list[dict[str, str | int | None]]:
+    """Rows of a table: needs that differ in the language alone together, with the bytes that are to be fetched."""
+    groups: dict[tuple[str, ...], list[Need]] = {}
+    for need in needs:
+        supply = need.supply
+        otherwise = need.instead if supply.state == "nowhere" else ""
+        groups.setdefault((need.who, supply.corpus, supply.split, supply.state, otherwise), []).append(need)
+    rows: list[dict[str, str | int | None]] = []
+    for (who, corpus, split, state, otherwise), found in groups.items():
+        sizes = {need.supply.place: need.supply.bytes for need in found}
+        fetched = sum(filter(None, sizes.values())) if state == "to fetch" and None not in sizes.values() else None
+        otherwise = otherwise or ("; ".join(list_choices(found[0])) if state == "nowhere" else "")
+        named = {"for": who, "corpus": corpus, "split": split, "languages": " ".join(need.supply.lang for need in found)}
+        rows.append({**named, "state": state, "bytes": fetched, "otherwise": otherwise})
+    return rows
+
+
+def require(needs: Iterable[Need]) -> None:
+    """Raise UserError, in one line with what can be done, where a method would stop for data that are nowhere.
+
+    Data of the tasks are looked for by ``evaluation.tasks.locate_data``, which may leave languages of a group out.
+    """
+    missing = [need for need in needs if need.missing and need.who != TASKS]
+    if not missing:
+        return
+    first = missing[0]
+    supply = first.supply
+    more = f" (and {len(missing) - 1} more: {', '.join(_name(need) for need in missing[1:4])})" if missing[1:] else ""
+    raise UserError(f"{_name(first)} is nowhere to be had{more}: {supply.place}; {'; '.join(list_choices(first))}")
+
+
+def list_choices(need: Need) -> list[str]:
+    """What a user can do where rows are nowhere to be had."""
+    choices = ["set XLIFT_DATA to a folder that has it", "allow the bundled samples with data.samples: missing"]
+    if need.who == TASKS:
+        return [*choices, "evaluate fewer languages or tasks"]
+    own = "" if need.supply.corpus.partition("/")[0] not in OWN_KINDS else "add rows of your own with 'xlift data add'"
+    return [*choices, *([own] if own else []), f"name another corpus in methods.{need.who}.options", "train fewer languages"]
+
+
+OWN_KINDS = ("alpaca", "parallel", "lexicon", "qa")
+"""Corpora that take a user's own rows."""
+
+
+def _name(need: Need) -> str:
+    supply = need.supply
+    return f"{need.who}: {supply.corpus} in {supply.lang!r}"

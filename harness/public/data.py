@@ -1,0 +1,124 @@
+"""The functions of ``import xlift`` for data: what a suite reads, what there is, and getting, keeping, checking and adding it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xlift.harness.config import suite as config
+from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xlift.tasks.holdings import Added
+
+DATA_COLUMNS = ["corpus", "lang", "split", "rows", "sha256", "origin", "fault"]
+
+
+def survey(suite: Suite) -> pd.DataFrame:
+    """The data that ``run`` will read: columns for (``tasks`` or a method's label), corpus, split, languages, state, bytes and otherwise.
+
+    The state is ``here``, ``to fetch`` with about so many bytes, ``samples`` or ``nowhere``; then ``otherwise`` says what the method does
+    without them, or what can be done. Nothing is fetched, and no model is needed. Raises UserError as ``validate`` does.
+    """
+    import pandas as pd
+
+    from xlift.harness.pipeline.dry_run import survey_data
+
+    columns = ["for", "corpus", "split", "languages", "state", "bytes", "otherwise"]
+    return pd.DataFrame(survey_data(suite), columns=columns).astype({"bytes": "Int64"})
+
+
+def list_corpora() -> pd.DataFrame:
+    """Corpora and their parts: columns corpus, for (``measuring`` or ``training``), splits, languages, here, those on this machine, licence
+    and from, the repositories of their addresses.
+    """
+    import pandas as pd
+
+    from xlift.tasks import holdings
+
+    return pd.DataFrame(holdings.list_corpora())
+
+
+def get_data(names: str | Iterable[str], *, languages: Sequence[str] = (), split: str | None = None) -> pd.DataFrame:
+    """Fetch, check and read all that suites need, or corpora (``parallel``, ``alpaca/multialpaca``); what is here is not fetched again.
+
+    ``languages`` and ``split`` are of corpora; without languages all are meant that have an address. One row for each corpus, language
+    and split, with columns corpus, lang, split, rows, sha256 (of the rows), origin and fault, which says why one is not to be had. A
+    download that broke off goes on with the next call. Raises UserError for a wrong name.
+    """
+    import pandas as pd
+
+    from xlift.tasks import holdings
+
+    found = holdings.get(_list_readings(names, languages, split))
+    return pd.DataFrame([vars(one) for one in found], columns=DATA_COLUMNS).astype({"rows": "Int64"})
+
+
+def build_data(
+    folder: str | Path, names: str | Iterable[str] = (), *, languages: Sequence[str] = (), split: str | None = None
+) -> pd.DataFrame:  # fmt: skip
+    """Write the data of suites or corpora into a folder that XLIFT_DATA can name, with a manifest of rows, hashes, sources and licences.
+
+    Without names, the data of all suites that ship. What is in the folder stays. Columns as ``get_data``. Raises UserError as it does,
+    and where the folder cannot be written.
+    """
+    import pandas as pd
+
+    from xlift.tasks import holdings
+
+    found = holdings.build(Path(folder).expanduser(), _list_readings(names or config.shipped_suites(), languages, split))
+    return pd.DataFrame([vars(one) for one in found], columns=DATA_COLUMNS).astype({"rows": "Int64"})
+
+
+def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: str | None) -> list[tuple[str, str, str]]:
+    """Corpus, language and split of all that names stand for: of a suite, whatever it reads that is somewhere."""
+    from xlift.harness.pipeline.dry_run import list_supplies
+    from xlift.tasks import holdings
+
+    found: list[tuple[str, str, str]] = []
+    for name in list_names(names):
+        if holdings.is_corpus(name):
+            found += holdings.list_readings(name, list_names(languages), split)
+        else:
+            found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"])) if supply.state != "nowhere"]
+    return found
+
+
+def check_data(folder: str | Path | None = None) -> pd.DataFrame:
+    """The files of a data folder, of XLIFT_DATA where none is named, and of all that was fetched, which are not what they should be.
+
+    Columns file and fault; no row where all are right. Raises UserError for a folder that is none.
+    """
+    import pandas as pd
+
+    from xlift.tasks import holdings
+
+    rows = holdings.check_folder(Path(folder) if folder else None) + holdings.check_fetched()
+    return pd.DataFrame(rows, columns=["file", "fault"])
+
+
+def add_data(
+    file: str | Path, kind: str, languages: str, *, to: str | Path | None = None, licence: str = "", replace: bool = False
+) -> Added:  # fmt: skip
+    """Put rows of one's own into a data folder, where corpora read them.
+
+    ``kind`` is ``parallel``, ``lexicon``, ``instructions``, ``prompts`` or ``qa``; ``languages`` is ``en-am`` for pairs, one language for
+    the rest; ``to`` is the folder, made where there is none, XLIFT_DATA where not given. docs/data.md has the columns. Rows that overlap
+    evaluation data on this machine are left out and counted. Raises UserError for what does not fit, with the row's number.
+    """
+    from xlift.tasks import holdings
+    from xlift.tasks.sources import data_folder
+
+    place = Path(to).expanduser() if to else data_folder()
+    if place is None:
+        raise UserError("say --to DIR for the data folder that the rows are added to, or name it in XLIFT_DATA")
+    return holdings.add(Path(file), kind, languages, place, licence, replace)
+
+
+def list_names(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Several names; one alone may be given as it is."""
+    return (names,) if isinstance(names, str) else tuple(names)

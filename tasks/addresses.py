@@ -1,0 +1,145 @@
+"""The published addresses of the corpora, and how it was found out that they are right; docs/data.md holds the table.
+
+python -m xlift.tasks.addresses      prints the table of docs/data.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from xlift.tasks.corpora import Choice, Corpus, Remote
+from xlift.tasks.corpus_table import CORPORA
+from xlift.tasks.training_corpora import OWN
+
+Way = Literal["compared", "listed", "named"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How an address was verified; there was no network, so that nothing was fetched from the address itself."""
+
+    way: Way
+    """``compared``: a stored copy of files of this repository was read, and has the rows of our data folder; ``listed``: the files stand in
+    a stored list of the repository's files; ``named``: documents or public code name them."""
+    how: str
+    on: str = "2026-11-27"
+    """Day of the last check."""
+
+
+_FOLDER = "named by the README of the data folder"
+
+CHECKS = {
+    "google-research/url-nlp": Check(
+        "compared",
+        "exemplars.py: its end and the Swahili part were read, equal; GATITOS es, arz, as: as many characters as the rows make; "
+        "the commit of GATITOS stands in public code; mgsm_*.tsv: " + _FOLDER,
+    ),
+    "google-deepmind/xquad": Check("named", "size and sha256 of all 12 files stand in huggingface/datasets, datasets/xquad; " + _FOLDER),
+    "dl.fbaipublicfiles.com": Check(
+        "named",
+        "size and sha256 of MLQA_V1.zip and XNLI-1.0.zip stand in huggingface/datasets, datasets/mlqa and xnli; those of flores200_dataset.tar.gz in seven public "
+        "repositories, one of which has the sha256 of eng_Latn.devtest that our folder has",
+    ),
+    "ZNLP/Language-Imbalance-Driven-Rewarding": Check(
+        "compared",
+        "AlpaGasus ar, de, en, es, fr, ja, th, zh, X-AlpacaEval de: as many characters as the rows make; parts were read, equal",
+    ),
+    "facebook/belebele": Check("named", "public code names this commit with data/{flores}.jsonl"),
+    "for-ai/language-confusion": Check("listed", "test_sets.zip stands in the list, and so do the 66 files that were in its place before"),
+    "gpt4life/alpagasus": Check("named", _FOLDER + "; the commit is from there"),
+    "tatsu-lab/stanford_alpaca": Check("compared", "alpaca_5000.json, seed_tasks.jsonl: as many characters as the rows make"),
+    "tatsu-lab/alpaca": Check("named", "public code names this commit with this file"),
+    "hiyouga/LLaMA-Factory": Check("listed", "both files stand in the list, at another commit; " + _FOLDER),
+    "DAMO-NLP-MT/PolyLM": Check("named", _FOLDER),
+    "openai/grade-school-math": Check("listed", "train.jsonl stands in the list, at another commit; the README of this commit is stored"),
+    "NJUNLP/QAlign": Check("compared", "Spanish: as many characters as the rows make, and the beginnings of both sides were read, equal"),
+    "Helsinki-NLP/OPUS-MT-testsets": Check(
+        "compared", "Tatoeba de, es, fr, sw, TICO-19 sw, news-test2008 de: as many characters as the rows make; other languages: " + _FOLDER
+    ),
+    "MicrosoftTranslator/NTREX": Check("compared", "Swahili: as many characters as the rows make; the other files stand in the list"),
+    "cambridgeltl/xcopa": Check("listed", "all files stand in the list, those of id, it, th, vi at this commit; " + _FOLDER),
+    "chongli17/CrossLingualAlignment": Check("listed", "files of en, es, fr, ja stand in the list, at another commit; " + _FOLDER),
+    "dadelani/sib-200": Check("compared", "German dev: as many characters as the rows make, but for the quotes of CSV; " + _FOLDER),
+    "Betswish/Cross-Lingual-Consistency": Check("listed", "the Spanish file stands in the list, at another commit; " + _FOLDER),
+    "masakhane-io/lafand-mt": Check("listed", "training files of ig, lg, tn, tw, zu stand in the list, one side at least; sw: " + _FOLDER),
+    "Helsinki-NLP/opus-100": Check("named", "seven public repositories name this commit, mteb among them; file names follow the hub"),
+    "codogogo/xling-eval": Check("compared", "de, fr: as many characters as the rows make"),
+    "minggg/squad": Check("named", _FOLDER),
+    "SkelterLabsInc/JaQuAD": Check("listed", "all shards stand in the list at this commit"),
+    "ymcui/cmrc2018": Check("named", _FOLDER),
+    "TQuad/turkish-nlp-qa-dataset": Check("listed", "train-v0.1.json stands in the list, at another commit"),
+    "iapp-technology/iapp-wiki-qa-dataset": Check("listed", "squad_format/data.zip stands in the list, at another commit; a part was read"),
+}  # fmt: skip
+"""By repository or host."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """One published file of a corpus, or one of many that differ in the language alone."""
+
+    corpus: str
+    """``corpus``, or ``corpus/part``."""
+    remote: Remote
+    languages: int
+    """Languages that are published in this way."""
+
+    @property
+    def check(self) -> Check:
+        """How it was verified."""
+        return CHECKS[self.remote.repo]
+
+    @property
+    def pin(self) -> str:
+        """What keeps the file from changing unnoticed."""
+        by = [f"commit `{self.remote.revision[:12]}`"] if self.remote.revision else []
+        return ", ".join(by + ([f"sha256 `{self.remote.sha256[:12]}`"] if self.remote.sha256 else []))
+
+
+def list_addresses() -> list[Address]:
+    """An example of each kind of file, in the order of the table."""
+    found: dict[tuple[str, str, str], list[Remote]] = {}
+    for title, remote, at in _walk():
+        found.setdefault((title, remote.repo, _strip(remote, at)), []).append(remote)
+    return [Address(title, remotes[0], len(set(remotes))) for (title, _, _), remotes in found.items()]
+
+
+def _walk() -> Iterator[tuple[str, Remote, str]]:
+    """Every published file with its corpus or part, and the split and place in its reading that it has."""
+    for name, table in CORPORA.items():
+        parts: list[str | None] = [part for part in table.parts if part != OWN]
+        for part in parts or [None]:
+            for lang in table.languages or table.published:
+                for split in table.splits:
+                    yield from _remotes(name, table, Choice((lang,), split, part))
+
+
+def _remotes(name: str, table: Corpus, choice: Choice) -> Iterator[tuple[str, Remote, str]]:
+    title = f"{name}/{choice.part}" if choice.part else name
+    for file in table.files(choice):
+        for place, remote in enumerate(file.remotes):
+            yield title, remote, f"{choice.split}{min(place, 2)}{file.part if not choice.part else ''}"
+
+
+def _strip(remote: Remote, at: str) -> str:
+    return f"{remote.revision} {remote.path if remote.member else ''} {at}"
+
+
+def to_markdown() -> str:
+    """The table of docs/data.md."""
+    lines = ["| corpus | address, of one language | files | pinned by | verified |", "|---|---|---|---|---|"]
+    for one in list_addresses():
+        remote = one.remote
+        place = (
+            f"hub `{remote.repo}`" if remote.host == "hub" else f"`{remote.repo}`" if remote.host == "web" else f"GitHub `{remote.repo}`"
+        )
+        inner = f", in it `{remote.member}`" if remote.member else ""
+        lines.append(f"| `{one.corpus}` | {place}, `{remote.path}`{inner} | {one.languages} | {one.pin} | {one.check.way} |")
+    lines += ["", "| repository or host | verified | how | on |", "|---|---|---|---|"]
+    lines += [f"| `{repo}` | {check.way} | {check.how} | {check.on} |" for repo, check in CHECKS.items()]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(to_markdown(), end="")  # noqa: T201

@@ -1,0 +1,289 @@
+"""Getting published files: from the hub by its own client, from GitHub and the web by resumed downloads, each checked before it is kept.
+
+Files of the hub lie in its own cache, others below XLIFT_CACHE. HF_ENDPOINT, HF_HUB_OFFLINE, a token and proxies count for the hub as for
+every program; XLIFT_MIRROR names a mirror of what does not come from the hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import digest, file_sha256
+from xlift.harness.core.paths import cache_folder, write_whole
+from xlift.tasks.corpora import File, Remote
+from xlift.tasks.sources import Found
+
+PROBE_SECONDS = 5.0
+SILENCE_SECONDS = 60.0
+ATTEMPTS = 4
+"""Of a download that breaks off; each goes on where the one before stopped."""
+IDENTITY = {"Accept-Encoding": "identity"}
+"""A compressed answer would have another length than the file, and could not be gone on with."""
+
+
+class Absent(Exception):
+    """A file that its published address does not give; the text says why."""
+
+
+def fetch(file: File) -> Found:
+    """The file from its published addresses, kept for later. Raises Absent, and UserError for a file that is not the published one."""
+    if not file.remotes:
+        raise Absent(f"{file.folder} has no published address")
+    paths = tuple(fetch_remote(remote) for remote in file.remotes)
+    return Found(file, paths, join_digests([file_sha256(path) for path in paths]), "hub")
+
+
+def fetch_remote(remote: Remote) -> Path:
+    """One published file, or the file within its archive, on this machine. Raises as ``fetch`` does."""
+    whole = _from_hub(remote) if remote.host == "hub" else _from_web(remote)
+    return _take_member(remote, whole) if remote.member else whole
+
+
+def find_kept(remote: Remote) -> Path | None:
+    """Where an earlier ``fetch_remote`` left the published file, an archive as a whole; None where there was none."""
+    if remote.host != "hub":
+        path = _place(remote)
+        return path if path.is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+
+    kept = try_to_load_from_cache(**_on_hub(remote))
+    return Path(kept) if isinstance(kept, str) else None
+
+
+def find_hindrance(remote: Remote) -> str:
+    """Why a file cannot be fetched now, as far as that shows without asking for it; empty where it can."""
+    try:
+        _require_connection(_endpoint(remote))
+    except Absent as absent:
+        return str(absent)
+    return ""
+
+
+def measure(remote: Remote) -> int | None:
+    """Bytes of a published file, as the table or else its server says; None where neither does. Raises Absent for one that is not there."""
+    if remote.size:
+        return remote.size
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session
+
+    _require_connection(_endpoint(remote))
+    try:
+        if remote.host == "hub":
+            size = get_hf_file_metadata(hf_hub_url(**_on_hub(remote))).size
+            return None if size is None else int(size)
+        response = get_session().head(_route(remote.url), headers=IDENTITY, timeout=SILENCE_SECONDS, follow_redirects=True)
+    except (OSError, HTTPError) as error:
+        raise Absent(f"{name_address(remote)} does not answer ({one_line(error)})") from None
+    if response.status_code >= 400:
+        raise Absent(f"{name_address(remote)} does not answer ({response.status_code})")
+    length = response.headers.get("content-length")
+    return None if length is None else int(length)
+
+
+def find_change(remote: Remote) -> str:
+    """What is wrong with a file that was fetched, by its hash; empty where it is right, or was not fetched."""
+    kept = find_kept(remote)
+    note = _first_seen(remote)
+    wanted = remote.sha256 or (note.read_text(encoding="ascii") if note.is_file() else "")
+    if kept is None or not wanted or (actual := file_sha256(kept)) == wanted:
+        return ""
+    return f"{kept}: sha256 is {actual}, not {wanted}; delete it, and it is fetched again"
+
+
+def name_address(remote: Remote) -> str:
+    """The address of a file, for a reader."""
+    return f"{remote.repo}@{remote.revision[:12]}, {remote.path}" if remote.host == "hub" else remote.url
+
+
+def join_digests(digests: list[str]) -> str:
+    """The hash of several files; that of the one where there is only one."""
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _on_hub(remote: Remote) -> dict[str, str]:
+    return {"repo_id": remote.repo, "filename": remote.path, "revision": remote.revision, "repo_type": "dataset"}
+
+
+def _from_hub(remote: Remote) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError
+
+    if kept := find_kept(remote):
+        return kept
+    _require_connection(_endpoint(remote))
+    try:
+        path = Path(hf_hub_download(**_on_hub(remote)))
+    except GatedRepoError:
+        raise Absent(f"{remote.repo} is gated: accept its terms on the hub, then run 'hf auth login'") from None
+    except (OSError, EntryNotFoundError, HTTPError) as error:
+        raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({one_line(error)})") from None
+    _check(remote, path)
+    return path
+
+
+def _place(remote: Remote) -> Path:
+    return cache_folder() / "downloads" / digest(remote.url, 16) / Path(remote.path).name
+
+
+def _from_web(remote: Remote) -> Path:
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import WeakFileLock
+
+    target = _place(remote)
+    if target.is_file():
+        return target
+    _require_connection(_endpoint(remote))
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(part.with_name(f"{target.name}.lock")):
+            if not target.is_file():  # another process may have fetched it meanwhile
+                _download(remote, part)
+                _check(remote, part)
+                part.replace(target)
+    except HTTPError as error:
+        raise Absent(f"{remote.url} broke off {ATTEMPTS} times ({one_line(error)}); the same command goes on with it") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"the cache {cache_folder()} cannot be written ({reason}): set XLIFT_CACHE to a folder with room") from None
+    return target
+
+
+def _download(remote: Remote, part: Path) -> None:
+    """All of a file into ``part``, from where an earlier download left it."""
+    from huggingface_hub.errors import HTTPError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _append(remote, part)
+            return
+        except HTTPError:
+            if attempt == ATTEMPTS:
+                raise
+
+
+def _append(remote: Remote, part: Path) -> None:
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session, tqdm
+
+    done = part.stat().st_size if part.is_file() else 0
+    headers = {**IDENTITY, **({"Range": f"bytes={done}-"} if done else {})}
+    with get_session().stream("GET", _route(remote.url), headers=headers, timeout=SILENCE_SECONDS, follow_redirects=True) as response:
+        if response.status_code == 416:  # what is here is as long as the file, or longer: it is not known to be right
+            part.unlink()
+            raise HTTPError("the server has no more than what was kept")
+        if response.status_code >= 400:
+            raise Absent(f"{remote.url} does not answer ({response.status_code} {response.reason_phrase})")
+        resumed = done if response.status_code == 206 else 0
+        length = resumed + int(response.headers.get("content-length") or 0)
+        bar = tqdm(total=length or None, initial=resumed, unit="B", unit_scale=True, desc=part.stem, disable=None)
+        with bar, part.open("ab" if resumed else "wb") as stream:
+            for chunk in response.iter_bytes():
+                stream.write(chunk)
+                bar.update(len(chunk))
+
+
+def _check(remote: Remote, path: Path) -> None:
+    """Raise UserError, and drop the file, where it is not the published one or not the one that this address gave before."""
+    actual = file_sha256(path)
+    note = _first_seen(remote)
+    before = note.read_text(encoding="ascii") if note.is_file() else ""
+    wanted = remote.sha256 or before
+    if wanted and actual != wanted:
+        size = path.stat().st_size
+        path.unlink()
+        whose = "of the published file" if remote.sha256 else f"that it gave first ({note} remembers it)"
+        raise UserError(
+            f"{name_address(remote)}: {size:,} bytes with sha256 {actual}, not {wanted}, {whose}; nothing was kept: the file has "
+            "changed, or a mirror or the network gives another one; try again, or without XLIFT_MIRROR and HF_ENDPOINT"
+        )
+    if not before:
+        write_whole(note, actual.encode())
+
+
+def _first_seen(remote: Remote) -> Path:
+    """Holds the sha256 of the file that an address gave the first time."""
+    return cache_folder() / "first-seen" / digest([remote.repo, remote.revision, remote.path], 32)
+
+
+def _take_member(remote: Remote, archive: Path) -> Path:
+    """The file of an archive beside it. Raises Absent for an archive without it, or one that cannot be read."""
+    target = cache_folder() / "downloads" / digest([remote.repo, remote.revision, remote.path], 16) / "members" / remote.member
+    if target.is_file():
+        return target
+    try:
+        content = _read_member(archive, remote.member)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, KeyError, StopIteration) as error:
+        raise Absent(f"{name_address(remote)}: {remote.member} cannot be read from it ({type(error).__name__})") from None
+    write_whole(target, content)
+    return target
+
+
+def _read_member(archive: Path, member: str) -> bytes:
+    if archive.name.endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            return opened.read(next(name for name in opened.namelist() if _is(name, member)))
+    with tarfile.open(archive) as opened:
+        found: Any = opened.extractfile(next(one for one in opened if one.isfile() and _is(one.name, member)))
+        content: bytes = found.read()
+        return content
+
+
+def _is(name: str, member: str) -> bool:
+    return name == member or name.endswith(f"/{member}")
+
+
+def _endpoint(remote: Remote) -> str:
+    """What must be reached for a file."""
+    from huggingface_hub import constants
+
+    if remote.host == "hub":
+        return str(constants.ENDPOINT)
+    return "/".join(_route(remote.url).split("/")[:3])
+
+
+def _route(url: str) -> str:
+    """The address through XLIFT_MIRROR: in place of its ``{url}``, or else as host and path below it."""
+    mirror = os.environ.get("XLIFT_MIRROR", "").rstrip("/")
+    if not mirror:
+        return url
+    if not mirror.startswith(("http://", "https://")):
+        raise UserError(f"XLIFT_MIRROR is {mirror!r}: write an address with http:// or https://, such as https://mirror.example/{{url}}")
+    return mirror.replace("{url}", url) if "{url}" in mirror else f"{mirror}/{url.removeprefix('https://')}"
+
+
+def _require_connection(host: str) -> None:
+    from huggingface_hub import is_offline_mode
+
+    if is_offline_mode():
+        raise Absent("HF_HUB_OFFLINE is set")
+    if reason := _unreachable(host):
+        way = "HF_ENDPOINT can name a mirror of the hub" if _is_hub(host) else "XLIFT_MIRROR can name a mirror of such files"
+        raise Absent(f"no connection to {host} ({reason}); {way}, HTTPS_PROXY a proxy")
+
+
+def _is_hub(host: str) -> bool:
+    from huggingface_hub import constants
+
+    return bool(host == constants.ENDPOINT)
+
+
+@cache
+def _unreachable(host: str) -> str:
+    """Why a host cannot be reached, empty where it can: asked once, since the hub's client retries for 24 s before it gives up."""
+    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(host, timeout=PROBE_SECONDS)
+    except (OSError, HTTPError) as error:
+        return one_line(error)
+    return ""

@@ -1,0 +1,147 @@
+"""The data that a suite will ask for, found out before any work: here, to fetch, samples or nowhere."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Call
+from fakes import FakeContext
+from loopback_hub import State
+
+import xlift
+from xlift.harness.config.suite import Suite, load_suite, read_suite, shipped_suites
+from xlift.harness.core.errors import LanguageMissingError, UserError
+from xlift.harness.evaluation.tasks import expand_tasks
+from xlift.harness.pipeline import needs
+from xlift.harness.plugin import Method, Options, Plan, load
+from xlift.tasks.data import read
+
+QA_TASK = "xlift_xquad_{lang}"
+
+
+def suite_of(method: str, languages: Sequence[str] = ("es",), samples: str = "never", **options: Any) -> Suite:
+    values = {
+        "name": "small", "languages": {"train": list(languages), "evaluate": ["es"]}, "data": {"samples": samples},
+        "methods": {"m": {"method": method, "options": options}}, "evaluate": {"tasks": [QA_TASK]},
+    }  # fmt: skip
+    return read_suite(values, "test")
+
+
+def states(suite: Suite) -> dict[tuple[str, str, str], tuple[str, str]]:
+    found = needs.list_needs(suite, expand_tasks(suite)[0])
+    return {(need.who, need.supply.corpus, need.supply.lang): (need.supply.state, need.instead) for need in found}
+
+
+READ = {
+    "cross_lingual": {("alpaca", "en"), ("alpaca", "es"), ("parallel", "es")},
+    "dpo_self_improvement": {("alpagasus", "en"), ("alpagasus", "es")},
+    "pivot_language": {("alpagasus", "en"), ("alpagasus", "es"), ("alpaca", "en")},
+    "pivot_only": {("alpaca", "en")},
+    "question_alignment": {("gsm8k", "en"), ("gsm8k", "es")},
+    "self_distillation": {("alpaca", "en"), ("lexicon", "es"), ("parallel", "es")},
+    "sft_on_chosen": {("alpagasus", "en"), ("alpagasus", "es")},
+    "star_alignment": {("alpaca", "en"), ("parallel", "es"), ("lexicon", "es")},
+    "translate_then_sft": {("alpaca", "en")},
+    "xlt_prompt": set(),
+}
+
+
+@pytest.mark.parametrize("method", READ)
+def test_what_each_method_reads(method: str) -> None:
+    found = load(method, {}).list_readings("en", ("es",))
+    assert {(one.corpus, one.lang) for one in found} == READ[method]
+
+
+class Recording(FakeContext):
+    """Remembers what was asked for; a corpus has every language."""
+
+    def __init__(self) -> None:
+        super().__init__(("es",), 40)
+        self.read_of: set[tuple[str, str]] = set()
+
+    def read(self, corpus: str, lang: str) -> Any:
+        self.read_of.add((corpus, lang))
+        return super().read(corpus, lang)
+
+
+@pytest.mark.parametrize("method", [*READ, "linguistically_diverse_prompts"])
+def test_a_method_reads_nothing_that_it_does_not_say(method: str) -> None:
+    context = Recording()
+    made = load(method, {"corpus": "parallel", "translations": "translator"} if method.startswith("lingu") else {})
+    made.prepare(context)
+    assert context.read_of <= {(one.corpus, one.lang) for one in made.list_readings("en", ("es",))}
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_states(fill_folder: Callable[..., Path]) -> None:
+    fill_folder(**{"train/alpaca/alpaca_en_random9k.jsonl.gz": '{"instruction": "Hi.", "input": "", "output": "Hello."}\n'})
+    assert states(suite_of("cross_lingual")) == {
+        ("tasks", "xquad", "es"): ("nowhere", ""),
+        ("m", "alpaca", "en"): ("here", ""),
+        ("m", "alpaca", "es"): ("nowhere", "the pivot's instructions are translated"),
+        ("m", "parallel", "es"): ("nowhere", ""),
+    }
+    assert states(suite_of("cross_lingual", samples="missing"))["m", "parallel", "es"] == ("samples", "")
+
+
+def test_sizes_of_what_is_to_be_fetched(mirror: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = xlift.survey(suite_of("question_alignment", ("es", "fr")))
+    rows = [tuple(row) for row in table[["for", "corpus", "languages", "state"]].itertuples(index=False, name=None)]
+    assert rows == [("tasks", "xquad", "es", "to fetch"), ("m", "gsm8k", "en es fr", "to fetch")]
+    read("xquad", "es"), read("gsm8k", "fr")
+    rows = [tuple(row) for row in xlift.survey(suite_of("question_alignment", ("es", "fr")))[["corpus", "languages", "state"]].values]
+    assert rows == [("xquad", "es", "here"), ("gsm8k", "en fr", "here"), ("gsm8k", "es", "to fetch")]
+    assert mirror.count("GET .*es-en") == 0, "nothing of it was fetched"
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[..., Path], tmp_path: Path, call: Call) -> None:
+    fill_folder(**{"xquad/es.jsonl": '{"id": "a", "context": "c", "question": "q", "answers": {"text": ["c"], "answer_start": [0]}}\n'})
+    suite = suite_of("cross_lingual")
+    with pytest.raises(UserError) as caught:
+        xlift.plan(suite, tmp_path)
+    text = str(caught.value)
+    assert "m: alpaca in 'en' is nowhere to be had (and 1 more: m: parallel in 'es')" in text
+    assert "no connection to http://localhost:9" in text and "\n" not in text
+    assert "add rows of your own with 'xlift data add'; name another corpus in methods.m.options; train fewer languages" in text
+    with pytest.raises(UserError, match="nowhere to be had"):
+        xlift.run(suite, tmp_path)
+    path = tmp_path / "suite.yaml"
+    path.write_text(suite.model_dump_json())
+    code, out, err = call("validate", path)
+    assert (code, err) == (0, "") and "valid" in out and "nowhere" in out and "the pivot's instructions are translated" in out
+    code, out, err = call("run", path, "--dry-run")
+    assert code == 2 and out == "" and "is nowhere to be had" in err
+
+
+class NamesCorpora(Options):
+    prompt_corpus: str = "alpaca"
+    translation_corpus: str = "parallel"
+
+
+class Silent(Method[NamesCorpora]):
+    Options = NamesCorpora
+
+    def prepare(self, ctx: Any) -> Plan:
+        raise LanguageMissingError("not called")
+
+
+def test_a_method_that_says_nothing_stops_no_run() -> None:
+    found = Silent(NamesCorpora()).list_readings("en", ("es",))
+    assert [(one.corpus, one.lang) for one in found] == [("alpaca", "en"), ("alpaca", "es"), ("parallel", "es")]
+    assert {one.instead for one in found} == {"the method decides"}
+
+
+@pytest.mark.parametrize("name", shipped_suites())
+def test_everything_that_a_shipped_suite_reads_is_fetched_from_its_published_layout(mirror: State, name: str) -> None:
+    assert "XLIFT_DATA" not in os.environ
+    suite = load_suite(name, ["data.samples=never"])
+    found = needs.list_needs(suite, expand_tasks(suite)[0])
+    needs.require(found)
+    fetched = [need.supply for need in found if need.supply.state == "to fetch"]
+    assert fetched and all(len(read(*supply.key)) > 0 for supply in fetched)
+    after = needs.list_needs(suite, expand_tasks(suite)[0])
+    assert {need.supply.state for need in after} <= {"here", "nowhere"}
+    assert all(need.instead for need in after if need.supply.state == "nowhere")
