@@ -39,7 +39,8 @@ CHECKS = {
     "google-deepmind/xquad": Check("named", "size and sha256 of all 12 files stand in huggingface/datasets, datasets/xquad; " + _FOLDER),
     "dl.fbaipublicfiles.com": Check(
         "named",
-        "size and sha256 of MLQA_V1.zip and XNLI-1.0.zip stand in huggingface/datasets, datasets/mlqa and xnli; those of flores200_dataset.tar.gz in seven public "
+        "size and sha256 of MLQA_V1.zip and XNLI-1.0.zip stand in huggingface/datasets, datasets/mlqa and xnli; those of "
+        "flores200_dataset.tar.gz in seven public "
         "repositories, one of which has the sha256 of eng_Latn.devtest that our folder has",
     ),
     "ZNLP/Language-Imbalance-Driven-Rewarding": Check(
@@ -103,6 +104,11 @@ def list_addresses() -> list[Address]:
     for title, remote, at in _walk():
         found.setdefault((title, remote.repo, _strip(remote, at)), []).append(remote)
     return [Address(title, remotes[0], len(set(remotes))) for (title, _, _), remotes in found.items()]
+
+
+def list_remotes() -> list[Remote]:
+    """Every published file of the table, each once."""
+    return list(dict.fromkeys(remote for _, remote, _ in _walk()))
 
 
 def _walk() -> Iterator[tuple[str, Remote, str]]:

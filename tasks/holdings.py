@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import explain_disk
 from xlift.tasks import data
-from xlift.tasks.corpora import Choice, File, Remote, Row
+from xlift.tasks.addresses import list_remotes
+from xlift.tasks.corpora import File, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.fetching import Absent, fetch, find_change, find_kept, measure, name_address
 from xlift.tasks.leaks import Guard
@@ -249,15 +250,23 @@ def check_folder(folder: Path | None = None) -> list[dict[str, str]]:
 
 def check_fetched() -> list[dict[str, str]]:
     """A row for each published file that was fetched and is no more what it was; none where all are right."""
-    rows = {}
-    for table in CORPORA.values():
-        parts: list[str | None] = [part for part in table.parts if part != OWN]
-        for part in parts or [None]:
-            for lang in table.languages or table.published:
-                for split in table.splits:
-                    for file in table.files(Choice((lang,), split, part)):
-                        rows.update({remote: fault for remote in file.remotes if (fault := find_change(remote))})
-    return [{"file": name_address(remote), "fault": fault} for remote, fault in rows.items()]
+    faults = {remote: find_change(remote) for remote in list_remotes()}
+    return [{"file": name_address(remote), "fault": fault} for remote, fault in faults.items() if fault]
+
+
+def check_addresses() -> list[dict[str, str]]:
+    """A row for each published file that its address does not give, or gives in another size; asked without fetching any."""
+    remotes = {(remote.host, remote.repo, remote.revision, remote.path): remote for remote in list_remotes()}
+    rows = []
+    for remote in remotes.values():
+        try:
+            size = measure(replace(remote, size=0))
+        except Absent as absent:
+            rows.append({"file": name_address(remote), "fault": str(absent)})
+            continue
+        if remote.size and size != remote.size:
+            rows.append({"file": name_address(remote), "fault": f"has {size} bytes, not {remote.size}"})
+    return rows
 
 
 # --- rows of a user's own ---
@@ -286,7 +295,7 @@ class Added:
     """Rows that were left out, as they overlap evaluation data that are on this machine."""
 
 
-def add(source: Path, kind: str, languages: str, folder: Path, licence: str = "", replace: bool = False) -> Added:
+def add(source: Path, kind: str, languages: str, folder: Path, licence: str = "", overwrite: bool = False) -> Added:
     """Put a user's rows into a data folder, where a corpus reads them as its part ``own``; a new folder is made where there is none.
 
     ``languages`` is a pair with English (``en-am``) for parallel text and lexicons, one language for the rest. Columns: ``en`` and the
@@ -301,7 +310,7 @@ def add(source: Path, kind: str, languages: str, folder: Path, licence: str = ""
     lang = _read_language(kind, languages)
     name = f"train/{OWN}/{corpus}.{lang}.{ending}"
     entries = {key: dict(entry) for key, entry in read_manifest(folder).items()} if (folder / "manifest.json").is_file() else {}
-    if name in entries and not replace:
+    if name in entries and not overwrite:
         raise UserError(f"{folder / name} is there already: say --replace to put these rows in its place")
     rows = [_read_own(record, number, kind, lang, source) for number, record in enumerate(_read_source(source), 1)]
     leaking = _guard(lang).find_leaks([[value for value in row.values() if isinstance(value, str)] for row in rows])

@@ -181,8 +181,8 @@ NEWS = {
 MAFAND = {"ig": "ibo", "lg": "lug", "sw": "swa", "tn": "tsn", "tw": "twi", "zu": "zul"}
 """Languages by what MAFAND calls them: those whose training files were seen."""
 OPUS100 = codes(
-    "af am ar as az be bg bn bs ca cs cy da de el es et eu fa fi fr ga gd gl gu ha he hi hr hu id ig is it ja ka kk km kn ko ky li lt lv "
-    "mg mk ml mr ms mt my nb ne nl nn or pa pl ps pt ro ru rw sd si sk sl sq sr sv ta te tg th tk tr tt ug uk ur uz vi xh yi zh zu"
+    "af am ar as az be bg bn bs ca cs cy da de el eo es et eu fa fi fr ga gd gl gu ha he hi hr hu id ig is it ja ka kk km kn ko ky li lt "
+    "lv mg mk ml mr ms mt my nb ne nl nn oc or pa pl ps pt ro ru rw sd si sk sl sq sr sv ta te tg th tk tr tt ug uk ur uz vi xh yi zh zu"
 )
 """Languages of FLORES-200 that OPUS-100 has under the same code."""
 XLING = codes("de fi fr hr it ru tr")

@@ -47,9 +47,10 @@ def build(folder: Annotated[Path, typer.Argument(metavar="DIR", help="What XLIFT
 
 @app.command()
 def check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A data folder; XLIFT_DATA if none.")] = None,
+          addresses: Annotated[bool, typer.Option("--addresses", help="Ask for every published file instead, without fetching.")] = False,
           as_json: AsJson = False) -> None:  # fmt: skip
-    """Check the files of the data folder and those that were fetched against their hashes."""
-    found = xlift.check_data(folder)
+    """Check the files of the data folder and those that were fetched against their hashes, or the addresses."""
+    found = xlift.check_data(folder, addresses=addresses)
     print_frame(found, as_json) if len(found) or as_json else typer.echo("all files are as they should be")
     if len(found):
         raise typer.Exit(2)

@@ -103,12 +103,16 @@ def evaluate(
 
 
 @app.command(name="ls")
-def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|languages|suites")], as_json: AsJson = False) -> None:
+def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|languages|suites")],
+               data: Annotated[bool, typer.Option("--data", help="Languages with the training data that there are.")] = False,
+               as_json: AsJson = False) -> None:  # fmt: skip
     """List what xlift knows."""
     lists = {"methods": xlift.list_methods, "tasks": xlift.list_tasks, "languages": xlift.list_languages, "suites": xlift.list_suites}
     if what not in lists:
         raise UserError(f"cannot list {what!r}{name_nearest(what, lists)}")
-    print_frame(lists[what](), as_json)
+    if data and what != "languages":
+        raise UserError("--data is for languages: xlift ls languages --data")
+    print_frame(xlift.list_languages(data=True) if data else lists[what](), as_json)
 
 
 @app.command()

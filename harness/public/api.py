@@ -403,13 +403,24 @@ def list_tasks() -> pd.DataFrame:
     return pd.DataFrame(index.list_all())
 
 
-def list_languages() -> pd.DataFrame:
-    """The 204 languages of FLORES-200 and five of Belebele: columns code, flores, name, own name, and benchmarks that have the language."""
+def list_languages(data: bool = False) -> pd.DataFrame:
+    """The 204 languages of FLORES-200 and five of Belebele: columns code, flores, name, own name, and benchmarks that have the language.
+
+    With ``data``, those of FLORES-200 with the training corpora that have an address: columns code, name, parallel, lexicon, instructions,
+    problems, questions and benchmarks.
+    """
     import pandas as pd
 
     from xlift.harness.core.languages import languages
-    from xlift.tasks import index
+    from xlift.tasks import coverage, index
 
+    if data:
+        found = coverage.list_coverage()
+        return pd.DataFrame(
+            {"code": one.lang, "name": languages()[one.lang].name, **{kind: " ".join(parts) for kind, parts in one.training.items()},
+             "benchmarks": " ".join(one.benchmarks)}
+            for one in found
+        )  # fmt: skip
     covered = index.languages_of_benchmarks()
     return pd.DataFrame(
         {"code": language.code, "flores": language.flores, "name": language.name, "own name": language.own_name,

@@ -88,17 +88,20 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
     return found
 
 
-def check_data(folder: str | Path | None = None) -> pd.DataFrame:
+def check_data(folder: str | Path | None = None, *, addresses: bool = False) -> pd.DataFrame:
     """The files of a data folder, of XLIFT_DATA where none is named, and of all that was fetched, which are not what they should be.
 
+    With ``addresses``, every published file is asked for in their place, without fetching any: a network is needed, and some minutes.
     Columns file and fault; no row where all are right. Raises UserError for a folder that is none.
     """
     import pandas as pd
 
     from xlift.tasks import holdings
 
-    rows = holdings.check_folder(Path(folder) if folder else None) + holdings.check_fetched()
-    return pd.DataFrame(rows, columns=["file", "fault"])
+    columns = ["file", "fault"]
+    if addresses:
+        return pd.DataFrame(holdings.check_addresses(), columns=columns)
+    return pd.DataFrame(holdings.check_folder(Path(folder) if folder else None) + holdings.check_fetched(), columns=columns)
 
 
 def add_data(

@@ -44,7 +44,7 @@ def to_csv(rows: list[str]) -> bytes:
 def squad(name: str) -> dict[str, Any]:
     def paragraph(number: int) -> dict[str, Any]:
         answer = {"text": f"place {number}", "answer_start": 7}
-        asked = {"id": f"{name}-{number}", "question": f"Where is {name} {number}?", "answers": [answer]}
+        asked = {"id": str(number), "question": f"Where is {name} {number}?", "answers": [answer]}
         return {"context": f"It was place {number} of {name}.", "qas": [asked]}
 
     return {"version": "1.1", "data": [{"title": name, "paragraphs": [paragraph(number) for number in ROWS]}]}

@@ -231,7 +231,7 @@ def test_pairs_of_sentences(fill_folder: Callable[..., Path]) -> None:
     fill_folder(
         **{
             "pawsx/test/de.jsonl.gz": jsonl({**pair, "sentence2": "NS"}, pair),
-            "xnli/dev/de.jsonl.gz": jsonl({**text, "label": "contradiction"}, {**text, "label": 1}),
+            "xnli/dev/de.jsonl.gz": jsonl({**text, "label": "contradiction"}, {**text, "label": "neutral"}),
         }
     )
     assert list(read("pawsx", "de")) == [{"id": "4", "context": "A", "sentence": "B", "answer": "0", "lang": "de"}], "NS is no sentence"
