@@ -67,7 +67,7 @@ LIBRARIES = {
     "peft": {"harness.models", "harness.training", "harness.engines", "harness.publishing.hub"},
     "typer": {"harness.cli"},
     "pandas": {"leaderboard", "harness.cli", "harness.public", "harness.judging", "harness.publishing.export_rows", "tasks"},
-    "huggingface_hub": {"harness.models", "harness.publishing", "harness.cli", "tasks.sources"},
+    "huggingface_hub": {"harness.models", "harness.publishing", "harness.cli", "tasks.fetching"},
 }  # fmt: skip
 """Where a library may be imported."""
 
