@@ -17,6 +17,7 @@ os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 from lm_eval.models.vllm_causallms import VLLM
 from torch import Tensor
+from transformers import AutoModelForCausalLM
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 from vllm import SamplingParams, TokensPrompt
@@ -28,8 +29,10 @@ from xlift.harness.core.types import Answer, Likelihood, Sampling
 from xlift.harness.engines.base import LocalEngine, Pair, seeds
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.thinking import cut
+from xlift.harness.engines.weight_check import HALF, RELOADED, ROUNDED, TEXT, require_same, score_text
 from xlift.harness.models.adapters import Adapter
-from xlift.harness.models.bases import Base
+from xlift.harness.models.bases import Base, has_experts
+from xlift.harness.models.tokens import tokenize
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
@@ -45,7 +48,11 @@ if current_platform.is_cpu():
 
 
 class VllmEngine(LocalEngine):
-    """vLLM behind lm-eval's own VLLM. Not run on a GPU so far."""
+    """vLLM behind lm-eval's own VLLM. Not run on a GPU so far.
+
+    After every load of other weights, the log-probabilities of one text are compared with those that the weights must give. A mixture of
+    experts loads its own weights once more at the start, so that a vLLM that cannot do it is known before anything is measured.
+    """
 
     backend = "vllm"
 
@@ -55,6 +62,14 @@ class VllmEngine(LocalEngine):
         self.guesses = current_platform.is_cpu() and self.form == "merged"
         self._lm = _Lm(self)
         self._lora_ids = count(1)
+        self._probe = tokenize(self.tokenizer, [TEXT])[0][: self.max_length - 1]
+        self._loaded = self._read_probe()
+        if self.form == "merged" and has_experts(base):
+            try:
+                self._rehearse()
+            except BaseException:
+                self.close()
+                raise
 
     def lm(self) -> LM:
         """lm-eval's VLLM on the loaded model; ``generate_until`` goes through ``complete``."""
@@ -86,12 +101,7 @@ class VllmEngine(LocalEngine):
     def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
         if self.guesses:
             self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(False,))
-        outputs = self._lm.model.generate(
-            [TokensPrompt(prompt_token_ids=[*prompt, *answer]) for prompt, answer in pairs],
-            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False),
-            use_tqdm=sys.stderr.isatty(),
-            lora_request=self._lm.lora_request,
-        )
+        outputs = self._read_prompts([[*prompt, *answer] for prompt, answer in pairs], sys.stderr.isatty())
         return [_to_likelihood(output, len(prompt)) for output, (prompt, _) in zip(outputs, pairs, strict=True)]
 
     def _to_answer(self, output: CompletionOutput, sampling: Sampling) -> Answer:
@@ -99,7 +109,35 @@ class VllmEngine(LocalEngine):
         text = output.text if self._marks.isdisjoint(output.token_ids) else self._read_text(output.token_ids)
         return Answer(text=cut(text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
+    def _read_prompts(self, texts: Sequence[list[int]], bar: bool) -> list[RequestOutput]:
+        found: list[RequestOutput] = self._lm.model.generate(
+            [TokensPrompt(prompt_token_ids=tokens) for tokens in texts],
+            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False),
+            use_tqdm=bar,
+            lora_request=self._lm.lora_request,
+        )
+        return found
+
+    def _read_probe(self) -> list[float]:
+        """The log-probability of each token of the text that is compared, after the first, with the current weights."""
+        [output] = self._read_prompts([self._probe], False)
+        return [output.prompt_logprobs[place][token].logprob for place, token in enumerate(self._probe) if place]
+
+    def _rehearse(self) -> None:
+        """Load the base's own weights in both ways that swaps load weights."""
+        self._load_weights(AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=self.settings.dtype))
+        self._load_weights(None)
+
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
+        self._reload(merged)
+        found = self._read_probe()
+        if merged is None:
+            require_same(found, self._loaded, RELOADED, "the base's weights once they are loaded again")
+        else:
+            wanted, limit = score_text(merged, self._probe), ROUNDED.get(self.settings.dtype, HALF)
+            require_same(found, wanted, limit, "weights that are swapped in, which transformers has loaded too")
+
+    def _reload(self, merged: PreTrainedModel | None) -> None:
         source = {"weights_path": str(self.base.folder)} if merged is None else {"weights_iterator": _name_as_stored(merged)}
         self._lm.model.collective_rpc("reload_weights", kwargs=source)
         self._lm.model.reset_prefix_cache()

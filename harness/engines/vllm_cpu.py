@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
@@ -115,6 +115,7 @@ def _look_past_llvmlite(register: Callable[[Kernels], None]) -> Callable[[Kernel
     It stumbles over llvmlite's library, which has an attribute of every name and is there as soon as an engine has guessed.
     """
 
+    @wraps(register)
     def call(overrides: Kernels) -> None:
         ffi = sys.modules.get("llvmlite.binding.ffi")
         library = vars(ffi).pop("lib", None) if ffi else None
@@ -133,6 +134,7 @@ def _draw_for_answers_alone(sample: Callable[[CPUModelRunner, Any], Any]) -> Cal
     It takes it back by the generator's offset, which a CPU's generator has not. So those prompts are sampled without their generators.
     """
 
+    @wraps(sample)
     def call(runner: CPUModelRunner, grammar: Any) -> Any:
         batch = runner.input_batch
         unread = runner.discard_request_mask.np[: batch.num_reqs].nonzero()[0]
@@ -151,6 +153,7 @@ def _pack_at_every_load(set_up: Callable[..., None]) -> Callable[..., None]:
     Weights that are loaded later stayed in the order of the checkpoint, and were read in that of the kernel.
     """
 
+    @wraps(set_up)
     def call(method: UnquantizedFusedMoEMethod, layer: RoutedExperts, w13: Tensor, w2: Tensor) -> None:
         first = method.moe_kernel is None
         set_up(method, layer, w13, w2)

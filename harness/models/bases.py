@@ -148,6 +148,11 @@ def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def has_experts(base: Base) -> bool:
+    """Whether the base is a mixture of experts, by the names of the keys in its ``config.json``."""
+    return any("experts" in key for key in _config(base.folder))
+
+
 def check_system_turn(base: Base, asking: str) -> None:
     """Raise UserError, naming who asks, for a base whose template refuses a system turn."""
     from jinja2 import TemplateError
