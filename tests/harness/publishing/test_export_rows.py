@@ -1,8 +1,11 @@
-"""Exported rows, as the readers they are for see them: pandas, datasets and TRL here; docs/export.md says how the others were checked."""
+"""Exported rows, as the readers they are for see them: pandas, datasets, TRL, LLaMA-Factory and axolotl; docs/export.md says how far."""
 
+import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,7 +47,9 @@ def write(run: Run, tmp_path: Path) -> Write:
     def make(rows: list[Any] = EXAMPLES, plan: dict[str, Any] = SFT, label: str = "m", **more: Any) -> Path:
         stage = tmp_path / "stage"
         stage.mkdir(exist_ok=True)
-        (stage / "rows.jsonl").write_text("".join(json.dumps(row.to_dict()) + "\n" for row in rows))
+        text = "".join(json.dumps(row.to_dict()) + "\n" for row in rows)
+        (stage / "rows.jsonl").write_text(text)
+        plan = {**plan, "rows_sha256": hashlib.sha256(text.encode()).hexdigest()}
         kinds = {f"{row.lang}/{row.kind}": 1 for row in rows}
         manifest = {"inputs": {"options": {}}, "rows": len(rows), "plan": plan, "kinds": kinds, "drops": {}, "facts": {}, **more}
         (stage / "manifest.json").write_text(json.dumps(manifest))
@@ -109,6 +114,54 @@ def test_trl_reads_pairs(write: Write, tiny: Base, tmp_path: Path) -> None:
         "chosen_ids": "Nada.<|im_end|>\n",
         "rejected_ids": "Nothing.<|im_end|>\n",
     }
+
+
+@pytest.fixture
+def factory(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """LLaMA-Factory's settings of data, with which its own code reads ours; it imports torchaudio, for sounds alone."""
+    from transformers.utils.import_utils import is_torchaudio_available
+
+    is_torchaudio_available()  # remembered before there is something of that name
+    monkeypatch.setitem(sys.modules, "torchaudio", ModuleType("torchaudio"))
+    return SimpleNamespace(
+        streaming=False, preprocessing_num_workers=None, overwrite_cache=True, media_dir=None, template=None, train_on_prompt=False,
+        mask_history=True, cutoff_len=512, tool_format=None, default_system=None, enable_thinking=None, mask_thinking=None,
+    )  # fmt: skip
+
+
+def read_with_factory(folder: Path, label: str, settings: SimpleNamespace, cache: Path) -> Any:
+    """The rows of an export as LLaMA-Factory's reader of dataset_info.json and its converter give them."""
+    from llamafactory.data.converter import align_dataset
+    from llamafactory.data.parser import get_dataset_list
+
+    (described,) = get_dataset_list([f"xlift-{label}"], str(folder))
+    assert (described.load_from, described.split) == ("file", "train")
+    loaded = load_lines(folder / described.dataset_name, cache)
+    return described, align_dataset(loaded, described, settings, SimpleNamespace(local_process_index=0))
+
+
+def test_llama_factory_trains_the_tokens_that_xlift_trains(write: Write, tiny: Base, tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Through the release's own reader, converter, template and processor, with ``mask_history`` as docs/export.md says."""
+    from llamafactory.data.processor import SupervisedDatasetProcessor
+    from llamafactory.data.template import get_template_and_fix_tokenizer
+
+    talk = Example((*ask("¿Qué?"), {"role": "assistant", "content": "Nada."}, *ask("¿Y ahora?")), "Algo.", "es", "b-2", "translation")
+    rows, tokenizer = [*EXAMPLES, talk], load_tokenizer(tiny)
+    _, aligned = read_with_factory(write(rows), "m", factory, tmp_path / "cache")
+    processor = SupervisedDatasetProcessor(get_template_and_fix_tokenizer(tokenizer, factory), tokenizer, None, factory)
+    made = processor.preprocess_dataset(aligned[:])
+    for tokens, labels, row in zip(made["input_ids"], made["labels"], rows, strict=True):
+        trained = [token for token, label in zip(tokens, labels, strict=True) if label != -100]
+        assert tokenizer.decode(trained).removesuffix("\n") == f"{row.response}<|im_end|>"
+        turns = [turn["content"] for turn in row.messages]
+        assert all(text in tokenizer.decode(tokens) for text in turns)
+
+
+def test_llama_factory_reads_pairs(write: Write, tmp_path: Path, factory: SimpleNamespace) -> None:
+    described, aligned = read_with_factory(write(PAIRS, DPO, "d"), "d", factory, tmp_path / "cache")
+    (row,) = aligned
+    assert described.ranking and row["_prompt"] == [{"content": "¿Qué?", "role": "user"}]
+    assert [answer["content"] for answer in row["_response"]] == ["Nada.", "Nothing."], "the chosen one first"
 
 
 def test_chats_for_llama_factory_and_axolotl(write: Write, tmp_path: Path) -> None:
