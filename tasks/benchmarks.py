@@ -34,7 +34,11 @@ _TABLE = (
         dataset="juletxara/mgsm",
         corpus="mgsm",
         split="test",
-        forms=(Form("direct", singles("mgsm"), (32, 32)), Form("cot", singles("mgsm"), _TEXT_TOKENS, "step by step")),
+        shots="exemplars",
+        forms=(
+            Form("direct", singles("mgsm"), (32, 32)),
+            Form("cot", singles("mgsm"), _TEXT_TOKENS, "step by step", shown="{{cot_answer}}"),
+        ),
         ask=wording.ask_number,
         target="answer",
         scorer="numbers",
@@ -82,6 +86,7 @@ _TABLE = (
         dataset="mteb/flores",
         corpus="flores",
         split="devtest",
+        shots="dev",
         forms=(
             Form("from_eng", pair_with_english("flores", 0), _SENTENCE_TOKENS),
             Form("to_eng", pair_with_english("flores", 1), _SENTENCE_TOKENS),

@@ -162,15 +162,18 @@ def guard_of(sources: Iterable[tuple[str, str, str]], *, samples: Samples = "nev
     return Guard(text for source in sources for text in evaluation_texts(*source, samples=samples))
 
 
-def dataset(corpus: str, lang: str, split: str | None = None, samples: str | None = None, **_ignored: Any) -> dict[str, Dataset]:
-    """What lm-eval's ``custom_dataset`` names: the split asked for, under its name.
+def dataset(
+    corpus: str, lang: str, split: str | None = None, samples: str | None = None, shots: str | None = None, **_ignored: Any
+) -> dict[str, Dataset]:
+    """What lm-eval's ``custom_dataset`` names: the split asked for, and that of examples where ``shots`` names one, under their names.
 
-    lm-eval passes dataset_kwargs (corpus, lang, split) and all metadata; of the latter only ``samples`` counts,
+    lm-eval passes dataset_kwargs (corpus, lang, split, shots) and all metadata; of the latter only ``samples`` counts,
     and the environment variable XLIFT_SAMPLES stands in for it.
     """
     show_in_one_line()  # lm-eval's command calls nothing of ours before
     policy = _policy(samples or os.environ.get("XLIFT_SAMPLES") or "never")
-    return {split or _table(corpus)[1].splits[0]: read(corpus, lang, split, samples=policy)}
+    wanted = dict.fromkeys((split or _table(corpus)[1].splits[0], *([shots] if shots else [])))
+    return {name: read(corpus, lang, name, samples=policy) for name in wanted}
 
 
 def _policy(samples: str) -> Samples:

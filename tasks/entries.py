@@ -95,6 +95,8 @@ class Form:
     """Most tokens of an answer: in a script that tokenisers made for English know, and in another. None where no answer is generated."""
     title: str = ""
     """For people, behind the benchmark's title; may be empty."""
+    shown: str = ""
+    """Template of the answer in an example that a prompt shows, where that is not the target."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Benchmark:
     """Function of ``golds``: from an item to the answers whose likelihood is taken."""
     labels: str = ""
     """Key of prompts.yaml whose labels are the answers. Neither this nor answers nor choices where an answer is generated."""
+    shots: str = ""
+    """Split of the corpus that gives examples for prompts; none where there is no split but the one that is asked."""
     parallel: bool = False
     """Whether the documents are the same in all languages, under the same number."""
     answered_in: int = 0

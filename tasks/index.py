@@ -15,6 +15,7 @@ from xlift.harness.core.languages import find, languages
 from xlift.tasks import data, make_yaml
 from xlift.tasks.benchmarks import BENCHMARKS, find_task, split_pair
 from xlift.tasks.entries import Task
+from xlift.tasks.make_yaml import AS_FILED, Asking
 
 Source = tuple[str, str, str]
 """Corpus, language and split."""
@@ -68,6 +69,15 @@ def expand(name: str) -> list[str]:
 def source_of(name: str) -> Source | None:
     """What a task reads; None for tasks that are not xlift's. Raises UserError for one that xlift does not know."""
     return _task(name).source if is_ours(name) else None
+
+
+def shots_of(name: str) -> Source | None:
+    """What gives the examples for a task's prompts; None where nothing does."""
+    task = find_task(name)
+    if task is None or not task.benchmark.shots:
+        return None
+    corpus, lang, _ = task.source
+    return corpus, lang, task.benchmark.shots
 
 
 def answer_language(name: str) -> str | None:
@@ -124,10 +134,12 @@ def signatures_of(name: str) -> dict[str, str]:
     return signatures(task.answer_language)
 
 
-def write_pairs(names: Iterable[str], out: Path) -> None:
-    """Write the YAML of those tasks that are FLORES pairs without a file."""
+def write_tasks(names: Iterable[str], out: Path, asking: Asking = AS_FILED) -> None:
+    """Write the YAML of those tasks that have no such file: pairs made on demand, and all that are not asked as their files say."""
     for name in names:
-        if is_ours(name) and name not in _files():
+        if is_ours(name) and asking != AS_FILED:
+            make_yaml.write_variant(_task(name), out, asking)
+        elif is_ours(name) and name not in _files():
             task = _task(name)
             source, target = task.languages
             make_yaml.write_pair(source, target, out, task.benchmark.name)

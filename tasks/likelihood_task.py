@@ -37,10 +37,10 @@ class LikelihoodTask(ConfigurableTask):  # type: ignore[misc]
         return Prompt(super().fewshot_context(doc, num_fewshot, *arguments, **options))
 
     def construct_requests(self, doc: Mapping[str, Any], ctx: str, **options: Any) -> list[Instance]:
-        """One request for each answer. Without a chat template a line is left free between prompt and answer."""
+        """One request for each answer. Without a chat template a line is left free between prompt and answer, where the task has none."""
         asked = options.pop("apply_chat_template", False)
         options.pop("chat_template", None)
-        prompt = ctx if asked or not ctx else Prompt(f"{ctx}\n\n")
+        prompt = ctx if asked or not ctx or ctx.endswith("\n\n") else Prompt(f"{ctx}\n\n")
         return [
             Instance(request_type="loglikelihood", doc=doc, arguments=(prompt, answer), idx=place, **options)
             for place, answer in enumerate(self.doc_to_choice(doc))

@@ -9,9 +9,10 @@ import argparse
 import logging
 import pkgutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -27,6 +28,20 @@ _SHORT_SCRIPTS = frozenset(["Arab", "Armn", "Cyrl", "Grek", "Hang", "Hans", "Han
 """The rest are alphabets of three bytes a letter in UTF-8: a tokeniser that has not learnt them spends up to a token on each byte."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How tasks are asked."""
+
+    style: Literal["chat", "plain"] = "chat"
+    """In the base's chat template, or as running text."""
+    shots: int = 0
+    """Examples before the question."""
+
+
+AS_FILED = Asking()
+"""As the files that ship say."""
 
 
 class _Function(str):
@@ -104,6 +119,37 @@ def write_pair(source: str, target: str, folder: Path, benchmark: str = "flores"
     except OSError as error:
         raise UserError(f"cannot write the task to {path}: {error.strerror}; name a folder that can be written to") from error
     return path
+
+
+def write_variant(task: Task, folder: Path, asking: Asking) -> None:
+    """Write a task of another style or with examples into ``folder``, under its own name; it needs no file beside it."""
+    config = _whole(task)
+    if asking.style == "plain":
+        config |= _ask_in_text(task, config)
+    if asking.shots:
+        config["num_fewshot"] = asking.shots
+        config["dataset_kwargs"] = {**config["dataset_kwargs"], "shots": task.benchmark.shots}
+        shown = {"doc_to_target": task.form.shown} if task.form.shown else {}
+        config["fewshot_config"] = {"split": task.benchmark.shots, "sampler": "first_n", **shown}
+    (folder / f"{task.name}.yaml").write_text(_dump(config), encoding="utf-8")
+
+
+def _ask_in_text(task: Task, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs where no chat template is used: an answer begins behind an empty line, and ends at the next one.
+
+    MGSM step by step is asked as its paper asks it, and an answer ends where the next question begins.
+    """
+    changed: dict[str, Any] = {"doc_to_text": config["doc_to_text"], "target_delimiter": "", "fewshot_delimiter": "\n\n"}
+    if changed["doc_to_text"]:
+        changed["doc_to_text"] += "{{ '\\n\\n' }}"
+    until = "\n\n"
+    if (task.benchmark.name, task.form.name) == ("mgsm", "cot"):
+        changed["doc_to_text"], question = wording.ask_steps_in_text(task.answer_language)
+        changed["target_delimiter"] = " "
+        until = f"\n{question}"
+    if task.form.tokens:
+        changed["generation_kwargs"] = {**config["generation_kwargs"], "until": [until]}
+    return changed
 
 
 def _template(benchmark: Benchmark) -> dict[str, Any]:

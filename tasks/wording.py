@@ -26,6 +26,13 @@ def ask_number(form: str, languages: Languages) -> tuple[str, str]:
     return f"{_field('question')}\n\n{words[form].format(answer=words['answer'])}", lang
 
 
+def ask_steps_in_text(lang: str) -> tuple[str, str]:
+    """MGSM's word problem as its paper asks it of models that are no chat models, and the beginning of the next one."""
+    words = read_prompts()["mgsm"][lang]
+    gap = "" if lang in ("ja", "zh") else " "
+    return f"{words['question']}{gap}{_field('question')}\n{words['steps']}", words["question"]
+
+
 def ask_span(form: str, languages: Languages) -> tuple[str, str]:
     """A question about a text, in the language of the question: the last of the two."""
     lang = languages[-1]

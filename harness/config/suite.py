@@ -249,6 +249,10 @@ class EvaluateSettings(Section):
     """Items for tasks whose name begins with the key, in place of ``limit``."""
     system: str | None = None
     """System prompt for every task; the chat template's own where not given."""
+    prompt_style: Literal["chat", "plain"] = "chat"
+    """Prompts in the base's chat template, or as running text, for a base that is no chat model."""
+    num_fewshot: int = Field(0, ge=0)
+    """Examples before each question, the first ones of the benchmark's own dev or exemplar split."""
     adapters: dict[str, str] = Field(default_factory=dict)
     """Further adapters to measure, name to folder or ``hub:ORG/NAME``."""
     engines: int | None = Field(None, ge=1)
@@ -261,6 +265,17 @@ class EvaluateSettings(Section):
             if set("{}") & {*pattern.replace("{lang}", "").replace("{flores}", "")}:
                 raise UserError(f"evaluate.tasks: {pattern!r}: only {{lang}} and {{flores}} stand for something")
         return value
+
+    @property
+    def asked(self) -> dict[str, str | int]:
+        """How tasks are asked, where that is not as their files say."""
+        said: dict[str, str | int] = {"prompt_style": self.prompt_style, "num_fewshot": self.num_fewshot}
+        return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
+
+    def identity(self) -> dict[str, Any]:
+        """As for every section; style and examples count where they are not the default, so that older stages stay what they are."""
+        found = {name: value for name, value in super().identity().items() if name not in ("prompt_style", "num_fewshot")}
+        return found | self.asked
 
 
 class LanguageSettings(Section):

@@ -19,6 +19,7 @@ from xlift.harness.evaluation.records import ENGINE_FACTS, Score, TaskResult, co
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
 from xlift.tasks.benchmarks import place
+from xlift.tasks.data import locate
 from xlift.tasks.foreign import describe_metrics
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
         tasks=list(tasks.names),
         task_manager=tasks.manager,
         samples=tasks.items,
-        apply_chat_template=True,
+        apply_chat_template=suite.evaluate.prompt_style == "chat",
+        num_fewshot=suite.evaluate.num_fewshot or None,  # for tasks of others; ours say it themselves
         system_instruction=suite.evaluate.system,
         evaluation_tracker=tracker,
     )
@@ -101,6 +103,9 @@ def _read_task(
     data = index.data_of(task, suite.data.samples)
     version = str(results["versions"].get(task))
     generation = results["configs"][task].get("generation_kwargs")
+    asked: dict[str, Json] = {**suite.evaluate.asked}
+    if suite.evaluate.num_fewshot and (shots := index.shots_of(task)):
+        asked["shots"] = locate(*shots, samples=suite.data.samples).sha256
     key = comparability(
         task,
         {
@@ -109,6 +114,7 @@ def _read_task(
             "items": counts["effective"],
             "generation": generation,
             "system": suite.evaluate.system,
+            **asked,
             "prompts": digest([sample["doc_hash"] for sample in samples]),
             # The version of a task of ours stands for its wording.
             **({} if index.is_ours(task) else {"wording": digest([sample["prompt_hash"] for sample in samples])}),

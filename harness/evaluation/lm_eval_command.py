@@ -28,7 +28,7 @@ def run_command(arguments: Sequence[str]) -> None:
         if "include_path" in options:
             given = options.include_path or _read_config(options).get("include_path")
             others = given if isinstance(given, list) else [given] if given else []
-            index.write_pairs(_find_tasks(options.tasks if "tasks" in options else None, may_be_others=bool(others)), Path(extra))
+            index.write_tasks(_find_tasks(options.tasks if "tasks" in options else None, may_be_others=bool(others)), Path(extra))
             options.include_path = [str(index.folder()), extra, *others]
         parser.execute(options)
 

@@ -14,7 +14,7 @@ from xlift.harness.core.errors import LanguageMissingError, UserError, name_near
 from xlift.harness.core.languages import find
 from xlift.harness.evaluation.catalogue import Catalogue, open_catalogue
 from xlift.harness.evaluation.items import draw_items
-from xlift.tasks import index
+from xlift.tasks import data, index, make_yaml
 from xlift.tasks.data import Origin
 from xlift.tasks.foreign import place_tasks
 
@@ -127,14 +127,29 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
     from lm_eval.tasks import TaskManager
 
     with tempfile.TemporaryDirectory() as extra:
-        index.write_pairs(names, Path(extra))
+        asking = make_yaml.Asking(suite.evaluate.prompt_style, suite.evaluate.num_fewshot)
+        index.write_tasks(names, Path(extra), asking)
         foreign = [name for name in names if not index.is_ours(name)]
         catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
-        folders = [str(index.folder()), extra, *(str(folder) for folder in suite.evaluate.include_path)]
+        shipped = [index.folder()] if asking == make_yaml.AS_FILED else []  # else all of ours were written
+        folders = [str(folder) for folder in (*shipped, extra, *suite.evaluate.include_path)]
         defaults = catalogue is not None and catalogue.defaults
         manager = TaskManager(include_path=folders, include_defaults=defaults, metadata={"samples": suite.data.samples})
         subsets = {name: catalogue.subset(name) for name in foreign} if catalogue else {}
         yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names), place_tasks(subsets))
+
+
+def check_shots(suite: Suite, names: Sequence[str]) -> None:
+    """Raise UserError where a benchmark of xlift's has fewer examples than the suite asks for, or they are not to be had."""
+    wanted = suite.evaluate.num_fewshot
+    for name in names:
+        if not wanted or not index.is_ours(name):
+            continue
+        source = index.shots_of(name)
+        if source is None:
+            raise UserError(f"evaluate.num_fewshot: {name!r} has no split that could give examples; leave the task out, or set it to 0")
+        if (there := len(data.read(*source, samples=suite.data.samples))) < wanted:
+            raise UserError(f"evaluate.num_fewshot: {name!r} has {there} examples, and {wanted} are asked for")
 
 
 def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str, list[int]] | None:

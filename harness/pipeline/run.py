@@ -41,7 +41,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
     Without ``fetch``, data that are not on this machine stay unknown. Raises UserError, before anything is trained.
     """
-    from xlift.harness.evaluation.tasks import expand_tasks, identify_foreign, locate_data
+    from xlift.harness.evaluation.tasks import check_shots, expand_tasks, identify_foreign, locate_data
 
     for chosen in suite.methods.values():
         registry.load(chosen.method, chosen.options)
@@ -56,6 +56,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     data, without_data = locate_data(suite, tasks, fetch=fetch)
     tasks, left_out = tuple(data), (*left_out, *without_data)
     judgement.check_sources(suite, tasks)
+    check_shots(suite, tasks)
     root = runs / suite.name
     suite, base = _resolve_base(suite, root)
     run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks))
