@@ -61,6 +61,8 @@ class Learned(TypedDict, total=False):
 
     read: Mapping[str, str | None]
     """prepare: hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
+    files: list[tuple[str, str]]
+    """prepare: name and sha256 of each file that the method read; not there where it read none."""
 
 
 class FitFacts(TypedDict, total=False):
@@ -91,6 +93,16 @@ class SourceFacts(TypedDict):
     """False where not all sources that are listed need have been read."""
 
 
+class FileFacts(TypedDict):
+    """recipes.files.MethodFile as plain data."""
+
+    name: str
+    origin: str
+    """package or user."""
+    bytes: int
+    sha256: str
+
+
 class Manifest(TypedDict, total=False):
     """The manifest of a stage: ``stage``, ``label``, ``inputs`` and the times are every stage's, the others those of the kind named."""
 
@@ -115,6 +127,8 @@ class Manifest(TypedDict, total=False):
     corpora: list[str]
     """``corpus`` or ``corpus/part``, with the language behind it."""
     sources: list[SourceFacts]
+    files: list[FileFacts]
+    """That the method read through its context."""
     translators: list[Mapping[str, str | int | None]]
     translated: Mapping[str, Mapping[str, int]]
     """By pair and kind of translator: texts ``asked``, and those that ``failed``."""

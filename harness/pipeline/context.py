@@ -6,14 +6,17 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
-from xlift.harness.core.manifests import Manifest
+from xlift.harness.core.manifests import FileFacts, Manifest
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Rows, Sampling
 from xlift.harness.pipeline.row_budget import choose_rows
+from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.files import MethodFile, open_file
 from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
@@ -45,6 +48,9 @@ class RunContext:
         """Rows of each ``language/corpus``, leaking ones included."""
         self.hashes_read: dict[str, str | None] = {}
         """Hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
+        self.files_read: dict[str, MethodFile] = {}
+        """Files that the method read, by the name that it asked for."""
+        self._method = registry.find_method(suite.methods[label].method)
         self._suite = suite
         self._guard = guard
         self._generate = generate
@@ -73,6 +79,12 @@ class RunContext:
         found: list[CorpusRow] = list(rows)
         self._rows[corpus, lang] = found
         return found
+
+    def read_file(self, path: str | Path) -> bytes:
+        name = str(path)
+        if name not in self.files_read:
+            self.files_read[name] = open_file(self._method, path)
+        return self.files_read[name].content
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         # Rows take no thinking; an answer whose thinking never ended is empty and counts as cut off.
@@ -122,6 +134,7 @@ class RunContext:
             "thinking_tokens": self.thinking_tokens,
             "thinking_cut": self.thinking_cut,
             "corpora": corpora,
+            "files": [cast(FileFacts, one.facts()) for one in self.files_read.values()],
             "sources": [source.facts() for source in trace_all(corpora, samples=self._suite.data.samples)],
             "translators": [translator.describe() for translator in self._translators.values()],
             "translated": {pair: dict(counts) for pair, counts in self._translated.items()},

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from xlift.harness.core.manifests import Learned
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
@@ -61,7 +62,10 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     trained = PlanRecord(rows_sha256=rows_sha256, objective=plan.objective, phases=plan.phases, profile=plan.profile)
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
     counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
-    return {"learned": {"read": context.hashes_read}, **cost, "plan": trained.model_dump(mode="json"), **counts}
+    learned: Learned = {"read": context.hashes_read}
+    if context.files_read:
+        learned["files"] = [(name, one.sha256) for name, one in context.files_read.items()]
+    return {"learned": learned, **cost, "plan": trained.model_dump(mode="json"), **counts}
 
 
 def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:

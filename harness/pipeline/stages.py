@@ -8,14 +8,15 @@ from pathlib import Path
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.manifests import Manifest
+from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import Stage, Store, read_manifest
 from xlift.harness.core.types import Json
 from xlift.harness.models import adapters, bases
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import PlanRecord
+from xlift.harness.recipes.contract import Method, Options, PlanRecord
+from xlift.harness.recipes.files import open_file
 from xlift.harness.training.batching import TRAINING_VERSION
 from xlift.harness.training.report import CurvePoint
 from xlift.harness.translators.base import TRANSLATORS_VERSION
@@ -138,18 +139,27 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Json]:
 
 
 def find_prepared(run: Run, turn: Round) -> Prepared | None:
-    """The rows of a round, where they are there and each corpus that was read for them still gives the rows that it gave."""
+    """The rows of a round, where they are there and each corpus and file that was read for them still gives what it gave."""
 
-    def still_gives(read: Mapping[str, str | None]) -> bool:
+    def still_gives(learned: Learned) -> bool:
         # In the order of reading: what a method reads next may depend on what it has read, so the first that differs decides.
-        for name, sha256 in read.items():
+        for name, sha256 in learned["read"].items():
             lang, _, corpus = name.partition("/")
             if data.identify_training(corpus, lang, samples=run.suite.data.samples) != sha256:
                 return False
-        return True
+        method = registry.find_method(run.suite.methods[turn.label].method)
+        return all(_is_file(method, name, sha256) for name, sha256 in learned.get("files", ()))
 
-    stage = run.store.find(prepare_stage(run, turn), lambda learned: still_gives(learned["read"]))
+    stage = run.store.find(prepare_stage(run, turn), still_gives)
     return read_prepared(run.store.folder(stage)) if stage else None
+
+
+def _is_file(method: type[Method[Options]], name: str, sha256: str) -> bool:
+    """Whether a method would read the same file under this name as it did."""
+    try:
+        return open_file(method, name).sha256 == sha256
+    except UserError:
+        return False
 
 
 def read_prepared(folder: Path) -> Prepared:

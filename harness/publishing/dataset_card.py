@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from xlift.harness.core.languages import find
@@ -60,6 +60,7 @@ def _describe(run: Run, label: str, made: Prepared, sources: Sequence[Source], l
         tabulate(("part", "reason", "rows"), drops) if drops else "Nothing.",
         "## Sources and licences",
         tabulate(("corpus", "language", "licence"), licences) if licences else _silence(manifest),
+        *describe_files(manifest),
         *describe_help(manifest, _name(run.base.name)),
         "## How the rows are meant to be trained",
         *_describe_training(made.plan, registry.load(method, manifest["inputs"]["options"]).rounds),
@@ -91,6 +92,15 @@ def describe_help(manifest: Manifest, base: str) -> list[str]:
     counts = [(pair, count["asked"], count["failed"]) for pair, count in (manifest.get("translated") or {}).items()]
     table = [tabulate(("pair and translator", "texts", "without a translation"), counts)] if counts else []
     return ["## Generated and translated text", "\n".join(f"- {line}" for line in lines), *table] if lines else []
+
+
+def describe_files(manifest: Manifest) -> list[str]:
+    """The files that the method read beside corpora; of a user's file the name alone."""
+    rows = []
+    for file in manifest.get("files") or ():
+        origin = "with the method" if file["origin"] == "package" else "a file of the user"
+        rows.append((f"`{PurePath(file['name']).name}`", origin, f"{file['bytes']:,}", f"`{file['sha256']}`"))
+    return [f"Files that the method read:\n\n{tabulate(('file', 'where from', 'bytes', 'sha256'), rows)}"] if rows else []
 
 
 def name_plugin(code: CodeFacts | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.evaluation.records import Record, Score, TaskResult
-from xlift.harness.publishing.dataset_card import describe_help, name_plugin, tabulate
+from xlift.harness.publishing.dataset_card import describe_files, describe_help, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric
@@ -173,6 +173,7 @@ def _write_data(facts: Facts) -> str:
             else "\n\nWhich parts were read was not recorded; all that can have been are listed."
         )
         parts.append(tabulate(("corpus", "language", "licence"), [(o["name"], o["lang"], o["licence"]["text"]) for o in sources]) + doubt)
+    parts += describe_files(data)
     if restrictions := list_restrictions(facts):
         parts.append("**Restricted use.** " + "; ".join(restrictions) + ".")
     if kinds := data.get("kinds"):

@@ -6,6 +6,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict, Field
@@ -129,6 +130,12 @@ class Context(Protocol):
         """Training rows of a corpus in one language (docs/data.md lists corpora and columns).
 
         Raises LeakError for an evaluation corpus, UserError where the corpus is not to be had.
+        """
+
+    def read_file(self, path: str | Path) -> bytes:
+        """A file that came with the method, by its place beside the method's own file (``words.tsv``), else one of the user's.
+
+        Its sha256 stands in the manifest and the card, and rows are made again when it changes. Raises UserError where it cannot be read.
         """
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:

@@ -1,5 +1,6 @@
 """The world that a run shows to a method."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,24 @@ def test_a_translator_is_required_without_a_translation() -> None:
             ask("es", "en")
         with pytest.raises(UserError, match="translators: none for sw-es; add sw-es or default"):
             ask("sw", "es")
+
+
+def test_files_are_read_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = open_context({})
+    given = tmp_path / "words.tsv"
+    given.write_bytes(b"bird\n")
+    assert context.read_file(given) == context.read_file(str(given)) == b"bird\n"
+    assert context.read_file("cross_lingual.yaml").startswith(b"#"), "beside the method's own file"
+    monkeypatch.chdir(tmp_path)
+    assert context.read_file("words.tsv") == b"bird\n", "else from the current folder on"
+    own, *_ = [one for one in context.describe_help()["files"] if one["origin"] == "package"]
+    theirs = [one for one in context.describe_help()["files"] if one["origin"] == "user"]
+    # printf 'bird\\n' | sha256sum
+    sha256 = "a9d03262d23184d1a74b5b309fe85fcfc9ea7ad48a21fe1dd21372496f836fbc"
+    assert [(one["name"], one["bytes"], one["sha256"]) for one in theirs] == [(str(given), 5, sha256), ("words.tsv", 5, sha256)]
+    assert own["name"] == "cross_lingual.yaml"
+    with pytest.raises(UserError, match=r"CrossLingual reads 'cross_lingal.yaml': no such file; did you mean 'cross_lingual.yaml'\?"):
+        context.read_file("cross_lingal.yaml")
 
 
 def test_rows_take_no_thinking() -> None:

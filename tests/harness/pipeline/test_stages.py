@@ -16,6 +16,7 @@ from thinking import write_base
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
+from xlift.harness.evaluation.records import make_public
 from xlift.harness.models import bases
 from xlift.harness.models.adapters import CARD
 from xlift.harness.pipeline import fit, measure, prepare, stages
@@ -134,6 +135,38 @@ def test_a_corpus_that_was_not_to_be_had_counts_once_it_is(tiny_base: Path, tmp_
     assert stages.find_prepared(run, Round("m")) == made
     fill_folder(**{PAIRS: table(20), "train/lexicon/gatitos.en-es.tsv": "en\tes\nbird\tpájaro\n"})
     assert stages.find_prepared(run, Round("m")) is None
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_rows_go_by_the_files_that_were_read(
+    tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    fill_folder(**{PAIRS: table(20)})
+    words, method = tmp_path / "words.tsv", registry.find_method("cross_lingual")
+    words.write_text("bird")
+    before = method.prepare
+
+    def prepare_with_words(self: Any, ctx: Any) -> Any:
+        assert ctx.read_file(words).decode() in ("bird", "birds")
+        return before(self, ctx)
+
+    run = open_run(tiny_base, tmp_path)
+    plain = make_rows(run)
+    assert "files" not in plain.manifest["learned"] and plain.manifest["files"] == []
+    monkeypatch.setattr(method, "prepare", prepare_with_words)
+    monkeypatch.setattr(method, "version", 99)
+    made = make_rows(run)
+    # printf bird | sha256sum
+    sha256 = "7a5179eecc0fe18760ba615f92603372ae3fe302860098a019e15927551fee3b"
+    assert made.manifest["learned"]["files"] == [[str(words), sha256]]
+    assert made.manifest["files"] == [{"name": str(words), "origin": "user", "bytes": 4, "sha256": sha256}]
+    published = json.dumps(make_public(made.manifest))
+    assert str(tmp_path) not in published and '"words.tsv"' in published
+    assert stages.find_prepared(run, Round("m")) == made
+    words.write_text("birds")
+    assert stages.find_prepared(run, Round("m")) is None
+    words.unlink()
+    assert stages.find_prepared(run, Round("m")) is None, "it cannot be read as it was"
 
 
 def extend(data: Path) -> None:

@@ -111,6 +111,9 @@ def test_a_method_from_another_package_is_named_with_it(tmp_path: Path) -> None:
     _, body = make(tmp_path / "plugin", method="birds", code={"version": 1, "recipes": 1, "plugin": plugin})
     said = f"The method is no part of xlift but of `two-birds` 1.5; sha256 of its files: `{'9' * 64}`."
     assert f"`birds`, a plugin that is not installed here.\n\n{said}" in body
+    files = [{"name": "/home/me/words.tsv", "origin": "user", "bytes": 1234, "sha256": "8" * 64}]
+    _, body = make(tmp_path / "files", data={"rows": 10, "corpora": [], "files": files})
+    assert f"| `words.tsv` | a file of the user | 1,234 | `{'8' * 64}` |" in body and "/home" not in body
     _, body = make(tmp_path / "own", code={"version": 1, "recipes": 1, "plugin": None})
     assert "no part of xlift" not in body
 
