@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="What data there are, and getting, keeping, checking and adding them.")
 
+FEW = 8
+"""Languages that are named one by one."""
 Names = Annotated[list[str], typer.Argument(metavar="SUITE|CORPUS...", help="Suites, or corpora such as parallel or alpaca/multialpaca.")]
 Languages = Annotated[str | None, typer.Option("--languages", help="Codes separated by commas, for corpora; else all that there are.")]
 Split = Annotated[str | None, typer.Option("--split", help="For corpora: another split than the first.")]
@@ -25,10 +27,19 @@ def _list(languages: str | None) -> list[str]:
     return languages.split(",") if languages else []
 
 
+def _count(codes: str) -> str:
+    """Codes of languages for people: their number where they are more than a line takes."""
+    return codes if len(codes.split()) <= FEW else str(len(codes.split()))
+
+
 @app.command(name="list")
 def list_all(as_json: AsJson = False) -> None:
     """List corpora with what they are for, languages, those that are on this machine, licence and where they are from."""
-    print_frame(xlift.list_corpora(), as_json)
+    found = xlift.list_corpora()
+    if not as_json:
+        counted = {name: [_count(codes) for codes in found[name]] for name in ("languages", "here")}
+        found = found.drop(columns="splits").assign(**counted)
+    print_frame(found, as_json)
 
 
 @app.command()
