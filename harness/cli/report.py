@@ -91,7 +91,7 @@ def print_report(results: Results, as_json: bool) -> None:
         losses = record.cost.get("prepare", {}).get("losses")
         for part, share in losses.items() if isinstance(losses, dict) else ():
             typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
-    for line in tables.doubt_lifts(scores):
+    for line in [*tables.doubt_lifts(scores), *tables.doubt_thinking(results.records)]:
         typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")

@@ -126,7 +126,8 @@ def _split(text: str) -> list[Field]:
     from xlift.tasks.thinking import separate
 
     said = separate(text)
-    return [*([("thinking", said.thinking)] if said.thinking else []), ("answer", said.answer)]
+    label = "thinking, never ended" if said.cut else "thinking"
+    return [*([(label, said.thinking)] if said.thinking or said.cut else []), ("answer", said.answer)]
 
 
 def _join(scores: Mapping[str, float]) -> str:

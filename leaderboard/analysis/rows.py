@@ -11,7 +11,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, TaskResult
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
-from xlift.leaderboard.analysis.tables import ASTRAY, warn_off_target
+from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, warn_off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
@@ -65,6 +65,8 @@ class Cost:
     device: str | None
     help: str | None
     """Translators and corpora that the training rows came from."""
+    thinking: float | None = None
+    """Tokens that it thinks before an answer, when it is measured; a mean over the answers."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class LeaderboardRow:
 
     @property
     def cost(self) -> Cost:
-        """What making the adapter took, means over seeds; None for what no stage recorded. Evaluation is not in it."""
+        """What making the adapter took, means over seeds; None for what no stage recorded. Of evaluation the thinking alone is in it."""
         fits = [run.record.cost.get("fit", {}) for run in self.runs]
         prepares = [run.record.cost.get("prepare", {}) for run in self.runs]
         seconds: list[float] = []
@@ -136,7 +138,14 @@ class LeaderboardRow:
             seconds=_mean(seconds),
             device=next((str(fit["device"]) for fit in fits if fit.get("device")), None),
             help=_name_help(self.runs[0]),
+            thinking=_mean([found for run in self.runs if (found := _measure_thinking(run.record)) is not None]),
         )
+
+
+def _measure_thinking(record: Record) -> float | None:
+    evaluation = record.cost.get("evaluate", {})
+    found = _find_numbers((evaluation.get("thinking_tokens"), evaluation.get("requests")))
+    return found[0] / found[1] if len(found) == 2 and found[1] else None
 
 
 def off_target(row: LeaderboardRow) -> Figure:
@@ -164,6 +173,7 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
     astray = _find_astray(runs, list(keys))
     notes = [note for run in runs for note in run.notes]
     notes += [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(benchmarks[task]) != "off_target"]
+    notes += doubt_thinking([run.record for run in runs])
     return LeaderboardRow(
         id=slug(record.suite, record.label),
         suite=record.suite,

@@ -18,6 +18,10 @@ ASTRAY = 0.5
 """Off-target rate from which a task's other scores are doubted."""
 
 
+UNENDED = 0.05
+"""Share of answers whose thinking never ended, from which a task's scores are doubted."""
+
+
 def warn_off_target(share: float) -> str:
     """What a score may mean where most answers are in another language: a copied prompt shares names and numbers with the reference."""
     return f"{share:.0%} of the answers are in another language than asked for; a score of such answers can come from copying the prompt"
@@ -32,6 +36,23 @@ def doubt_lifts(scores: pd.DataFrame) -> list[str]:
         share = shares.get((row["suite"], row["model"], row["task"]), 0.0)
         if row["metric"] != "off_target" and pd.notna(row["lift"]) and row["lift"] > 0 and share >= ASTRAY:
             lines.append(f"{row['model']}: {row['task']} rose, but {warn_off_target(share)}")
+    return lines
+
+
+def warn_thinking_cut(share: float, tokens: int) -> str:
+    """What a score may mean where thinking did not end; ``tokens`` is the allowance that it had."""
+    more = f"raise engine.thinking_tokens ({tokens})" if tokens else "set engine.thinking_tokens, or engine.thinking: off"
+    return f"{share:.0%} of the answers end while the model still thinks, and count as empty; {more}"
+
+
+def doubt_thinking(records: Sequence[Record]) -> list[str]:
+    """A line for each task of which a twentieth of the answers or more were still thought about when their tokens were spent."""
+    lines = []
+    for record in records:
+        for task, result in record.tasks.items():
+            cut = result.metrics.get("thinking_cut")
+            if cut and cut.value >= UNENDED:
+                lines.append(f"{record.name}: {task}: {warn_thinking_cut(cut.value, int(record.engine.get('thinking_tokens', 0)))}")
     return lines
 
 
@@ -166,12 +187,13 @@ def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
 
 
 def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
-    """What training and measuring each model took, as measured by the stages."""
+    """What training and measuring each model took, as measured by the stages; ``thinking_tokens`` are of the ``generated_tokens``."""
     rows = []
     for record in records:
         fit, evaluation = record.cost.get("fit", {}), record.cost.get("evaluate", {})
         row = {"model": record.name, **{key: fit.get(key) for key in COST if key in fit}}
-        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), "generated_tokens": evaluation.get("generated_tokens")})
+        told = {name: evaluation.get(name) for name in ("generated_tokens", "thinking_tokens")}
+        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), **told})
     return pd.DataFrame(rows)
 
 
@@ -187,6 +209,7 @@ COSTS = (
     ("device", "device", "{}"),
     ("measuring", "evaluation_seconds", "seconds"),
     ("tokens generated", "generated_tokens", "{:,.0f}"),
+    ("of them thinking", "thinking_tokens", "{:,.0f}"),
 )
 """What a cost is called, the column of ``tabulate_costs`` that it stands in, and how it is written."""
 
@@ -195,7 +218,7 @@ def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
     """The table people read: a row for each cost that any model has, a column for each model."""
     rows = []
     for title, column, form in COSTS:
-        if column in costs and costs[column].notna().any():
+        if column in costs and costs[column].fillna(0).astype(bool).any():
             cells = ["" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value) for value in costs[column]]
             rows.append({"cost": title, **dict(zip(costs["model"], cells, strict=True))})
     return pd.DataFrame(rows)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from html import escape
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from xlift.leaderboard.loading.samples import Sample, Sheet
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site.text import clean, direction, show
+from xlift.tasks.thinking import separate
 
 
 def write_article(sample: Sample, language: str, is_base: bool) -> Markup:
@@ -32,30 +34,47 @@ def link_samples(sheet: Sheet, mark: str) -> Markup:
     return Markup(" ".join(f'<a href="{sheet.file(one.page)}#doc-{slug(one.id)}">{_plain(one.id)}</a>' for one in found))
 
 
-def _list_texts(sample: Sample, language: str, is_base: bool) -> list[tuple[str, str | None, str, str]]:
-    """What a page shows of a sample: label, text, its language, empty where it is not known, and direction. No text: none to compare.
+class _Text(NamedTuple):
+    """What a page shows of a sample."""
 
-    An answer off target is in some language, but not in the one asked for.
-    """
-    found: list[tuple[str, str | None, str]] = [("Prompt", sample.prompt, ""), ("Reference", sample.reference, language)]
+    label: str
+    text: str | None
+    """None where there is none to compare."""
+    language: str = ""
+    """Empty where it is not known."""
+    folded: bool = False
+
+
+def _list_texts(sample: Sample, language: str, is_base: bool) -> list[_Text]:
+    """An answer off target is in some language, but not in the one asked for."""
+    found = [_Text("Prompt", sample.prompt), _Text("Reference", sample.reference, language)]
     if not is_base:
-        found.append(("Base", sample.base, "" if sample.base_scores.get("off_target", 0) > 0 else language))
-    found.append(("Answer", sample.answer, "" if "off-target" in sample.marks else language))
+        found += _split("Base", sample.base, "" if sample.base_scores.get("off_target", 0) > 0 else language)
+    found += _split("Answer", sample.answer, "" if "off-target" in sample.marks else language)
     if sample.extracted is not None:
-        found.append(("Extracted", sample.extracted, ""))
+        found.append(_Text("Extracted", sample.extracted))
     if sample.choices:
-        found.append(("Choices, by log-likelihood", "\n".join(sample.choices), language))
-    found += [(name, said, "") for name, said in sample.judge.items()]
-    return [(label, text, code, direction(code) if code else "auto") for label, text, code in found]
+        found.append(_Text("Choices, by log-likelihood", "\n".join(sample.choices), language))
+    return [*found, *(_Text(name, said) for name, said in sample.judge.items())]
+
+
+def _split(label: str, text: str | None, language: str) -> list[_Text]:
+    """What a model wrote, its thinking apart, which is in whichever language."""
+    said = separate(text) if text else None
+    if said is None or not (said.thinking or said.cut):
+        return [_Text(label, text, language)]
+    ended = ", which never ended" if said.cut else ""
+    return [_Text(f"{label}: thinking{ended}", said.thinking, folded=True), _Text(label, said.answer, language)]
 
 
 @lru_cache(maxsize=8_000)
-def _write_text(label: str, text: str | None, language: str, direction: str) -> str:
+def _write_text(label: str, text: str | None, language: str, folded: bool) -> str:
     """A prompt, its reference and the base's answer stand in the article of each seed, one after the other."""
     if text is None:
         return f'<dt>{_plain(label)}</dt><dd class="note">no comparable answer</dd>'
     spoken = f' lang="{_plain(language)}"' if language else ""
-    return f'<dt>{_plain(label)}</dt><dd class="text" dir="{direction}"{spoken}>{show(text)}</dd>'
+    shown = f"<details><summary>{len(text):,} characters</summary>{show(text)}</details>" if folded else show(text)
+    return f'<dt>{_plain(label)}</dt><dd class="text" dir="{direction(language) if language else "auto"}"{spoken}>{shown}</dd>'
 
 
 @lru_cache(maxsize=10_000)

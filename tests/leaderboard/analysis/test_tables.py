@@ -9,8 +9,16 @@ from typer.testing import CliRunner
 from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
-from xlift.harness.evaluation.records import Record, read_records
-from xlift.leaderboard.analysis.tables import doubt_lifts, spread_costs, spread_models, tabulate_costs, tabulate_scores, write_seconds
+from xlift.harness.evaluation.records import Record, Score, read_records
+from xlift.leaderboard.analysis.tables import (
+    doubt_lifts,
+    doubt_thinking,
+    spread_costs,
+    spread_models,
+    tabulate_costs,
+    tabulate_scores,
+    write_seconds,
+)
 
 TASK = "xlift_mgsm_cot_es"
 
@@ -59,7 +67,22 @@ def test_costs_for_people_stand_one_below_the_other() -> None:
         {"cost": "measuring", "base": "2.0 s", "m": "2.0 s"},
         {"cost": "tokens generated", "base": "7", "m": "7"},
     ]
+    thinking = record("m", 0.5, 0.1)
+    thinking.cost["evaluate"]["thinking_tokens"] = 4
+    found = spread_costs(tabulate_costs([record("base", 0.2, 0.5), thinking]))
+    assert found.to_dict("records")[-1] == {"cost": "of them thinking", "base": "", "m": "4"}
     assert [write_seconds(seconds) for seconds in (4.24, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_thinking_that_does_not_end_is_said() -> None:
+    found = record("m", 0.5, 0.1)
+    assert doubt_thinking([found]) == []
+    result = found.tasks[TASK]
+    cut = result.model_copy(update={"metrics": {**result.metrics, "thinking_cut": Score(value=0.4, stderr=None)}})
+    found = found.model_copy(update={"tasks": {TASK: cut}, "engine": {"thinking_tokens": 512}})
+    assert doubt_thinking([found]) == [
+        "m: xlift_mgsm_cot_es: 40% of the answers end while the model still thinks, and count as empty; raise engine.thinking_tokens (512)"
+    ]
 
 
 def test_costs_stand_beside_each_model() -> None:

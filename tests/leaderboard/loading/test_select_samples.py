@@ -121,6 +121,9 @@ def test_thinking_stands_apart_from_the_answer(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", {TASK: [0.0]}, answers=["<think>\nEr war da.\n</think>\n\nJa."])
     done = CliRunner().invoke(app, ["show", str(tmp_path / "s"), TASK, "--model", "base"])
     assert "thinking: Er war da.\nanswer: Ja.\n" in done.stdout
+    write_run(tmp_path / "t", "base", {TASK: [0.0]}, answers=["<think>\nEr war da."])
+    done = CliRunner().invoke(app, ["show", str(tmp_path / "t"), TASK, "--model", "base"])
+    assert "thinking, never ended: Er war da.\nanswer: \n" in done.stdout
 
 
 @pytest.mark.parametrize("width", [20, 40, 72, 100])

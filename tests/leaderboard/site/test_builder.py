@@ -80,6 +80,26 @@ def test_pages_say_what_was_measured(results: Path, tmp_path: Path) -> None:
     assert {"lang": "es", "dir": "ltr", "class": "text"} in samples.all("dd")
 
 
+def test_thinking_has_a_cost_and_is_folded_away(tmp_path: Path) -> None:
+    root, spent = tmp_path / "runs" / "s", {"thinking_tokens": 80, "requests": 20}
+    answers = ["<think>\nPerhaps <b>13</b>?\n</think>\n\nocho", "<think>\nPerhaps"]
+    write_run(root, "base", {TASKS[0]: [1.0, 0.0]}, evaluation={**spent, "thinking_tokens": 0})
+    write_run(root, "m", {TASKS[0]: [1.0, 0.0]}, seed=0, answers=answers, evaluation=spent)
+    assert [row.cost.thinking for row in board.make(runs.collect([root], foreign.read)).rows] == [0, 4]
+    build([root], tmp_path / "site")
+    index = (tmp_path / "site/index.html").read_text()
+    assert "Thinking tokens an answer" in index and '<td data-value="4">4</td>' in index
+    shown = (tmp_path / f"site/samples/s--m--seed0/{TASKS[0]}-1.html").read_text()
+    folded = "<details><summary>19 characters</summary>Perhaps &lt;b&gt;13&lt;/b&gt;?</details>"
+    assert f'<dt>Answer: thinking</dt><dd class="text" dir="auto">{folded}</dd>' in shown
+    assert '<dt>Answer</dt><dd class="text" dir="ltr" lang="es">ocho</dd>' in shown
+    assert "<dt>Answer: thinking, which never ended</dt>" in shown
+    quiet = tmp_path / "quiet"
+    write_run(quiet / "s", "base", {TASKS[0]: [1.0, 0.0]}, evaluation={**spent, "thinking_tokens": 0})
+    build([quiet], tmp_path / "still")
+    assert "Thinking tokens" not in (tmp_path / "still/index.html").read_text()
+
+
 def test_every_link_leads_somewhere_and_nothing_leaves_the_folder(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     build([results], out)
