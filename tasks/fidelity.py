@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import regex
@@ -40,6 +40,7 @@ class Fidelity:
     empty: bool
 
 
+@lru_cache(maxsize=2**16)  # models often give each other's answers
 def describe(text: str, lang: str) -> Fidelity:
     """What can be said of an answer where ``lang`` (an xlift code) is expected. Raises UserError for an unknown ``lang``.
 

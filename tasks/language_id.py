@@ -9,7 +9,7 @@ import math
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import regex
@@ -298,6 +298,8 @@ def _compare(lang: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]
     return own, relatives & _known(), _known_in(own) - relatives
 
 
-def _score(text: str) -> dict[str, float]:
+@lru_cache(maxsize=4096)
+def _score(text: str) -> Mapping[str, float]:
+    # An answer of one sentence is looked at as a whole and as a sentence.
     scale = math.sqrt(len(text.encode()) or 1)
     return {_CODES.get(label, label): score / scale for label, score in _identifier().rank(text)}

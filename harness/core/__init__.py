@@ -9,6 +9,7 @@ __all__ = [
     "logs",
     "manifests",
     "papers",
+    "parallel",
     "paths",
     "secrets",
     "settings",

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TypedDict
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.parallel import share
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.evaluation.samples import find_samples, read_samples, take_first_filter
 from xlift.harness.recipes.filters import is_repetitive
 from xlift.tasks import index
 from xlift.tasks.fidelity import describe
 from xlift.tasks.thinking import separate
+
+SHARED = 16
+"""Sample files from which on all cores read them: one of 250 answers takes a second or two, as much as a process takes to start."""
 
 
 class Fidelity(TypedDict):
@@ -58,22 +62,27 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
 
     Raises UserError for a run without results and for samples that are gone or damaged.
     """
-    rows: list[ModelFidelity] = []
-    for run in runs:
-        for measured in read_records([run]).measurements:
-            record = measured.record
-            for task in record.tasks:
-                lang = index.written_language(task)
-                if lang is not None:
-                    path = find_samples(measured, task)
-                    lines = take_first_filter(read_samples(path))
-                    if all(line.responses is None for line in lines):
-                        raise UserError(f"{path}: a published record keeps no answers; name the run folder that it was made from")
-                    shares = summarise([line.answer for line in lines], lang)
-                    rows.append({"suite": record.suite, "model": record.name, "task": task, **shares})
-    if not rows:
+    found = [
+        (measured.record, task, find_samples(measured, task), lang)
+        for run in runs
+        for measured in read_records([run]).measurements
+        for task in measured.record.tasks
+        if (lang := index.written_language(task)) is not None
+    ]
+    if not found:
         raise UserError("no task of xlift's in these runs that generates answers: for others the language is not known")
-    return rows
+    shares = share(_summarise_file, [(path, lang) for _, _, path, lang in found], least=SHARED)
+    return [
+        {"suite": record.suite, "model": record.name, "task": task, **one}
+        for (record, task, _, _), one in zip(found, shares, strict=True)
+    ]  # fmt: skip
+
+
+def _summarise_file(path: Path, lang: str) -> Fidelity:
+    lines = take_first_filter(read_samples(path))
+    if all(line.responses is None for line in lines):
+        raise UserError(f"{path}: a published record keeps no answers; name the run folder that it was made from")
+    return summarise([line.answer for line in lines], lang)
 
 
 def summarise(answers: Sequence[str], lang: str) -> Fidelity:

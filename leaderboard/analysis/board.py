@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.parallel import share
 from xlift.harness.evaluation.records import ENGINE_FACTS
 from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, rank_overall, tabulate, tabulate_ranks
 from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
-from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import choose_averaged

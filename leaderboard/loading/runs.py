@@ -15,10 +15,10 @@ from typing import Literal, cast
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.manifests import Inputs, Manifest
+from xlift.harness.core.parallel import share
 from xlift.harness.core.store import parse_json
 from xlift.harness.evaluation.records import Measurement, Record, Score, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
-from xlift.leaderboard.loading.parallel import share
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import JudgedRate, read_win_rates

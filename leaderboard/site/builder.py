@@ -94,7 +94,7 @@ def _name_variables(suite: bytes) -> set[str]:
 
 def _write(out: Path, board: Board) -> list[str]:
     """Write every file and return their names. Other cores write the rows' pages while this one writes the rest."""
-    from xlift.leaderboard.loading.parallel import share
+    from xlift.harness.core.parallel import share
     from xlift.leaderboard.site.pages import list_rows
 
     rows = share(_write_row, [(out, *job) for job in list_rows(board)])

@@ -369,7 +369,7 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
 
 def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build([results], tmp_path / "alone")
-    monkeypatch.setattr("xlift.leaderboard.loading.parallel.SHARED", 1)
+    monkeypatch.setattr("xlift.harness.core.parallel.SHARED", 1)
     build([results], tmp_path / "shared")
     assert read_site(tmp_path / "alone") == read_site(tmp_path / "shared")
 

@@ -13,12 +13,12 @@ SHARED = 50
 """Jobs from which on they are shared: with fewer it takes longer to start the processes."""
 
 
-def share(work: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+def share(work: Callable[..., T], jobs: Sequence[tuple[Any, ...]], least: int | None = None) -> Iterator[T]:
     """What ``work`` makes of each job's arguments, in their order. Work, arguments and results must be picklable.
 
-    Shared jobs start at once, and go on while the caller does other things.
+    Jobs are shared from ``least`` on, SHARED where it is not given; they start at once, and go on while the caller does other things.
     """
-    if len(jobs) < SHARED:
+    if len(jobs) < (SHARED if least is None else least):
         return (work(*job) for job in jobs)
     made: Iterator[T] = Parallel(n_jobs=-1, return_as="generator")(delayed(work)(*job) for job in jobs)
     return made
