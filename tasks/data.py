@@ -239,11 +239,29 @@ def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> 
     title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
     key = join_digests([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
     path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
-    if not path.is_file():
+    if not _is_whole(path):
         rows = _build(name, choice, found)
         _compare_known(name, choice, found)
-        write_whole(path, _to_arrow(rows))
+        data = _to_arrow(rows)
+        write_whole(_note_of(path), hashlib.sha256(data).hexdigest().encode())
+        write_whole(path, data)
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an Arrow file is there as it was written; one that is not, after a crash of the machine, say, is told of."""
+    if not path.is_file():
+        return False
+    note = _note_of(path)
+    if note.is_file() and note.read_bytes() == file_sha256(path).encode():
+        return True
+    logger.warning("%s: not whole; its rows are made anew", path)
+    return False
+
+
+def _note_of(path: Path) -> Path:
+    """The file that says the sha256 of an Arrow file, written before it: who sees the one sees the other."""
+    return path.with_suffix(".sha256")
 
 
 def _read_hash(path: Path) -> str:

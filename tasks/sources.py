@@ -24,6 +24,9 @@ from xlift.tasks.corpora import File, Row
 Place = Literal["folder", "hub", "samples"]
 """``hub`` is any published address."""
 
+GROWTH, LEAST_BOUND = 100, 64 * 2**20
+"""A gzip file may hold GROWTH times its size, and LEAST_BOUND bytes in any case; texts grow by less than twenty times."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -94,8 +97,7 @@ def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -
         table = pyarrow.parquet.read_table(path, columns=list(columns) or None)
         found: list[Row] = table.slice(0, most or table.num_rows).to_pylist()
         return found
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if (name or path.name).endswith(".gz") else data).decode("utf-8")
+    text = (_unpack(path) if (name or path.name).endswith(".gz") else path.read_bytes()).decode("utf-8")
     if stem.endswith(".json"):
         content = json.loads(text)
         return [content] if isinstance(content, dict) else list(content)
@@ -112,6 +114,16 @@ def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -
         return [json.loads(line) for line in lines]
     header = columns or lines.pop(0).split("\t")
     return [dict(zip(header, line.rstrip("\r").split("\t"), strict=True)) for line in lines]
+
+
+def _unpack(path: Path) -> bytes:
+    """What a gzip file holds. Raises ValueError for one that grows as no text does: a megabyte may hold a gigabyte of one letter."""
+    most = max(LEAST_BOUND, GROWTH * path.stat().st_size)
+    with gzip.open(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"more than {most >> 20} MiB when unpacked")
+    return data
 
 
 def _read_assignments(text: str) -> list[Row]:
@@ -135,7 +147,7 @@ def read_manifest(folder: Path) -> Mapping[str, Mapping[str, Any]]:
         return _parse_manifest(manifest, manifest.stat().st_mtime_ns)
     except OSError as error:
         raise UserError(f"{manifest}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{manifest}: not a JSON list of entries with file and sha256 (docs/data.md)") from None
 
 

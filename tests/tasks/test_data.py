@@ -421,3 +421,22 @@ def test_real_training_text_is_checked_against_real_items(monkeypatch: pytest.Mo
     prompts = read_training("alpaca", "en")["instruction"]
     hits = [prompt for prompt, hit in zip(prompts, guard.find_leaks(prompts), strict=True) if hit]
     assert [hit.partition(":")[0] for hit in hits] == ["Rewrite this famous quote"], "both ask about Augustine's book of the world"
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "nul", "nul inside", "edited"])
+def test_damaged_rows_are_made_anew(
+    damage: str, fill_folder: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    fill_folder(**{"mgsm/test/es.jsonl": MGSM_ES})
+    first = list(read("mgsm", "es"))
+    (path,) = (tmp_path / "cache" / "rows").glob("*.arrow")
+    whole = path.read_bytes()
+    place = whole.index("¿Cuánto?".encode())
+    inside = whole[:place] + bytes(20) + whole[place + 20 :]
+    damaged = {"cut": whole[: len(whole) // 2], "empty": b"", "nul": bytes(len(whole)), "nul inside": inside,
+               "edited": whole.replace(b"2125", b"2126")}  # fmt: skip
+    path.write_bytes(damaged[damage])
+    assert list(read("mgsm", "es")) == first and path.read_bytes() == whole
+    assert [record.message for record in caplog.records] == [f"{path}: not whole; its rows are made anew"]
+    caplog.clear()
+    assert list(read("mgsm", "es")) == first and not caplog.records

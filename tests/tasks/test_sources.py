@@ -186,4 +186,11 @@ def test_two_processes_at_once(fill_folder: Callable[..., Path], tmp_path: Path)
     fill_folder(**{"mgsm/test/es.jsonl": jsonl(*({"id": number, "question": "¿?", "answer": "1"} for number in range(20_000)))})
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
         assert list(pool.map(count_rows, ["es"] * 6)) == [20_000] * 6
-    assert len(list((tmp_path / "cache" / "rows").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "rows").glob("*.arrow"))) == 1
+
+
+def test_a_file_that_unpacks_to_a_flood_is_refused(fill_folder: Callable[..., Path]) -> None:
+    """Of 65 MiB of one letter gzip makes 66 KB."""
+    fill_folder(**{"train/parallel/tatoeba.en-es.tsv.gz": "x" * (65 * 2**20)})
+    with pytest.raises(UserError, match=r"tatoeba.en-es.tsv.gz: .*more than 64 MiB when unpacked"):
+        read("parallel", "es")
