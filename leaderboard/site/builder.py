@@ -6,6 +6,7 @@ import gc
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +43,8 @@ def build(results: Sequence[Path], out: Path, base: str | None = None) -> tuple[
     # Tables and charts take longer to import than an unchanged site takes to be known as such.
     from xlift.leaderboard.analysis import board
     from xlift.leaderboard.loading import foreign, runs
+
+    import_module("xlift.leaderboard.site.charts")  # says what is not installed before anything is read
 
     _refuse_secrets(results)
     collection = runs.collect(results, foreign.read, base)

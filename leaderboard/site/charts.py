@@ -9,11 +9,17 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-import altair as alt
 import pandas as pd
-import vl_convert
-from altair.utils.schemapi import debug_mode
 from markupsafe import escape
+
+from xlift.harness.core.errors import UserError
+
+try:
+    import altair as alt
+    import vl_convert
+    from altair.utils.schemapi import debug_mode
+except ModuleNotFoundError as error:
+    raise UserError(f"charts need {error.name}, which is not installed: pip install 'xlift[site]'") from None
 
 INK, MUTED, GRID, MARK = "#1f2328", "#59636e", "#d1d9e0", "#0b57d0"
 DARK = {INK: "#f0f6fc", MUTED: "#9198a1", GRID: "#3d444d", MARK: "#7fb0ff"}
