@@ -111,6 +111,8 @@ class Corpus:
     """Makes a row of a bundled sample, which has the item in each of its languages; None where there are no samples."""
     shared: tuple[str, ...] = ("id",)
     """Keys of a bundled sample that are no languages."""
+    sample_of: str = ""
+    """Another corpus whose bundled samples serve; its own where empty."""
     published: tuple[str, ...] = ()
     """Of a corpus whose ``languages`` the data folder decides: those that have an address."""
 

@@ -330,16 +330,25 @@ def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[lis
     found: list[Found] = []
     missing: list[str] = []
     reasons: list[str] = []
+    unfetched: list[str] = []
     for file in wanted:
         try:
             found.append(find_in_folder(file) or fetch(file))
         except Absent as absent:
             missing += [file.folder] if file.folder else []
             reasons.append(str(absent))
+            unfetched += [file.part] if file.remotes else []
     if found and (partial or not reasons):
+        if unfetched:  # the rows are others than with them, which no later error would show
+            _warn_once(f"in {choice.langs[0]!r} without {', '.join(unfetched)}, which could not be fetched: {'; '.join(reasons)}")
         return found, []
     looked = f"not in {folder}, XLIFT_DATA: {', '.join(missing)}" if folder else "XLIFT_DATA is not set"
     return [], list(dict.fromkeys([looked, *reasons]))
+
+
+@cache
+def _warn_once(text: str) -> None:
+    logger.warning("%s", text)
 
 
 def _remedies(name: str, choice: Choice, wanted: Sequence[File], samples: Samples, sampled: bool) -> list[str]:
@@ -359,10 +368,10 @@ def _remedies(name: str, choice: Choice, wanted: Sequence[File], samples: Sample
 
 
 def _sample(name: str, choice: Choice) -> Found | None:
-    table, path = CORPORA[name], _SAMPLES / f"{name}.jsonl"
+    table, path = CORPORA[name], _SAMPLES / f"{CORPORA[name].sample_of or name}.jsonl"
     if choice.split not in table.sampled:
         return None
-    spoken = set(records(path, ())[0]) - set(table.shared)
+    spoken = set(records(path, ())[0]) - set(table.shared)  # the first item is in every language, later ones may not be
     return Found(File(None), (path,), file_sha256(path), "samples") if spoken.issuperset(choice.langs) else None
 
 
@@ -371,7 +380,8 @@ def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
     sample = table.sample
     try:
         if sample and found[0].origin == "samples":
-            rows = [sample(item, choice) for item in records(found[0].paths[0], ())]
+            items = records(found[0].paths[0], ())
+            rows = [sample(item, choice) for item in items if all(lang in item for lang in choice.langs)]
         else:
             rows = list(table.rows([(item.file, read_found(item, choice.langs[0])) for item in found], choice))
     except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:

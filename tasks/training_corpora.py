@@ -133,6 +133,12 @@ def _alpagasus_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
             yield {"id": record["id"], "instruction": record[lang], "output": record.get("output_en") if lang == "en" else None}
 
 
+def _alpagasus_sample(item: Row, choice: Choice) -> Row:
+    """The bundled instructions as prompts: the same id in every language, and answers in English alone, as the corpus has them."""
+    row = _alpaca_sample(item, choice)
+    return {**row, "output": row["output"] if choice.langs == ("en",) else None}
+
+
 # --- mathematics ---
 
 GSM8K = "openai/grade-school-math", "3101c7d5072418e28b9008a6636bde82a006892c"
@@ -157,6 +163,10 @@ def _gsm8k_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         solution = english[at]["answer"]
         final = record.get("final_answer", solution.rpartition("####")[2]).strip().replace(",", "")
         yield {"id": str(at), "question": record["question"], "answer": solution, "final_answer": final}
+
+
+def _gsm8k_sample(item: Row, choice: Choice) -> Row:
+    return {"id": item["id"], "question": item[choice.langs[0]], "answer": item["answer"], "final_answer": item["final_answer"]}
 
 
 # --- parallel text and lexicons ---
@@ -311,8 +321,10 @@ def _names(parts: Sequence[Part]) -> tuple[str, ...]:
 TRAINING: dict[str, Corpus] = {
     "alpaca": Corpus(_parted(ALPACA), _alpaca_rows, parts=_names(ALPACA), sampled=("train",), sample=_alpaca_sample,
                      published=("en", *MULTIALPACA, "zh")),
-    "alpagasus": Corpus(_alpagasus_files, _alpagasus_rows, languages=codes("ar de en es fr it ja ko ru th zh")),
-    "gsm8k": Corpus(_gsm8k_files, _gsm8k_rows, languages=codes("de en es fr ja ru sw zh")),
+    "alpagasus": Corpus(_alpagasus_files, _alpagasus_rows, languages=codes("ar de en es fr it ja ko ru th zh"),
+                        sampled=("train",), sample=_alpagasus_sample, sample_of="alpaca"),
+    "gsm8k": Corpus(_gsm8k_files, _gsm8k_rows, languages=codes("de en es fr ja ru sw zh"),
+                    sampled=("train",), sample=_gsm8k_sample, shared=("id", "answer", "final_answer")),
     "parallel": Corpus(
         _parted(PARALLEL),
         _bilingual_rows,
@@ -322,6 +334,14 @@ TRAINING: dict[str, Corpus] = {
         shared=("id", "en"),
         published=tuple(dict.fromkeys([*TATOEBA, "zh-Hant", *TICO19, *NEWS, *MAFAND, *OPUS100])),
     ),
-    "lexicon": Corpus(_parted(LEXICON), _bilingual_rows, parts=_names(LEXICON), published=tuple(dict.fromkeys([*XLING, *GATITOS]))),
+    "lexicon": Corpus(
+        _parted(LEXICON),
+        _bilingual_rows,
+        parts=_names(LEXICON),
+        sampled=("train",),
+        sample=_bilingual_sample,
+        shared=("id", "en"),
+        published=tuple(dict.fromkeys([*XLING, *GATITOS])),
+    ),
     "qa": Corpus(_parted(QA), _training_qa_rows, parts=_names(QA), published=("en", "ja", "th", "tr", "zh")),
 }  # fmt: skip

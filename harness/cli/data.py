@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import xlift
 from xlift.harness.cli.arguments import AsJson
-from xlift.harness.cli.output import print_frame
+from xlift.harness.cli.output import print_frame, print_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +79,17 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="jsonl, json, 
     done = xlift.add_data(file, kind, languages, to=to, licence=licence, replace=replace)
     left = f", {done.leaking} left out as they overlap evaluation data" if done.leaking else ""
     typer.echo(f"{done.file}: {done.rows} rows{left}; read as {done.corpus} in {done.lang!r}, and with the rest of its corpus")
+
+
+def show_needs(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print the rows of ``xlift.survey`` as a table, with sizes for a reader."""
+    from xlift.tasks.holdings import name_size
+
+    shown = []
+    for row in rows:
+        size = row["bytes"] if isinstance(row["bytes"], int) else None
+        shown.append({**row, "bytes": name_size(size) if size else "unknown" if row["state"] == "to fetch" else ""})
+    print_rows(shown, as_json=False)
 
 
 def _report(found: pd.DataFrame, as_json: bool) -> None:

@@ -170,7 +170,7 @@ def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], o
         suite = xlift.load_suite(name, overrides or [])
         xlift.validate(suite)
         typer.echo(f"{name}: valid")
-        print_frame(xlift.survey(suite), as_json=False)
+        data.show_needs(list_rows(xlift.survey(suite)))
 
 
 @app.command()
@@ -234,7 +234,7 @@ def _show_plan(plan: pd.DataFrame, as_json: bool) -> None:
         typer.echo(json.dumps({"stages": list_rows(plan), "totals": totals, "data": plan.attrs["data"]}, indent=1))
         return
     print_frame(plan, as_json=False)
-    print_rows(plan.attrs["data"], as_json=False)
+    data.show_needs(plan.attrs["data"])
     for key, value in totals.items():
         typer.echo(f"{key}: {value}")
 

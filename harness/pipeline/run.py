@@ -52,6 +52,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
         adapters.resolve(reference)
+    locate_data(suite, tasks, fetch=False)  # what is nowhere is found out before anything is fetched
     needs.require(needs.list_needs(suite, tasks))
     data, without_data = locate_data(suite, tasks, fetch=fetch)
     tasks, left_out = tuple(data), (*left_out, *without_data)

@@ -173,6 +173,12 @@ def test_the_right_rows_pass_by_language_and_part(mirror: State, monkeypatch: py
     assert "parallel/tico19 in 'ru', split train, from https://raw.githubusercontent.com" in refusal("parallel", "de")
 
 
+def test_a_part_that_cannot_be_fetched_is_told(mirror: State, caplog: pytest.LogCaptureFixture) -> None:
+    mirror.fail("GET .*tico19", 500, times=99)
+    assert {row["part"] for row in read("parallel", "ru")} == {"tatoeba", "news2008"}
+    assert "in 'ru' without tico19, which could not be fetched: https://raw" in caplog.text and "does not answer (500" in caplog.text
+
+
 def test_an_address_that_gives_another_file_than_before_is_told(mirror: State, tmp_path: Path) -> None:
     (remote,) = remotes_of("gsm8k", "en")
     read(*RAW)

@@ -11,6 +11,7 @@ from fakes import FakeContext
 from loopback_hub import State
 
 import xlift
+from xlift import methods
 from xlift.harness.config.suite import Suite, load_suite, read_suite, shipped_suites
 from xlift.harness.core.errors import LanguageMissingError, UserError
 from xlift.harness.evaluation.tasks import expand_tasks
@@ -114,6 +115,14 @@ def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[
     assert (code, err) == (0, "") and "valid" in out and "nowhere" in out and "the pivot's instructions are translated" in out
     code, out, err = call("run", path, "--dry-run")
     assert code == 2 and out == "" and "is nowhere to be had" in err
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_the_suite_of_samples_has_every_method_and_needs_nothing_else() -> None:
+    suite = load_suite("samples")
+    built_in = {path.stem for path in Path(methods.__file__).parent.glob("*.py") if path.stem != "__init__"}
+    assert {chosen.method for chosen in suite.methods.values()} == built_in
+    assert {state for state, _ in states(suite).values()} == {"samples"}
 
 
 class NamesCorpora(Options):
