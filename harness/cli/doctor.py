@@ -68,7 +68,7 @@ def _examine_data() -> dict[str, Any]:
         return {
             "what": "XLIFT_DATA",
             "state": "not set",
-            "to do": "set it to a folder with benchmarks, or let suites use the hub or the samples",
+            "to do": "not needed where there is a network; xlift data build makes one for machines without",
         }
     if not (Path(folder) / "manifest.json").is_file():
         return {"what": "XLIFT_DATA", "state": f"{folder}: no manifest.json in it", "to do": "see docs/data.md for the layout"}

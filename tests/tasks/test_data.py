@@ -13,6 +13,7 @@ from xlift.harness.core.errors import LeakError, UserError
 from xlift.tasks.corpora import Choice
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import dataset, evaluation_texts, guard_of, locate, read, read_training
+from xlift.tasks.known_rows import known_rows
 
 pytestmark = pytest.mark.usefixtures("unplugged")
 REAL = os.environ.get("XLIFT_DATA")
@@ -430,7 +431,11 @@ def test_real_corpora_have_the_rows_that_their_readme_states(monkeypatch: pytest
     monkeypatch.setenv("XLIFT_DATA", REAL or "")
     found = read(*asked)
     assert len(found) == rows == len(set(found["id"]))
-    assert locate(*asked).origin == "folder"
+    origin = locate(*asked)
+    assert origin.origin == "folder"
+    corpus, lang, split = (*asked, CORPORA[asked[0].partition("/")[0]].splits[0])[:3]
+    known = known_rows().get((corpus, lang, split))
+    assert known is None or (known.rows, known.sha256) == (rows, origin.sha256), "benchmarks/known_rows.py was not run"
 
 
 @real
