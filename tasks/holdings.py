@@ -58,8 +58,8 @@ def list_readings(corpus: str, languages: Sequence[str] = (), split: str | None 
     """
     table = CORPORA.get(corpus.partition("/")[0])
     known = (table.languages or table.published) if table else ()
-    found = [data.survey(corpus, lang, split) for lang in languages or known or ("en",)]
-    return [supply.key for supply in found if languages or supply.state != "nowhere"]
+    found = [data.survey(corpus, lang, split).key for lang in languages or known or ("en",)]
+    return [key for key in found if languages or _has_file(corpus, key[1])]
 
 
 def list_corpora() -> list[dict[str, Any]]:

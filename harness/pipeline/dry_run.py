@@ -99,10 +99,11 @@ def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
 
 
 def list_supplies(suite: Suite) -> list[data.Supply]:
-    """As ``survey_data``, each corpus and language for itself."""
+    """As ``survey_data``, each corpus and language for itself, without those that are nowhere and that a method can do without."""
     from xlift.harness.evaluation.tasks import expand_tasks
 
-    return [need.supply for need in needs.list_needs(suite, expand_tasks(suite)[0])]
+    found = needs.list_needs(suite, expand_tasks(suite)[0])
+    return [need.supply for need in found if need.supply.state != "nowhere" or not need.instead]
 
 
 def _name_cuts(suite: Suite) -> str:

@@ -75,7 +75,7 @@ def build_data(
 
 
 def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: str | None) -> list[tuple[str, str, str]]:
-    """Corpus, language and split of all that names stand for: of a suite, whatever it reads that is somewhere."""
+    """Corpus, language and split of all that names stand for: of a suite, all that it reads."""
     from xlift.harness.pipeline.dry_run import list_supplies
     from xlift.tasks import holdings
 
@@ -84,7 +84,7 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
         if holdings.is_corpus(name):
             found += holdings.list_readings(name, list_names(languages), split)
         else:
-            found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"])) if supply.state != "nowhere"]
+            found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"]))]
     return found
 
 

@@ -205,6 +205,14 @@ def test_the_commands(mirror: State, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [row["en"] for row in data.read("lexicon", "de")] == ["word 0", "word 1", "word 2", "cat"]
 
 
+@pytest.mark.usefixtures("unplugged")
+def test_without_a_network_each_reading_says_so(call: Call) -> None:
+    code, out, _ = call("data", "get", "demo", "lexicon/xling", "--json")
+    rows = json.loads(out)
+    assert code == 3 and {"parallel", "xquad", "lexicon/xling"} <= {row["corpus"] for row in rows}
+    assert all("no connection to http://localhost:9" in row["fault"] for row in rows)
+
+
 def test_getting_a_suite_gets_all_that_it_reads(mirror: State, call: Call) -> None:
     code, out, _ = call("data", "get", "demo", "--json")
     rows = json.loads(out)
