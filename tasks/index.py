@@ -101,6 +101,12 @@ def takes_likelihoods(name: str) -> bool:
     return task is not None and not task.benchmark.generated
 
 
+def allowance_of(name: str) -> int:
+    """Most tokens of an answer; 0 for a task that generates none, and for one that is not xlift's."""
+    task = find_task(name)
+    return max(task.form.tokens) if task and task.form.tokens else 0
+
+
 def sources(names: Iterable[str]) -> list[Source]:
     """What the tasks read, each once."""
     found = (source_of(name) for name in names)

@@ -21,6 +21,7 @@ from xlift.harness.cli.show import show
 from xlift.harness.cli.signal import plan_items, signal
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.logs import show_progress
+from xlift.harness.core.times import write_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,11 +230,14 @@ def _load(source: str, overrides: list[str] | None, strict: bool) -> Suite:
 
 
 def _show_plan(plan: pd.DataFrame, as_json: bool) -> None:
+    import pandas as pd
+
     totals = plan.attrs["totals"]
     if as_json:
         typer.echo(json.dumps({"stages": list_rows(plan), "totals": totals, "data": plan.attrs["data"]}, indent=1))
         return
-    print_frame(plan, as_json=False)
+    times = ["" if pd.isna(seconds) else write_seconds(seconds) for seconds in plan["seconds"]]
+    print_frame(plan.drop(columns="seconds").assign(time=times), as_json=False)
     data.show_needs(plan.attrs["data"])
     for key, value in totals.items():
         typer.echo(f"{key}: {value}")

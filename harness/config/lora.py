@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from xlift.harness.core.errors import UserError, name_nearest
 
@@ -36,8 +36,24 @@ def check_schedule(name: str) -> str:
     return name
 
 
-def check_lora_keys(keys: Iterable[str]) -> None:
-    """Raises UserError, with the nearest right name, for a key that peft.LoraConfig does not have."""
+BIASES = ("none", "all", "lora_only")
+
+
+def check_lora(values: Mapping[str, object]) -> None:
+    """Raises UserError for a key that peft.LoraConfig does not have, with the nearest right name, and for values that PEFT refuses."""
+    _check_keys(values)
+    rank, alpha, dropout = values.get("r", 8), values.get("lora_alpha", 8), values.get("lora_dropout", 0.0)
+    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+        raise UserError(f"train.lora.r: must be a whole number from 1 on, got {rank!r}")
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or alpha <= 0:
+        raise UserError(f"train.lora.lora_alpha: must be a number above 0, got {alpha!r}")
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise UserError(f"train.lora.lora_dropout: must be a number from 0 to below 1, got {dropout!r}")
+    if (bias := values.get("bias", "none")) not in BIASES:
+        raise UserError(f"train.lora.bias: {bias!r}{name_nearest(str(bias), BIASES)}")
+
+
+def _check_keys(keys: Iterable[str]) -> None:
     for key in keys:
         if key not in LORA_KEYS:
             hint = f"; did you mean {OTHER_NAMES[key]!r}?" if key in OTHER_NAMES else name_nearest(key, LORA_KEYS)

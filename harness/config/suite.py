@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.config.judge import JudgeSettings
-from xlift.harness.config.lora import check_lora_keys, check_schedule
+from xlift.harness.config.lora import check_lora, check_schedule
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.papers import PaperScores
@@ -170,7 +170,7 @@ class TrainSettings(Section):
     @field_validator("lora")
     @classmethod
     def _known_lora(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_lora_keys(value)
+        check_lora(value)
         return value
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "secrets",
     "settings",
     "store",
+    "times",
     "types",
     "variables",
     "versions",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.thinking import split_turn
 
@@ -37,6 +38,8 @@ def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> N
                 "template for this model with base.chat_template"
             )
     for label, lora in trainings.items():
+        if (targets := lora.get("target_modules", "all-linear")) not in ("all-linear", None):
+            _check_targets(base, label, targets)
         saved = [str(name).rsplit(".", 1)[-1] for name in _as_list(lora.get("modules_to_save"))]
         if (tied := sorted(EMBEDDINGS & set(saved))) and _has_tied_embeddings(base):
             raise UserError(
@@ -59,6 +62,27 @@ def _check_turns(base: Base, tokenizer: PreTrainedTokenizerBase) -> None:
             f"base model {base.name!r}: its chat template writes a finished turn unlike an open one, so training would not match what is "
             f"asked later ({asked[-30:]!r} ends the open one); set engine.thinking: off if it opens thinking, or give another with "
             "base.chat_template"
+        )
+
+
+def _check_targets(base: Base, label: str, targets: object) -> None:
+    """Raises UserError where no layer of the base has one of the names that LoRA shall stand beside."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder))
+    layers = [name for name, module in model.named_modules() if hasattr(module, "weight") and not list(module.children())]
+    names = [str(name) for name in _as_list(targets)]
+    pattern = names[0] if isinstance(targets, str) else ""
+    try:
+        found = [layer for layer in layers if re.fullmatch(pattern, layer) or any(f".{layer}".endswith(f".{name}") for name in names)]
+    except re.error as error:
+        raise UserError(f"methods.{label}: train.lora.target_modules: {pattern!r} is no pattern ({error})") from None
+    if not found:
+        known = {layer.rsplit(".", 1)[-1] for layer in layers} - EMBEDDINGS
+        raise UserError(
+            f"methods.{label}: train.lora.target_modules: {base.name} has no layer {', '.join(names)}{name_nearest(names[0], known)}"
         )
 
 

@@ -1,24 +1,28 @@
-"""What a run would do, without doing it: stages, rows, tokens and disk; and whether a suite can run at all."""
+"""What a run would do, without doing it: stages, rows, tokens, steps, and roughly time, memory and disk; and whether a suite can run."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from xlift.harness.config.suite import Suite
+from xlift.harness.core.times import write_seconds
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.models import bases
 from xlift.harness.pipeline import needs
+from xlift.harness.pipeline.estimates import GIB
+from xlift.harness.pipeline.forecast import Forecast, Training
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.pipeline.run import check_base, open_run
+from xlift.harness.pipeline.run import check_base, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.tasks import data, index
 
-GIB = 2**30
+logger = logging.getLogger(__name__)
 
 
 class PlannedStage(TypedDict):
@@ -29,7 +33,11 @@ class PlannedStage(TypedDict):
     state: Literal["done", "to do"]
     rows: int | None
     tokens: int | None
+    steps: int | None
+    """Of the optimiser."""
     items: int | None
+    seconds: float | None
+    """Roughly; None where it cannot be told, and where the stage is done."""
 
 
 class RunPlan(TypedDict):
@@ -44,26 +52,37 @@ def check_suite(suite: Suite) -> None:
     """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not in a folder."""
     from xlift.harness.evaluation.tasks import expand_tasks
 
+    check_methods(suite)
     judgement.check(suite, expand_tasks(suite)[0])
-    for chosen in suite.methods.values():
-        registry.load(chosen.method, chosen.options)
     folder, switched = Path(suite.base.model).expanduser().is_dir(), suite.engine.thinking != "template"
     if folder or (switched and bases.is_here(suite.base)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
 
 
 def plan_run(suite: Suite, runs: Path) -> RunPlan:
-    """What a run would do; rows and tokens are upper bounds until a method's rows are prepared."""
+    """What a run would do. Methods that only read corpora make their rows here, so that rows, tokens and steps are known; those that ask a
+    model get as far as its first answer, and have upper bounds, as all have whose data would have to be fetched.
+
+    Raises UserError for all that ``run`` would refuse: as ``open_run`` does, and where a method lacks a corpus or a translator, or the
+    weights of the base are larger than the memory that is free.
+    """
     run = open_run(suite, runs, fetch=False)
+    needed = needs.list_needs(suite, run.tasks)
+    forecast = Forecast.of(run, needed)
     stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
         prepared = find_prepared(run, Round(label))
-        rows = prepared.count if prepared else choose_rows(suite, label).expected if method.trains else 0
-        stages.append(_row("prepare", label, prepared is not None, rows=rows))
+        if not prepared:
+            logger.info("dry run: the rows of %s", label)
+        made = None if prepared else forecast.rehearse(label)
+        rows = prepared.count if prepared else len(made.rows) if made else choose_rows(suite, label).expected if method.trains else 0
+        seconds = 0.0 if made or rows == 0 else forecast.prepare(rows)
+        stages.append(_row("prepare", label, prepared is not None, rows=rows, seconds=seconds))
+        training = forecast.train(label, rows, made)
         for seed in suite.seeds if rows != 0 else (None,):
-            found, model = _plan_fits(run, label, seed, method.rounds, rows)
+            found, model = _plan_fits(run, label, seed, method.rounds, training)
             stages += found
             models.append(model)
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
@@ -72,23 +91,36 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
         known = model.label == "base" or model.adapter is not None
         done = known and run.store.manifest(evaluate_stage(run, model)) is not None
         left += not done
-        stages.append(_row("evaluate", model.name, done, items=items))
+        stages.append(_row("evaluate", model.name, done, items=_sum(items), seconds=forecast.measure(items)))
+    answers = 0
     if suite.judge:
-        answers = _count_items(run, judgement.choose(run.tasks)) or 0
+        answers = _sum(_count_items(run, judgement.choose(run.tasks))) or 0
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
+    totals = _sum_up(run, runs, models, stages)
+    if memory := forecast.write_memory():
+        totals["memory of a training, roughly"] = memory
+    if suite.judge:
+        totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
+    return {"stages": stages, "totals": totals, "data": needs.summarise(needed)}
+
+
+def _sum_up(run: Run, runs: Path, models: Sequence[Measured], stages: Sequence[PlannedStage]) -> dict[str, str | int]:
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
     totals: dict[str, str | int] = {
         "run folder": str(run.root),
         "tasks": len(run.tasks),
-        "left out": ", ".join(run.left_out) or "nothing",
+        "left out": "; ".join(run.left_out) or "nothing",
         "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
         "disk free": f"{free_bytes(runs) / GIB:.1f} GiB",
     }
-    if cut := _name_cuts(suite):
+    if cut := _name_cuts(run.suite):
         totals["fewer rows, as train.tokens reach no more"] = cut
-    if suite.judge:
-        totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
-    return {"stages": stages, "totals": totals, "data": needs.summarise(needs.list_needs(suite, run.tasks))}
+    times = [stage["seconds"] for stage in stages if stage["state"] == "to do" and stage["stage"] != "judge"]
+    known = [seconds for seconds in times if seconds is not None]
+    if known:
+        text = f"{write_seconds(sum(known))}, by the speed of one matrix product here; it may be a third of that or three times as much"
+        totals["time, roughly"] = text if len(known) == len(times) else f"{text}; without stages whose time cannot be told"
+    return totals
 
 
 def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
@@ -116,7 +148,7 @@ def _name_cuts(suite: Suite) -> str:
     return ", ".join(cuts)
 
 
-def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | None) -> tuple[list[PlannedStage], Measured]:
+def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, training: Training) -> tuple[list[PlannedStage], Measured]:
     """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
     stages: list[PlannedStage] = []
     turn, adapter = Round(label), None
@@ -128,10 +160,20 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, most: int | 
         stage = fit_stage(run, turn, prepared, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
-        rows = prepared.count if prepared else most
-        tokens = fitted["report"].get("tokens_trained") if fitted else run.suite.training(label).tokens if rows != 0 else 0
+        rows = prepared.count if prepared else training.rows
+        report = fitted["report"] if fitted else {"tokens_trained": training.tokens, "steps": training.steps}
         name = Measured(label, seed, None).name + (f"-round{number + 1}" if number else "")
-        stages.append(_row("fit", name, fitted is not None, rows=rows, tokens=tokens))
+        stages.append(
+            _row(
+                "fit",
+                name,
+                fitted is not None,
+                rows=rows,
+                tokens=report.get("tokens_trained"),
+                steps=report.get("steps"),
+                seconds=training.seconds,
+            )  # fmt: skip
+        )
     return stages, Measured(label, seed, adapter)
 
 
@@ -154,31 +196,36 @@ def _list_items(suite: Suite, tasks: Sequence[str]) -> list[tuple[str, int, int]
     return found
 
 
-def _count_items(run: Run, tasks: Sequence[str]) -> int | None:
-    """Items of the tasks; None where one has data that are not on this machine, and that nothing is known of."""
+def _count_items(run: Run, tasks: Sequence[str]) -> dict[str, int] | None:
+    """Items of each task; None where one has data that are not on this machine, and that nothing is known of."""
     from xlift.harness.evaluation.tasks import limit_of
 
     here = [task for task in tasks if run.data.get(task)]
-    total = sum(items for _, items, _ in _list_items(run.suite, here))
+    counts = {task: items for task, items, _ in _list_items(run.suite, here)}
     for task in tasks:
         source = index.source_of(task)
         if source is not None and task not in here:
             rows = data.survey(*source, samples=run.suite.data.samples).rows
             if rows is None:
                 return None
-            total += min(rows, limit_of(run.suite, task) or rows)
-    return total
+            counts[task] = min(rows, limit_of(run.suite, task) or rows)
+    return counts
+
+
+def _sum(items: Mapping[str, int] | None) -> int | None:
+    return None if items is None else sum(items.values())
 
 
 def _row(
     stage: Literal["prepare", "fit", "evaluate", "judge"],
     label: str,
     done: bool,
-    rows: int | None = None,
-    tokens: int | None = None,
-    items: int | None = None,
+    **known: Any,
 ) -> PlannedStage:
-    return {"stage": stage, "label": label, "state": "done" if done else "to do", "rows": rows, "tokens": tokens, "items": items}
+    shown = {"rows": None, "tokens": None, "steps": None, "items": None, "seconds": None, **known}
+    if done:
+        shown["seconds"] = None
+    return cast(PlannedStage, {"stage": stage, "label": label, "state": "done" if done else "to do", **shown})
 
 
 def free_bytes(folder: Path) -> int:

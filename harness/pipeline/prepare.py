@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Learned
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
@@ -48,7 +49,10 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: engine.hold(begun))
     context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
-    plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+    try:
+        plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+    except UserError as error:
+        raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}") from None
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)

@@ -28,6 +28,7 @@ from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import FitReport
+from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     """
     from xlift.harness.evaluation.tasks import check_shots, expand_tasks, identify_foreign, locate_data
 
-    for chosen in suite.methods.values():
-        registry.load(chosen.method, chosen.options)
+    check_methods(suite)
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
     _check_curves(suite, tasks)
@@ -102,6 +102,14 @@ def _check_curves(suite: Suite, tasks: Iterable[str]) -> None:
             f"train.measure_at of {curved[0]}: points of a curve are measured on likelihood tasks, and evaluate.tasks names none; add one, "
             "such as xlift_flores_bpb_{pivot}_{lang}, or leave train.measure_at out"
         )
+
+
+def check_methods(suite: Suite) -> None:
+    """Raises UserError, which names the label, for a method, an option or a translator that is wrong by what the suite says of it."""
+    for label, chosen in suite.methods.items():
+        registry.load_labelled(label, chosen.method, chosen.options)
+        for pair, settings in suite.translating(label).items():
+            check_settings(settings, f"methods.{label}: translators.{pair}")
 
 
 def check_base(suite: Suite, base: bases.Base) -> None:

@@ -67,11 +67,13 @@ def validate(suite: Suite) -> None:
 
 def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
     """What ``run`` would do, without doing it: one row for each stage, with columns stage, label, state (``done`` or ``to do``), rows,
-    tokens and items.
+    tokens, steps, items and seconds.
 
-    Rows and tokens are upper bounds until a method's rows are prepared, missing where there is none. ``attrs["totals"]`` of the table holds
-    the run folder, the number of tasks, what benchmarks lack, and the disk space that is needed and free; ``attrs["data"]`` holds the
-    rows of ``survey``. Nothing is fetched. Raises UserError as ``run`` does.
+    Methods that only read corpora make their rows for it; of those that ask a model, rows and tokens are upper bounds, missing where there
+    is none. Seconds are rough. ``attrs["totals"]`` of the table holds the run folder, the number of tasks, what is left out, time, memory
+    of each training, and the disk space that is needed and free; ``attrs["data"]`` holds the
+    rows of ``survey``. Nothing is fetched. Raises UserError as ``run`` does, also for what its methods would only
+    find out later: a corpus, a translator or a program that is missing, and memory that cannot hold the base.
     """
     import pandas as pd
 
@@ -79,7 +81,7 @@ def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
 
     _require_suite(suite)
     found = plan_run(suite, Path(runs))
-    table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "items"), "Int64"))
+    table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "steps", "items"), "Int64"))
     table.attrs["totals"], table.attrs["data"] = found["totals"], found["data"]
     return table
 

@@ -32,6 +32,14 @@ def load(name: str, options: Mapping[str, object]) -> Method[Options]:
     return method(build(method.Options, {**read_defaults(method), **options}, f"method {name}"))
 
 
+def load_labelled(label: str, name: str, options: Mapping[str, object]) -> Method[Options]:
+    """``load``, with the label that a suite gives to the method in front of what is refused."""
+    try:
+        return load(name, options)
+    except UserError as error:
+        raise UserError(f"methods.{label}: {error}") from None
+
+
 def read_defaults(method: type[Method[Options]]) -> dict[str, object]:
     """Options as the file of the method's name with the ending .yaml gives them; none where there is no such file."""
     path = Path(str(import_module(method.__module__).__file__)).with_suffix(".yaml")

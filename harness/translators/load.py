@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Sampling
 from xlift.harness.translators.base import Services, Translator
 from xlift.harness.translators.model import ApiTranslator, SelfTranslator
 from xlift.harness.translators.table import TableTranslator
+
+
+def check_settings(settings: TranslatorSettings, where: str) -> None:
+    """Raises UserError for what shows without a model, a server or the programs: a command that no shell reads, a name that is none."""
+    try:
+        open_translator(settings, _Nothing())
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+class _Nothing:
+    """A context for translators that are opened, but asked nothing."""
+
+    def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        raise NotImplementedError
+
+    def read(self, corpus: str, lang: str) -> Sequence[CorpusRow]:
+        raise NotImplementedError
 
 
 def open_translator(settings: TranslatorSettings, ctx: Services) -> Translator:

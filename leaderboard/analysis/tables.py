@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from xlift.harness.core.times import write_seconds
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric
@@ -222,11 +223,3 @@ def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
             cells = ["" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value) for value in costs[column]]
             rows.append({"cost": title, **dict(zip(costs["model"], cells, strict=True))})
     return pd.DataFrame(rows)
-
-
-def write_seconds(seconds: float) -> str:
-    """``4.2 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

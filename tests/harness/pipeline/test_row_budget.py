@@ -47,6 +47,8 @@ def test_rows_are_chosen_for_the_budget(method: str, changes: dict[str, Any], bo
 def test_a_dry_run_shows_the_rows_that_the_budget_leaves(tiny_base: Path, tmp_path: Path) -> None:
     suite = suite_of(base={"model": str(tiny_base)}, train={"tokens": 20_000})
     found = plan_run(suite, tmp_path)
-    assert [(row["stage"], row["rows"], row["tokens"]) for row in found["stages"][:2]] == [("prepare", 313, None), ("fit", 313, 20_000)]
+    assert [(row["stage"], row["rows"], row["tokens"]) for row in found["stages"][:2]] == [("prepare", 313, None), ("fit", 313, 20_121)], (
+        "the last step ends with a whole row"
+    )
     assert found["totals"]["fewer rows, as train.tokens reach no more"] == "m 313 of 3,000"
     assert not any("fewer rows" in key for key in plan_run(suite_of(base={"model": str(tiny_base)}), tmp_path)["totals"])

@@ -1,0 +1,49 @@
+"""What this machine computes with: how fast, in how many bytes a number, and in how much memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from xlift.harness.engines.dtypes import choose_arithmetic, measure_products
+
+_SIZE, _TURNS = 4096, 10
+
+
+@dataclass(frozen=True)
+class Device:
+    """The first GPU, or the processors."""
+
+    name: str
+    speed: float
+    """Operations a second of one matrix product."""
+    free: int
+    """Bytes of memory that are free now."""
+    width: int
+    """Bytes of a number that is computed with."""
+    is_gpu: bool
+
+
+def read_device() -> Device:
+    """Measure this machine as it is now: less than a second of work."""
+    dtype = choose_arithmetic("bfloat16")
+    if torch.cuda.is_available():
+        return Device(torch.cuda.get_device_name(), _time_gpu(), torch.cuda.mem_get_info()[0], 2, is_gpu=True)
+    found = measure_products()  # not what is remembered: threads and load differ from run to run
+    fp32 = max(found.fp32, found.onednn if found.fp32_is_onednn else 0)
+    speed = 1e9 * (found.bf16 if dtype == torch.bfloat16 else fp32)
+    return Device("this CPU", speed, psutil.virtual_memory().available, dtype.itemsize, is_gpu=False)
+
+
+def _time_gpu() -> float:
+    square = torch.ones(_SIZE, _SIZE, dtype=torch.bfloat16, device="cuda")
+    square @ square
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(_TURNS):
+        square @ square
+    torch.cuda.synchronize()
+    return 2 * _SIZE**3 * _TURNS / (time.perf_counter() - started)

@@ -1,0 +1,55 @@
+"""The sizes of a model that memory and time follow from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from xlift.harness.models.bases import Base
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder of equal layers with gated feed-forward parts, as Llama and most others are."""
+
+    hidden: int
+    layers: int
+    feed_forward: int
+    queries: int
+    """Width of all query heads together."""
+    keys: int
+    """Width of all key heads together."""
+    vocabulary: int
+    tied: bool
+    """Whether the first and the last layer are one."""
+
+    @property
+    def body(self) -> int:
+        """Parameters of all layers, without embeddings and output layer."""
+        attention = 2 * self.hidden * self.queries + 2 * self.hidden * self.keys
+        return self.layers * (attention + 3 * self.hidden * self.feed_forward)
+
+    @property
+    def embeddings(self) -> int:
+        """Parameters of embeddings and output layer."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+
+def read_shape(base: Base) -> Shape | None:
+    """From ``config.json``; None for a model of another build, or that only a server holds."""
+    try:
+        whole = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+        found = whole.get("text_config", whole)
+        heads = found["num_attention_heads"]
+        width = found.get("head_dim") or found["hidden_size"] // heads
+        return Shape(
+            hidden=found["hidden_size"],
+            layers=found["num_hidden_layers"],
+            feed_forward=found["intermediate_size"],
+            queries=heads * width,
+            keys=(found.get("num_key_value_heads") or heads) * width,
+            vocabulary=found["vocab_size"],
+            tied=bool(found.get("tie_word_embeddings", whole.get("tie_word_embeddings", False))),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
+        return None

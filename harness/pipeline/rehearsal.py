@@ -1,0 +1,54 @@
+"""A method's rows as far as they can be made without a model: what ``run`` would refuse, found before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.pipeline.context import RunContext
+from xlift.harness.pipeline.stages import Run
+from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Plan
+from xlift.tasks.leaks import Guard
+
+
+class _ModelNeeded(Exception):
+    """The method asked for an answer or a translation, and goes on from it."""
+
+
+class _Rehearsed(RunContext):
+    """The context of a method that reads corpora, but gets no answer: translators are looked up, and only tables translate."""
+
+    def require_translator(self, source: str, target: str) -> None:
+        settings = self._settings.get(f"{source}-{target}") or self._settings.get("default")
+        if settings and settings.kind == "seq2seq" and not Path(settings.model or "").expanduser().is_dir():
+            return  # nothing is fetched, and only its tokenizer knows its languages
+        super().require_translator(source, target)
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        self.require_translator(source, target)
+        settings = self._settings.get(f"{source}-{target}") or self._settings["default"]
+        if settings.kind != "table":
+            raise _ModelNeeded
+        return super().translate(texts, source, target)
+
+
+def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:
+    """Let a method prepare its rows until it needs a model, where None is returned.
+
+    Raises UserError, which names the method's label, for what it refuses.
+    """
+
+    def refuse(chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        raise _ModelNeeded
+
+    context = _Rehearsed(run.suite, label, guard, refuse)
+    chosen = run.suite.methods[label]
+    try:
+        return context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+    except _ModelNeeded:
+        return None
+    except UserError as error:
+        raise type(error)(f"methods.{label}: {chosen.method}: {error}") from None
