@@ -58,6 +58,11 @@ class Catalogue:
         """What the settings of a task call the subset of its data (``dataset_name``)."""
         return (self.entries[task].cfg or {}).get("dataset_name") if task in self.entries else None
 
+    def takes_likelihoods(self, task: str) -> bool:
+        """Whether a task asks how likely given answers are, and has none generated."""
+        entry = self.entries.get(task)
+        return entry is not None and (entry.cfg or {}).get("output_type", "generate_until") != "generate_until"
+
     def identify(self, task: str) -> str:
         """What tells the questions of a task from others of its name: lm-eval's version, or a hash of the folder that the task lies in."""
         file = self.entries[task].yaml_path

@@ -44,7 +44,8 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for name in names:
         if plain := index.name_unjudged(name):
             raise UserError(f"evaluate.tasks: {name!r} is for plain lm_eval; name {plain!r}, and the judge in the suite's judge block")
-    if suite.engine.backend == "api" and (scored := [name for name in names if index.takes_likelihoods(name)]):
+    scored = [name for name in names if index.takes_likelihoods(name) or (catalogue and catalogue.takes_likelihoods(name))]
+    if suite.engine.backend == "api" and scored:
         raise UserError(
             f"evaluate.tasks: {scored[0]!r} asks for likelihoods, which a served model does not give; choose tasks that generate, or set "
             "engine.backend to vllm or hf"

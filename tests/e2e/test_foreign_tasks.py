@@ -36,7 +36,7 @@ def measured(tiny_base: Path, make_adapter: Callable[..., Path], tmp_path_factor
 
 def test_tasks_have_benchmark_language_and_direction(measured: Path) -> None:
     base, tuned = xlift.load_results(measured).records
-    assert base.left_out == ("xstorycloze_{lang}: fr",), "named, as for our own benchmarks"
+    assert base.left_out == ("xstorycloze_{lang}: the benchmark has no fr",), "named, as for our own benchmarks"
     assert {task: (result.benchmark, result.language) for task, result in tuned.tasks.items()} == {
         "multiblimp_spa": ("multiblimp_*", "es"), "multiblimp_fra": ("multiblimp_*", "fr"), "xstorycloze_es": ("xstorycloze_*", "es"),
         "xstorycloze_ar": ("xstorycloze_*", "ar"), "hellaswag": ("hellaswag", ""),
@@ -80,3 +80,30 @@ def test_a_changed_task_file_is_measured_anew(measured: Path, tmp_path: Path) ->
     first = identify_foreign(suite, ["hellaswag"])
     (before / "hellaswag.yaml").write_text((before / "hellaswag.yaml").read_text().replace('"validation"', '"test"'))
     assert identify_foreign(suite, ["hellaswag"]) != first
+
+
+def test_results_of_lm_evals_own_command_stand_beside_their_base(
+    tiny_base: Path, make_adapter: Callable[..., Path], tmp_path: Path, call: Call
+) -> None:  # fmt: skip
+    from xlift.harness.config.suite import BaseSettings
+    from xlift.harness.evaluation.lm_eval_command import run_command
+    from xlift.harness.models.bases import resolve
+    from xlift.leaderboard.loading import foreign, runs
+
+    folder, adapter = write_foreign_tasks(tmp_path / "tasks"), make_adapter(resolve(BaseSettings(model=str(tiny_base))))
+    for given in ("", f",adapter={adapter}"):
+        run_command(
+            ["run", "--model", "xlift", "--model_args", f"base={tiny_base},backend=hf,dtype=float32{given}", "--include_path", str(folder),
+             "--tasks", "multiblimp_spa,multiblimp_fra", "--output_path", str(tmp_path / "out"), "--log_samples", "--apply_chat_template"]
+        )  # fmt: skip
+    found = runs.collect([tmp_path / "out"], foreign.read)
+    base, tuned = found.runs
+    name = f"{tiny_base.parent.name}/{tiny_base.name}"
+    assert (base.record.label, tuned.record.label) == ("base", f"{name} + {adapter.parent.name}/{adapter.name}"), "no name at random"
+    assert found.older == () and {run.record.suite for run in found.runs} == {f"lm_eval: {name}"}
+    assert {task: (one.benchmark, one.language) for task, one in tuned.record.tasks.items()} == {
+        "multiblimp_spa": ("multiblimp_*", "es"), "multiblimp_fra": ("multiblimp_*", "fr"),
+    }  # fmt: skip
+    code, _, error = call("site", tmp_path / "out", "--out", tmp_path / "site")
+    index = (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    assert code == 0 and "1 of 2" in index and "not ranked" not in index and str(tmp_path) not in index, error

@@ -29,6 +29,15 @@ def test_groups_and_tags_are_split(folder: Path) -> None:
         catalogue.expand("changed")
 
 
+def test_a_served_model_is_not_asked_for_likelihoods(folder: Path) -> None:
+    (folder / "told.yaml").write_text("task: told\noutput_type: generate_until\n")
+    assert [open_catalogue(["told"], [folder]).takes_likelihoods(task) for task in ("told", "hellaswag", "none")] == [False, True, False]
+    settings = [f"evaluate.include_path=[{folder}]", "methods={}", "engine={backend: api, url: http://127.0.0.1:9/v1}"]
+    assert expand_tasks(xlift.load_suite("demo", [*settings, "evaluate.tasks=[told]"]))[0] == ("told",)
+    with pytest.raises(UserError, match="'hellaswag' asks for likelihoods, which a served model does not give"):
+        expand_tasks(xlift.load_suite("demo", [*settings, "evaluate.tasks=[told, hellaswag]"]))
+
+
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="evaluate.include_path: .*missing: no such folder"):
         open_catalogue([], [tmp_path / "missing"])
@@ -41,7 +50,7 @@ def test_names_of_lm_eval(folder: Path) -> None:
 
     tasks, lacking = expand_tasks(load("['belebele_{flores}', multiblimp_spa, 'xstorycloze_{lang}', arc_easy]"))
     assert tasks == ("belebele_spa_Latn", "belebele_fra_Latn", "multiblimp_spa", "xstorycloze_es", "arc_easy")
-    assert lacking == ("xstorycloze_{lang}: fr",)
+    assert lacking == ("xstorycloze_{lang}: the benchmark has no fr",)
     assert len(expand_tasks(load("[mmlu]"))[0]) == 57 and len(expand_tasks(load("[multiblimp]"))[0]) == 101
     with pytest.raises(UserError, match=r"unknown task 'belebele_spa_Latm'; did you mean 'belebele_spa_Latn'"):
         xlift.validate(load("[belebele_spa_Latm]"))
