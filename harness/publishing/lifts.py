@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
@@ -33,11 +34,12 @@ def measure_lifts(facts: Facts) -> dict[tuple[str, str], Difference]:
         return {}
     table = comparisons.tabulate_tasks([one for one in scored if one.task in record.tasks])
     known = table[table["value"].notna()] if len(table) else table
-    found = {
-        (str(row["task"]), str(row["metric"])): Difference(value=row["value"], low=row["low"], high=row["high"])
-        for row in known.to_dict("records")
-    }
+    found = {(str(row["task"]), str(row["metric"])): _describe(row["value"], row["low"], row["high"]) for row in known.to_dict("records")}
     return found | _measure_corpora(facts.measured, facts.base_measured)
+
+
+def _describe(value: float, low: float, high: float) -> Difference:
+    return Difference(value=value) if math.isnan(low) else Difference(value=value, low=low, high=high)
 
 
 def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str, str], Difference]:
@@ -53,7 +55,7 @@ def _measure_corpora(measured: Measurement, base: Measurement) -> dict[tuple[str
             try:
                 pairs = [read_pairs(one, task, metric) for one in (measured, base)]
                 one = corpus_bootstrap.compare_corpora(pairs[0], pairs[1], result.signatures.get(metric, ""))
-                found[task, metric] = Difference(value=one.value, low=one.low, high=one.high)
+                found[task, metric] = _describe(one.value, one.low, one.high)
             except UserError as error:
                 logger.warning("%s %s: its difference goes without an interval: %s", task, metric, error)
     return found

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import yaml
 
@@ -43,11 +43,11 @@ class HubBase:
 
 
 class Difference(TypedDict):
-    """Adapter minus base, turned so that more is better, with its 95 % interval."""
+    """Adapter minus base, turned so that more is better, with its 95 % interval where there are enough items for one."""
 
     value: float
-    low: float
-    high: float
+    low: NotRequired[float]
+    high: NotRequired[float]
 
 
 @dataclass(frozen=True)

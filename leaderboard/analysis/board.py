@@ -12,7 +12,16 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.parallel import share
 from xlift.harness.evaluation.records import ENGINE_FACTS
-from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, rank_overall, tabulate, tabulate_ranks
+from xlift.leaderboard.analysis.comparisons import (
+    ONE_SEED_RANK,
+    Comparison,
+    TableRow,
+    find_scale,
+    group_models,
+    rank_overall,
+    tabulate,
+    tabulate_ranks,
+)
 from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.runs import Collection, Run
@@ -67,11 +76,12 @@ def make(collection: Collection) -> Board:
         if run.record.label == "base":
             bases[run.record.suite] += run.documents
     measured = share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()])
-    ranks = tabulate_ranks(collection.documents, average=True)  # while others measure
+    ranks = tabulate_ranks(collection.documents, average=True, lost=_find_lost(collection.runs))  # while others measure
     made, by_kind, by_task = zip(*measured, strict=True)
     rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
-    lifts, tasks = (tabulate([one for found in each for one in found]) for each in (by_kind, by_task))
     gathered = _gather(rows)
+    groups_of = {(row.suite, row.label): number for number, members in enumerate(gathered, 1) for row in members}
+    lifts, tasks = (tabulate([one for found in each for one in found], groups_of) for each in (by_kind, by_task))
     groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
     curves = tabulate_curves(Kept(run.record, run.documents) for run in (*collection.runs, *collection.points))
     return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out, curves)
@@ -85,17 +95,22 @@ def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[Leaderboar
 
 def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
     """Groups in which no task was done under two keys; each row goes to the first that it shares a task with."""
-    groups: list[tuple[dict[str, str], list[LeaderboardRow]]] = []
-    for row in sorted(rows, key=lambda row: (-len(row.keys), row.suite, row.label != "base", row.label)):
-        for keys, members in groups:
-            shared = keys.keys() & row.keys.keys()
-            if shared and all(keys[task] == row.keys[task] for task in shared):
-                members.append(row)
-                keys |= row.keys
-                break
-        else:
-            groups.append((dict(row.keys), [row]))
-    return [members for _, members in groups]
+    ordered = {row.id: row for row in sorted(rows, key=lambda row: (-len(row.keys), row.suite, row.label != "base", row.label))}
+    groups: dict[int, list[LeaderboardRow]] = defaultdict(list)
+    for name, number in group_models({name: row.keys for name, row in ordered.items()}).items():
+        groups[number].append(ordered[name])
+    return [groups[number] for number in sorted(groups)]
+
+
+def _find_lost(runs: Iterable[Run]) -> dict[tuple[str, str], dict[str, str]]:
+    """Benchmarks that a model was measured on and of which scores by document are missing, each with the reason, by suite and label."""
+    lost: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for run in runs:
+        there = {one.task for one in run.documents}
+        for task, result in run.record.tasks.items():
+            if result.tested and task not in there:
+                lost[run.record.suite, run.record.label][result.benchmark] = f"no scores by document of {task}: not ranked"
+    return lost
 
 
 def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> Group:
@@ -115,6 +130,7 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
         found = ranks.get(row.id, {})
         lacking = "no scores by document" if row.keys.keys() == keys.keys() else f"{len(row.keys)}/{len(keys)} tasks"
         notes = row.notes if row in whole else (*row.notes, f"{lacking}: not ranked")
+        notes = (*notes, ONE_SEED_RANK) if row in whole and row.one_seed else notes
         rows.append(
             replace(
                 row,
@@ -171,8 +187,14 @@ def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
         return figure
     points = [find_scale(one) for one in good]
     value = sum(size * one["value"] for size, one in zip(points, good, strict=True)) / len(good)
-    half = math.sqrt(sum((size * (one["high"] - one["low"]) / 2) ** 2 for size, one in zip(points, good, strict=True))) / len(good)
-    return replace(figure, value=value, low=value - half, high=value + half)
+    figure = replace(figure, value=value, one_seed=any(one["one_seed"] for one in good))
+    if untested := next((one["note"] for one in good if pd.isna(one["low"])), ""):
+        return replace(figure, note=untested)
+    below, above = (
+        math.sqrt(sum((size * (one[end] - one["value"])) ** 2 for size, one in zip(points, good, strict=True))) / len(good)
+        for end in ("low", "high")
+    )
+    return replace(figure, low=value - below, high=value + above)
 
 
 UNSAID = {"thinking": "template", "thinking_tokens": "0"}

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, compare_pairs, correct, detectable, rank
+from xlift.leaderboard.analysis.statistics import ALPHA, LEAST_DOCUMENTS, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.tasks.benchmarks import choose_averaged, is_parallel
 from xlift.tasks.entries import Metric
@@ -24,6 +24,13 @@ Sheet = Mapping[str, Runs]
 """One model, by task or by language."""
 TableRow: TypeAlias = Mapping[Hashable, Any]
 """A row of a table of comparisons, by column."""
+
+
+K = TypeVar("K", bound=Hashable)
+
+ONE_SEED = "one seed: variance between seeds unknown"
+ONE_SEED_RANK = "one seed: ranked above or below none, as another seed might turn the order"
+TOO_FEW = f"too few for an interval, which needs {LEAST_DOCUMENTS}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,8 @@ class Comparison:
     """What is known of the metric."""
     is_ranked: bool
     """Whether the benchmark can be averaged with others."""
+    one_seed: bool = False
+    """Whether a side was trained with one seed, so that what another would change is not in the interval."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +66,49 @@ def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
     pivot, ``transfer`` on the others; an average over ``languages`` with equal weights. ``most`` is the highest value that the metric can
     have, missing where there is no bound.
 
-    Differences are turned so that more is better. ``p_corrected`` is Holm's over the whole table. ``lacking`` names trained languages
-    that the benchmark was not asked in. Where the two may not be compared the numbers are missing and ``note`` says why.
+    Differences are turned so that more is better. ``p_corrected`` is Holm's over the ``comparisons`` of the rows that may be compared with
+    each other (``group_models``), and ``reason`` says why a difference is not significant where its interval leaves out 0. ``one_seed``
+    marks intervals that hold for one training alone. ``lacking`` names trained languages that the benchmark was not asked in. Where the two
+    may not be compared the numbers are missing, where there are too few documents the interval and the test, and ``note`` says why.
     """
-    return tabulate(compare_languages(documents))
+    given = list(documents)
+    return tabulate(compare_languages(given), group_documents(given))
 
 
 def tabulate_tasks(documents: Iterable[Documents]) -> pd.DataFrame:
     """Method minus base on each task by itself, tasks of other makers included; columns as in ``tabulate_lifts``."""
-    return tabulate(compare_tasks(documents))
+    given = list(documents)
+    return tabulate(compare_tasks(given), group_documents(given))
+
+
+def group_models(keys: Mapping[K, Mapping[str, str]]) -> dict[K, int]:
+    """The number of each model's group, from 1: in a group no task was done under two comparability keys.
+
+    ``keys`` are by model and task. Each model goes to the first group that it shares a task with.
+    """
+    groups: list[dict[str, str]] = []
+    numbers: dict[K, int] = {}
+    for model, own in keys.items():
+        for number, known in enumerate(groups, 1):
+            shared = known.keys() & own.keys()
+            if shared and all(known[task] == own[task] for task in shared):
+                known |= own
+                numbers[model] = number
+                break
+        else:
+            groups.append(dict(own))
+            numbers[model] = len(groups)
+    return numbers
+
+
+def group_documents(documents: Iterable[Documents]) -> dict[tuple[str, str], int]:
+    """``group_models`` of (suite, label), those with the most tasks first and each base before its methods."""
+    keys: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for one in documents:
+        keys[one.suite, one.label][one.task] = one.comparability
+    return group_models(
+        {model: keys[model] for model in sorted(keys, key=lambda model: (-len(keys[model]), model[0], model[1] != "base", model[1]))}
+    )
 
 
 def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
@@ -99,44 +142,70 @@ def compare_tasks(documents: Iterable[Documents]) -> list[Comparison]:
     return rows
 
 
-def tabulate(rows: Sequence[Comparison]) -> pd.DataFrame:
-    """Rows as a table, with Holm's correction over all of them."""
+def tabulate(rows: Sequence[Comparison], groups: Mapping[tuple[str, str], int] | None = None) -> pd.DataFrame:
+    """Rows as a table, with Holm's correction over those of each group, by (suite, method), or over all of them."""
     table = pd.DataFrame([_to_cells(one) for one in rows])
     if table.empty:
         return table
-    table["p_corrected"] = correct(table["p"].to_numpy(dtype=np.float64))
+    family = [groups.get((str(one.names["suite"]), str(one.names["method"])), 0) if groups else 0 for one in rows]
+    by_family = table.groupby(family, sort=False)["p"]
+    table["p_corrected"] = by_family.transform(lambda p: correct(p.to_numpy(dtype=np.float64)))
     table["significant"] = table["p_corrected"] < ALPHA
-    made = max(int(table["p"].notna().sum()), 1)
-    table["detectable"] = [detectable(one.estimate.parts, made) if one.estimate else np.nan for one in rows]
+    made = by_family.transform(lambda p: p.notna().sum())
+    table["comparisons"] = made.astype(int)
+    sizes = table["comparisons"].clip(lower=1)
+    table["detectable"] = [detectable(one.estimate.parts, size) if one.estimate else np.nan for one, size in zip(rows, sizes, strict=True)]
+    table["reason"] = ["" if row["significant"] else explain(row, row["comparisons"]) for row in table.to_dict("records")]
     return table
 
 
-def tabulate_ranks(documents: Iterable[Documents], *, average: bool = False) -> pd.DataFrame:
+def explain(row: TableRow, comparisons: int) -> str:
+    """Why a difference is not significant although its interval, ``low`` to ``high``, leaves out 0; empty where it holds 0."""
+    if row["value"] is None or pd.isna(row["low"]) or row["low"] <= 0 <= row["high"]:
+        return ""
+    if row["p"] < ALPHA:
+        return f"its interval leaves out 0, but it is one of {comparisons} comparisons and does not pass Holm's correction for them"
+    return f"its interval leaves out 0, but the test, which is stricter, does not reject (p = {row['p']:.3f})"
+
+
+def tabulate_ranks(
+    documents: Iterable[Documents], *, average: bool = False, lost: Mapping[tuple[str, str], Mapping[str, str]] | None = None
+) -> pd.DataFrame:  # fmt: skip
     """Models ranked on each task, or with ``average`` on each benchmark, averaged over languages; the base is ranked with the methods.
 
     Only results with equal comparability keys, and averages over the same languages, meet in one ranking, of whatever suite they are;
-    a model that stands alone is ranked 1 of 1. Holm's correction is over all pairs of all rankings. ``value``: higher is better. A model
-    whose own runs may not be averaged has no rank, and ``note`` says why.
+    a model that stands alone is ranked 1 of 1. Holm's correction is over all pairs of the rankings of a group (``group_models``).
+    ``value``: higher is better. A model that was trained with one seed is ranked above or below none, as another seed might turn the
+    order. A model whose own runs may not be averaged, and one in ``lost``, by model, has no rank; ``note`` says why.
     """
+    documents = list(documents)
+    groups = group_documents(documents)
     column = "benchmark" if average else "task"
     rankings: dict[Ranking, dict[str, Sheet]] = defaultdict(dict)
     unranked: list[dict[str, str]] = []
-    for model, label, metric, tasks in _name_models(list(documents)):
+    families: dict[Ranking, int] = {}
+    for model, label, metric, tasks in _name_models(documents):
+        suite = next(iter(tasks.values()))[0].suite
         for name, sheet in _boards(tasks) if average else [(task, {task: runs}) for task, runs in tasks.items()]:
-            if fault := _find_fault(sheet, label):
+            gone = lost.get((suite, label), {}).get(name) if lost else None
+            if fault := gone or _find_fault(sheet, label):
                 unranked.append({"model": model, column: name, "metric": metric, "note": fault})
             else:
-                keys = tuple((part, runs[0].comparability) for part, runs in sheet.items())
-                rankings[Ranking(name, metric, keys)][model] = sheet
+                ranking = Ranking(name, metric, tuple((part, runs[0].comparability) for part, runs in sheet.items()))
+                rankings[ranking][model] = sheet
+                families.setdefault(ranking, groups[suite, label])
     compared = [_compare_models(models) for models in rankings.values()]
-    _correct_together([pairs for _, pairs in compared])
+    for family in dict.fromkeys(families.values()):
+        _correct_together([pairs for ranking, (_, pairs) in zip(rankings, compared, strict=True) if families[ranking] == family])
     tables = []
-    for ranking, (values, pairs) in zip(rankings, compared, strict=True):
+    for (ranking, models), (values, pairs) in zip(rankings.items(), compared, strict=True):
         table = rank(values, pairs)
+        single = _find_single(models)
+        table["note"] = [ONE_SEED_RANK if model in single else "" for model in table["model"]]
         table[column] = ranking.name
         if average:
             table["languages"] = [tuple(language for language, _ in ranking.keys)] * len(table)
-        tables.append(table.assign(metric=ranking.metric, of=len(table), note=""))
+        tables.append(table.assign(metric=ranking.metric, of=len(table)))
     return pd.concat([*tables, pd.DataFrame(unranked)], ignore_index=True)
 
 
@@ -144,8 +213,9 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
     """Models ranked on the mean of their benchmarks, each with equal weight and in points of 100, languages equal within a benchmark.
 
     All models must have the same tasks under the same keys, or UserError is raised; ``off_target`` has no part in it where the benchmark
-    has another metric. Holm's correction is over all pairs. Returns a table as ``rank`` does and the largest difference between
-    neighbours in it that would have been missed more than one time in five, in points (nan where that is unknown).
+    has another metric. Holm's correction is over all pairs, and a model with one seed is ranked above or below none. Returns a table as
+    ``rank`` does and the largest difference between neighbours in it that would have been missed more than one time in five, in points (nan
+    where that is unknown).
     """
     boards = {name: _headline_boards(documents, name) for name, documents in models.items()}
     benchmarks = _choose_benchmarks(boards)
@@ -158,7 +228,10 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
     for name, weighed in columns.items():
         # compare_pairs averages columns with equal weight: the weights go into the scores.
         scores[name] = [column * weight * len(weighed) for column, weight in weighed]
-    pairs = compare_pairs(scores)
+    tested = [one for found in boards.values() for benchmark in benchmarks for runs in found[benchmark].values() for one in runs]
+    binary = all(((one.columns.values == 0) | (one.columns.values == 1)).all() for one in tested)
+    pairs = compare_pairs(scores, least=0 if binary else LEAST_DOCUMENTS)
+    _leave_untested(pairs, {name for name, found in boards.items() if _find_single(found)})
     _correct_together([pairs])
     table = rank({name: _mean(found) for name, found in scores.items()}, pairs)
     return table.assign(of=len(table)), _find_largest_missed(scores, list(table["model"]), len(pairs))
@@ -282,7 +355,24 @@ def _compare_models(sheets: Mapping[str, Sheet]) -> tuple[dict[str, float], pd.D
     scores, parallel = _align(sheets)
     sign = next(iter(next(iter(sheets.values())).values()))[0].sign
     values = {name: sign * _mean(columns) + 0.0 for name, columns in scores.items()}  # so that a zero has no minus
-    return values, compare_pairs(scores, parallel=parallel)
+    pairs = compare_pairs(scores, parallel=parallel)
+    _leave_untested(pairs, _find_single(sheets))
+    return values, pairs
+
+
+def _find_single(sheets: Mapping[str, Sheet]) -> set[str]:
+    """The sheets of models that were trained with one seed."""
+    return {name for name, sheet in sheets.items() if _has_one_seed(sheet)}
+
+
+def _has_one_seed(sheet: Sheet) -> bool:
+    runs = next(iter(sheet.values()), ())
+    return len(runs) == 1 and runs[0].seed is not None
+
+
+def _leave_untested(pairs: pd.DataFrame, models: Collection[str]) -> None:
+    """Take away p from the pairs that some models have a part in: such pairs are neither corrected for nor told apart."""
+    pairs.loc[pairs["first"].isin(models) | pairs["second"].isin(models), "p"] = np.nan
 
 
 def _correct_together(tables: Sequence[pd.DataFrame]) -> None:
@@ -322,6 +412,11 @@ def _find_fault(sheet: Sheet, name: str) -> str | None:
     for column, runs in sheet.items():
         if len({one.comparability for one in runs}) > 1:
             return f"the seeds of {name} were measured under different settings or data on {column}"
+    for seed in seeds[first]:
+        values = np.concatenate([one.columns.values for runs in sheet.values() for one in runs if one.seed == seed])
+        told = len(values) - np.isnan(values).sum()
+        if told < min(len(values), LEAST_DOCUMENTS):
+            return f"of {len(values)} answers by {name} only {told} can be told, and a comparison needs {LEAST_DOCUMENTS}"
     return None
 
 
@@ -332,10 +427,10 @@ def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sh
         found = compare_runs(method, base, label)
     except UserError as error:
         return Comparison(names, None, str(error), first.measure, first.is_ranked)
-    seeded = next(iter(method.values()))[0].seed is not None
-    return Comparison(
-        names, found, "one seed: variance between seeds unknown" if seeded and found.seeds < 2 else "", first.measure, first.is_ranked
-    )
+    one_seed = _has_one_seed(method)
+    notes = [f"{found.documents} items: {TOO_FEW}"] if np.isnan(found.p) else []
+    notes += [ONE_SEED] if one_seed else []
+    return Comparison(names, found, "; ".join(notes), first.measure, first.is_ranked, one_seed)
 
 
 def find_scale(row: TableRow) -> float:
@@ -346,7 +441,7 @@ def find_scale(row: TableRow) -> float:
 def _to_cells(one: Comparison) -> dict[str, object]:
     """A comparison's cells by column."""
     numbers = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd")
-    names = {**one.names, "most": one.measure.most}
+    names = {**one.names, "most": one.measure.most, "one_seed": one.one_seed}
     if one.estimate is None:
         return {**names, **dict.fromkeys(numbers), "p": np.nan, "item_se": None, "note": one.note}
     found: dict[str, object] = {name: getattr(one.estimate, name) for name in numbers}

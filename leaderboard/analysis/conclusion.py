@@ -56,11 +56,11 @@ def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
     for one, found in zip(shown, tabulate(shown).to_dict("records"), strict=True):
         scale = one.measure.scale
         row = {str(key): value for key, value in found.items()}
-        if one.estimate is None:
+        if one.estimate is None or np.isnan(one.estimate.p):
             rows.append({**row, "value": None})
             continue
         points = {name: scale * row[name] for name in ("value", "low", "high", "detectable")}
-        comparisons = sum(other.estimate is not None for other in shown)
+        comparisons = row["comparisons"]
         rows.append({**row, **points, "needed": count_needed(one.estimate, comparisons)})
     return rows
 
@@ -80,6 +80,8 @@ def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequ
         text += f"; it lowers {', '.join(listed)}"
     if like := _find_like(label, strongest, rows, documents):
         text += f"; {', '.join(like)} cannot be told apart from it there"
+    if strongest["one_seed"]:
+        text += "; it was trained with one seed, and what another would change is not known"
     return f"{text}."
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.statistics import LEVEL, RESAMPLES, Estimate
+from xlift.leaderboard.analysis.statistics import LEAST_DOCUMENTS, LEVEL, RESAMPLES, Estimate
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF
@@ -23,8 +23,9 @@ def compare_corpora(method: Pairs, base: Pairs, signature: str, *, resamples: in
     """Corpus score of method minus base under sacrebleu's ``signature``, such as ``nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no``.
 
     The counts behind the score are taken once for each document and added up anew for each resample. p is Student's, from the
-    bootstrap's standard error: a share of resamples could not fall below 1 / resamples and would not survive Holm in a wide table.
-    Raises UserError where the references differ and for a signature that is neither chrF's nor BLEU's.
+    bootstrap's standard error: a share of resamples could not fall below 1 / resamples and would not survive Holm in a wide table. Of
+    fewer than ``LEAST_DOCUMENTS`` documents there is no interval and no p. Raises UserError where the references differ and for a signature
+    that is neither chrF's nor BLEU's.
     """
     if [reference for reference, _ in method] != [reference for reference, _ in base]:
         raise UserError("corpus scores of different references cannot be compared: evaluate both on the same documents")
@@ -43,6 +44,8 @@ def compare_corpora(method: Pairs, base: Pairs, signature: str, *, resamples: in
     low, high = value + np.quantile(spread, [tail, 1 - tail])
     se = float(spread.std(ddof=1))
     p = 2 * float(special.stdtr(df, -abs(value) / se)) if se > 0 else 1.0
+    if documents < LEAST_DOCUMENTS:
+        low = high = p = float("nan")
     return Estimate(value, float(low), float(high), p, "bootstrap", ((se, df),), None, 1, documents)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import Board, Group
-from xlift.leaderboard.analysis.comparisons import compare_runs
+from xlift.leaderboard.analysis.comparisons import TOO_FEW, compare_runs, explain
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
@@ -33,13 +35,14 @@ def tabulate(pairs: dict[int, list[Pair]]) -> pd.DataFrame:
     rows = [
         {
             "group": number, "first": first.id, "second": second.id, "benchmark": benchmark, "metric": one.metric, "value": one.value,
-            "low": one.low, "high": one.high, "significant": one.significant,
+            "low": one.low, "high": one.high, "significant": one.significant, "one_seed": one.one_seed, "reason": one.reason,
         }
         for number, found in pairs.items()
         for first, second, cells in found
         for benchmark, one in cells.items()
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["group", "first", "second", "benchmark", "metric", "value", "low", "high", "significant"])
+    names = ["group", "first", "second", "benchmark", "metric", "value", "low", "high", "significant", "one_seed", "reason"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _compare(group: Group) -> list[Pair]:
@@ -57,13 +60,21 @@ def _compare(group: Group) -> list[Pair]:
     corrected = correct(np.array([one[-1].p for one in found], dtype=np.float64))
     pairs: dict[tuple[str, str], Pair] = {}
     for (first, second, benchmark, measure, one), p in sorted(zip(found, corrected, strict=True), key=lambda each: each[0][2]):
-        size = measure.scale
-        figure = Figure(
-            size * one.value, size * one.low, size * one.high, metric=measure.name, measure=measure, significant=bool(p < ALPHA)
-        )  # fmt: skip
+        figure = _make_figure(one, measure, float(p), int(np.isfinite(corrected).sum()))
+        figure = replace(figure, one_seed=first.one_seed or second.one_seed)
         pairs.setdefault((first.id, second.id), (first, second, {}))[2][benchmark] = figure
     order = {row.id: number for number, row in enumerate(group.rows)}
     return sorted(pairs.values(), key=lambda pair: (order[pair[0].id], order[pair[1].id]))
+
+
+def _make_figure(one: Estimate, measure: Metric, p: float, comparisons: int) -> Figure:
+    """A difference in points; ``p`` is corrected for so many comparisons."""
+    size = measure.scale
+    figure = Figure(size * one.value, metric=measure.name, measure=measure)
+    if math.isnan(one.low):
+        return replace(figure, note=f"{one.documents} items: {TOO_FEW}")
+    reason = "" if p < ALPHA else explain({"value": one.value, "low": one.low, "high": one.high, "p": one.p}, comparisons)
+    return replace(figure, low=size * one.low, high=size * one.high, significant=p < ALPHA, reason=reason)
 
 
 def _sheets(row: LeaderboardRow) -> dict[str, dict[str, list[Documents]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from functools import cached_property
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, TaskResult
-from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks
+from xlift.leaderboard.analysis.comparisons import TOO_FEW, Comparison, compare_languages, compare_tasks
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, warn_off_target
 from xlift.leaderboard.loading.runs import Run
@@ -17,7 +18,7 @@ from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
 from xlift.tasks.benchmarks import find_metric, headline, is_parallel
-from xlift.tasks.entries import Metric
+from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Figure:
     """The smallest true difference that the test would have found with 80 % power."""
     items: int = 0
     items_of: int = 0
+    reason: str = ""
+    """Why the difference is not significant where its interval leaves out 0."""
+    one_seed: bool = False
+    """Whether the interval is of one training alone."""
     astray: float | None = None
     """Off-target rate of a task's answers, 0 to 1, where it casts doubt on the score."""
 
@@ -96,6 +101,11 @@ class LeaderboardRow:
         return self.runs[0].record
 
     @property
+    def one_seed(self) -> bool:
+        """Whether it was trained, with one seed alone."""
+        return len(self.runs) == 1 and self.record.seed is not None
+
+    @property
     def base(self) -> str:
         return str(self.record.base.get("name", "unknown"))
 
@@ -148,11 +158,33 @@ def _measure_thinking(record: Record) -> float | None:
     return found[0] / found[1] if len(found) == 2 and found[1] else None
 
 
-def off_target(row: LeaderboardRow) -> Figure:
-    """Share of answers in the wrong language, over all tasks and seeds that measured it, in points."""
-    results = [result for run in row.runs for result in run.record.tasks.values()]
-    values = [result.metrics["off_target"].value for result in results if "off_target" in result.metrics]
-    return Figure(100 * sum(values) / len(values) if values else None, have=len(values), of=len(results))
+@dataclass(frozen=True)
+class Languages:
+    """The languages of a row's answers, over all its tasks and seeds that look at them; shares are 0 to 1."""
+
+    answers: int
+    told: int
+    """Answers whose language can be told."""
+    off_target: float | None
+    """Of those; None where there are none."""
+    tasks: int
+    """That look at the language, of ``tasks_of``."""
+    tasks_of: int
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """On target, off target and cannot be told, of all answers."""
+        off = self.told * (self.off_target or 0.0)
+        return tuple(count / max(self.answers, 1) for count in (self.told - off, off, self.answers - self.told))  # type: ignore[return-value]
+
+
+def describe_languages(results: Iterable[TaskResult]) -> Languages:
+    """The languages of the answers to some tasks."""
+    every = list(results)
+    looked = [result for result in every if result.metrics.keys() & {"off_target", "language_unknown"}]
+    told = sum(result.told for result in looked)
+    astray = sum(result.told * result.metrics["off_target"].value for result in looked if "off_target" in result.metrics)
+    return Languages(sum(result.items for result in looked), told, astray / told if told else None, len(looked), len(every))
 
 
 def make_row(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:
@@ -172,7 +204,9 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
         boards[benchmarks[task]].append(task)
     astray = _find_astray(runs, list(keys))
     notes = [note for run in runs for note in run.notes]
-    notes += [f"{task}: {warn_off_target(share)}" for task, share in astray.items() if headline(benchmarks[task]) != "off_target"]
+    notes += [
+        f"{task}: {warn_off_target(found.off_target or 0.0, found.told)}" for task, found in astray.items() if _is_fooled(benchmarks[task])
+    ]
     notes += doubt_thinking([run.record for run in runs])
     return LeaderboardRow(
         id=slug(record.suite, record.label),
@@ -181,20 +215,21 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
         runs=tuple(runs),
         keys=keys,
         scores={benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
-        tasks={task: replace(_score(runs, [task]), astray=astray.get(task)) for task in keys},
+        tasks={task: replace(_score(runs, [task]), astray=astray[task].off_target if task in astray else None) for task in keys},
         notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, float]:
-    """Off-target rate, a mean over seeds, of each task where it casts doubt on the score."""
-    astray: dict[str, float] = {}
-    for task in tasks:
-        results = [run.record.tasks[task] for run in runs if task in run.record.tasks]
-        share = _mean([result.metrics["off_target"].value for result in results if "off_target" in result.metrics])
-        if share is not None and share >= ASTRAY:
-            astray[task] = share
-    return astray
+def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Languages]:
+    """The languages of the answers of each task where they cast doubt on the score, its seeds together."""
+    found = {task: describe_languages(run.record.tasks[task] for run in runs if task in run.record.tasks) for task in tasks}
+    return {task: languages for task, languages in found.items() if (languages.off_target or 0.0) >= ASTRAY}
+
+
+def _is_fooled(benchmark: str) -> bool:
+    """Whether answers in a wrong language can earn a score."""
+    shown = headline(benchmark)
+    return shown != "off_target" and f"{shown}{AS_WRITTEN}" not in METRICS
 
 
 def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
@@ -214,6 +249,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         measure=known,
         items=sum(result.items for result in results) // len(runs),
         items_of=sum(result.items_of for result in results) // len(runs),
+        one_seed=len(runs) == 1 and runs[0].record.seed is not None,
     )
     if len(results) < len(runs) * len(tasks):
         return replace(figure, value=None, note="not every seed did every language")
@@ -221,6 +257,8 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
         whole = _estimate(runs, tasks, metric)
     except UserError as error:
         return replace(figure, note=str(error))
+    if math.isnan(whole.low):
+        return replace(figure, note=f"{whole.documents} items: {TOO_FEW}")
     low, high = points * whole.low, points * whole.high
     if known.most is None:
         return replace(figure, low=low, high=high)

@@ -222,7 +222,7 @@ def _describe(one: Measured, step: float) -> dict[str, object]:
 def _is_at_floor(one: Measured) -> bool:
     """Whether no model's interval lies above the floor."""
     floor = find_floor(one.benchmark, one.metric)
-    return floor is not None and all(estimate([scores]).low <= floor for scores in one.models.values())
+    return floor is not None and all(not estimate([scores]).low > floor for scores in one.models.values())
 
 
 def _pool_seeds(methods: Mapping[str, Array]) -> float:

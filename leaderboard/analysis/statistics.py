@@ -26,6 +26,10 @@ LEVEL = 0.95
 ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2000
+LEAST_DOCUMENTS = 50
+"""Of scores other than 0/1, which may be skewed: with fewer no interval and no test is given (benchmarks/intervals.py)."""
+_LEAST_SPREAD = 1 / 3
+"""Of a resample, as a share of the sample's standard error: where few documents differ, a resample may have none of them."""
 _LEAST = 1e-100
 """No p below this is told apart."""
 _HALVINGS = 30
@@ -39,9 +43,9 @@ class Estimate:
     value: float
     low: float
     high: float
-    """Ends of the 95 % interval, over documents and, with several seeds, over seeds."""
+    """Ends of the 95 % interval, over documents and, with several seeds, over seeds; nan where there are too few documents for one."""
     p: float
-    """Two-sided, not corrected; nan where nothing is compared."""
+    """Two-sided, not corrected; nan where nothing is compared, and where there is no interval."""
     test: str
     """mcnemar, t, bootstrap or none."""
     parts: tuple[tuple[float, float], ...]
@@ -57,7 +61,8 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     """Mean of method minus base, averaged over languages with equal weights.
 
     Documents are resampled within each language, or jointly where they are ``parallel``: the same documents in every language, whose
-    scores rise and fall together. Raises UserError for different numbers of languages or documents, and for fewer than two documents.
+    scores rise and fall together. Of fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1 there is the mean alone. Raises
+    UserError for different numbers of languages or documents, and for fewer than two documents.
     """
     _check(method, base)
     half = _padding([*method, *base], len(method) if parallel else 1)
@@ -70,6 +75,8 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     pads = [np.array([half, -half]) if half else np.empty(0) for _ in differences]
     bounds = (-1.0, 1.0) if half else None
     found, centre = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
+    if np.isnan(found.low):
+        return replace(found, seeds=len(method[0]), documents=documents)
     if exact:
         p = float(mcnemar(((ours == 1) & (theirs == 0)).sum(), ((ours == 0) & (theirs == 1)).sum()))
     else:
@@ -130,9 +137,10 @@ def count_needed(found: Estimate, comparisons: int = 1) -> int | None:
     return int(np.ceil(found.documents * item**2 / room))
 
 
-def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False) -> pd.DataFrame:
+def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least: int = LEAST_DOCUMENTS) -> pd.DataFrame:
     """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
 
+    ``least`` documents are needed for a test of scores that are not 0 or 1; give 0 where they are 0 or 1 and were only weighted since.
     One matrix product for each language serves all pairs.
     """
     names, sheets = list(scores), list(scores.values())
@@ -146,17 +154,20 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False) -> pd
     values, centres, errors, dfs = [], [], [], []
     for column in zip(*sheets, strict=True):
         means = np.stack([one.mean(axis=0) for one in column])
-        gram, totals, documents = means @ means.T, means.sum(axis=1), means.shape[1]
+        gram, totals, count = means @ means.T, means.sum(axis=1), means.shape[1]
         squares = np.maximum(gram[i, i] + gram[j, j] - 2 * gram[i, j], 0) + 2 * half**2
-        size = documents + 2 * bool(half)
+        size = count + 2 * bool(half)
         centres.append((totals[i] - totals[j]) / size)
-        values.append((totals[i] - totals[j]) / documents)
+        values.append((totals[i] - totals[j]) / count)
         errors.append(np.sqrt(np.maximum(squares / size - centres[-1] ** 2, 0) / (size - 1)))
         dfs.append(np.full(len(i), size - 1.0))
     item = _average(np.stack(errors), np.stack(dfs))
     seed_parts = [_seed_part(sheet) for sheet in sheets]
     parts = [item] + [(np.array([seed_parts[k].se for k in side]), np.array([seed_parts[k].df for k in side])) for side in (i, j)]
-    p = _p_value(np.mean(centres, axis=0), parts, sum(one.shape[1] for one in sheets[0]))
+    documents = sum(one.shape[1] for one in sheets[0])
+    p = _p_value(np.mean(centres, axis=0), parts, documents)
+    if not half and documents < least:
+        p = np.full(len(p), np.nan)
     if half and languages == 1:
         right = np.rint(means @ (1 - means).T).astype(np.int64)
         single = np.array([len(sheet[0]) == 1 for sheet in sheets])
@@ -229,14 +240,16 @@ def _estimate(
     centre = float(np.mean([column.mean() for column in padded]))
     sizes = np.array([len(column) for column in padded], dtype=np.float64)
     se, df = _average(np.array([column.std(ddof=1) for column in padded]) / np.sqrt(sizes), sizes - 1)
-    # The bootstrap of n documents spreads by sqrt((n - 1) / n) too little, and its normal tails are too short: Hesterberg 2015.
-    spread = np.zeros(resamples)
-    for number, column in enumerate(padded):
-        size = len(column)
-        means = _draw(size, resamples, seed, number) @ (column - column.mean()).astype(np.float32)
-        spread += means * np.sqrt(size / (size - 1)) / len(padded)
-    tail = special.ndtr(-_t((1 - LEVEL) / 2, df))
-    low, high = centre + np.quantile(spread, [tail, 1 - tail])
+    documents = sum(len(column) for column in columns)
+    low, high = float("nan"), float("nan")
+    if bounds:
+        below, above = _expand_percentile(padded, float(df), resamples, seed)
+        low, high = centre + below, centre + above
+    elif documents >= LEAST_DOCUMENTS:
+        below, above = _studentise(padded, float(se), resamples, seed)
+        # Where few documents differ, resamples without them make the studentised ends too short.
+        half = float(_t((1 - LEVEL) / 2, df) * se)
+        low, high = centre + min(below, -half), centre + max(above, half)
     # Independent sources join by their half-widths, each with its own degrees of freedom: Zou and Donner 2008.
     width = sum((_t((1 - LEVEL) / 2, part.df) * part.excess) ** 2 for part in seeds)
     parts = ((float(se), float(df)), *((part.se, part.df) for part in seeds if part.sd is not None))
@@ -251,9 +264,42 @@ def _estimate(
         parts=parts,
         seed_sd=seeds[0].sd,
         seeds=0,
-        documents=sum(len(column) for column in columns),
+        documents=documents,
     )
     return found, centre
+
+
+def _expand_percentile(columns: Sequence[Array], df: float, resamples: int, seed: int) -> tuple[float, float]:
+    """The ends of the interval about the mean of the columns' means, by the expanded percentile bootstrap (Hesterberg 2015).
+
+    The bootstrap of n documents spreads by sqrt((n - 1) / n) too little, and its normal tails are too short.
+    """
+    spread = np.zeros(resamples)
+    for number, column in enumerate(columns):
+        size = len(column)
+        means = _draw(size, resamples, seed, number) @ (column - column.mean()).astype(np.float32)
+        spread += means * np.sqrt(size / (size - 1)) / len(columns)
+    tail = special.ndtr(-_t((1 - LEVEL) / 2, df))
+    below, above = np.quantile(spread, [tail, 1 - tail])
+    return float(below), float(above)
+
+
+def _studentise(columns: Sequence[Array], se: float, resamples: int, seed: int) -> tuple[float, float]:
+    """The same by the studentised bootstrap (Efron and Tibshirani 1993, section 12.5), which follows the skew of the documents.
+
+    Each resample's deviation is divided by its own standard error, not below ``_LEAST_SPREAD`` of the sample's, ``se``.
+    """
+    spread, variance = np.zeros(resamples), np.zeros(resamples)
+    for number, column in enumerate(columns):
+        size, drawn = len(column), _draw(len(column), resamples, seed, number)
+        centred = (column - column.mean()).astype(np.float32)
+        means = drawn @ centred
+        spread += means / len(columns)
+        variance += (drawn @ centred**2 - means**2) / (size - 1) / len(columns) ** 2
+    errors = np.sqrt(np.maximum(variance, (_LEAST_SPREAD * se) ** 2))
+    ratios = np.divide(spread, errors, out=np.zeros(resamples), where=errors > 0)
+    lower, upper = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return -float(upper) * se, -float(lower) * se
 
 
 @lru_cache(maxsize=8)

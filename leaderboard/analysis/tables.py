@@ -11,7 +11,7 @@ from xlift.harness.core.times import write_seconds
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric
-from xlift.tasks.entries import AS_WRITTEN
+from xlift.tasks.entries import AS_WRITTEN, METRICS
 
 COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
 
@@ -23,20 +23,26 @@ UNENDED = 0.05
 """Share of answers whose thinking never ended, from which a task's scores are doubted."""
 
 
-def warn_off_target(share: float) -> str:
-    """What a score may mean where most answers are in another language: a copied prompt shares names and numbers with the reference."""
-    return f"{share:.0%} of the answers are in another language than asked for; a score of such answers can come from copying the prompt"
+def warn_off_target(share: float, told: int) -> str:
+    """What a score may mean where most answers of which it can be told are in another language: a copied prompt shares names and numbers
+    with the reference."""
+    return (
+        f"{share:.0%} of the {told} answers whose language can be told are in another one than asked for; "
+        "a score of such answers can come from copying the prompt"
+    )
 
 
 def doubt_lifts(scores: pd.DataFrame) -> list[str]:
     """A line for each lift that was measured on answers in another language; ``scores`` as ``tabulate_scores`` gives them."""
     rows = scores.to_dict("records")
-    shares = {(row["suite"], row["model"], row["task"]): row["value"] for row in rows if row["metric"] == "off_target"}
+    found = {(row["suite"], row["model"], row["task"], row["metric"]): row["value"] for row in rows}
     lines = []
     for row in rows:
-        share = shares.get((row["suite"], row["model"], row["task"]), 0.0)
-        if row["metric"] != "off_target" and pd.notna(row["lift"]) and row["lift"] > 0 and share >= ASTRAY:
-            lines.append(f"{row['model']}: {row['task']} rose, but {warn_off_target(share)}")
+        where = row["suite"], row["model"], row["task"]
+        share, unknown = found.get((*where, "off_target"), 0.0), found.get((*where, "language_unknown"), 0.0)
+        safe = row["metric"] == "off_target" or f"{row['metric']}{AS_WRITTEN}" in METRICS or row["metric"].endswith(AS_WRITTEN)
+        if not safe and pd.notna(row["lift"]) and row["lift"] > 0 and share >= ASTRAY:
+            lines.append(f"{row['model']}: {row['task']} rose, but {warn_off_target(share, round(row['items'] * (1 - unknown)))}")
     return lines
 
 
@@ -74,8 +80,9 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
             for metric in [name for name in wanted if name in result.metrics] or list(result.metrics)[:1]:
                 score, lift, percent = result.metrics[metric], None, None
                 other = base.tasks.get(task) if base and base is not record else None
-                if other and other.comparability == result.comparability and metric in other.metrics:
-                    sign = -1 if result.find_metric(metric).lower_is_better else 1
+                better = result.find_metric(metric).higher_is_better
+                if other and other.comparability == result.comparability and metric in other.metrics and better is not None:
+                    sign = 1 if better else -1
                     before = other.metrics[metric].value
                     lift = sign * (score.value - before) + 0.0  # so that a zero has no minus
                     percent = 100 * lift / before if before else None

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.board import Board
-from xlift.leaderboard.analysis.rows import LeaderboardRow, off_target
+from xlift.leaderboard.analysis.rows import LeaderboardRow, describe_languages
 from xlift.leaderboard.analysis.tables import tabulate_win_rates
 from xlift.leaderboard.loading.runs import Origin, Run, read_curve
 from xlift.leaderboard.loading.slugs import slug
@@ -166,7 +166,10 @@ def _rows(board: Board) -> pd.DataFrame:
     for row in board.rows:
         plain = _publish_row(row).model_dump()
         ends = {f"{kind}_{end}": getattr(one, end) for kind, one in row.averages.items() for end in ("low", "high", "have", "of")}
-        rows.append({**plain, **ends, "off_target": off_target(row).value, **asdict(row.cost)})
+        found = describe_languages(result for run in row.runs for result in run.record.tasks.values())
+        rate = None if found.off_target is None else 100 * found.off_target
+        languages = {"one_seed": row.one_seed, "off_target": rate, "language_told": found.told, "answers": found.answers}
+        rows.append({**plain, **ends, **languages, **asdict(row.cost)})
     return pd.DataFrame(rows)
 
 

@@ -15,7 +15,7 @@ from xlift.harness.evaluation.records import TaskResult
 from xlift.leaderboard.analysis.board import KINDS, Board, Group
 from xlift.leaderboard.analysis.comparisons import TableRow, find_scale
 from xlift.leaderboard.analysis.pairwise import Pair
-from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, off_target
+from xlift.leaderboard.analysis.rows import Figure, Languages, LeaderboardRow, describe_languages
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
@@ -25,7 +25,7 @@ from xlift.leaderboard.site.filters import count, describe_method, heat, hub_lin
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import choose_averaged, name_place
+from xlift.tasks.benchmarks import choose_averaged, headline, name_place
 from xlift.tasks.entries import Metric
 
 Pages = Iterator[tuple[str, str]]
@@ -114,7 +114,7 @@ def _open() -> Callable[..., str]:
     )  # fmt: skip
     functions = {
         "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_place,
-        "off_target": off_target, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
+        "languages_of": _describe_row, "is_rate": _is_rate, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
         "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
         "calibrations": name_calibrations,
         "win_rate": win_rate,
@@ -128,6 +128,15 @@ def _open() -> Callable[..., str]:
     return pages
 
 
+def _is_rate(benchmark: str) -> bool:
+    """Whether a benchmark shows how often answers are in another language than asked for, and no score."""
+    return headline(benchmark) == "off_target"
+
+
+def _describe_row(row: LeaderboardRow) -> Languages:
+    return describe_languages(result for run in row.runs for result in run.record.tasks.values())
+
+
 def _finalize(value: object) -> object:
     return clean(value) if type(value) is str else value  # Markup is a str, too, and clean already
 
@@ -137,9 +146,12 @@ def to_figure(found: TableRow) -> Figure:
     if found["value"] is None or pd.isna(found["value"]):
         return Figure(note=found["note"])
     measure, size = Metric(found["metric"], most=None if pd.isna(found["most"]) else found["most"]), find_scale(found)
-    return Figure(
-        size * found["value"], size * found["low"], size * found["high"], note=found["note"], metric=found["metric"], measure=measure,
-        significant=bool(found["significant"]), detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
+    figure = Figure(size * found["value"], note=found["note"], metric=found["metric"], measure=measure, one_seed=bool(found["one_seed"]))
+    if pd.isna(found["low"]):
+        return figure
+    return replace(
+        figure, low=size * found["low"], high=size * found["high"], significant=bool(found["significant"]), reason=found["reason"],
+        detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
     )  # fmt: skip
 
 

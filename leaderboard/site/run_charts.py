@@ -96,4 +96,5 @@ def _lift_curves(name: str, board: Board, rows: Sequence[LeaderboardRow]) -> Ite
 def _names(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
     """Labels by row, with the suite where two rows have one label."""
     labels = [row.label for row in rows]
-    return {row.id: clean(row.label if labels.count(row.label) == 1 else f"{row.suite}: {row.label}") for row in rows}
+    named = {row.id: row.label if labels.count(row.label) == 1 else f"{row.suite}: {row.label}" for row in rows}
+    return {row.id: clean(f"{named[row.id]} (one seed)" if row.one_seed else named[row.id]) for row in rows}

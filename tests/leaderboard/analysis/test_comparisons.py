@@ -13,7 +13,15 @@ import pytest
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
-from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.analysis.comparisons import (
+    ONE_SEED_RANK,
+    explain,
+    group_models,
+    rank_overall,
+    tabulate_lifts,
+    tabulate_ranks,
+    tabulate_tasks,
+)
 from xlift.leaderboard.loading.runs import collect
 from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
 from xlift.tasks.benchmarks import place
@@ -196,3 +204,81 @@ def test_holm_is_over_the_whole_table_and_seeds_stand_apart() -> None:
     assert (lift["seeds"], lift["seed_sd"], lift["note"]) == (3, pytest.approx(np.std(means, ddof=1)), "")
     assert lift["high"] - lift["low"] > 2 * 1.99 * lift["item_se"]
     assert lift["detectable"] > 2.8 * lift["item_se"]
+
+
+def some(label: str, wins: int, *, seed: int | None = None, suite: str = "s", key: str = "k") -> Documents:
+    """60 answers to MGSM in Spanish, of which ``wins`` are right."""
+    made = documents(label, "xlift_mgsm_direct_es", [1.0] * wins + [0.0] * (60 - wins), seed=seed, key=key)
+    return replace(made, suite=suite)
+
+
+def test_another_suite_takes_no_significance_away() -> None:
+    # 6 documents won and none lost: 2 / 2^6 = 0.03125 by McNemar's exact test
+    alone = tabulate_tasks([some("base", 20), some("m", 26, seed=0), some("n", 20, seed=0)])
+    assert only(alone, method="m")["p_corrected"] == pytest.approx(2 * 0.03125) and only(alone, method="m")["comparisons"] == 2
+    other = [some("base", 20, suite="t", key="q"), *(some(f"o{number}", 20, suite="t", key="q") for number in range(9))]
+    both = tabulate_tasks([some("base", 20), some("m", 26, seed=0), some("n", 20, seed=0), *other])
+    assert only(both, method="m")["p_corrected"] == pytest.approx(2 * 0.03125), "another suite is another group"
+    assert {row["comparisons"] for row in both.to_dict("records")} == {2, 9}
+
+
+def test_groups_hold_what_was_done_under_one_key() -> None:
+    keys = {"a": {"x": "1", "y": "1"}, "b": {"x": "1"}, "c": {"x": "2"}, "d": {"z": "1"}, "e": {"y": "1", "z": "2"}}
+    assert group_models(keys) == {"a": 1, "b": 1, "c": 2, "d": 3, "e": 1}
+
+
+def test_a_difference_that_is_not_told_apart_beside_its_interval_says_why() -> None:
+    table = tabulate_tasks([some("base", 20), some("m", 27, seed=0), *(some(f"n{number}", 20, seed=0) for number in range(9))])
+    row = only(table, method="m")
+    # 7 of 7: p = 2 / 2^7 = 0.0156, ten times that after correction; the interval of 7/60 is above 0
+    assert (row["p"], row["p_corrected"], row["significant"]) == (pytest.approx(0.015625), pytest.approx(0.15625), False)
+    assert row["low"] > 0
+    assert row["reason"] == "its interval leaves out 0, but it is one of 10 comparisons and does not pass Holm's correction for them"
+    strict = explain({"value": 0.1, "low": 0.01, "high": 0.2, "p": 0.062}, 3)
+    assert strict == "its interval leaves out 0, but the test, which is stricter, does not reject (p = 0.062)"
+    assert explain({"value": 0.1, "low": -0.01, "high": 0.2, "p": 0.3}, 3) == only(table, method="n0")["reason"] == ""
+
+
+def test_no_rank_claims_a_winner_from_one_seed() -> None:
+    base, once = some("base", 5), some("m", 55, seed=0)
+    table = tabulate_ranks([base, once])
+    assert {row["model"]: (row["rank"], row["tied"]) for row in table.to_dict("records")} == {"m": (1, ("base",)), "base": (1, ("m",))}
+    assert [row["note"] for row in table.to_dict("records")] == [ONE_SEED_RANK, ""]
+    twice = tabulate_ranks([base, once, some("m", 54, seed=1)])
+    assert {row["model"]: row["rank"] for row in twice.to_dict("records")} == {"m": 1, "base": 2}
+    prompt = tabulate_ranks([base, some("m", 55)])
+    assert {row["model"]: row["rank"] for row in prompt.to_dict("records")} == {"m": 1, "base": 2}, "what was not trained has no seeds"
+    lifts = tabulate_tasks([base, once])
+    assert only(lifts, method="m")["one_seed"] and not only(tabulate_tasks([base, some("m", 55)]), method="m")["one_seed"]
+    overall, _ = rank_overall({"base": [base], "m": [once], "n": [some("n", 55, seed=0), some("n", 54, seed=1)]})
+    assert {row["model"]: row["rank"] for row in overall.to_dict("records")} == {"m": 1, "n": 1, "base": 2}
+
+
+def test_scores_by_document_that_are_gone_cost_their_own_row_its_rank() -> None:
+    lost = {("s", "m"): {"xlift_mgsm_direct": "no scores by document of xlift_mgsm_direct_fr: not ranked"}}
+    table = tabulate_ranks([some("base", 20), some("m", 40), some("n", 55)], average=True, lost=lost)
+    found = {row["model"]: (row["rank"], row["note"]) for row in table.to_dict("records")}
+    assert found["n"] == (1, "") and found["base"] == (2, "") and np.isnan(found["m"][0])
+    assert found["m"][1] == "no scores by document of xlift_mgsm_direct_fr: not ranked"
+
+
+def test_the_rate_off_target_is_compared_over_the_answers_that_can_be_told() -> None:
+    # of 80 answers 60 can be told: 6 of them off target by the base, 30 by the method, so 40 points more
+    untold = [np.nan] * 20
+    base = documents("base", "xlift_mgsm_direct_es", [1.0] * 6 + [0.0] * 54 + untold, metric="off_target")
+    method = documents("m", "xlift_mgsm_direct_es", [1.0] * 30 + [0.0] * 30 + untold, seed=0, metric="off_target")
+    row = only(tabulate_tasks([base, method]), method="m")
+    assert row["value"] == pytest.approx(-0.4) and row["high"] < 0 and row["test"] == "t"
+    few = documents("m", "xlift_mgsm_direct_es", [1.0] * 30 + [np.nan] * 50, seed=0, metric="off_target")
+    row = only(tabulate_tasks([base, few]), method="m")
+    assert row["note"] == "not comparable: of 80 answers by m only 30 can be told, and a comparison needs 50"
+
+
+def test_too_few_scores_get_a_mean_and_the_reason() -> None:
+    few = [documents(label, "xlift_xquad_es", values, seed=seed, metric="f1") for label, values, seed in (
+        ("base", [0.2, 0.4] * 12, None), ("m", [0.5, 0.3] * 12, 0),
+    )]  # fmt: skip
+    row = only(tabulate_tasks(few), method="m")
+    assert row["value"] == pytest.approx(0.1) and np.isnan(row["low"]) and np.isnan(row["p"]) and not row["significant"]
+    assert row["note"] == "24 items: too few for an interval, which needs 50; one seed: variance between seeds unknown"
+    assert row["comparisons"] == 0 and row["reason"] == ""

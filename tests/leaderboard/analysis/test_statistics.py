@@ -51,18 +51,41 @@ def test_interval_of_0_1_scores_by_hand() -> None:
 
 
 def test_other_scores_get_student_s_paired_t_test() -> None:
-    method, base = one(0.9, 0.5, 0.7, 0.2), one(0.4, 0.5, 0.1, 0.3)
+    method, base = one(*[0.9, 0.5, 0.7, 0.2] * 25), one(*[0.4, 0.5, 0.1, 0.3] * 25)
     found = compare([method], [base])
-    # differences 0.5, 0, 0.6, -0.1: mean 0.25, sum of squares about it 0.37, standard error sqrt(0.37 / 3 / 4)
+    # differences 0.5, 0, 0.6, -0.1, each 25 times: mean 0.25, sum of squares about it 25 * 0.37, standard error sqrt(9.25 / 99 / 100)
     assert found.value == pytest.approx(0.25)
-    assert found.parts == (pytest.approx(((0.37 / 12) ** 0.5, 3)),)
+    assert found.parts == (pytest.approx(((9.25 / 9900) ** 0.5, 99)),)
     assert found.p == pytest.approx(stats.ttest_rel(method[0], base[0]).pvalue)
     assert found.seed_sd is None and found.seeds == 1
 
 
 def test_no_p_below_what_swapping_sides_allows() -> None:
-    assert compare([one(0.5, 0.5, 0.5)], [one(0.2, 0.2, 0.2)]).p == 2**-2
-    assert compare([one(0.5, 0.5, 0.5)], [one(0.5, 0.5, 0.5)]).p == 1
+    assert compare([one(*[0.5] * 50)], [one(*[0.2] * 50)]).p == 2**-49
+    assert compare([one(*[0.5] * 50)], [one(*[0.5] * 50)]).p == 1
+
+
+def test_fewer_than_fifty_scores_that_are_not_0_or_1_get_a_mean_and_no_interval() -> None:
+    some, more = [0.9, 0.5, 0.7, 0.2, 0.7, 0.6, 0.6] * 7, [0.4, 0.5, 0.1, 0.3, 0.1, 0.2, 0.5] * 7
+    few = compare([one(*some)], [one(*more)])
+    assert (few.value, few.documents, few.test) == (pytest.approx(0.3), 49, "none")
+    assert np.isnan([few.low, few.high, few.p]).all()
+    assert np.isnan(compare_pairs({"a": [one(*some)], "b": [one(*more)]})["p"]).all()
+    enough = compare([one(*some, 0.5)], [one(*more, 0.2)])
+    assert enough.low < 0.3 < enough.high and enough.p < 0.05
+    # two languages with other documents are 98 together, two with the same ones are not
+    assert not np.isnan(compare([one(*some)] * 2, [one(*more)] * 2).low)
+    assert np.isnan(compare([one(*some)] * 2, [one(*more)] * 2, parallel=True).low)
+    assert compare(*difference(5, 1, 4)).test == "mcnemar", "0/1 scores are tested exactly, however few"
+
+
+def test_an_interval_follows_the_skew_and_is_never_inside_student_s() -> None:
+    # 8 of 100 lines lose 25 points: mean -2, standard error sqrt((8 * 23^2 + 92 * 2^2) / 99 / 100) = 0.6816, t(0.975, 99) = 1.984
+    method, base = one(*[0.0] * 92, *[-25.0] * 8), one(*[0.0] * 100)
+    found = compare([method], [base])
+    half = 1.9842 * (4600 / 9900) ** 0.5
+    assert found.value == -2 and found.high >= -2 + half - 1e-3
+    assert found.low < -2 - 1.2 * half, "what few lines lose may be more: the longer end is below"
 
 
 def test_bootstrap_agrees_with_scipy_s() -> None:
@@ -76,7 +99,7 @@ def test_bootstrap_agrees_with_scipy_s() -> None:
 
 def test_equal_seeds_give_equal_intervals_whatever_ran_before() -> None:
     rng = np.random.default_rng(0)
-    method, base = rng.random((2, 1, 40))
+    method, base = rng.random((2, 1, 60))
     first = compare([method], [base], seed=3)
     compare([base], [method], seed=9)
     assert compare([method], [base], seed=3) == first
@@ -91,12 +114,13 @@ def test_holm_by_hand() -> None:
 
 def test_seed_variance_by_hand() -> None:
     # three seeds of one model that differ by a constant: no noise of documents between them, so all of it is the seeds'
-    scores = np.array([[0.1, 0.5], [0.3, 0.7], [0.2, 0.6]])
-    found = compare([scores], [one(0.2, 0.2)])
+    scores, base = np.tile([[0.1, 0.5], [0.3, 0.7], [0.2, 0.6]], 25), one(*[0.2] * 50)
+    found = compare([scores], [base])
     assert found.seed_sd == pytest.approx(0.1)
-    assert found.parts == (pytest.approx((0.2, 1)), pytest.approx((0.1 / 3**0.5, 2)))
+    # of the documents: 50 that lie 0.2 from their mean
+    assert found.parts == (pytest.approx(((50 * 0.04 / 49 / 50) ** 0.5, 49)), pytest.approx((0.1 / 3**0.5, 2)))
     # the seeds' half-width alone: t(0.975, 2) * 0.1 / sqrt(3)
-    alone = compare([scores.mean(axis=0, keepdims=True)], [one(0.2, 0.2)])
+    alone = compare([scores.mean(axis=0, keepdims=True)], [base])
     assert found.high - found.value == pytest.approx(np.hypot(alone.high - alone.value, 4.302653 * 0.1 / 3**0.5))
 
 

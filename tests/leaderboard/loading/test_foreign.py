@@ -100,7 +100,7 @@ def test_without_samples_the_reason_is_told(tmp_path: Path) -> None:
 
 def test_less_is_better_where_lm_eval_says_so(tmp_path: Path) -> None:
     listed, said = [{"metric": "toxicity", "aggregation": "mean"}], {"toxicity": False}
-    for adapter, values in ({}, [4.0, 6.0] * 10), ({"peft": "me/tuned"}, [2.0, 3.0] * 10):
+    for adapter, values in ({}, [4.0, 6.0] * 30), ({"peft": "me/tuned"}, [2.0, 3.0] * 30):
         write_results(tmp_path, {"pretrained": "b", **adapter}, {SPA: {"toxicity": values}}, listed=listed, directions=said)
     made = make(tmp_path)
     (group,) = made.groups
