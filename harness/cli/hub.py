@@ -26,6 +26,9 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="Make the repository private, where it is made.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Load the hub's copy and compare its logits with the local one's.")] = False,
     accept: Annotated[bool, typer.Option("--accept-licences", help="Acknowledge training data whose licences restrict use.")] = False,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="Push an adapter that xlift did not train: its card says what is known.")
+    ] = False,
     leaderboard: Annotated[str | None, typer.Option("--leaderboard", metavar="URL", help="The adapter's row, for the card.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +46,9 @@ def push(
         elif found.collection:
             typer.echo(f"collection: {found.collection}")
         return
-    done = xlift.push(source, where, run=suite, leaderboard=leaderboard, dry_run=dry_run, check=check, accept_licences=accept)
+    done = xlift.push(
+        source, where, run=suite, leaderboard=leaderboard, dry_run=dry_run, check=check, accept_licences=accept, foreign=foreign
+    )
     if isinstance(done, xlift.PushPlan):
         _show_plans([done], as_json)
     elif as_json:

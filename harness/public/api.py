@@ -309,20 +309,21 @@ def export_record(run: str | Path, out: str | Path) -> list[str]:
 
 def push(
     adapter: str | Path, target: str | Target, *, run: str | Path | None = None, leaderboard: str | None = None, dry_run: bool = False,
-    check: bool = False, accept_licences: bool = False,
+    check: bool = False, accept_licences: bool = False, foreign: bool = False,
 ) -> Pushed | PushPlan:  # fmt: skip
     """Put an adapter on the hub with a card written from its run, read it back, and compare.
 
     ``target`` is ``ORG/NAME``, or a ``Target`` for a private repository or a pull request. ``run`` is the adapter's run folder, where it
     does not lie in it; ``leaderboard`` is the address of its row, for the card. ``check`` loads the hub's copy and compares its logits;
-    ``accept_licences`` acknowledges training data whose licences restrict use. With ``dry_run`` nothing is sent and nobody is asked: a
-    ``PushPlan`` says what would be sent.
+    ``accept_licences`` acknowledges training data whose licences restrict use. ``foreign`` allows an adapter that xlift did not train: its
+    card says what its files hold, its scores where ``run`` has them, and that the rest is not known. With ``dry_run`` nothing is sent and
+    nobody is asked: a ``PushPlan`` says what would be sent.
 
     Raises UserError for what may not be published or cannot be, ServiceError, one of them, where the hub fails.
     """
     from xlift.harness.publishing import push as publishing
 
-    package = publishing.pack(Path(adapter), _read_target(target), Path(run) if run else None, leaderboard)
+    package = publishing.pack(Path(adapter), _read_target(target), Path(run) if run else None, leaderboard, foreign=foreign)
     if dry_run:
         return publishing.plan(package)
     publishing.require_acceptance([package], accept_licences)

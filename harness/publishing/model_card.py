@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from inspect import getdoc
 from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.evaluation.records import Record, Score, TaskResult
+from xlift.harness.core.store import read_object
+from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
+from xlift.harness.models.adapters import CONFIG
 from xlift.harness.publishing.dataset_card import describe_files, describe_help, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
@@ -32,7 +35,7 @@ def write_card(facts: Facts) -> str:
 def _write_front(facts: Facts) -> str:
     from huggingface_hub import ModelCardData
 
-    made, tags = facts.made, ["xlift", "multilingual", str(facts.made["method"])]
+    made, tags = facts.made, ["xlift", "multilingual", *([] if facts.is_foreign else [str(facts.made["method"])])]
     weighty = facts.adapter.has_weights
     objective = ((made.get("data") or {}).get("plan") or {}).get("objective", {}).get("kind")
     tags += [facts.adapter.peft_type.lower()] if weighty else ["prompting"]
@@ -44,7 +47,9 @@ def _write_front(facts: Facts) -> str:
         base_model_revision=facts.base.revision,
         library_name="peft" if weighty else "xlift",
         pipeline_tag="text-generation",
-        language=sorted({code.partition("-")[0] for code in (*made.get("languages", ()), made.get("pivot", "en"))}),
+        language=None
+        if facts.is_foreign
+        else sorted({code.partition("-")[0] for code in (*made.get("languages", ()), made.get("pivot", "en"))}),
         datasets=sorted({CORPORA[one["name"]] for one in facts.sources if one["name"] in CORPORA and one["certain"]}) or None,
         tags=tags,
         model_name=facts.name,
@@ -110,10 +115,10 @@ def write_eval_results(facts: Facts) -> str | None:
 def write_body(facts: Facts) -> str:
     """The card's text, as Markdown."""
     made = facts.made
+    if facts.is_foreign:
+        return _write_foreign(facts)
     languages = ", ".join(f"{find(code).name} ({code})" for code in made.get("languages", ())) or "no language"
-    what = "A LoRA adapter" if facts.adapter.peft_type == "LORA" else "An adapter" if facts.adapter.has_weights else "An inference profile"
-    base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
-    board = f"\n\nIts row on the leaderboard: {facts.leaderboard}" if facts.leaderboard else ""
+    what, base, board = _introduce(facts)
     sections = {
         "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{board}",
         "Method": _write_method(facts),
@@ -126,7 +131,46 @@ def write_body(facts: Facts) -> str:
         "Limits": _write_limits(facts),
         "Reproducing": _write_reproduction(facts),
     }
+    return _join_sections(sections)
+
+
+def _join_sections(sections: Mapping[str, str]) -> str:
     return "\n\n".join(f"## {title}\n\n{text}" if title else text for title, text in sections.items() if text) + "\n"
+
+
+def _introduce(facts: Facts) -> tuple[str, str, str]:
+    """What it is, its base as a link, and the line of its leaderboard."""
+    what = "A LoRA adapter" if facts.adapter.peft_type == "LORA" else "An adapter" if facts.adapter.has_weights else "An inference profile"
+    base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
+    board = f"\n\nIts row on the leaderboard: {facts.leaderboard}" if facts.leaderboard else ""
+    return what, base, board
+
+
+def _write_foreign(facts: Facts) -> str:
+    """The card of an adapter that xlift did not train."""
+    what, base, board = _introduce(facts)
+    about = "It was not trained by xlift: this card says what its files hold and what was measured, and nothing else is known here."
+    return _join_sections(
+        {
+            "": f"# {facts.name}\n\n{what} for {base}. {about}{board}",
+            "Method": "Not known.",
+            "Training data and licences": "Not known. Whoever uses it has to find out which licences its training data set.",
+            "Settings": f"What its `{CONFIG}` says; how it was trained is not known.\n\n{_fence(_read_config(facts))}",
+            "Evaluation": _write_evaluation(facts),
+            "Loading": _write_loading(facts),
+            "Limits": "- Which languages it was trained for is not known; of all languages only what a table above shows.\n"
+            "- Whether training rows overlap items of the benchmarks is not known, so its scores may be too high.\n"
+            "- Tests of harmful answers are not known.",
+            "Reproducing": _write_reproduction(facts),
+        }
+    )
+
+
+def _read_config(facts: Facts) -> dict[str, object]:
+    """The configuration of the adapter, without what says nothing and without names of this machine."""
+    config = read_object(facts.adapter.folder / CONFIG)
+    left_out = ("base_model_name_or_path", "revision", "inference_mode", "auto_mapping")
+    return {key: value for key, value in make_public(config).items() if key not in left_out and value not in (None, {}, [], "", False)}
 
 
 def _write_settings(facts: Facts) -> str:
@@ -157,7 +201,7 @@ def _describe_method(name: str) -> str:
 
 def find_papers(facts: Facts) -> list[str]:
     """arXiv numbers that the method's file names, the first three."""
-    text = _describe_method(str(facts.made["method"]))
+    text = "" if facts.is_foreign else _describe_method(str(facts.made["method"]))
     return list(dict.fromkeys(re.findall(r"arXiv:(\d{4}\.\d{4,5})", text)))[:3]
 
 

@@ -18,6 +18,7 @@ from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
+from xlift.harness.models.bases import ModelFacts
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
 
@@ -66,6 +67,11 @@ class Facts:
     """Difference to the base by (task, metric)."""
     leaderboard: str | None = None
     """Address of its row on a leaderboard."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether xlift did not train it, so that only its files and its scores are known."""
+        return "method" not in self.made
 
     @property
     def name(self) -> str:
@@ -129,17 +135,42 @@ def find_measurements(run: Path, sha256: str) -> tuple[Measurement | None, Measu
     return (own[-1] if own else None), (bases[-1] if bases else None)
 
 
-def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str | None = None) -> Facts:
-    """All that is known of a trained adapter. Raises UserError for a folder that xlift did not write, and a base without a hub name."""
+def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str | None = None, foreign: bool = False) -> Facts:
+    """All that is known of a trained adapter. Raises UserError for a base without a hub name, and for a folder that xlift did not write,
+    unless it is said to be ``foreign``: then what its files and its measurement say is all."""
     check_name(repository)
     _refuse_strangers(place)
     adapter = resolve(place)
-    if not (place / CARD).is_file():
-        raise UserError(f"adapter {place}: no {CARD}; a card is written from the run, so only adapters that xlift trained can be pushed")
-    made = cast(Provenance, read_object(place / CARD))
+    card = read_object(place / CARD) if (place / CARD).is_file() else {}
+    if "method" not in card:
+        if foreign:
+            return _gather_foreign(adapter, repository, run, leaderboard)
+        raise UserError(
+            f"adapter {place}: no {CARD} that names a method, so xlift did not train it; --foreign pushes it "
+            "with a card of what its files and its scores say"
+        )
+    made = cast(Provenance, card)
     measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
     base = name_base(made, run)
     made = cast(Provenance, {**make_public(made), "base": {**made["base"], "name": base.id}})
+    return Facts(repository, adapter, made, base, measured, base_measured, {}, leaderboard)
+
+
+def _gather_foreign(adapter: Adapter, repository: str, run: Path | None, leaderboard: str | None) -> Facts:
+    """What can be known of an adapter without ``xlift.json``: its files, and its measurement in a run."""
+    measured, base_measured = find_measurements(run, adapter.sha256) if run else (None, None)
+    if measured:
+        named = cast(ModelFacts, {key: measured.record.base.get(key) for key in ("name", "revision", "sha256")})
+        base = name_base({"base": named}, run)
+    elif adapter.base_name and re.fullmatch(r"[\w.-]+/[\w.-]+", adapter.base_name):
+        base, named = HubBase(adapter.base_name, None, adapter.base_name), ModelFacts(revision=None)
+    else:
+        raise UserError(
+            f"adapter {adapter.name}: its {CONFIG} names {adapter.base_name or 'nothing'} as its base, which is no repository; write "
+            "the base's "
+            "name on the hub, ORG/NAME, as base_model_name_or_path, or measure the adapter and give its run with --suite"
+        )
+    made = Provenance(base=cast(ModelFacts, {**named, "name": base.id}))
     return Facts(repository, adapter, made, base, measured, base_measured, {}, leaderboard)
 
 

@@ -49,9 +49,10 @@ class PushedRun:
     """Its address; None where pull requests were opened, as their repositories may be anybody's."""
 
 
-def pack(place: Path, target: Target, run: Path | None, leaderboard: str | None) -> Package:
-    """An adapter's folder made ready. Raises UserError for what must not, or cannot, be published."""
-    facts, files = prepare_package(place, target.repository, run, leaderboard)
+def pack(place: Path, target: Target, run: Path | None, leaderboard: str | None, *, foreign: bool = False) -> Package:
+    """An adapter's folder made ready, with ``foreign`` also one that xlift did not train. Raises UserError for what must not, or cannot, be
+    published."""
+    facts, files = prepare_package(place, target.repository, run, leaderboard, foreign=foreign)
     return Package(target, facts, tuple(files), run)
 
 
@@ -81,8 +82,12 @@ def require_acceptance(packages: Iterable[Package], accept: bool) -> None:
 
 def send(package: Package, check: bool) -> Pushed:
     """Push an adapter; with ``check`` load the hub's copy and raise UserError where its logits are not the local ones."""
-    done = hub.push(package.target, package.files, f"{package.facts.made['method']} adapter, made by xlift")
+    done = hub.push(package.target, package.files, _describe(package.facts))
     return replace(done, largest_logit_difference=_compare(package, done)) if check else done
+
+
+def _describe(facts: Facts) -> str:
+    return "adapter, described by xlift" if facts.is_foreign else f"{facts.made['method']} adapter, made by xlift"
 
 
 def send_run(
@@ -100,7 +105,8 @@ def send_run(
 
 def _compare(package: Package, done: Pushed) -> float:
     facts, target = package.facts, package.target
-    made = read_object(facts.adapter.folder / adapters.CARD)  # with the paths of this machine
+    card = facts.adapter.folder / adapters.CARD
+    made = read_object(card) if card.is_file() else {}  # with the paths of this machine
     settings = made.get("settings") or {}
     if "base" not in settings and (run := find_run(facts.adapter.folder, package.run)):  # an adapter of 0.1
         settings = read_object(run / SUITE)
@@ -127,12 +133,14 @@ def _link(run: Path, target: Target, packages: Sequence[Package], pushed: Sequen
     return collection
 
 
-def prepare_package(place: Path, repository: str, run: Path | None, leaderboard: str | None = None) -> tuple[Facts, list[File]]:
+def prepare_package(
+    place: Path, repository: str, run: Path | None, leaderboard: str | None = None, *, foreign: bool = False
+) -> tuple[Facts, list[File]]:
     """The facts of an adapter and the files to push. Raises UserError for what must not, or cannot, be published."""
     from xlift.harness.publishing import package
 
     found = package.find_run(place, run)
-    facts = package.gather(place, repository, found, leaderboard=leaderboard)
+    facts = package.gather(place, repository, found, leaderboard=leaderboard, foreign=foreign)
     facts = replace(facts, lifts=measure_lifts(facts))
     if facts.record is None:
         logger.warning("%s: no evaluation of it was found; the card says so", place)

@@ -145,7 +145,7 @@ def test_names_the_hub_would_not_take(name: str) -> None:
 def test_an_adapter_of_another_program_has_no_card(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     (adapter / "xlift.json").unlink()
-    assert "only adapters that xlift trained can be pushed" in refusal(adapter)
+    assert "no xlift.json that names a method, so xlift did not train it; --foreign pushes it" in refusal(adapter)
     assert "no such folder" in refusal(tmp_path / "none")
 
 
