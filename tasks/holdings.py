@@ -19,6 +19,7 @@ from xlift.tasks.addresses import list_remotes
 from xlift.tasks.corpora import File, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.fetching import Absent, fetch, find_change, find_kept, measure, name_address
+from xlift.tasks.known_rows import known_rows
 from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import describe_licence
 from xlift.tasks.sources import Found, data_folder, find_in_folder, read_checksums, read_found, read_manifest, records
@@ -63,7 +64,10 @@ def list_readings(corpus: str, languages: Sequence[str] = (), split: str | None 
 
 
 def list_corpora() -> list[dict[str, Any]]:
-    """A row for each corpus and each of its parts: what it is for, languages, licence, where it is from, and in how many it is here."""
+    """A row for each corpus and each of its parts: what it is for, languages, those in which it is here, licence, and where it is from.
+
+    Rows and bytes are those of the first split in the languages whose rows are known, ``known in`` their number.
+    """
     rows = []
     for name, table in CORPORA.items():
         for part in table.parts or (None,):
@@ -74,7 +78,9 @@ def list_corpora() -> list[dict[str, Any]]:
             here = [lang for lang, supply in found if supply.state == "here"]
             use = "measuring" if table.texts else "training"
             facts = {"corpus": title, "for": use, "splits": " ".join(table.splits), "languages": " ".join(there), "here": " ".join(here)}
-            rows.append({**facts, "licence": describe_licence(name, part), "from": _name_sources(title, there[:1])})
+            known = [one for key, one in known_rows().items() if key[0] == title and key[2] == table.splits[0]]
+            size = {"known in": len(known), "rows": sum(one.rows for one in known), "bytes": sum(one.bytes for one in known)}
+            rows.append({**facts, **size, "licence": describe_licence(name, part), "from": _name_sources(title, there[:1])})
     return rows
 
 

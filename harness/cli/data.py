@@ -36,10 +36,13 @@ def _count(codes: str) -> str:
 @app.command(name="list")
 def list_all(as_json: AsJson = False) -> None:
     """List corpora with what they are for, languages, those that are on this machine, licence and where they are from."""
+    from xlift.tasks.holdings import name_size
+
     found = xlift.list_corpora()
     if not as_json:
         counted = {name: [_count(codes) for codes in found[name]] for name in ("languages", "here")}
-        found = found.drop(columns="splits").assign(**counted)
+        sizes = [name_size(size) if size else "" for size in found["bytes"]]
+        found = found.drop(columns="splits").assign(**counted, bytes=sizes)
     print_frame(found, as_json)
 
 

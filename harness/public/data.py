@@ -33,8 +33,10 @@ def survey(suite: Suite) -> pd.DataFrame:
 
 
 def list_corpora() -> pd.DataFrame:
-    """Corpora and their parts: columns corpus, for (``measuring`` or ``training``), splits, languages, here, those on this machine, licence
-    and from, the repositories of their addresses.
+    """Corpora and their parts, one a row.
+
+    Columns: corpus, for (``measuring`` or ``training``), splits, languages, here (those on this machine), known in, rows and bytes (of the
+    first split, in so many languages whose rows are known), licence, and from, the repositories of their addresses.
     """
     import pandas as pd
 

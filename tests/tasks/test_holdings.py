@@ -29,8 +29,9 @@ def test_what_there_is(mirror: State, fill_folder: Callable[..., Path]) -> None:
     assert found["mgsm"]["languages"] == "bn de en es fr ja ru sw te th zh" and found["mgsm"]["from"] == "google-research/url-nlp"
     assert found["parallel/alma"] == {
         "corpus": "parallel/alma", "for": "training", "splits": "train", "languages": "cs", "here": "cs",
-        "licence": "WMT: free for research", "from": "folder",
+        "known in": 0, "rows": 0, "bytes": 0, "licence": "WMT: free for research", "from": "folder",
     }  # fmt: skip
+    assert (found["lexicon/xling"]["known in"], found["lexicon/xling"]["rows"]) == (7, 35000)
     assert found["lexicon/xling"]["languages"] == "de fi fr hr it ru tr" and found["alpaca/own"]["from"] == "your own"
 
 
