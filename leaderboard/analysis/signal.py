@@ -119,7 +119,7 @@ def tabulate_agreement(measures: Iterable[Measured]) -> pd.DataFrame:
             by_suite[one.suite][one.benchmark, one.metric.name].append(one)
     rows = []
     for suite, boards in by_suite.items():
-        cheap = [board for board in boards if find_metric(board[1]).most is None]
+        cheap = [board for board, found in boards.items() if found[0].metric.most is None]
         for first in cheap:
             for second in (board for board in boards if board not in cheap):
                 if row := _agree(boards[first], boards[second]):

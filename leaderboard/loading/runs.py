@@ -121,8 +121,28 @@ def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = 
     if not found:
         why = f": {unread[0]}" if unread else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
-    newest = choose_newest(_pair_with_bases(found, base))
+    newest = choose_newest(_pair_with_bases(_join_files(found), base))
     return Collection(tuple(map(_add_win_rates, newest.measurements)), newest.points, tuple(unread), newest.left_out)
+
+
+def _join_files(found: Sequence[Run]) -> list[Run]:
+    """The runs, with results of other programs that were written into one folder for one model, with other tasks each time, as one.
+
+    A task that was measured twice counts as it was last. Results that say different things of the engine or the system prompt stay apart.
+    """
+    joined: list[Run] = []
+    for run in sorted(found, key=lambda run: run.age):
+        record = run.record
+        for place, other in enumerate(joined):
+            same = other.key == run.key and other.stage == run.stage and run.origin == other.origin != "xlift"
+            alike = (other.record.engine, other.record.system) == (record.engine, record.system)
+            if same and alike and not other.record.tasks.keys() <= record.tasks.keys():
+                tasks = {**other.record.tasks, **record.tasks}
+                joined[place] = replace(run, record=record.model_copy(update={"tasks": tasks}))
+                break
+        else:
+            joined.append(run)
+    return joined
 
 
 def _pair_with_bases(found: Sequence[Run], named: str | None) -> list[Run]:

@@ -84,6 +84,17 @@ def test_a_base_is_named_for_models_that_do_not_say(out: Path, call: Call, tmp_p
     assert code == 0 and "+40.0" in page.text and "+80.0" in page.text
 
 
+def test_other_tasks_of_a_model_are_no_newer_measurement(out: Path) -> None:
+    write_results(out, {"pretrained": "org/base"}, {"belebele_deu_Latn": {"acc": GOOD}}, day=2)
+    write_results(out, {"pretrained": "org/base"}, {FRA: {"acc": GOOD}}, day=3)
+    found = runs.collect([out], foreign.read)
+    base = found.runs[0].record
+    assert found.older == () and {task: one.metrics["acc"].value for task, one in base.tasks.items()} == {
+        SPA: 0.1, FRA: 0.9, "belebele_deu_Latn": 0.9,
+    }  # fmt: skip
+    assert {one.task for one in found.runs[0].documents} == set(base.tasks)
+
+
 def test_choices_are_shown(out: Path, call: Call) -> None:
     code, shown, _ = call("show", out / "org__base__me__tuned", SPA)
     assert code == 0 and "reference: A" in shown and "answer: A" in shown and "-1.50: A" in shown and "-2.50: B" in shown
