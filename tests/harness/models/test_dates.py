@@ -8,9 +8,12 @@ import pytest
 from transformers import AutoTokenizer
 from transformers.utils import chat_template_utils
 
+from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.types import Example, ask
 from xlift.harness.engines.load import load_engine
+from xlift.harness.evaluation.lm_eval_entry import XliftLM
+from xlift.harness.judging.judges import DAY, find_base
 from xlift.harness.models import bases
 from xlift.harness.models.bases import load_tokenizer, resolve
 from xlift.harness.models.dates import freeze
@@ -87,6 +90,13 @@ def test_a_day_that_is_given_is_written_and_counts(make_dated: Callable[[str], P
     one, same, other = (resolve(BaseSettings(model=str(folder), date=day)) for day in (FRIDAY, "2026-11-27", "2024-02-03"))  # type: ignore[arg-type]
     assert one == same and one.chat_template_sha != other.chat_template_sha
     assert "03 Feb 2024" in load_tokenizer(other).apply_chat_template(list(ask("hi")), tokenize=False)
+
+
+def test_lm_eval_and_a_judge_have_days_of_their_own(make_dated: Callable[[str], Path]) -> None:
+    folder = make_dated(LLAMA + TURNS + OPEN)
+    lm = XliftLM(base=str(folder), date="2026-11-27", backend="hf", dtype="float32", max_length=512)
+    assert "27 Nov 2026" in lm.apply_chat_template([{"role": "user", "content": "hi"}])
+    assert find_base(JudgeSettings(judge=f"engine:{folder}")).date == DAY
 
 
 def test_a_template_without_a_date_is_as_it_was(make_dated: Callable[[str], Path]) -> None:
