@@ -9,10 +9,15 @@ what each adds to P, and so is its gradient, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,24 @@ class Choices:
     """Of each expert, over all layers."""
     tokens: torch.Tensor
     """A scalar: tokens times layers, without padding."""
+
+
+@contextmanager
+def watch_routers(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, ...]]]:
+    """Router logits of all runs through a causal model, as they come; its configuration has them put out.
+
+    They are taken behind the layers, as TRL's fused scoring on a GPU does not hand them on.
+    """
+    seen: list[tuple[torch.Tensor, ...]] = []
+
+    def keep(module: torch.nn.Module, inputs: object, outputs: Any) -> None:
+        seen.append(outputs.router_logits)
+
+    hook = model.base_model.register_forward_hook(keep)
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def count_choices(router_logits: Sequence[torch.Tensor], mask: torch.Tensor, chosen: int) -> Choices:

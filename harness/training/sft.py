@@ -27,7 +27,7 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.training.balance import Choices, add_choices, balance_loss, count_choices
+from xlift.harness.training.balance import Choices, add_choices, balance_loss, count_choices, watch_routers
 from xlift.harness.training.batching import Batch, Course, Pass, Step
 from xlift.harness.training.checkpoints import seal
 from xlift.harness.training.schedule import build_schedule
@@ -114,10 +114,10 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         A mixture of experts adds the batch's part of the step's load-balancing loss, times ``router_aux_loss_coef`` of its configuration.
         """
         if self.aux_loss_enabled:
-            scores, routed = self._run(model, inputs)
-            mask = inputs["attention_mask"]
-            step = self.choices or count_choices(routed, mask, self._experts_chosen())
-            return -scores.sum() / num_items_in_batch + self.router_aux_loss_coef * balance_loss(routed, mask, step)
+            with watch_routers(self.model.get_base_model()) as seen:
+                scores, mask = self.score(model, inputs), inputs["attention_mask"]
+            step = self.choices or count_choices(seen[-1], mask, self._experts_chosen())
+            return -scores.sum() / num_items_in_batch + self.router_aux_loss_coef * balance_loss(seen[-1], mask, step)
         if inputs["input_ids"].is_cuda:
             loss: torch.Tensor = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             return loss
@@ -131,26 +131,22 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         if batch["input_ids"].is_cuda:
             found: torch.Tensor = model(**batch, use_cache=False, fused_lm_head=True).log_probs
             return found.float().sum(dim=1)
-        return self._run(model, batch)[0]
-
-    def _run(self, model: Module, batch: PaddedBatch) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Log-probability of each sequence's response, and the router's logits of each layer, of which a dense model has none."""
         labels = batch["labels"][:, 1:]  # the logits of a position are for the token after it
         kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
         outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, logits_to_keep=kept)
         logits = outputs.logits.flatten(0, 1).float()
         losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
-        return -losses.view(len(labels), -1).sum(dim=1), getattr(outputs, "router_logits", None) or ()
+        return -losses.view(len(labels), -1).sum(dim=1)
 
     def _count_choices(self, model: Module, passes: list[PassInput]) -> Choices:
         """Of all passes of a step, without dropout."""
         found = []
         model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.compute_loss_context_manager(), watch_routers(self.model.get_base_model()) as seen:
             for one in map(self._prepare_inputs, passes):
                 mask = one["attention_mask"]
-                routed = model(input_ids=one["input_ids"], attention_mask=mask, use_cache=False, logits_to_keep=1).router_logits
-                found.append(count_choices(routed, mask, self._experts_chosen()))
+                model(input_ids=one["input_ids"], attention_mask=mask, use_cache=False, logits_to_keep=1)
+                found.append(count_choices(seen.pop(), mask, self._experts_chosen()))
         return add_choices(found)
 
     def _experts_chosen(self) -> int:

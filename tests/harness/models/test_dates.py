@@ -99,6 +99,13 @@ def test_lm_eval_and_a_judge_have_days_of_their_own(make_dated: Callable[[str], 
     assert find_base(JudgeSettings(judge=f"engine:{folder}")).date == DAY
 
 
+def test_a_template_may_write_the_date_and_take_thinking(make_dated: Callable[[str], Path]) -> None:
+    folder = make_dated(LLAMA + TURNS + OPEN + "{% if enable_thinking is false %}<think>\n\n</think>\n{% endif %}")
+    base = resolve(BaseSettings(model=str(folder), date=FRIDAY), EngineSettings(thinking="off"))
+    text = load_tokenizer(base).apply_chat_template(list(ask("hi")), tokenize=False, add_generation_prompt=True)
+    assert "Today Date: 27 Nov 2026" in text and text.endswith("assistant\n<think>\n\n</think>\n")
+
+
 def test_a_template_without_a_date_is_as_it_was(make_dated: Callable[[str], Path]) -> None:
     folder = make_dated(TURNS + OPEN)
     base = resolve(BaseSettings(model=str(folder), date=FRIDAY))

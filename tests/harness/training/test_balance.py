@@ -12,13 +12,14 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.types import Example, ask
 from xlift.harness.plugin import Plan
-from xlift.harness.training.balance import add_choices, balance_loss, count_choices
+from xlift.harness.training.balance import add_choices, balance_loss, count_choices, watch_routers
 from xlift.harness.training.batching import encode
 from xlift.harness.training.report import FitReport
 from xlift.harness.training.sft import CourseTrainer
 from xlift.harness.training.trainer import fit
 
 PROVENANCE: dict[str, Any] = {"method": "test", "base": {"name": "org/tiny", "sha256": "0" * 64}}
+Gradients = Callable[..., tuple[dict[str, torch.Tensor], FitReport]]
 ROWS = tuple(Example(ask("say it " * (1 + n % 3)), f"word {n} " * (1 + n % 4), "en", f"r{n}", "test") for n in range(12))
 
 
@@ -59,14 +60,26 @@ def experts(make_base: Callable[..., Path]) -> Path:
     return make_base(hidden=64, experts=4)
 
 
+def test_routers_are_seen_behind_trls_fused_scoring_too(experts: Path) -> None:
+    from trl.trainer.utils import add_fused_lm_head
+
+    model = AutoModelForCausalLM.from_pretrained(experts, dtype=torch.float32, output_router_logits=True)
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 0]])
+    wanted = model(ids).router_logits
+    add_fused_lm_head(model)
+    with watch_routers(model) as seen:
+        model(input_ids=ids, labels=ids, fused_lm_head=True)
+    assert len(wanted) == 2 and all(torch.equal(one, other) for one, other in zip(seen[0], wanted, strict=True))
+    model(ids)
+    assert len(seen) == 1, "only as long as it is asked for"
+
+
 @pytest.fixture
-def read_gradient(
-    experts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[int], tuple[dict[str, torch.Tensor], FitReport]]:
+def read_gradient(experts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gradients:
     """The gradient of the only step of a training whose passes hold so many tokens."""
     step = CourseTrainer.training_step
 
-    def read(tokens: int) -> tuple[dict[str, torch.Tensor], FitReport]:
+    def read(tokens: int, **changed: Any) -> tuple[dict[str, torch.Tensor], FitReport]:
         found = {}
 
         def keep(self: CourseTrainer, *arguments: Any) -> torch.Tensor:
@@ -76,24 +89,24 @@ def read_gradient(
 
         monkeypatch.setattr(CourseTrainer, "training_step", keep)
         lora = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
-        settings = TrainSettings(batch_tokens=100_000, micro_batch_tokens=tokens, max_length=96, lora=lora, dtype="float32")
-        report = fit(experts, Plan(ROWS), settings, tmp_path / str(tokens) / "adapter", seed=0, provenance=PROVENANCE)
+        settings = TrainSettings(batch_tokens=100_000, micro_batch_tokens=tokens, max_length=96, lora=lora, dtype="float32", **changed)
+        report = fit(experts, Plan(ROWS), settings, tmp_path / f"{tokens}{len(changed)}" / "adapter", seed=0, provenance=PROVENANCE)
         return found, report
 
     return read
 
 
-def test_the_cut_into_passes_moves_no_gradient(read_gradient: Callable[[int], tuple[dict[str, torch.Tensor], FitReport]]) -> None:
-    (whole, first), (cut, second) = read_gradient(4096), read_gradient(128)
-    assert first.steps == second.steps == 1 and first.curve[0][2] == pytest.approx(second.curve[0][2], abs=1e-5)
-    assert whole.keys() == cut.keys() and any(float(value.abs().max()) > 1e-2 for value in whole.values())
-    for name in whole:
-        torch.testing.assert_close(cut[name], whole[name], rtol=0, atol=1e-5)
+def test_the_cut_into_passes_moves_no_gradient(read_gradient: Gradients) -> None:
+    (whole, first), *others = read_gradient(4096), read_gradient(128), read_gradient(128, gradient_checkpointing=True)
+    assert first.steps == 1 and any(float(value.abs().max()) > 1e-2 for value in whole.values())
+    for cut, report in others:
+        assert report.steps == 1 and report.curve[0][2] == pytest.approx(first.curve[0][2], abs=1e-5)
+        assert whole.keys() == cut.keys()
+        for name in whole:
+            torch.testing.assert_close(cut[name], whole[name], rtol=0, atol=1e-5)
 
 
-def test_the_loss_is_that_of_the_model_on_all_rows(
-    read_gradient: Callable[[int], tuple[dict[str, torch.Tensor], FitReport]], experts: Path
-) -> None:
+def test_the_loss_is_that_of_the_model_on_all_rows(read_gradient: Gradients, experts: Path) -> None:
     found = encode(ROWS, AutoTokenizer.from_pretrained(experts), 96).sequences
     width = max(len(row.tokens) for row in found)
     ids = torch.tensor([[*row.tokens, *[0] * (width - len(row.tokens))] for row in found])
