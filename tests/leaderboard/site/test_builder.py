@@ -91,9 +91,9 @@ def test_thinking_has_a_cost_and_is_folded_away(tmp_path: Path) -> None:
     index = (tmp_path / "site/index.html").read_text()
     assert "Thinking tokens an answer" in index and '<td data-value="4">4</td>' in index
     shown = (tmp_path / f"site/samples/s--m--seed0/{TASKS[0]}-1.html").read_text()
-    folded = "<details><summary>19 characters</summary>Perhaps &lt;b&gt;13&lt;/b&gt;?</details>"
+    folded = "<details><summary>18 characters</summary>Perhaps &lt;b&gt;13&lt;/b&gt;?</details>"
     assert f'<dt>Answer: thinking</dt><dd class="text" dir="auto">{folded}</dd>' in shown
-    assert '<dt>Answer</dt><dd class="text" dir="ltr" lang="es">ocho</dd>' in shown
+    assert '<dt>Answer</dt><dd class="text" dir="ltr" lang="en">ocho</dd>' in shown
     assert "<dt>Answer: thinking, which never ended</dt>" in shown
     quiet = tmp_path / "quiet"
     write_run(quiet / "s", "base", {TASKS[0]: [1.0, 0.0]}, evaluation={**spent, "thinking_tokens": 0})
