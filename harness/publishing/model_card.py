@@ -290,7 +290,7 @@ def _write_loading(facts: Facts) -> str:
     measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
     if not facts.adapter.has_weights:
         return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
-    return f"""```python
+    return f"""{_write_thinking(facts)}```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -304,6 +304,20 @@ vllm serve {facts.base.id} --enable-lora --max-lora-rank {_rank(facts)} --lora-m
 lm_eval run --model hf --model_args pretrained={facts.base.id},peft={facts.repository} --apply_chat_template --tasks ...
 {measured}
 ```"""
+
+
+def _write_thinking(facts: Facts) -> str:
+    """What a chat template must be given, where thinking was turned on or off; else nothing."""
+    options = facts.made["base"].get("template_options") or {}
+    if not options:
+        return ""
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    served = json.dumps({"chat_template_kwargs": dict(options)})
+    return (
+        f"It was trained with `{given}` in the chat template. Ask it so: `tokenizer.apply_chat_template(chat, add_generation_prompt=True, "
+        f"{given})`, at a server `{served}` in the request, in lm_eval `chat_template_args={json.dumps(dict(options))}` among the model's "
+        "arguments.\n\n"
+    )
 
 
 def _rank(facts: Facts) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from stages import stages_here
+from thinking import EMPTY, write_base
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import LeakError, UserError
@@ -55,6 +56,22 @@ def manifests(folder: Path, kind: str) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def finished(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tiny_base, tmp_path_factory.mktemp("runs"))
+
+
+def test_a_model_is_trained_and_asked_with_its_thinking_off(tiny_base: Path, tmp_path: Path) -> None:
+    base = write_base(tiny_base, tmp_path / "base")
+    training = {"tokens": 600, "batch_tokens": 300, "micro_batch_tokens": 300, "max_length": 300, "dtype": "float32", "lora": {"r": 4}}
+    measured = {"tasks": ["xlift_mgsm_direct_es"], "limit": 2}
+    engine = {"backend": "hf", "dtype": "float32", "max_length": 2048, "thinking": "off"}
+    folder = run(base, tmp_path, rows=4, train=training, evaluate=measured, engine=engine)
+    (card,) = folder.glob("fit-*/adapter/xlift.json")
+    made = json.loads(card.read_text())
+    assert (made["base"]["template_options"], made["settings"]["engine"]["thinking"]) == ({"enable_thinking": False}, "off")
+    for record in read_records([folder]).records:
+        assert record.engine["thinking"] == "off" and record.cost["evaluate"]["thinking_tokens"] == 0
+    for samples in folder.glob("evaluate-*/samples_*.jsonl"):
+        asked = [json.loads(line)["arguments"]["gen_args_0"]["arg_0"] for line in samples.read_text().splitlines()]
+        assert len(asked) == 2 and all(prompt.endswith(f"<|im_start|>assistant\n{EMPTY}") for prompt in asked)
 
 
 def test_a_run_leaves_rows_an_adapter_and_scores(finished: Path) -> None:

@@ -46,6 +46,13 @@ def test_front_matter_names_the_base_and_the_scores(tmp_path: Path) -> None:
     assert metric["args"]["interval_95"] == pytest.approx([0.3006, 0.9544], abs=1e-4)
 
 
+def test_what_turns_thinking_off_is_said(tmp_path: Path) -> None:
+    assert "chat_template_kwargs" not in make(tmp_path / "a")[1]
+    _, body = make(tmp_path / "b", base={**BASE, "template_options": {"enable_thinking": False}})
+    assert "`tokenizer.apply_chat_template(chat, add_generation_prompt=True, enable_thinking=False)`" in body
+    assert '`{"chat_template_kwargs": {"enable_thinking": false}}`' in body
+
+
 def test_the_table_has_base_adapter_and_paired_difference(tmp_path: Path) -> None:
     _, body = make(tmp_path)
     row = next(line for line in body.splitlines() if line.startswith(f"| {TASK}"))
