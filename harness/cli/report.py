@@ -74,10 +74,12 @@ def print_report(results: Results, as_json: bool) -> None:
         where = ", ".join(map(str, results.folders))
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
     sentences, marks = _conclude(results)
+    single = tables.name_one_seed(results.records)
     if as_json:
         found = {"scores": scores, "costs": costs, "win_rates": results.win_rates}
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
-        typer.echo(json.dumps({**written, "left_out": results.left_out, "conclusion": sentences}, indent=1))
+        said = {"one_seed": single, "left_out": results.left_out, "conclusion": sentences}
+        typer.echo(json.dumps({**written, **said}, indent=1))
         return
     title = "Scores (± standard error; lift over the base in brackets, * if significant)"
     print_table(tables.spread_models(scores, marks), title, keys=3, style=_colour(scores, marks))
@@ -91,6 +93,10 @@ def print_report(results: Results, as_json: bool) -> None:
         losses = record.cost.get("prepare", {}).get("losses")
         for part, share in losses.items() if isinstance(losses, dict) else ():
             typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
+    if single:
+        typer.echo(
+            f"One seed: {', '.join(single)}. Errors and lifts are of that one training; what another seed would change is not known."
+        )
     for line in [*tables.doubt_lifts(scores), *tables.doubt_thinking(results.records)]:
         typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():

@@ -88,8 +88,10 @@ class Results:
 
         ``kind`` is ``lift`` on the trained languages, ``retention`` on the pivot and ``transfer`` on the others; each is an average over
         ``languages`` with equal weights. ``value``, ``low`` and ``high`` are in the metric's own unit, turned so that more is better;
-        ``significant`` is by ``p_corrected``, Holm's over the whole table. Where the two may not be compared the numbers are missing, and
-        ``note`` says why. Tests are paired by document; docs/statistics.md describes them.
+        ``significant`` is by ``p_corrected``, Holm's over the rows that may be compared with each other; ``reason`` says why a difference
+        is not significant where its interval leaves out 0, and ``one_seed`` marks intervals of one training. Where the two may not be
+        compared the numbers are missing, with fewer than 50 documents whose scores are not 0 or 1 the interval and the test, and ``note``
+        says why. Tests are paired by document; docs/statistics.md describes them.
 
         Raises UserError where the samples of a task are gone or damaged.
         """
@@ -101,8 +103,8 @@ class Results:
     def ranks(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
         """Models, the base among them, ranked on each benchmark as an average over its languages, or on each task.
 
-        Models that cannot be told apart share a rank and are named in ``tied``. Only results that may be compared meet in one ranking;
-        a model without a rank has a ``note``. Raises UserError as ``lifts`` does.
+        Models that cannot be told apart share a rank and are named in ``tied``; a model with one seed is told apart from none. Only results
+        that may be compared meet in one ranking; a model without a rank has a ``note``. Raises UserError as ``lifts`` does.
         """
         from xlift.leaderboard.analysis.comparisons import tabulate_ranks
 

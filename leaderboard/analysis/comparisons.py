@@ -428,7 +428,7 @@ def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sh
     except UserError as error:
         return Comparison(names, None, str(error), first.measure, first.is_ranked)
     one_seed = _has_one_seed(method)
-    notes = [f"{found.documents} items: {TOO_FEW}"] if np.isnan(found.p) else []
+    notes = [f"{found.drawn} items: {TOO_FEW}"] if np.isnan(found.p) else []
     notes += [ONE_SEED] if one_seed else []
     return Comparison(names, found, "; ".join(notes), first.measure, first.is_ranked, one_seed)
 

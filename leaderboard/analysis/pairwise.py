@@ -72,7 +72,7 @@ def _make_figure(one: Estimate, measure: Metric, p: float, comparisons: int) -> 
     size = measure.scale
     figure = Figure(size * one.value, metric=measure.name, measure=measure)
     if math.isnan(one.low):
-        return replace(figure, note=f"{one.documents} items: {TOO_FEW}")
+        return replace(figure, note=f"{one.drawn} items: {TOO_FEW}")
     reason = "" if p < ALPHA else explain({"value": one.value, "low": one.low, "high": one.high, "p": one.p}, comparisons)
     return replace(figure, low=size * one.low, high=size * one.high, significant=p < ALPHA, reason=reason)
 

@@ -258,7 +258,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     except UserError as error:
         return replace(figure, note=str(error))
     if math.isnan(whole.low):
-        return replace(figure, note=f"{whole.documents} items: {TOO_FEW}")
+        return replace(figure, note=f"{whole.drawn} items: {TOO_FEW}")
     low, high = points * whole.low, points * whole.high
     if known.most is None:
         return replace(figure, low=low, high=high)

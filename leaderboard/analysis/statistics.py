@@ -55,6 +55,8 @@ class Estimate:
     seeds: int
     documents: int
     """Of all languages together."""
+    drawn: int
+    """Of them those that are drawn apart: the same document in several languages counts once."""
 
 
 def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -265,6 +267,7 @@ def _estimate(
         seed_sd=seeds[0].sd,
         seeds=0,
         documents=documents,
+        drawn=documents,
     )
     return found, centre
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -30,6 +31,13 @@ def warn_off_target(share: float, told: int) -> str:
         f"{share:.0%} of the {told} answers whose language can be told are in another one than asked for; "
         "a score of such answers can come from copying the prompt"
     )
+
+
+def name_one_seed(records: Sequence[Record]) -> list[str]:
+    """The models that were trained with one seed, whose numbers hold for that one training."""
+    seeds = Counter((record.suite, record.label) for record in records if record.seed is not None)
+    several = len({record.suite for record in records}) > 1
+    return [f"{suite}: {label}" if several else label for (suite, label), count in seeds.items() if count == 1]
 
 
 def doubt_lifts(scores: pd.DataFrame) -> list[str]:

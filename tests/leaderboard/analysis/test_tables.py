@@ -13,6 +13,7 @@ from xlift.harness.evaluation.records import Record, Score, read_records
 from xlift.leaderboard.analysis.tables import (
     doubt_lifts,
     doubt_thinking,
+    name_one_seed,
     spread_costs,
     spread_models,
     tabulate_costs,
@@ -139,3 +140,12 @@ def test_a_lift_is_over_the_model_s_own_base(tmp_path: Path) -> None:
     scores = tabulate_scores(found.records)
     lifts = {row["suite"]: row["lift"] for _, row in scores[(scores["model"] != "base") & (scores["metric"] == "accuracy")].iterrows()}
     assert lifts == {"s on small": pytest.approx(0.2), "s on large": pytest.approx(0.0)}
+
+
+def test_models_of_one_seed_are_named() -> None:
+    once, base = record("m", 0.5, 0.1, seed=0), record("base", 0.2, 0.5)
+    twice = [record("n", 0.5, 0.1, seed=seed) for seed in (0, 1)]
+    assert (base.seed, once.seed) == (None, 0)
+    assert name_one_seed([base, once, *twice]) == ["m"]
+    other = once.model_copy(update={"suite": "t"})
+    assert name_one_seed([base, once, other]) == ["s: m", "t: m"]
