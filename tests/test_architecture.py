@@ -246,6 +246,7 @@ PATCHES = {
         "CPUModelRunner.sample_tokens",
         "UnquantizedFusedMoEMethod._setup_kernel",
     },
+    "xlift.harness.evaluation.evaluate": {"evaluator.get_git_commit_hash"},
     "xlift.tasks.faults": {"sys.excepthook"},
 }
 """What of a library a module replaces; docs/architecture.md gives the reasons."""

@@ -11,6 +11,7 @@ __all__ = [
     "papers",
     "parallel",
     "paths",
+    "progress",
     "secrets",
     "settings",
     "store",

@@ -28,7 +28,11 @@ def show_progress() -> None:
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     # lm-eval warns about every task that takes metadata: two lines for each of hundreds.
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    # vLLM says at its import which kernels it does without, before it has read how much it shall say.
+    for name in ("lm_eval", "vllm"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Bars of libraries leave nothing behind on a terminal, and draw none without one; ours decide for themselves.
+    os.environ.setdefault("TQDM_LEAVE" if sys.stderr.isatty() else "TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     for category in (FutureWarning, DeprecationWarning, UserWarning):
         warnings.simplefilter("ignore", category)
     os.environ.setdefault("PYTHONWARNINGS", "ignore")

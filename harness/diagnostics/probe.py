@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import read_object
 from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
@@ -133,7 +134,6 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
     Sentences too long for the model in some language are left out in all. Raises UserError for an adapter that does not fit the base, and
     where fewer than two sentences are left.
     """
-    from tqdm import tqdm  # type: ignore[import-untyped]
 
     from xlift.harness.core.versions import library_versions
     from xlift.harness.diagnostics.hidden_states import encode, read_states
@@ -150,7 +150,7 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
             raise UserError(f"{subject.base.name}: fewer than two sentences fit its {engine.max_length} tokens in every language")
         models = []
         total = len(kept) * len(tokens) * (1 + len(subject.adapters))
-        with tqdm(total=total, desc="sentences", disable=None, leave=False) as bar:
+        with Bar(total=total, desc="sentences") as bar:
             for label, adapter in (("base", None), *subject.adapters.items()):
                 engine.swap(adapter)
                 pivot: Reading | None = None

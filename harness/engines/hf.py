@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.generation import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
 from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair, seeds
 from xlift.harness.engines.batches import cut_batches
@@ -75,7 +75,7 @@ class HfEngine(LocalEngine):
 
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
         rows = [Request(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
-        with tqdm(total=len(rows), desc="answers", disable=None, leave=False) as bar:
+        with Bar(total=len(rows), desc="answers") as bar:
             for batch in cut_batches([row.width for row in rows], self.settings.batch_tokens):
                 try:
                     self._decode([rows[place] for place in batch])

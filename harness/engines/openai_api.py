@@ -19,6 +19,7 @@ import openai
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Chat, Message, Sampling
 from xlift.harness.core.versions import library_versions
 from xlift.harness.engines.base import USAGE, EngineFacts, count, seeds
@@ -88,7 +89,10 @@ class ApiEngine:
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
             futures = [pool.submit(self._ask, *parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
             try:
-                found = [future.result() for future in futures]
+                with Bar(total=len(futures), desc="answers of the server") as bar:
+                    for future in futures:
+                        future.add_done_callback(lambda _: bar.update())
+                    found = [future.result() for future in futures]
             except UserError:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

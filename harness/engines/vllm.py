@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
 from xlift.harness.config.suite import EngineSettings
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
 from xlift.harness.engines.base import LocalEngine, Pair, seeds
 from xlift.harness.engines.lm_eval_model import EngineLM
@@ -92,7 +92,7 @@ class VllmEngine(LocalEngine):
         outputs = self._lm.model.generate(
             [TokensPrompt(prompt_token_ids=prompts[number]) for number in order],
             [params[number] for number in order],
-            use_tqdm=sys.stderr.isatty(),
+            use_tqdm=Bar,
             lora_request=self._lm.lora_request,
         )
         answers = {number: self._to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
@@ -101,7 +101,7 @@ class VllmEngine(LocalEngine):
     def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
         if self.guesses:
             self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(False,))
-        outputs = self._read_prompts([[*prompt, *answer] for prompt, answer in pairs], sys.stderr.isatty())
+        outputs = self._read_prompts([[*prompt, *answer] for prompt, answer in pairs], Bar)
         return [_to_likelihood(output, len(prompt)) for output, (prompt, _) in zip(outputs, pairs, strict=True)]
 
     def _to_answer(self, output: CompletionOutput, sampling: Sampling) -> Answer:
@@ -109,7 +109,7 @@ class VllmEngine(LocalEngine):
         text = output.text if self._marks.isdisjoint(output.token_ids) else self._read_text(output.token_ids)
         return Answer(text=cut(text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
-    def _read_prompts(self, texts: Sequence[list[int]], bar: bool) -> list[RequestOutput]:
+    def _read_prompts(self, texts: Sequence[list[int]], bar: type[Bar] | bool) -> list[RequestOutput]:
         found: list[RequestOutput] = self._lm.model.generate(
             [TokensPrompt(prompt_token_ids=tokens) for tokens in texts],
             SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -46,12 +47,13 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
 
     Raises UserError where lm-eval saved nothing.
     """
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker
 
     started, used = time.monotonic(), dict(engine.usage)
     tracker = EvaluationTracker(output_path=str(out / "results.json"))
-    results = simple_evaluate(
+    evaluator.get_git_commit_hash = _name_commit  # lm-eval's own lets git complain on the terminal
+    results = evaluator.simple_evaluate(
         model=engine.lm(),
         tasks=list(tasks.names),
         task_manager=tasks.manager,
@@ -78,6 +80,15 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
     profile = save_whole_answers(engine.lm().take_whole_answers(), out)
     counted = {key: engine.usage[key] - used.get(key, 0) for key in engine.usage}
     return Evaluation(measured, described, {"seconds": round(time.monotonic() - started, 2), **counted}, profile)
+
+
+def _name_commit() -> str | None:
+    """The commit of the current folder, as git describes it; None outside of a repository, and where there is no git."""
+    try:
+        done = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Json] | None:

@@ -27,6 +27,7 @@ from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.progress import Lines
 from xlift.harness.training.balance import Choices, add_choices, balance_loss, count_choices, watch_routers
 from xlift.harness.training.batching import Batch, Course, Pass, Step
 from xlift.harness.training.checkpoints import seal
@@ -34,7 +35,6 @@ from xlift.harness.training.schedule import build_schedule
 
 logger = logging.getLogger(__name__)
 
-LINE_SECONDS = 15.0
 IGNORED = -100
 
 PaddedBatch: TypeAlias = dict[str, torch.Tensor]
@@ -177,24 +177,25 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
         self.bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        self.first, self.begun, self.told = state.global_step, time.monotonic(), time.monotonic()
+        self.first, self.lines = state.global_step, Lines()
         self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, text="")
         self.bar.start()
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
     ) -> None:
-        loss, step, now = (logs or {}).get("loss"), state.global_step, time.monotonic()
+        loss, step = (logs or {}).get("loss"), state.global_step
         if loss is None:
             return
         if not math.isfinite(loss):
             raise UserError(f"training: the loss is {loss} at step {step}; lower train.learning_rate (now {args.learning_rate})")
-        speed = (self.tokens[step] - self.tokens[self.first]) / (now - self.begun)
+        trained, all_tokens = (self.tokens[number] - self.tokens[self.first] for number in (step, state.max_steps))
+        speed = trained / (time.monotonic() - self.lines.begun)
         text = f"loss {loss:.3f}, {speed:,.0f} tokens/s"
         self.bar.update(self.task, completed=step, text=text)
-        if self.bar.disable and (now - self.told > LINE_SECONDS or step == state.max_steps):
-            self.told = now
-            logger.info("training: step %d of %d, %s", step, state.max_steps, text)
+        if self.bar.disable and (self.lines.are_due() or step == state.max_steps):
+            left = self.lines.estimate_left(trained, all_tokens)
+            logger.info("training: step %d of %d, %s%s", step, state.max_steps, text, left)
 
     def close(self) -> None:
         """Take the bar down, whatever became of the training."""

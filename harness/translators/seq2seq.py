@@ -12,6 +12,7 @@ from xlift.harness.config.suite import TranslatorSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.languages import MACROLANGUAGES, Language, find, languages
+from xlift.harness.core.progress import Bar
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.models.download import download
 from xlift.harness.translators.base import Description, LineTranslator
@@ -116,14 +117,13 @@ class Seq2SeqTranslator(LineTranslator):
 
     def _answer_lines(self, lines: Sequence[str], source: str, target: str) -> list[str | None]:
         import torch
-        from tqdm import tqdm  # type: ignore[import-untyped]
 
         encoded, first = self._codes.encode(lines, find(source), find(target))
         beams = self._model.generation_config.num_beams or 1
         found: list[str | None] = [None] * len(lines)
         fitting = [index for index, ids in enumerate(encoded) if len(ids) <= self._positions]
         widths = [len(encoded[index]) for index in fitting]
-        with tqdm(total=len(fitting), desc="translations", disable=None, leave=False) as bar:
+        with Bar(total=len(fitting), desc="translations") as bar:
             for batch in cut_batches(widths, self.settings.batch_tokens // beams):
                 indices = [fitting[place] for place in batch]
                 try:

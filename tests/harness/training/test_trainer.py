@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core import progress
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, ask
 from xlift.harness.plugin import Plan
@@ -215,7 +216,7 @@ def test_adapters_of_other_kinds(tiny_base: Path, tmp_path: Path) -> None:
 def test_plain_lines_without_a_terminal(
     tiny_base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sft, "LINE_SECONDS", 3600)  # however slow the machine is, the end alone is told
+    monkeypatch.setattr(progress, "FIRST", 3600.0)  # however slow the machine is, the end alone is told
     settings = TrainSettings(**{**SETTINGS, "lora": LORA, "tokens": 600})
     with caplog.at_level("INFO", "xlift"):
         report = fit(tiny_base, Plan(make_rows()), settings, tmp_path / "adapter", seed=0, provenance=PROVENANCE)

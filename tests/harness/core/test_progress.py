@@ -1,0 +1,58 @@
+"""Long waits without a terminal, and with one."""
+
+import logging
+import sys
+
+import pytest
+
+from xlift.harness.core import progress
+from xlift.harness.core.progress import Bar, Lines
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set by the test."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_first_line_comes_after_ten_seconds_and_then_one_a_minute(clock: list[float]) -> None:
+    lines = Lines()
+    due = []
+    for second in range(0, 200, 5):
+        clock[0] = float(second)
+        due += [second] if lines.are_due() else []
+    assert due == [10, 70, 130, 190]
+
+
+def test_time_left_follows_the_speed_so_far(clock: list[float]) -> None:
+    lines = Lines()
+    assert lines.estimate_left(0, 100) == ""
+    clock[0] = 30.0
+    assert lines.estimate_left(20, 100) == ", 2 min 00 s left"
+    assert lines.estimate_left(100, 100) == ""
+
+
+def test_without_a_terminal_there_are_lines_and_nothing_is_drawn(
+    clock: list[float], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "xlift")
+    with Bar(total=4, desc="answers") as bar:
+        for second in (5, 15, 20, 80):
+            clock[0] = float(second)
+            bar.update()
+    assert [record.getMessage() for record in caplog.records] == ["answers: 2 of 4, 15.0 s left", "answers: 4 of 4"]
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_terminal_a_bar_is_drawn_that_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with Bar(total=2, desc="answers", mininterval=0) as bar:
+        bar.update(2)
+    drawn = capsys.readouterr().err
+    assert "answers: 100%" in drawn and drawn.rsplit("\r", 2)[1].strip() == ""
+    assert not caplog.records
