@@ -42,7 +42,7 @@ def read_adapters(texts: list[str] | None) -> dict[str, str]:
     named: dict[str, str] = {}
     for name, place in map(split_adapter, texts or []):
         if name in named:
-            raise UserError(f"--adapter {name}: given twice, {named[name]} and {place}; give each a name of its own, NAME=PATH")
+            raise UserError(f"--adapter: two are called {name!r}, {named[name]} and {place}; name them apart with NAME=PATH")
         named[name] = place
     return named
 

@@ -46,7 +46,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
     [
         (("run", "dmeo"), "did you mean 'demo'?"),
         (("ls", "langs"), "cannot list 'langs'"),
-        (("evaluate", "--adapter", "a=x", "--adapter", "b=y", "--adapter", "a=z"), "--adapter a: given twice, x and z; give each a name"),
+        (
+            ("evaluate", "--adapter", "a=x", "--adapter", "b=y", "--adapter", "a=z"),
+            "--adapter: two are called 'a', x and z; name them apart",
+        ),
         (("run", "demo", "--set", "train={epochs: 1, epochs: 2}"), "the key 'epochs' stands there twice"),
         (("train", "demo", "--set", "data.samples=always", "--runs", "/proc/runs"), "/proc/runs/demo: cannot be made"),
         (("tasks",), "--path"),

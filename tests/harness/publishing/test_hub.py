@@ -279,3 +279,15 @@ def test_a_static_site_goes_to_a_space(loopback: State) -> None:
     done = push(Target("lab/board", kind="space"), site, "message")
     assert done.url == f"{loopback.url}/spaces/lab/board" and loopback.repositories["lab/board"].kind == "space"
     assert loopback.files("lab/board")["index.html"] == b"<p>"
+
+
+@pytest.mark.parametrize("name", ["../esc.json", "a/../../esc.json", "/esc.json"])
+def test_a_file_whose_name_leads_out_of_the_repository_is_not_written(
+    loopback: State, files: list[File], tmp_path: Path, name: str
+) -> None:
+    made = loopback.repositories["lab/odd"] = Repository("model", private=False)
+    made.add({**contents(files), name: b"{}"})
+    with pytest.raises(UserError) as caught:
+        pull("lab/odd", out=tmp_path / "copy")
+    assert "\n" not in str(caught.value)
+    assert not [path for path in tmp_path.rglob("esc.json") if "odd" not in str(path)] and not Path("/esc.json").exists()

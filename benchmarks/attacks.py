@@ -1,0 +1,126 @@
+"""Kill -9 at random moments, and two at once: a run and a site must end as undisturbed ones do, byte for byte where they are files.
+
+python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0]
+
+SUITE is any suite, the demo where none is named; with one that generates rows, trains pairs and names a judge all stages are hit. A run is
+killed again and again in one folder, each time after a random part of the time that the undisturbed run took, until it was killed --kills
+times or is done. What tests can hold in seconds stands in tests/: hostile suites, damaged caches, odd replies.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+XLIFT = [sys.executable, "-m", "xlift.harness.cli"]
+
+
+def start(*arguments: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen([*XLIFT, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*arguments: object) -> float:
+    """Seconds that a command takes to its end."""
+    started = time.perf_counter()
+    process = start(*arguments)
+    _, said = process.communicate()
+    if process.returncode:
+        sys.exit(f"undisturbed, and yet {' '.join(map(str, arguments))} ends with {process.returncode}: {said[-500:]}")
+    return time.perf_counter() - started
+
+
+def kill_often(arguments: list[object], seconds: float, kills: int) -> tuple[int, list[str]]:
+    """Kill a command up to ``kills`` times and let it end; how often it was killed, and what is wrong with what it said meanwhile."""
+    wrong, done = [], 0
+    while True:
+        process = start(*arguments)
+        try:
+            _, said = process.communicate(timeout=random.uniform(0, seconds) if done < kills else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            done += 1
+            continue
+        if "Traceback" in said:
+            wrong.append(said[-500:])
+        if process.returncode or done >= kills:
+            if process.returncode:
+                wrong.append(f"ends with {process.returncode}: {said[-500:]}")
+            return done, wrong
+        kills = done  # it came to its end before its time: the next call finds nothing to do
+
+
+def summarise_run(folder: Path) -> dict[str, object]:
+    """What each stage made, by its name: rows, adapters and scores."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.glob("*/manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        tasks = (manifest.get("record") or {}).get("tasks") or {}
+        found[path.parent.name] = {
+            "rows": (manifest.get("plan") or {}).get("rows_sha256"), "adapter": manifest.get("adapter_sha256"),
+            "scores": {task: result["metrics"] for task, result in tasks.items()},
+        }  # fmt: skip
+    for path in sorted(folder.glob("judge-*/judgements.json")):
+        found[path.parent.name] = [(one["label"], one["task"], one["win_rate"]) for one in json.loads(path.read_text())["results"]]
+    return found
+
+
+def summarise_site(folder: Path) -> dict[str, object]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def tell(what: str, done: int, wrong: list[str]) -> bool:
+    print(f"{what}: {done} kills: {'held' if not wrong else 'BROKEN: ' + '; '.join(wrong)}", flush=True)
+    return not wrong
+
+
+def compare(before: dict[str, object], after: dict[str, object]) -> list[str]:
+    return [f"{name} differs" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+
+
+def run_two(arguments: list[object]) -> list[str]:
+    """Two runs in one folder at once: one does the work, the other names it."""
+    both = [start(*arguments) for _ in range(2)]
+    said = [process.communicate()[1] for process in both]
+    codes = sorted(process.returncode for process in both)
+    if codes != [0, 2] or not any("works in it" in one for one in said):
+        return [f"exit codes {codes}: {said[0][-200:]} | {said[1][-200:]}"]
+    return []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", nargs="?", default="demo")
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    random.seed(options.seed)
+    settings = [part for one in options.settings for part in ("--set", one)]
+    with tempfile.TemporaryDirectory() as place:
+        folders = {name: Path(place) / name for name in ("quiet", "killed", "two", "site", "killed-site")}
+
+        def run_in(name: str) -> list[object]:
+            return ["run", options.suite, *settings, "--runs", folders[name]]
+
+        seconds = finish(*run_in("quiet"))
+        (quiet,) = (path.parent for path in folders["quiet"].glob("*/suite.resolved.json"))
+        print(f"undisturbed: {seconds:.1f} s", flush=True)
+        done, wrong = kill_often(run_in("killed"), seconds, options.kills)
+        held = [tell("run", done, wrong + compare(summarise_run(quiet), summarise_run(folders["killed"] / quiet.name)))]
+
+        seconds = finish("site", quiet, "--out", folders["site"])
+        done, wrong = kill_often(["site", quiet, "--out", folders["killed-site"]], seconds, options.kills)
+        held.append(tell("site", done, wrong + compare(summarise_site(folders["site"]), summarise_site(folders["killed-site"]))))
+        held.append(tell("two runs in one folder", 0, run_two(run_in("two"))))
+    sys.exit(0 if all(held) else 1)
+
+
+if __name__ == "__main__":
+    main()
