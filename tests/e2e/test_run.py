@@ -58,6 +58,7 @@ def finished(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tiny_base, tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_and_asked_with_its_thinking_off(tiny_base: Path, tmp_path: Path) -> None:
     base = write_base(tiny_base, tmp_path / "base")
     training = {"tokens": 600, "batch_tokens": 300, "micro_batch_tokens": 300, "max_length": 300, "dtype": "float32", "lora": {"r": 4}}
