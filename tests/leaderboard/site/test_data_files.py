@@ -176,7 +176,7 @@ def test_foreign_files_are_refused_by_name(tmp_path: Path, text: str, said: str)
         foreign.read(path)
     good = write(tmp_path / "good/results_2.json", LM_EVAL)
     found = runs.collect([path, good.parent], foreign.read)
-    assert len(found.runs) == 1 and said in found.left_out[0] and "results_1.json" in found.left_out[0]
+    assert len(found.runs) == 1 and said in found.unread[0] and "results_1.json" in found.unread[0]
 
 
 @pytest.mark.parametrize(
@@ -187,4 +187,4 @@ def test_odd_shapes_are_left_out(tmp_path: Path, data: str) -> None:
     path.write_text(data)
     good = write(tmp_path / "good/results_2.json", LM_EVAL)
     found = runs.collect([path, good.parent], foreign.read)
-    assert len(found.runs) == 1 and found.left_out == (f"results_1.json: {found.left_out[0].partition(': ')[2]}",)
+    assert len(found.runs) == 1 and found.unread == (f"results_1.json: {found.unread[0].partition(': ')[2]}",)
