@@ -111,6 +111,8 @@ def read_answers(measured: Measurement, task: str) -> list[Said]:
     """A model's answers to instructions, in the order of the items. Raises UserError where the samples are gone, damaged, or of others."""
     path = find_samples(measured, task)
     lines = sorted(take_first_filter(read_samples(path)), key=lambda line: line.doc_id)
+    if len(lines) < (items := measured.record.tasks[task].items):
+        raise UserError(f"{path}: {len(lines)} of {items} answers, so it was cut; evaluate {measured.record.name} again")
     try:
         return [Said(str(line.doc["id"]), line.doc["lang"], line.doc["instruction"], answer_of(line.answer).strip()) for line in lines]
     except KeyError:

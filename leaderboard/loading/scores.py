@@ -134,6 +134,8 @@ def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: s
     known, partial = {known for line in found for known in line.metrics}, find_metric(name).partial
     if name not in known and not partial:
         raise UserError(f"{path.name}: no metric {metric!r}{name_nearest(name, known)}")
+    if 0 < len(found) < record.tasks[task].items:
+        raise UserError(f"{path.name}: {len(found)} of {record.tasks[task].items} documents, so it was cut; evaluate {record.name} again")
     for line in found:
         value = line.metrics.get(name)
         if isinstance(value, list | dict | str):

@@ -138,6 +138,8 @@ def test_a_mistake_is_one_line(ask: Call, finished: Path, arguments: list[str], 
 
 def test_missing_and_damaged_samples(ask: Call, finished: Path) -> None:
     (path,) = finished.glob("evaluate-m-0/samples*")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    assert "2 of 3 answers, so it was cut" in ask(finished, "--against", "base")[2]
     path.write_text("{}\n")
     assert "damaged; delete the folder" in ask(finished, "--against", "base")[2]
     path.unlink()

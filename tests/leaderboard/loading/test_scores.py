@@ -62,3 +62,11 @@ def test_questions_to_one_paragraph_are_one_value_in_a_run_and_in_its_record(tmp
 @pytest.mark.parametrize("groups", [["a", "a"], ["a"]])
 def test_one_group_gives_one_value(groups: list[str]) -> None:
     assert join_groups(np.ones((2, len(groups))), np.array(groups)).shape == (2, 1)
+
+
+def test_samples_that_were_cut_are_not_scored(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", {TASK: [1, 1, 0, 0]}, metric="f1")
+    (path,) = tmp_path.glob("evaluate-*/samples_*")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(UserError, match=r"3 of 4 documents, so it was cut; evaluate base again"):
+        collect_documents(read_measurements([tmp_path]), ["f1"])
