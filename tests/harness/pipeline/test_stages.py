@@ -127,13 +127,15 @@ def test_rows_go_by_the_corpora_that_were_read(tiny_base: Path, tmp_path: Path, 
 
 @pytest.mark.usefixtures("unplugged")
 def test_a_corpus_that_was_not_to_be_had_counts_once_it_is(tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path]) -> None:
-    """star_alignment goes without a lexicon where there is none."""
-    fill_folder(**{PAIRS: table(20)})
-    run = open_run(tiny_base, tmp_path, methods={"m": {"method": "star_alignment", "options": {"rows": 9}}})
+    """star_alignment goes without a lexicon where there is none: the samples have no Portuguese one."""
+    pairs = {"train/parallel/tatoeba.en-pt.tsv.gz": table(20).replace("en\tes", "en\tpt", 1)}
+    fill_folder(**pairs)
+    chosen = {"method": "star_alignment", "languages": ["pt"], "options": {"rows": 9, "instructions": 0, "translation": 0.9}}
+    run = open_run(tiny_base, tmp_path, methods={"m": chosen})
     made = make_rows(run)
-    assert made.manifest["learned"]["read"]["es/lexicon"] is None
+    assert made.manifest["learned"]["read"]["pt/lexicon"] is None
     assert stages.find_prepared(run, Round("m")) == made
-    fill_folder(**{PAIRS: table(20), "train/lexicon/gatitos.en-es.tsv": "en\tes\nbird\tpájaro\n"})
+    fill_folder(**pairs, **{"train/lexicon/gatitos.en-pt.tsv": "en\tpt\nbird\tpássaro\n"})
     assert stages.find_prepared(run, Round("m")) is None
 
 
