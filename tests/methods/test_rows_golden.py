@@ -46,7 +46,7 @@ GOLDEN = {
     "translate_then_sft/mixed": "a23e58fbcc99abed085fdb8db5d13bf19ddefe8510529e8723a5ad512f1d8d76",
     "xlt_prompt/named_languages": "5f65668dcb5f0a380b0fb208a197fe646cc1baea8e1c9f38aa299c069a8c604b",
 }
-LEAKS_AND_LANGUAGES = "cfdd116ad3b7d79f4764f68facb6b127463a479d53ec432b3afd0b3e9001c051"
+LEAKS_AND_LANGUAGES = "d5a809f595d8c73756f66c9f023f4b45bfdca29b775bf8bdd16c1dc9198a0ef9"
 
 LANGUAGES = ("es", "de", "sw")
 BUDGET = 120

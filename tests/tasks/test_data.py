@@ -305,9 +305,9 @@ def test_lm_eval_gets_the_split_under_its_name(fill_folder: Callable[..., Path])
 
 
 def test_samples_come_by_metadata_or_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(dataset(corpus="flores", lang="en-es", split="devtest", samples="always")["devtest"]) >= 24
+    assert len(dataset(corpus="flores", lang="en-es", split="devtest", samples="always")["devtest"]) == 40
     monkeypatch.setenv("XLIFT_SAMPLES", "missing")
-    assert len(dataset(corpus="flores", lang="en-es", split="devtest")["devtest"]) >= 24
+    assert len(dataset(corpus="flores", lang="en-es", split="devtest")["devtest"]) == 40
     monkeypatch.setenv("XLIFT_SAMPLES", "mising")
     with pytest.raises(UserError, match="did you mean 'missing'"):
         dataset(corpus="flores", lang="en-es", split="devtest")
@@ -341,7 +341,7 @@ def test_samples_have_the_columns_of_the_corpus(corpus: str, lang: str) -> None:
         assert row["context"][start : start + len(text)] == text
 
 
-MORE = {"flores": 6, "mgsm": 5, "x_alpaca_eval": 4, "language_confusion": 4, "xquad": 3, "belebele": 3, "mlqa": 3, "parallel": 20,
+MORE = {"flores": 22, "mgsm": 5, "x_alpaca_eval": 4, "language_confusion": 4, "xquad": 3, "belebele": 3, "mlqa": 3, "parallel": 20,
         "alpaca": 8, "alpagasus": 8, "gsm8k": 24, "lexicon": 60}  # fmt: skip
 """Bundled items in Russian, Arabic, Hindi, Chinese and Thai, where a corpus has the language."""
 
