@@ -101,7 +101,7 @@ def test_a_plan_has_whole_numbers_and_totals(tiny_base: Path, tmp_path: Path) ->
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     unknown = {"tokens": None, "steps": None, "items": None}
     assert rows[0] == {"stage": "prepare", "label": "m", "state": "to do", "rows": 30, **unknown, "seconds": 0.0}
-    assert (rows[1]["label"], rows[1]["rows"], rows[1]["steps"]) == ("m-seed0", 30, 2), "5,000 tokens are two steps of 4,096"
+    assert (rows[1]["label"], rows[1]["rows"], rows[1]["steps"]) == ("m-seed0", 30, 1), "5,000 tokens are nearest to one step of 4,096"
     assert 5000 <= rows[1]["tokens"] < 5000 + 1024 and rows[1]["seconds"] > 0, "the last step ends with a whole row"
     assert [row["items"] for row in rows[2:]] == [4, 4], "two items of two tasks by two models"
     assert table.attrs["totals"]["run folder"] == str(tmp_path / "small")

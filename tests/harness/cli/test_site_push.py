@@ -53,8 +53,20 @@ def test_the_space_has_the_pages_of_the_site_and_loses_those_it_made_before(resu
     assert held and "runs/s--m--seed0.html" not in held[1] and "runs/s--base.html" in held[1] and ".gitattributes" in held[1]
 
 
+SECRET = "hf_" + "a1" * 17
+
+
+def test_a_token_in_a_suite_is_not_published(results: Path, loopback: loopback_hub.State) -> None:
+    (results / "suite.resolved.json").write_text(f'{{"name": "s", "key": "{SECRET}"}}')
+    assert push(results).exit_code == 0
+    held = loopback.repositories["lab/board"].find("main")
+    assert held and "data/suites/s.json" in held[1]
+    assert [name for name, content in held[1].items() if SECRET.encode() in content] == []
+
+
 def test_a_token_on_a_page_stops_the_push(results: Path, loopback: loopback_hub.State) -> None:
-    (results / "suite.resolved.json").write_text('{"name": "s", "key": "%s"}' % ("hf_" + "a1" * 17))
+    for path in results.rglob("samples_*.jsonl"):
+        path.write_text(path.read_text(encoding="utf-8").replace("ocho", SECRET), encoding="utf-8")
     done = push(results)
     assert isinstance(done.exception, UserError) and "looks like a token" in str(done.exception)
     assert "lab/board" not in loopback.repositories

@@ -20,8 +20,8 @@ ROWS = {
 }
 FIT = {
     "steps": 4, "tokens_trained": 1000, "response_tokens": 400, "epochs": 1.5, "padding_share": 0.1, "rows": 20, "rows_cut": 2,
-    "rows_dropped": 1, "seconds": 2.25, "peak_memory_mib": 900, "device": "cpu", "arithmetic": "float32", "final_loss": 2.5,
-    "curve": [[4, 1000, 2.5]], "reward_margin": None, "reward_accuracy": None, "resumed_from_step": 3,
+    "rows_dropped": 1, "seconds": 2.25, "peak_memory_mib": 900, "device": "cpu", "arithmetic": "float32", "products": "torch",
+    "final_loss": 2.5, "curve": [[4, 1000, 2.5]], "reward_margin": None, "reward_accuracy": None, "resumed_from_step": 3,
 }  # fmt: skip
 
 
