@@ -15,7 +15,7 @@ from scipy import stats
 
 from xlift.leaderboard.analysis.statistics import Array, compare
 
-ITEMS = (12, 25, 50, 100, 200)
+ITEMS = (12, 25, 40, 50, 100, 200)
 RESAMPLES = 2000
 Draw = Callable[[Generator, int], tuple[Array, Array, float]]
 """Scores of method and base, (items,), and the true lift."""

@@ -26,7 +26,7 @@ LEVEL = 0.95
 ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2000
-LEAST_DOCUMENTS = 50
+LEAST_DOCUMENTS = 40
 """Of scores other than 0/1, which may be skewed: with fewer no interval and no test is given (benchmarks/intervals.py)."""
 _LEAST_SPREAD = 1 / 3
 """Of a resample, as a share of the sample's standard error: where few documents differ, a resample may have none of them."""

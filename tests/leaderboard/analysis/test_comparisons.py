@@ -271,7 +271,7 @@ def test_the_rate_off_target_is_compared_over_the_answers_that_can_be_told() -> 
     assert row["value"] == pytest.approx(-0.4) and row["high"] < 0 and row["test"] == "t"
     few = documents("m", "xlift_mgsm_direct_es", [1.0] * 30 + [np.nan] * 50, seed=0, metric="off_target")
     row = only(tabulate_tasks([base, few]), method="m")
-    assert row["note"] == "not comparable: of 80 answers by m only 30 can be told, and a comparison needs 50"
+    assert row["note"] == "not comparable: of 80 answers by m only 30 can be told, and a comparison needs 40"
 
 
 def test_too_few_scores_get_a_mean_and_the_reason() -> None:
@@ -280,5 +280,5 @@ def test_too_few_scores_get_a_mean_and_the_reason() -> None:
     )]  # fmt: skip
     row = only(tabulate_tasks(few), method="m")
     assert row["value"] == pytest.approx(0.1) and np.isnan(row["low"]) and np.isnan(row["p"]) and not row["significant"]
-    assert row["note"] == "24 items: too few for an interval, which needs 50; one seed: variance between seeds unknown"
+    assert row["note"] == "24 items: too few for an interval, which needs 40; one seed: variance between seeds unknown"
     assert row["comparisons"] == 0 and row["reason"] == ""

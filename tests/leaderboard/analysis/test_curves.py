@@ -14,7 +14,7 @@ TASK = "xlift_flores_bpb_eng_Latn_spa_Latn"
 
 
 def kept(label: str, some: Sequence[float], share: float = 1.0, tokens: int = 0) -> Kept:
-    bits = 20 * list(some)  # an interval needs 50 documents
+    bits = 20 * list(some)  # an interval needs 40 documents
     columns = Columns(np.arange(len(bits)), np.array([f"d{number}" for number in range(len(bits))]), np.array(bits, dtype=float))
     seed = None if label == "base" else 0
     record = Record(
