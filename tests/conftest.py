@@ -53,6 +53,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as their columns need, whatever the terminal that the tests were started from."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """A command that a test calls sends xlift's lines to stderr, where later tests would not find them."""
     loggers = [logging.getLogger(name) for name in ("xlift", "lm_eval")]

@@ -125,7 +125,7 @@ class VllmEngine(LocalEngine):
 
     def _rehearse(self) -> None:
         """Load the base's own weights in both ways that swaps load weights."""
-        self._load_weights(AutoModelForCausalLM.from_pretrained(self.base.folder, dtype=self.settings.dtype))
+        self._load_weights(AutoModelForCausalLM.from_pretrained(self.base.folder, use_safetensors=True, dtype=self.settings.dtype))
         self._load_weights(None)
 
     def _load_weights(self, merged: PreTrainedModel | None) -> None:

@@ -163,7 +163,7 @@ def test_a_checkpoint_is_used_only_where_it_is_whole_and_of_this_training(tmp_pa
         ({"lora": {"rank": 4}}, "train.lora: unknown key 'rank'; did you mean"),
         ({"lora": {"r": 4, "target_modules": ["q_prj"]}}, "train: PEFT or TRL does not take these settings: .*q_prj"),
         ({"lora": {"r": 4, "init_lora_weights": "pissa"}}, "init_lora_weights 'pissa'"),
-        ({"lora": {"r": 0}}, "r.* should be a positive integer"),
+        ({"lora": {"r": 0}}, "train.lora.r: must be a whole number from 1 on, got 0"),
         ({"schedule": "cosin"}, "train.schedule: unknown schedule 'cosin'; did you mean 'cosine'"),
         ({"report_to": ("wandbb",)}, "train: PEFT or TRL does not take these settings: .*wandbb"),
         ({"max_length": 16}, "train.max_length 16: none of 40 rows"),
