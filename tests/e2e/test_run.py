@@ -104,6 +104,7 @@ def test_the_same_command_again_does_nothing(finished: Path, tiny_base: Path) ->
     }
 
 
+@pytest.mark.slow
 def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small")
     method = {"method": "cross_lingual", "options": {"direction": "both"}}
@@ -112,6 +113,7 @@ def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_ba
     assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
 
 
+@pytest.mark.slow
 def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small")
     fewer = {**suite_of(tiny_base)["evaluate"], "limit": 1}  # type: ignore[dict-item]
@@ -235,6 +237,7 @@ def test_dry_run_counts_nothing_for_prompts_alone(tiny_base: Path, tmp_path: Pat
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = RunContext.generate
 

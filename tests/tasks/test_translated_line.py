@@ -68,6 +68,7 @@ def test_the_source_alone_is_scored_as_it_is() -> None:
     assert first_line(SOURCE, SOURCE, LINE) == (SOURCE, False)
 
 
+@pytest.mark.slow
 def test_every_reference_scores_100_as_an_answer() -> None:
     if "XLIFT_DATA" not in os.environ:
         pytest.skip("XLIFT_DATA is not set: no sentences of FLORES-200 to read")

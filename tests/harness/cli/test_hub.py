@@ -70,6 +70,7 @@ def test_mistakes_are_2_and_faults_of_the_hub_3(call: Call, adapter: Path, loopb
     assert code == 2 and "hf auth login" in err
 
 
+@pytest.mark.slow
 def test_every_adapter_of_a_run_and_their_collection(call: Call, tmp_path: Path, loopback: State) -> None:
     run = tmp_path / "run"
     write_run(run)

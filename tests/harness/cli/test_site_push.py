@@ -72,6 +72,7 @@ def test_a_token_on_a_page_stops_the_push(results: Path, loopback: loopback_hub.
     assert "lab/board" not in loopback.repositories
 
 
+@pytest.mark.slow
 def test_a_preview_is_served_until_it_is_stopped(results: Path) -> None:
     place = ["--out", str(results.parent / "site"), "--serve", "--port", "0"]
     command = [sys.executable, "-m", "xlift.harness.cli", "site", str(results), *place]

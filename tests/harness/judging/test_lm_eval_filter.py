@@ -90,6 +90,7 @@ def run(folder: Path | None = None, **options: Any) -> dict[str, Any]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_verdicts_stand_in_the_samples(server: JudgeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(

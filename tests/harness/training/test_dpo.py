@@ -102,6 +102,7 @@ def test_the_loss_of_a_step_is_that_of_all_logits(objective: Dpo, tiny_base: Pat
     assert report.reward_accuracy == pytest.approx(sum(margin > 0 for margin in margins) / len(margins), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_trl_learns_the_same_from_the_same_pairs(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from datasets import Dataset
     from peft import LoraConfig

@@ -341,6 +341,7 @@ def test_coverage_with_several_seeds(seeds: int, share: float) -> None:
         assert report("  the same, from the documents' variance alone", items, 0) < 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "tables"), [("0/1", 2 * TABLES), ("bounded", 2 * TABLES), ("seeds", TABLES // 2)])
 def test_false_positives_after_holm(kind: str, tables: int) -> None:
     """Tables of 12 methods that all equal the base: how many hold a single significant lift, or two models of different rank."""
@@ -374,6 +375,7 @@ def test_the_detectable_difference_is_detected_four_times_of_five() -> None:
     assert 77 <= report("power at the minimum detectable difference", found, 0) <= 83
 
 
+@pytest.mark.slow
 def test_a_large_board_takes_seconds() -> None:
     """50 runs on 20 tasks of 1,000 items: every lift with its interval, and every pair of every task."""
     rng, started = np.random.default_rng(0), time.process_time()

@@ -72,6 +72,7 @@ def test_an_adapter_names_its_base(out: Path) -> None:
     assert group.note == "" and not any("not ranked" in note for row in group.rows for note in row.notes)
 
 
+@pytest.mark.slow
 def test_a_base_is_named_for_models_that_do_not_say(out: Path, call: Call, tmp_path: Path) -> None:
     write_results(out, {"pretrained": "me/whole"}, {SPA: {"acc": GOOD}, FRA: {"acc": BAD}})
     assert {row.label: row.averages.get("lift") for row in make(out).rows}["me/whole"].value is None

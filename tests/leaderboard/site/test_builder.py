@@ -328,6 +328,7 @@ def test_the_command(results: Path, tmp_path: Path) -> None:
         build([tmp_path / "empty"], tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_torch(results: Path, tmp_path: Path) -> None:
     code = f"import sys; sys.argv[1:] = ['site', {str(results)!r}, '--out', {str(tmp_path / 'site')!r}]\n"
     code += "from xlift.harness.cli import main\ntry: main()\nexcept SystemExit: pass\n"
