@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
@@ -64,6 +65,14 @@ def expand(name: str) -> list[str]:
         raise UserError(f"unknown task {name!r}{name_nearest(name, _files())}")
     members = _read(name).get("task") if name in _files() else None
     return [one for member in members for one in expand(member)] if isinstance(members, list) else [name]
+
+
+def require_family(pattern: str) -> None:
+    """Raise UserError, with the nearest name, where no task in any language is named as a pattern with ``{lang}`` or ``{flores}`` is."""
+    shape = re.escape(pattern).replace(r"\{lang\}", r"[\w-]+").replace(r"\{flores\}", r"\w+")
+    if not any(re.fullmatch(shape, name) for name in _files()):
+        example = pattern.format(lang="es", flores="spa_Latn")
+        raise UserError(f"evaluate.tasks: no task in any language is named like {pattern!r}{name_nearest(example, _files())}")
 
 
 def source_of(name: str) -> Source | None:

@@ -39,7 +39,7 @@ def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) 
         print_frame(found, as_json)
         return
     numbers = found.select_dtypes("number").columns
-    print_frame(found.drop(columns="source").assign(**{name: found[name].round(3) for name in numbers}), as_json)
+    print_table(found.drop(columns="source").assign(**{name: found[name].round(3) for name in numbers}), keys=2)
     for source in dict.fromkeys(found["source"]):
         typer.echo(f"source: {source}")
     if found["ours"].isna().all():

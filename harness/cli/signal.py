@@ -33,13 +33,14 @@ def signal(
     firm = found[~found["at_floor"]]
     told = firm.assign(told=[f"{told}/{pairs}" for told, pairs in zip(firm["told"], firm["pairs"], strict=True)])
     ordered = told.sort_values(["metric", "task"])[shown]
-    print_table(_round(ordered), f"What tells methods apart (items and seeds for {difference:g} points or {bits:g} bits per byte)")
+    title = f"What tells methods apart (items and seeds for {difference:g} points of 100, or {bits:g} bits per byte)"
+    print_table(_round(ordered), title, keys=2)
     for row in found[found["at_floor"]].to_dict("records"):
         typer.echo(f"set aside: {row['task']} {row['metric']}: no model rises above chance or the floor (base {row['base']:.3g})")
     if agreement.empty:
         typer.echo("No agreement of likelihoods with answers: it takes four methods that were measured by both, and their base.")
     else:
-        print_table(_round(agreement.drop(columns="languages")), "How well the lift by one measure foretells that by another")
+        print_table(_round(agreement.drop(columns="languages")), "How well the lift by one measure foretells that by another", keys=2)
 
 
 def plan_items(
@@ -49,7 +50,12 @@ def plan_items(
 ) -> None:  # fmt: skip
     """Say how many items each task of a suite needs to find a difference, before it runs."""
     found = xlift.plan_items(xlift.load_suite(suite, overrides or []), pilot or [], difference=difference, bits=bits)
-    print_frame(found if as_json else _round(found), as_json)
+    if as_json:
+        print_frame(found, as_json)
+        return
+    print_table(_round(found.drop(columns="source")), keys=2)
+    for source, tasks in found.groupby("source", sort=False)["task"]:
+        typer.echo(f"spread {source}: {', '.join(tasks)}")
 
 
 def _round(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,8 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     foreign = [name for filled in patterns.values() for name in filled if not index.is_ours(name)]
     catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
     for pattern, filled in patterns.items():
+        if "{" in pattern and index.is_ours(pattern):
+            index.require_family(pattern)
         found = {name: _find(name, code, catalogue) for name, code in filled.items()}
         names.update(dict.fromkeys(task for tasks in found.values() for task in tasks))
         absent = [filled[name] for name, tasks in found.items() if not tasks and not index.pairs_with_itself(name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
@@ -20,6 +21,7 @@ from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.run import check_base, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
+from xlift.harness.training.report import CurvePoint
 from xlift.tasks import data, index
 
 logger = logging.getLogger(__name__)
@@ -84,10 +86,11 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
         for seed in suite.seeds if rows != 0 else (None,):
             found, model = _plan_fits(run, label, seed, method.rounds, training)
             stages += found
-            models.append(model)
+            models += [model, *_plan_points(suite, model)]
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    items, left = _count_items(run, run.tasks), 0
+    left = 0
     for model in models:
+        items = _count_items(run, run.tasks_of(model))
         known = model.label == "base" or model.adapter is not None
         done = known and run.store.manifest(evaluate_stage(run, model)) is not None
         left += not done
@@ -102,6 +105,16 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
     if suite.judge:
         totals["requests to the judge"] = f"{judgement.count_requests(suite.judge, answers, len(models)):,} at most"
     return {"stages": stages, "totals": totals, "data": needs.summarise(needed)}
+
+
+def _plan_points(suite: Suite, model: Measured) -> list[Measured]:
+    """The points of a model's curve; steps and tokens of each are not known before the training."""
+    points = []
+    for share in suite.training(model.label).measure_at if model.seed is not None else ():
+        point = CurvePoint(share=share, step=0, tokens_trained=0)
+        folder = Path(model.adapter).parent / point.folder if model.adapter else None
+        points.append(replace(model, adapter=str(folder) if folder and folder.is_dir() else None, point=point))
+    return points
 
 
 def _sum_up(run: Run, runs: Path, models: Sequence[Measured], stages: Sequence[PlannedStage]) -> dict[str, str | int]:

@@ -162,7 +162,7 @@ class Results:
         from xlift.tasks.benchmarks import find_metric
 
         if not suite.expected:
-            raise UserError(f"{suite.name}: this suite has no expected scores; xlift ls suites shows those of papers")
+            raise UserError(f"{suite.name}: this suite has no expected scores; of those that ship lidr-llama3-8b has")
         documents: list[Documents] = []
         for metric in sorted({one.metric for one in suite.expected if not find_metric(one.metric).whole}):
             documents += [one for one in collect_documents(self.measurements, [metric]) if one.metric == metric]

@@ -220,9 +220,12 @@ def _describe(one: Measured, step: float) -> dict[str, object]:
 
 
 def _is_at_floor(one: Measured) -> bool:
-    """Whether no model's interval lies above the floor."""
+    """Whether no model rises above the floor: by the lower end of its interval, or by its score where the items are too few for one."""
     floor = find_floor(one.benchmark, one.metric)
-    return floor is not None and all(not estimate([scores]).low > floor for scores in one.models.values())
+    if floor is None:
+        return False
+    found = [estimate([scores]) for scores in one.models.values()]
+    return all((score.value if isnan(score.low) else score.low) <= floor for score in found)
 
 
 def _pool_seeds(methods: Mapping[str, Array]) -> float:
@@ -239,7 +242,7 @@ def _split(methods: Mapping[str, Array]) -> float:
     """Mean rank correlation of the methods' means on two halves of the items, stepped up to all items; nan below three methods."""
     means = np.stack([scores.mean(axis=0) for scores in methods.values()]) if methods else np.empty((0, 0))
     count, items = means.shape
-    if count < 3 or items < 4:
+    if count < 3 or items < 4 or np.ptp(means.mean(axis=1)) == 0:
         return np.nan
     rng, found = np.random.default_rng(0), []
     for _ in range(_HALVES):

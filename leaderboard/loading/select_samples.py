@@ -66,7 +66,10 @@ def select(results: Path, task: str, model: str | None = None, diff: str | None 
         raise UserError("--flipped needs two models: name another with --model, or what it is compared with by --diff")
     sheet = read_sheet(run, beside, task)
     if sheet is None:
-        raise UserError(f"{results}: the samples of {task} by {run.record.name} are gone or damaged; evaluate it again")
+        raise UserError(
+            f"{results}: the samples of {task} by {run.record.name} are gone, damaged or without answers, as in a published record; "
+            "name the run folder, or evaluate it again"
+        )
     shows = beside is not None and beside is not run and (diff is not None or "flipped" in marks)
     if beside is not None and shows and all(one.base is None for one in sheet.samples):
         raise UserError(

@@ -58,3 +58,12 @@ def test_names_of_lm_eval(folder: Path) -> None:
         xlift.validate(load("['xstoricloze_{lang}', arc_easy]"))
     with pytest.raises(UserError, match="neither xlift nor lm-eval has it"):
         xlift.plan(load("[nothing_like_it_at_all]"), folder.parent / "runs")
+
+
+def test_a_misspelled_pattern_is_refused_even_beside_a_right_one() -> None:
+    tasks = ["xlift_mgsm_cot_{lang}", "xlift_mgms_cot_{lang}"]
+    suite = xlift.load_suite("demo", evaluate={"tasks": tasks, "limits": {}})
+    with pytest.raises(
+        xlift.UserError, match=r"no task in any language is named like 'xlift_mgms_cot_\{lang\}'; did you mean 'xlift_mgsm_cot_es'"
+    ):
+        xlift.validate(suite)

@@ -113,3 +113,19 @@ def test_the_line_names_label_method_option_and_choices(tiny_base: Path) -> None
         check_suite(suite_of(tiny_base, wrong))
     with pytest.raises(UserError, match="methods.m: translators.en-es: translator command 'a > b': '>' is for a shell"):
         check_suite(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, translators={"en-es": {"kind": "command", "command": "a > b"}}))
+
+
+def test_points_of_a_curve_are_measured_too(tiny_base: Path, tmp_path: Path) -> None:
+    train = {**SUITE_OF_CURVES["train"], "measure_at": [0.25, 0.5]}
+    suite = read_suite({**SUITE_OF_CURVES, "base": {"model": str(tiny_base)}, "train": train}, "test")
+    planned = plan_run(suite, tmp_path)["stages"]
+    assert [(one["label"], one["items"]) for one in planned if one["stage"] == "evaluate"] == [
+        ("base", 6), ("m-seed0", 6), ("m-seed0-at0.25", 3), ("m-seed0-at0.5", 3),
+    ]  # fmt: skip
+
+
+SUITE_OF_CURVES: dict[str, Any] = {
+    "name": "curves", "data": {"samples": "always"}, "languages": {"train": ["es"], "evaluate": ["es"]}, "rows": 30,
+    "methods": {"m": {"method": "cross_lingual"}}, "train": {"tokens": 12000, "batch_tokens": 768, "max_length": 384},
+    "evaluate": {"tasks": ["xlift_mgsm_direct_es", "xlift_flores_bpb_eng_Latn_spa_Latn"], "limit": 3},
+}  # fmt: skip

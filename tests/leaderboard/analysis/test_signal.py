@@ -157,3 +157,16 @@ def test_a_plan_takes_the_spread_of_a_pilot_first() -> None:
     )
     assert rows[2]["spread"] == pytest.approx(0.2**0.5) and rows[2]["step"] == 0.01
     assert np.isnan(rows[3]["items_needed"]) and not rows[3]["enough"]
+
+
+def test_few_items_are_not_at_the_floor_for_want_of_an_interval() -> None:
+    """Three items give chrF no interval; their scores, 2 and 30, say whether they are above the floor of 5."""
+    [row] = tabulate_signal(gather([chrf("base", [1, 2, 3]), chrf("a", [29, 30, 31])])).to_dict("records")
+    assert not row["at_floor"]
+    [row] = tabulate_signal(gather([chrf("base", [1, 2, 3]), chrf("a", [2, 3, 4])])).to_dict("records")
+    assert row["at_floor"]
+
+
+def test_equal_methods_have_no_order_to_be_reliable() -> None:
+    same = [chrf(label, [0.0] * 40) for label in ("base", "a", "b", "c")]
+    assert np.isnan(tabulate_signal(gather(same))["reliability"][0])
