@@ -161,7 +161,8 @@ def test_evaluate_and_judge(
     code, out, err = call("run", path, "--runs", tmp_path / "runs", "--dry-run", "--json")
     assert code == 0, err
     planned = json.loads(out)
-    assert planned["stages"][-1] == {"stage": "judge", "label": "judge", "state": "to do", "rows": None, "tokens": None, "items": 2}
+    unknown = dict.fromkeys(("rows", "tokens", "steps", "seconds"))
+    assert planned["stages"][-1] == {"stage": "judge", "label": "judge", "state": "to do", **unknown, "items": 2}
     assert planned["totals"]["requests to the judge"] == "4 at most"
     code, out, err = call("run", path, "--runs", tmp_path / "runs", "--json")
     assert code == 0, err
