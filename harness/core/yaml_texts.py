@@ -8,6 +8,8 @@ from xlift.harness.core.errors import UserError, one_line
 
 LARGEST = 2**20
 """Characters of one file. The largest suite that ships has fewer than 2,000."""
+DEEPEST = 50
+"""Mappings and lists within each other."""
 MOST = 100_000
 """Values in one file, with every alias (``*name``) counted as what it stands for: ten lines can stand for a billion."""
 
@@ -20,6 +22,7 @@ def read_yaml(text: str, where: str) -> object:
     if len(text) > LARGEST:
         raise UserError(f"{where}: {len(text):,} characters, and a suite may have {LARGEST:,}")
     try:
+        _refuse_depth(text, where)
         loader = yaml.SafeLoader(text)
         try:
             node = loader.get_single_node()
@@ -37,6 +40,15 @@ def read_yaml(text: str, where: str) -> object:
         raise UserError(f"{where}: nested too deeply") from None
     except ValueError as error:  # such as a number of 5,000 digits, or a date that is none
         raise UserError(f"{where}: a value cannot be read ({one_line(error)})") from None
+
+
+def _refuse_depth(text: str, where: str) -> None:
+    """Stop at the first value that lies too deep: the events come one by one, where reading all of it takes a minute."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UserError(f"{where}: nested too deeply")
 
 
 def _check(node: yaml.Node, where: str, sizes: dict[int, int]) -> int:

@@ -8,6 +8,8 @@ from commands import Call
 import xlift
 from xlift.harness.evaluation.records import read_records
 
+pytestmark = pytest.mark.slow
+
 SAID = {"off_target", "on_target", "language_unknown", "thinking_cut"}
 """What every answer is asked: whether its language is right, can be told at all, and whether its thinking ended."""
 TASKS = {

@@ -25,6 +25,8 @@ from xlift.harness.pipeline.run import run_suite
 from xlift.leaderboard.site.builder import build
 from xlift.results import load_results
 
+pytestmark = pytest.mark.slow
+
 XLIFT = Path(sys.executable).parent / "xlift"
 
 
@@ -58,7 +60,6 @@ def finished(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run(tiny_base, tmp_path_factory.mktemp("runs"))
 
 
-@pytest.mark.slow
 def test_a_model_is_trained_and_asked_with_its_thinking_off(tiny_base: Path, tmp_path: Path) -> None:
     base = write_base(tiny_base, tmp_path / "base")
     training = {"tokens": 600, "batch_tokens": 300, "micro_batch_tokens": 300, "max_length": 300, "dtype": "float32", "lora": {"r": 4}}
@@ -104,7 +105,6 @@ def test_the_same_command_again_does_nothing(finished: Path, tiny_base: Path) ->
     }
 
 
-@pytest.mark.slow
 def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small")
     method = {"method": "cross_lingual", "options": {"direction": "both"}}
@@ -113,7 +113,6 @@ def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_ba
     assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
 
 
-@pytest.mark.slow
 def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small")
     fewer = {**suite_of(tiny_base)["evaluate"], "limit": 1}  # type: ignore[dict-item]
@@ -124,7 +123,6 @@ def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: 
     assert len(newest.left_out) == 2
 
 
-@pytest.mark.slow
 def test_two_engines_measure_what_one_does(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "small", ignore=shutil.ignore_patterns("evaluate-*"))
     settings = suite_of(tiny_base, evaluate={**suite_of(tiny_base)["evaluate"], "engines": 2})  # type: ignore[dict-item]
@@ -133,7 +131,6 @@ def test_two_engines_measure_what_one_does(finished: Path, tiny_base: Path, tmp_
     assert [record.tasks for record in _without_dates(both)] == [record.tasks for record in _without_dates(finished)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["prepare", "fit", "evaluate"])
 def test_killed_and_resumed_equals_undisturbed(stage: str, finished: Path, tiny_base: Path, tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
@@ -237,7 +234,6 @@ def test_dry_run_counts_nothing_for_prompts_alone(tiny_base: Path, tmp_path: Pat
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_rounds_end_in_one_adapter_and_prompts_need_none(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = RunContext.generate
 
@@ -287,7 +283,6 @@ def fit_of(folder: Path, start: str) -> str:
 CURVED = ["xlift_mgsm_direct_{lang}", "xlift_flores_bpb_eng_Latn_{flores}"]
 
 
-@pytest.mark.slow
 def test_points_of_a_curve_are_measured_on_likelihoods_alone(tiny_base: Path, tmp_path: Path) -> None:
     train = {**suite_of(tiny_base)["train"], "measure_at": [0.25, 0.5]}  # type: ignore[dict-item]
     folder = run(tiny_base, tmp_path, train=train, evaluate={"tasks": CURVED, "limit": 3})
