@@ -26,6 +26,8 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.manifests import Learned, Manifest
 
 MANIFEST = "manifest.json"
+RESOLVED = "suite.resolved.json"
+"""In a run folder: the suite with all defaults filled in, as it ran last."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.settings import build
-from xlift.harness.core.store import read_object
+from xlift.harness.core.store import RESOLVED, read_object
 from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
 from xlift.harness.evaluation.adapters import find_adapter
 from xlift.harness.evaluation.records import read_records
@@ -82,18 +82,18 @@ def read_sentences(languages: Sequence[str], pivot: str = "en", corpus: str = "f
 
 def is_run(place: Path) -> bool:
     """Whether a path is a run folder, and not a model's."""
-    return (place / "suite.resolved.json").is_file()
+    return (place / RESOLVED).is_file()
 
 
 def open_run(folder: Path) -> Subject:
     """The base and the measured adapters of a run. Raises UserError where the base cannot be had or is another one by now."""
     try:
-        suite = read_object(folder / "suite.resolved.json")
+        suite = read_object(folder / RESOLVED)
         languages = suite["languages"]
         codes = tuple(dict.fromkeys([*languages["train"], *languages["evaluate"]]))
-        settings = build(BaseSettings, suite["base"], f"{folder}/suite.resolved.json: base")
+        settings = build(BaseSettings, suite["base"], f"{folder / RESOLVED}: base")
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder}/suite.resolved.json: damaged ({type(error).__name__}); run the suite again") from None
+        raise UserError(f"{folder / RESOLVED}: damaged ({type(error).__name__}); run the suite again") from None
     base = bases.resolve(settings)
     found: dict[str, Adapter] = {}
     left_out = []

@@ -15,7 +15,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
-from xlift.harness.core.store import explain_disk, read_manifest, write_json
+from xlift.harness.core.store import RESOLVED, explain_disk, read_manifest, write_json
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases, trainable
@@ -32,8 +32,6 @@ from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
 
 logger = logging.getLogger(__name__)
-
-RESOLVED = "suite.resolved.json"
 
 
 def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:

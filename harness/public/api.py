@@ -296,11 +296,12 @@ def export_record(run: str | Path, out: str | Path) -> list[str]:
 
     The copy is read as a run folder is. Raises UserError for a run that is not whole, and where a file holds a path or a secret.
     """
+    from xlift.harness.core.store import RESOLVED
     from xlift.harness.publishing.package import File, scan
     from xlift.leaderboard.loading.record import extract_record, write_record
 
     files = extract_record(Path(run))
-    variables = name_variables(json.loads(files.get("suite.resolved.json", "{}")))
+    variables = name_variables(json.loads(files.get(RESOLVED, "{}")))
     for name, text in files.items():
         scan(File(name, text.encode()), variables=variables)
     write_record(files, Path(out))

@@ -15,7 +15,7 @@ import yaml
 from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
-from xlift.harness.core.store import MANIFEST, read_object
+from xlift.harness.core.store import MANIFEST, RESOLVED, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
 from xlift.harness.models.bases import ModelFacts
@@ -23,7 +23,6 @@ from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
 
 README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
-SUITE = "suite.resolved.json"
 
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The model that the embedded package holds, on the hub."""
@@ -121,10 +120,10 @@ class File:
 def find_run(adapter: Path, given: Path | None) -> Path | None:
     """The run folder an adapter belongs to: the one given, or the one it lies in. Raises UserError where the given one is none."""
     if given is not None:
-        if not (given / SUITE).is_file():
-            raise UserError(f"--suite {given}: no {SUITE} in it, so not a run folder; name one such as runs/demo")
+        if not (given / RESOLVED).is_file():
+            raise UserError(f"--suite {given}: no {RESOLVED} in it, so not a run folder; name one such as runs/demo")
         return given
-    return next((parent for parent in adapter.resolve().parents[:2] if (parent / SUITE).is_file()), None)
+    return next((parent for parent in adapter.resolve().parents[:2] if (parent / RESOLVED).is_file()), None)
 
 
 def find_measurements(run: Path, sha256: str) -> tuple[Measurement | None, Measurement | None]:
@@ -184,7 +183,7 @@ def name_base(made: Provenance, run: Path | None) -> HubBase:
     commit = revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
     given = ((made.get("settings") or {}).get("base") or {}).get("hub_id")
     if given is None and run is not None:
-        now = read_object(run / SUITE).get("base") or {}
+        now = read_object(run / RESOLVED).get("base") or {}
         given = now.get("hub_id") if now.get("model") == name else None
     if given:
         return HubBase(given, commit, given)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import explain_disk, read_object, write_json
+from xlift.harness.core.store import RESOLVED, explain_disk, read_object, write_json
 from xlift.harness.models import adapters, bases
 from xlift.harness.publishing import hub, model_card
 from xlift.harness.publishing.hub import Pushed, PushPlan, Target
 from xlift.harness.publishing.lifts import measure_lifts
-from xlift.harness.publishing.package import SUITE, Facts, File, find_run
+from xlift.harness.publishing.package import Facts, File, find_run
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _compare(package: Package, done: Pushed) -> float:
     made = read_object(card) if card.is_file() else {}  # with the paths of this machine
     settings = made.get("settings") or {}
     if "base" not in settings and (run := find_run(facts.adapter.folder, package.run)):  # an adapter of 0.1
-        settings = read_object(run / SUITE)
+        settings = read_object(run / RESOLVED)
     base = bases.resolve(BaseSettings(**settings.get("base", {"model": facts.base.local, "revision": facts.base.revision})))
     adapters.check(facts.adapter, base)
     with tempfile.TemporaryDirectory(prefix="xlift-") as empty:

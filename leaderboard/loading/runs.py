@@ -16,7 +16,7 @@ from typing import Literal, cast
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.manifests import Inputs, Manifest
 from xlift.harness.core.parallel import share
-from xlift.harness.core.store import parse_json
+from xlift.harness.core.store import RESOLVED, parse_json
 from xlift.harness.evaluation.records import Measurement, Record, Score, choose_newest, make_public, read_measurement
 from xlift.harness.evaluation.samples import read_samples
 from xlift.leaderboard.loading.scores import Documents, choose_metrics, name_scores, take_scores
@@ -255,7 +255,7 @@ def _read_folder(run: Path) -> _Folder:
         for kind in ("fit", "prepare")
     )
     return _Folder(
-        make_public(_read_json(run / "suite.resolved.json")),
+        make_public(_read_json(run / RESOLVED)),
         {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
         {plan: one for one in prepares if (plan := _name_plan(one))},
         _read_links(pushed),

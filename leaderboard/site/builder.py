@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.core import hashing
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.secrets import find_variable, name_variables
+from xlift.harness.core.store import RESOLVED
 from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 PACKAGES = ("xlift.harness", "xlift.tasks", "xlift.methods", "xlift.leaderboard")
 
-SUITE = "suite.resolved.json"
 STATE = ".site.json"
 """What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
 
@@ -82,7 +82,7 @@ def fingerprint(results: Sequence[Path], base: str | None = None) -> str:
 def _refuse_secrets(results: Sequence[Path]) -> None:
     """Raise UserError where a result file holds the value of an environment variable that is a secret: pages would show it."""
     held = [(path, path.read_bytes()) for place in results for path in _result_files(place)]
-    variables = {name for path, data in held if path.name == SUITE for name in _name_variables(data)}
+    variables = {name for path, data in held if path.name == RESOLVED for name in _name_variables(data)}
     for path, data in held:
         if variable := find_variable(data, variables):
             raise UserError(f"{path}: holds the value of the environment variable {variable}, which the site would show; take it out")
