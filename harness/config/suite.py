@@ -290,6 +290,20 @@ class LanguageSettings(Section):
         return value
 
 
+class CommonRows(Section):
+    """Rows of a task in the pivot, the same for every method that trains on answers, so that there is a skill to carry over.
+
+    Preferences take none, and a method that trains nothing has none.
+    """
+
+    corpus: str
+    """A training corpus of questions with answers, such as ``qa/squad``, in the pivot language."""
+    share: float = Field(gt=0, lt=1)
+    """Of the rows of each method; the method's own are the rest."""
+    max_characters: int = Field(1500, ge=1)
+    """Longer rows are left out and counted."""
+
+
 class Suite(Section):
     """One comparison: a base model, methods that train adapters on it, and the tasks that measure them all."""
 
@@ -299,6 +313,8 @@ class Suite(Section):
     languages: LanguageSettings
     rows: int | None = Field(None, ge=1)
     """Most rows a method may train on, the same for all; no bound where not given."""
+    common: CommonRows | None = None
+    """Rows that all methods train beside their own; none where not given."""
     methods: dict[str, MethodSettings] = Field(default_factory=dict)
     """By label, which names the row in every table."""
     translators: dict[str, TranslatorSettings] = Field(default_factory=lambda: {"default": TranslatorSettings()})

@@ -38,7 +38,7 @@ class RunContext:
     def __init__(self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0) -> None:
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
-        self.budget = choose_rows(suite, label).bound
+        self.budget = choose_rows(suite, label).own
         self.round = number
         self.generated_tokens = 0
         self.thinking_tokens = 0

@@ -39,6 +39,8 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
         readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
+        if suite.common and registry.find_method(chosen.method).trains:
+            readings.append(Reading(suite.common.corpus, suite.languages.pivot))
         for (corpus, lang), instead in {(one.corpus, one.lang): one.instead for one in readings}.items():
             found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
     return found

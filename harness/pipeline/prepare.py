@@ -15,6 +15,7 @@ from xlift.harness.core.manifests import Learned
 from xlift.harness.core.types import Example, Preference
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
+from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.stages import ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
 from xlift.harness.recipes import registry
@@ -51,14 +52,17 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+        if run.suite.common:
+            plan = add_common(plan, context, run.suite.common)
     except UserError as error:
         raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}") from None
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
-    if plan.rows and context.budget and len(plan.rows) < context.budget:
-        percent = 100 * len(plan.rows) // context.budget
-        logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, len(plan.rows), context.budget, percent)
+    own = sum(count for part, count in kinds.items() if not part.endswith(f"/{COMMON}"))
+    if own and context.budget and own < context.budget:
+        percent = 100 * own // context.budget
+        logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, own, context.budget, percent)
     losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")

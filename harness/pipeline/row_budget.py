@@ -17,6 +17,8 @@ class RowBudget:
 
     bound: int | None
     """Most rows that the plan may hold; None where the method chooses by itself."""
+    own: int | None
+    """Those of them that the method itself makes; the rest are the suite's ``common`` rows."""
     wanted: int | None
     """Rows by the suite or by the method's own options, before the training's budget is looked at; None where neither says."""
 
@@ -35,8 +37,9 @@ def choose_rows(suite: Suite, label: str) -> RowBudget:
     """The rows of one method: what ``train.tokens`` can go through once, where that is less than what suite and method ask for."""
     chosen = suite.methods[label]
     wanted = suite.rows or getattr(registry.load(chosen.method, chosen.options).options, "rows", None)
-    tokens = suite.training(label).tokens
-    if tokens is None:
-        return RowBudget(suite.rows, wanted)
-    reached = -(-tokens // ROW_TOKENS)
-    return RowBudget(reached if wanted is None or reached < wanted else suite.rows, wanted)
+    tokens, bound = suite.training(label).tokens, suite.rows
+    if tokens is not None:
+        reached = -(-tokens // ROW_TOKENS)
+        bound = reached if wanted is None or reached < wanted else suite.rows
+    own = bound if bound is None or suite.common is None else max(1, bound - round(bound * suite.common.share))
+    return RowBudget(bound, own, wanted)

@@ -125,6 +125,8 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
         "model": identify_model(run, turn.start),
         "round": turn.number,
     }
+    if suite.common:
+        inputs["common"] = suite.common.model_dump(mode="json")
     return Stage("prepare", turn.name, inputs)
 
 

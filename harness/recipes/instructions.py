@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +12,7 @@ import regex
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.types import Example, Sampling, ask
+from xlift.harness.core.types import CorpusRow, Example, Sampling, ask
 from xlift.harness.recipes.budget import take
 from xlift.harness.recipes.filters import (
     RowFilter,
@@ -32,6 +32,9 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 ANSWER_IN = ("Answer in {language}.", "Please reply in {language}.", "Write the answer in {language}.", "Respond in {language} only.")
+
+QUESTION_ABOUT = "{context}\n\nQuestion: {question}\nAnswer with words of the text alone."
+"""How a question about a text is put, in the one language that such corpora are used in."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class AnswerRule:
 
 @accept_counter
 def read_prompts(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str, where: str, answered: bool = False) -> Iterator[Prompt]:
-    """Questions of a corpus of instructions (``instruction``, ``output``) or of problems (``question``, ``answer``), each id once.
+    """Questions of a corpus of instructions (``instruction``, ``output``), of problems (``question``, ``answer``) or about a text
+    (``context`` too, which stands above the question; the first of several answers counts), each id once.
 
     GSM8K's calculator marks are taken out of answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
     """
@@ -65,7 +69,9 @@ def read_prompts(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str,
     for row in shuffle_rows(ctx, corpus, lang):
         if "instruction" in row:
             prompt = Prompt(str(row["id"]), str(row["instruction"] or ""), str(row.get("output") or ""))
-        elif "question" in row and "context" not in row:
+        elif "question" in row and "context" in row:
+            prompt = Prompt(str(row["id"]), QUESTION_ABOUT.format(**row), _read_span(row))
+        elif "question" in row:
             prompt = Prompt(str(row["id"]), str(row["question"] or ""), _read_solution(str(row.get("answer") or "")))
         else:
             raise UserError(
@@ -207,6 +213,15 @@ def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]],
 def request_language(number: int, question: str, lang: str) -> str:
     """The question with the language of the answer named below it; ``number`` chooses the wording."""
     return f"{question}\n\n{ANSWER_IN[number % len(ANSWER_IN)].format(language=find(lang).name)}"
+
+
+def _read_span(row: CorpusRow) -> str:
+    """The answer to a question about a text: that of a plain column, or the first of SQuAD's."""
+    answers = row.get("answers")
+    if isinstance(answers, Mapping):
+        texts = answers.get("text")
+        return str(texts[0]) if isinstance(texts, Sequence) and texts else ""
+    return str(row.get("answer") or "")
 
 
 def _read_solution(text: str) -> str:

@@ -89,9 +89,22 @@ def test_gsm8k_solutions_lose_their_marks() -> None:
 
 
 def test_a_corpus_without_prompts_is_refused() -> None:
-    for row in ({"id": "0", "en": "a", "text": "b"}, {"id": "0", "context": "c", "question": "q", "answers": {}}):
-        with pytest.raises(UserError, match="corpus: has no prompts"):
-            list(read_prompts(Rows(row), "en", RowFilter(9), corpus="corpus", where="en/k"))
+    with pytest.raises(UserError, match="corpus: has no prompts"):
+        list(read_prompts(Rows({"id": "0", "en": "a", "text": "b"}), "en", RowFilter(9), corpus="corpus", where="en/k"))
+
+
+def test_a_question_about_a_text_comes_with_the_text_and_its_first_answer() -> None:
+    asked = {"context": "Ana has a red kite.", "question": "Which colour?"}
+    rows = Rows(
+        {"id": "0", **asked, "answers": {"text": ["red", "a red one"], "answer_start": [10, 8]}},
+        {"id": "1", **asked, "answer": "red"},
+        {"id": "2", **asked, "answers": {"text": [], "answer_start": []}},
+    )
+    drops = RowFilter(200)
+    found = list(read_prompts(rows, "en", drops, corpus="qa", where="en/k", answered=True))
+    assert [(prompt.id, prompt.answer) for prompt in found] == [("0", "red"), ("1", "red")]
+    assert found[0].question == "Ana has a red kite.\n\nQuestion: Which colour?\nAnswer with words of the text alone."
+    assert sum(drops.drops.values()) == 1
 
 
 def test_prompts_of_two_languages_are_joined_by_id() -> None:

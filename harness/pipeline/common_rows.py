@@ -1,0 +1,33 @@
+"""Rows of a task in the pivot that every method of a suite trains beside its own, so that all have the same skill to carry over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from xlift.harness.config.suite import CommonRows
+from xlift.harness.core.types import Example
+from xlift.harness.recipes.budget import take
+from xlift.harness.recipes.contract import Context, Plan
+from xlift.harness.recipes.filters import RowFilter
+from xlift.harness.recipes.instructions import read_instructions
+
+COMMON = "common"
+"""The kind of these rows."""
+
+
+def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
+    """The plan with common rows among its own: ``share`` of all rows, mixed with the last phase where the plan has phases.
+
+    Methods get the first rows of one order, so two methods with as many rows have the same ones. A plan of preferences, or without rows,
+    stays as it is. Raises UserError where the corpus has nothing that can be used.
+    """
+    own = [row for row in plan.rows if isinstance(row, Example)]
+    if not own or plan.objective.kind != "sft":
+        return plan
+    count = max(1, round(len(own) * settings.share / (1 - settings.share)))
+    row_filter = RowFilter(settings.max_characters)
+    found = read_instructions(ctx, ctx.pivot, row_filter, corpus=settings.corpus, kind=COMMON)
+    rows = own + take(found, count, f"{ctx.pivot}/{COMMON}", row_filter.drops)
+    ctx.rng.shuffle(rows)
+    phases = (*plan.phases[:-1], (*plan.phases[-1], COMMON)) if plan.phases else ()
+    return replace(plan, rows=tuple(rows), drops={**plan.drops, **row_filter.drops}, phases=phases)
