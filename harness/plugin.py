@@ -45,8 +45,11 @@ from xlift.harness.recipes.instructions import (
     translate_prompts,
 )
 from xlift.harness.recipes.preferences import PairOptions, Pairs, list_prompts, make_pairs
+from xlift.harness.recipes.reasoning import Draws, Solution, comes_to, keep_distinct, read_final_answers, sample_solutions, solve_problems
 from xlift.harness.recipes.registry import describe, find_method, load, names
 from xlift.harness.recipes.scaling_law import Allocation, ScalingLaw, allocate
+from xlift.harness.recipes.similarity import Pool, measure_rouge_l
+from xlift.harness.recipes.stages import Staged, split_stages
 from xlift.harness.recipes.translation import (
     Direction,
     Pair,
@@ -65,15 +68,18 @@ from xlift.harness.recipes.translation import (
     read_translations,
     shuffle_rows,
 )
+from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, request_tasks
 
 __all__ = [
-    "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Example",
+    "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
     "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair",
-    "PairOptions", "Pairs", "Plan", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "SwitchOptions",
-    "UserError", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
-    "build_revisions", "build_translations", "collect_wordings", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign",
-    "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
-    "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "measure_overlap", "names", "orient", "read_instructions",
-    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_translations", "request_language", "shuffle_rows",
-    "split_budget", "switch_words", "take", "translate_instructions", "translate_prompts", "turn_lexicon",
+    "PairOptions", "Pairs", "Plan", "Pool", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution",
+    "Staged", "SwitchOptions", "Task", "UserError", "align_words", "allocate", "answer_prompts", "ask", "ask_translation",
+    "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill",
+    "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words",
+    "has_language", "index_by_english", "is_repetitive", "judge_task", "keep_distinct", "list_pairs", "list_prompts", "list_reasons",
+    "load", "make_pairs", "measure_overlap", "measure_rouge_l", "names", "orient", "read_final_answers", "read_instructions",
+    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language",
+    "request_tasks", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words", "take",
+    "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

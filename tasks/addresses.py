@@ -67,6 +67,11 @@ CHECKS = {
     "masakhane-io/lafand-mt": Check("listed", "training files of ig, lg, tn, tw, zu stand in the list, one side at least; sw: " + _FOLDER),
     "Helsinki-NLP/opus-100": Check("named", "seven public repositories name this commit, mteb among them; file names follow the hub"),
     "codogogo/xling-eval": Check("compared", "de, fr: as many characters as the rows make"),
+    "stasl0217/KEnS": Check(
+        "compared",
+        "es-en.tsv: its beginning was read, equal; fr.tsv: a part was read; the other links and entities stand in the list, at another "
+        "commit; triples and relations: " + _FOLDER,
+    ),
     "minggg/squad": Check("named", _FOLDER),
     "SkelterLabsInc/JaQuAD": Check("listed", "all shards stand in the list at this commit"),
     "ymcui/cmrc2018": Check("named", _FOLDER),

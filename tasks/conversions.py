@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from xlift.tasks.corpora import Records, Row
 
@@ -125,3 +126,25 @@ def choose_xnli(tables: Sequence[Records], lang: str) -> Iterator[Row]:
     for record in tables[0]:
         if record["language"] == lang:
             yield {"premise": record["sentence1"], "hypothesis": record["sentence2"], "label": record["gold_label"]}
+
+
+def name_triples(tables: Sequence[Records], lang: str) -> Iterator[Row]:
+    """The facts of DBP-5L by names: the numbers of head, relation and tail, the entities of the language, and the relations."""
+    triples, entities, relations = tables
+    names, properties = _names_of(entities), [unquote(re.split("[/#]", record["uri"])[-1]) for record in relations]
+    for record in triples:
+        head, tail = (names[int(float(record[key]))] for key in ("head", "tail"))
+        yield {"head": head, "relation": properties[int(float(record["relation"]))], "tail": tail}
+
+
+def name_entities(tables: Sequence[Records], lang: str) -> Iterator[Row]:
+    """The linked entities of DBP-5L by names: their numbers, which are written as 12.0, the English entities, and those of the language."""
+    links, english, other = tables
+    names = {"en": _names_of(english), lang: _names_of(other)}
+    for record in links:
+        yield {code: names[code][int(float(record[code]))] for code in ("en", lang)}
+
+
+def _names_of(records: Records) -> list[str]:
+    """What DBpedia's addresses name: what stands behind ``resource/``, percent signs undone, with spaces for the lines between words."""
+    return [unquote(record["uri"].partition("/resource/")[2]).replace("_", " ") for record in records]

@@ -103,6 +103,8 @@ class Corpus:
     """Whether ``xx-yy`` is a language too."""
     texts: tuple[str, ...] = ()
     """Columns of an evaluation corpus that may not turn up in training; a training corpus has none."""
+    facts: Callable[[Row], tuple[str, str]] | None = None
+    """The question and the answer of a row of an evaluation corpus that asks for facts; no training row may pair their names."""
     parts: tuple[str, ...] = ()
     """Names for ``corpus/part``."""
     sampled: tuple[str, ...] = ()

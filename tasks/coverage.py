@@ -18,6 +18,7 @@ KINDS = {
     "instructions": ("alpaca", "alpagasus"),
     "problems": ("gsm8k",),
     "questions": ("qa",),
+    "facts": ("triples",),
 }
 """Kinds of training data by the corpora that have them."""
 

@@ -159,7 +159,15 @@ def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, sample
 
 def guard_of(sources: Iterable[tuple[str, str, str]], *, samples: Samples = "never") -> Guard:
     """A leak guard over the evaluation data of (corpus, language, split) triples."""
-    return Guard(text for source in sources for text in evaluation_texts(*source, samples=samples))
+    listed = list(sources)
+    texts = (text for source in listed for text in evaluation_texts(*source, samples=samples))
+    return Guard(texts, (fact for source in listed for fact in _read_facts(*source, samples=samples)))
+
+
+def _read_facts(corpus: str, lang: str, split: str, *, samples: Samples) -> Iterator[tuple[str, str]]:
+    name_fact = _table(corpus)[1].facts
+    if name_fact:
+        yield from map(name_fact, read(corpus, lang, split, samples=samples))
 
 
 def dataset(

@@ -2,12 +2,14 @@
 
 Two texts count as overlapping where they are equal after normalisation, or share 13 consecutive words (the n-gram length of GPT-3's
 contamination study, Brown et al. 2020, arXiv:2005.14165, appendix C). Scripts without spaces between words are compared by characters.
+A pair of names repeats a fact that is asked for where one name is the answer and the other stands in the question.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 WORDS = 13
@@ -47,16 +49,29 @@ def normalise(text: str) -> str:
 
 
 class Guard:
-    """Knows a set of evaluation texts, and finds training texts that overlap them."""
+    """Knows a set of evaluation texts, and finds training texts that overlap them; of facts it knows the question and the answer."""
 
-    def __init__(self, items: Iterable[str]) -> None:
+    def __init__(self, items: Iterable[str], facts: Iterable[tuple[str, str]] = ()) -> None:
         whole = {normalise(item) for item in dict.fromkeys(items)} - {""}
         self._whole = frozenset(map(hash, whole))
         self._pieces = frozenset(piece for item in whole for piece in _pieces(item))
+        self._questions: defaultdict[str, list[str]] = defaultdict(list)
+        for question, answer in facts:
+            self._questions[normalise(answer)].append(normalise(question))
 
     def find_leaks(self, rows: Iterable[str | Sequence[str]]) -> list[bool]:
         """Whether each row overlaps an evaluation text; a row is one text, or several of which one is enough."""
         return [any(map(self._overlaps, [row] if isinstance(row, str) else row)) for row in rows]
+
+    def find_known_facts(self, pairs: Iterable[tuple[str, str]]) -> list[bool]:
+        """Whether each pair of names is one that an evaluated fact has, whatever it says of them."""
+        plain = ((normalise(one), normalise(other)) for one, other in pairs)
+        return [self._is_asked(one, other) or self._is_asked(other, one) for one, other in plain]
+
+    def _is_asked(self, answer: str, name: str) -> bool:
+        spaced = not _UNSPACED.search(name)
+        sought = f" {name} " if spaced else name
+        return any(sought in (f" {question} " if spaced else question) for question in self._questions.get(answer, ()))
 
     def _overlaps(self, text: str) -> bool:
         if not text:

@@ -40,6 +40,7 @@ class Source:
 
 _CC_BY_NC = Licence("CC BY-NC 4.0", ("cc-by-nc-4.0",))
 _CC_BY_SA = Licence("CC BY-SA 4.0", ("cc-by-sa-4.0",))
+_DBPEDIA = Licence("none stated; names and facts of DBpedia, CC BY-SA", ("unknown",))
 _MIT = Licence("MIT", ("mit",))
 _NONE = Licence("none stated", ("unknown",))
 _OWN = Licence("the user's own rows, as they say", ("other",))
@@ -53,6 +54,7 @@ LICENCES = {
     "alpaca/seed": Licence("Apache-2.0", ("apache-2.0",)),
     "alpaca/llama3": Licence("Llama 3 licence for the answers, CC BY-NC 4.0 for the instructions", ("llama3", "cc-by-nc-4.0")),
     "alpagasus": _CC_BY_NC,
+    "entities": _DBPEDIA,
     "gsm8k": _MIT,
     "lexicon/gatitos": Licence("CC BY 4.0", ("cc-by-4.0",)),
     "lexicon/own": _OWN,
@@ -70,6 +72,7 @@ LICENCES = {
     "qa/jaquad": Licence("CC BY-SA 3.0", ("cc-by-sa-3.0",)),
     "qa/squad": _CC_BY_SA,
     "qa/tquad": _NONE,
+    "triples": _DBPEDIA,
 }
 """By ``corpus/part``, or by the corpus where its parts agree."""
 

@@ -123,6 +123,10 @@ def _bmlama_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         yield {"id": str(number), **row, "fact": prompt.replace("<mask>", right), "lang": choice.langs[0]}
 
 
+def _name_fact(row: Row) -> tuple[str, str]:
+    return row["prompt"].replace("<mask>", " "), row["candidates"].split("\t")[int(row["answer"])]
+
+
 _XCOPA, _PAWSX = "et ht id it sw ta th tr vi zh", "de en es fr ja ko zh"  # XCOPA's Quechua is none that xlift can name
 _XNLI, _BMLAMA = "ar bg de el en es fr hi ru sw th tr ur vi zh", "ar ca el en es fa fr he hu ja ko nl ru tr uk vi zh"
 
@@ -138,5 +142,5 @@ LIKELIHOOD_CORPORA = {
         languages=tuple(code for code, language in languages().items() if language.in_flores),
         texts=("text",),
     ),
-    "bmlama": Corpus(_bmlama_files, _bmlama_rows, splits=("test",), languages=tuple(_BMLAMA.split()), texts=("fact",)),
+    "bmlama": Corpus(_bmlama_files, _bmlama_rows, splits=("test",), languages=tuple(_BMLAMA.split()), texts=("fact",), facts=_name_fact),
 }

@@ -11,9 +11,11 @@ from xlift.tasks.conversions import (
     join_gsm8k,
     join_llama3,
     leave_out_xquad,
+    name_entities,
     name_iapp,
     name_pairs,
     name_sides,
+    name_triples,
 )
 from xlift.tasks.corpora import Choice, Convert, Corpus, File, Remote, Row, Tables, codes
 from xlift.tasks.han import name_han_variant
@@ -282,6 +284,50 @@ def _bilingual_sample(item: Row, choice: Choice) -> Row:
     return {"id": str(item["id"]), "en": item["en"], "text": item[choice.langs[0]], "part": "samples"}
 
 
+# --- facts ---
+
+KENS = "stasl0217/KEnS", "36de8a5fb64bf6d239dc7c878f33ef9dff5c4644"
+DBP5L = {"el": "el-en", "es": "es-en", "fr": "en-fr", "ja": "ja-en"}
+"""Languages of DBP-5L beside English, by the file that links their entities with the English ones."""
+
+
+def _entity_file(lang: str) -> Remote:
+    return Remote(*KENS, f"data/entity/{lang}.tsv", "github", columns=("uri",))
+
+
+def _dbp5l_triples(lang: str) -> tuple[Remote, ...]:
+    if lang not in ("en", *DBP5L):
+        return ()
+    relations = Remote(*KENS, "data/relations.txt", "github", columns=("uri",))
+    triples = Remote(*KENS, f"data/kg/{lang}-train.tsv", "github", columns=("head", "relation", "tail"))
+    return triples, _entity_file(lang), relations
+
+
+def _dbp5l_links(lang: str) -> Part:
+    pair = DBP5L[lang]
+    links = Remote(*KENS, f"data/seed_alignlinks/{pair}.tsv", "github", columns=tuple(pair.split("-")))
+    remotes = (links, _entity_file("en"), _entity_file(lang))
+    return Part("dbp5l", lang, f"train/kg/dbp5l.links.{pair}.jsonl.gz", remotes, convert=name_entities)
+
+
+TRIPLES = (Part("dbp5l", "*", "train/kg/dbp5l.{lang}.train.jsonl.gz", _dbp5l_triples, convert=name_triples),)
+ENTITIES = tuple(map(_dbp5l_links, DBP5L))
+
+
+def _triple_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    for file, found in tables:
+        for number, record in enumerate(found):
+            yield {"id": f"{file.part}-{number}", **{key: record[key] for key in ("head", "relation", "tail")}, "part": file.part}
+
+
+def _triple_sample(item: Row, choice: Choice) -> Row:
+    return {"id": str(item["id"]), "relation": item["relation"], **item[choice.langs[0]], "part": "samples"}
+
+
+def _entity_sample(item: Row, choice: Choice) -> Row:
+    return {"id": str(item["id"]), "en": item["en"]["head"], "text": item[choice.langs[0]]["head"], "part": "samples"}
+
+
 # --- questions about a text ---
 
 JAQUAD = "SkelterLabsInc/JaQuAD", "23f5d72cc273c49b35e2d9efe0f51757aa1770bd"
@@ -343,5 +389,9 @@ TRAINING: dict[str, Corpus] = {
         shared=("id", "en"),
         published=tuple(dict.fromkeys([*XLING, *GATITOS])),
     ),
+    "triples": Corpus(_parted(TRIPLES), _triple_rows, parts=_names(TRIPLES), sampled=("train",), sample=_triple_sample,
+                      shared=("id", "relation"), published=("en", *DBP5L)),
+    "entities": Corpus(_parted(ENTITIES), _bilingual_rows, parts=_names(ENTITIES), sampled=("train",), sample=_entity_sample,
+                       shared=("id", "relation", "en"), sample_of="triples", published=tuple(DBP5L)),
     "qa": Corpus(_parted(QA), _training_qa_rows, parts=_names(QA), published=("en", "ja", "th", "tr", "zh")),
 }  # fmt: skip

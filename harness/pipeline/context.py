@@ -17,6 +17,7 @@ from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
 from xlift.harness.recipes.files import MethodFile, open_file
+from xlift.harness.translators.scores import Scores
 from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
 from xlift.tasks.leaks import Guard
@@ -33,9 +34,14 @@ LOSS = 0.3
 
 
 class RunContext:
-    """The Context of one method in one round of a suite; ``generate`` answers with the model as the round finds it."""
+    """The Context of one method in one round of a suite; ``generate`` answers with the model as the round finds it.
 
-    def __init__(self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0) -> None:
+    Scores of translations are remembered in the folder ``scores``, where there is one.
+    """
+
+    def __init__(
+        self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0, *, scores: Path | None = None
+    ) -> None:  # fmt: skip
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
         self.budget = choose_rows(suite, label).own
@@ -55,6 +61,7 @@ class RunContext:
         self._guard = guard
         self._generate = generate
         self._settings = suite.translating(label)
+        self._scores = scores
         self._translators: dict[str, Translator] = {}
         self._translated: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._rows: dict[tuple[str, str], list[CorpusRow]] = {}
@@ -73,6 +80,9 @@ class RunContext:
         self.rows_read[f"{lang}/{corpus}"] = len(rows)
         columns = [name for name, feature in rows.features.items() if name != "id" and getattr(feature, "dtype", None) == "string"]
         leaking = self._guard.find_leaks([[row[column] for column in columns] for row in rows.select_columns(columns)])
+        if {"head", "tail"} <= {*columns}:
+            asked = self._guard.find_known_facts(zip(rows["head"], rows["tail"], strict=True))
+            leaking = [one or other for one, other in zip(leaking, asked, strict=True)]
         if any(leaking):
             self._report_leaks(f"{lang}/{corpus}", [str(rows[index]["id"]) for index, hit in enumerate(leaking) if hit])
             rows = rows.select([index for index, hit in enumerate(leaking) if not hit])
@@ -102,6 +112,13 @@ class RunContext:
         found = translator.translate(texts, source, target)
         counts = {"asked": len(texts), "failed": sum(text is None for text in found)}
         self._translated[f"{source}-{target}: {translator.describe()['kind']}"].update(counts)
+        return found
+
+    def score_translations(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        translator = self._find_translator(source, target)
+        found = Scores(self._scores, translator).score(texts, translations, source, target)
+        counts = {"asked": len(texts), "failed": sum(score is None for score in found)}
+        self._translated[f"{source}-{target}: {translator.describe()['kind']}, scores"].update(counts)
         return found
 
     def require_translator(self, source: str, target: str) -> None:

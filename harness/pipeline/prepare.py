@@ -48,7 +48,7 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     started, chosen = time.monotonic(), run.suite.methods[turn.label]
     begun = adapters.resolve(turn.start) if turn.start else None
     answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: engine.hold(begun))
-    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number)
+    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores")
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))

@@ -34,6 +34,12 @@ class _Rehearsed(RunContext):
             raise _ModelNeeded
         return super().translate(texts, source, target)
 
+    def score_translations(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        if texts:
+            raise _ModelNeeded
+        settings = self._settings.get(f"{source}-{target}") or self._settings.get("default")
+        return [] if settings and settings.kind == "seq2seq" else super().score_translations([], [], source, target)
+
 
 def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:
     """Let a method prepare its rows until it needs a model, where None is returned.

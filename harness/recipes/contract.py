@@ -147,6 +147,13 @@ class Context(Protocol):
         Raises UserError where no translator can serve the pair.
         """
 
+    def score_translations(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """How likely the suite's translation model finds each given translation: natural log-probabilities, means over its tokens.
+
+        None where a text is longer than the model's positions. Scores are remembered between runs. Without texts nothing is scored, and
+        what is raised otherwise is raised all the same: UserError where the pair's translator cannot score.
+        """
+
     def require_translator(self, source: str, target: str) -> None:
         """Raises UserError where no translator can serve the pair, so that a method finds out before it generates for an hour."""
 

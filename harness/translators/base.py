@@ -37,6 +37,12 @@ class Translator(Protocol):
         Raises UserError where the pair cannot be served, and where SILENCE texts or more give no translation at all.
         """
 
+    def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """Mean natural log-probability of the tokens of each given translation; None where it cannot be told.
+
+        Raises UserError where this kind of translator cannot tell at all.
+        """
+
     def describe(self) -> Description:
         """What a manifest says about it: plain data without keys, and without places on this machine."""
 
@@ -70,6 +76,16 @@ class CheckedTranslator(ABC):
         if len(asked) >= SILENCE and not any(answers.values()):
             raise UserError(f"{self.title}: not one of {len(asked)} texts came back translated from {source!r} into {target!r}")
         return [answers.get(text) or None for text in texts]
+
+    def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """Mean natural log-probability of the tokens of each given translation; None where a text is longer than the model's positions.
+
+        Raises UserError where this kind cannot tell.
+        """
+        raise UserError(
+            f"{self.title}: cannot say how likely a translation is; translation models alone can, so name one of kind seq2seq for "
+            f"{source}-{target}"
+        )
 
     @abstractmethod
     def describe(self) -> Description: ...

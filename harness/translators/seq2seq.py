@@ -52,6 +52,15 @@ class Codes:
         self.tokenizer.src_lang = self.sources[source.code]
         return self.tokenizer(list(texts)).input_ids, self.tokenizer.convert_tokens_to_ids(self.targets[target.code])
 
+    def encode_translations(self, texts: Sequence[str], target: Language) -> list[list[int]]:
+        """Token ids of each text on the target side, with its end, and without the token that names the language."""
+        if self.way != "first":
+            found: list[list[int]] = self.tokenizer(text_target=list(texts)).input_ids
+            return found
+        self.tokenizer.tgt_lang = self.targets[target.code]
+        named = self.tokenizer.convert_tokens_to_ids(self.targets[target.code])
+        return [[token for token in ids if token != named] for ids in self.tokenizer(text_target=list(texts)).input_ids]
+
 
 def choose_codes(tokenizer: PreTrainedTokenizerBase, title: str) -> Codes:
     """The language codes of an NLLB, M2M100 or Marian tokenizer. Raises UserError for any other."""
@@ -145,6 +154,42 @@ class Seq2SeqTranslator(LineTranslator):
         end = self._model.generation_config.eos_token_id
         ends = end if isinstance(end, list) else [end]
         return [self._tokenizer.decode(row, skip_special_tokens=True).strip() if {*ends} & {*row} else None for row in rows]
+
+    def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """Mean natural log-probability of each translation's tokens, the end's with them; line ends are read as spaces."""
+        self.check(source, target)
+        if not texts:
+            return []
+        encoded, first = self._codes.encode([" ".join(text.split()) for text in texts], find(source), find(target))
+        wanted = self._codes.encode_translations([" ".join(text.split()) for text in translations], find(target))
+        found: list[float | None] = [None] * len(texts)
+        fitting = [at for at in range(len(texts)) if max(len(encoded[at]), len(wanted[at]) + 1) <= self._positions]
+        widths = [len(encoded[at]) + len(wanted[at]) for at in fitting]
+        with Bar(total=len(fitting), desc="scores of translations") as bar:
+            for batch in cut_batches(widths, self.settings.batch_tokens):
+                places = [fitting[place] for place in batch]
+                scores = self._score([encoded[at] for at in places], [wanted[at] for at in places], first)
+                for at, score in zip(places, scores, strict=True):
+                    found[at] = score
+                bar.update(len(batch))
+        return found
+
+    def _score(self, encoded: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], first: int | None) -> list[float]:
+        import torch
+
+        read = self._tokenizer.pad({"input_ids": list(encoded)}, padding_side="right", return_tensors="pt").to(self._model.device)
+        said = self._tokenizer.pad({"input_ids": list(wanted)}, padding_side="right", return_tensors="pt").to(self._model.device)
+        start = self._model.config.decoder_start_token_id
+        head = [start] if first is None else [start, first]
+        lead = torch.tensor([head] * len(wanted), device=self._model.device)
+        # The last token of each translation, its end, is only predicted.
+        fed = torch.cat([lead, said.input_ids[:, :-1]], dim=1)
+        with torch.inference_mode():
+            logits = self._model(**read, decoder_input_ids=fed).logits[:, len(head) - 1 :].float()
+        chosen = logits.log_softmax(-1).gather(-1, said.input_ids.unsqueeze(-1)).squeeze(-1)
+        mask = said.attention_mask
+        means: list[float] = ((chosen * mask).sum(1) / mask.sum(1)).tolist()
+        return means
 
     @cached_property
     def _source(self) -> tuple[str, str | None]:

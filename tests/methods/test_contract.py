@@ -184,6 +184,9 @@ class NoTranslator(FakeContext):
         ("translate_then_sft", {}, "en-es"),
         ("pivot_language", {"answers": "self"}, "en-es"),
         ("linguistically_diverse_prompts", {"translations": "translator"}, "es-en"),
+        ("multilingual_reasoning", {}, "en-es"),
+        ("alignment_preference", {}, "es-en"),
+        ("self_instruct", {}, "en-es"),
     ],
 )
 def test_a_missing_translator_is_found_before_any_work(name: str, options: dict[str, Any], pair: str) -> None:

@@ -1,6 +1,7 @@
 """The rows that every built-in method makes of the bundled samples, as one hash each: no change of the code may change them unseen."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from fakes import FakeContext
+from fakes import FakeContext, make_up_task
 
 from xlift.harness.plugin import Answer, Chat, LanguageMissingError, Plan, Sampling, find_method, load, names
 from xlift.tasks.data import evaluation_texts, read_training
@@ -29,11 +30,19 @@ GOLDEN = {
     "sft_on_chosen": "264636b43c1b3e66a0e8976112509ff54df1b8cc746ef8996dc45006e8e92a25",
     "star_alignment": "865d700f2503114b109302a6cb32eeda31a3c9658639fc0dbe7ecd2607aa5efa",
     "translate_then_sft": "078b6353d6475b724ddc5bd5c76885ebf3bb951fdc0a7cbd576c8ebf4139c5c3",
+    "alignment_preference": "0baccf4bd35e87cc1d449e3e2e784883d5212b84201c60eca598ccebef30f444",
+    "knowledge_triples": "66e4e7e5f4c520cd794fea1616cf8077dd69551ab6902939cc23914a24187aa6",
+    "multilingual_reasoning": "c5592490b392bef0f144b1a77739154e305c43ba44eb09b8ffbb48da6a4b51bf",
+    "self_instruct": "c78148cbfbd9b14fa91e73d78feb3cc5d628935ae170794731edce49c194edae",
     "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
     "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
     "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",
     "cross_lingual/translated": "7e6e75094ca9a62543d008d3ed2c7d205c0698e02d7b6c108ea74811b1f595f9",
     "cross_lingual/to_pivot": "f8dc13aab165e9e0722b24bd1cf69a25b803d7635ea63593a8420fce63ca679a",
+    "cross_lingual/second_stage": "45979ac9dc882309f55351cec430f515a31448ce08ec59248b8124f4dffdff8f",
+    "knowledge_triples/triples_alone": "a144fe9e662a91a4d71c5c2795b7dea7463f0db1c1740c62acf27a98c33826e4",
+    "multilingual_reasoning/cross_sampled": "0d851bbf271d00cce9f05a199a370458d94738dce71edf39c2835e042f384f31",
+    "multilingual_reasoning/steps": "284cd973d6aa340e9fc7bd312a35bea68a90b5ff5c3f9753eace1388e38261ba",
     "dpo_self_improvement/reasoning": "ff8f75a82a6f59c5ab9b94c3763614a58736a42da6221551665aa84b5aad55c7",
     "dpo_self_improvement/round_2": "0f4e40f5e4d08cb9b22e8108645f7a2095ea347d415339882922f322e07ff2de",
     "linguistically_diverse_prompts/translator": "c92369c0fb262e5d4b7403f1553c11843c4b2ba3417c1252a508aeb9133661f1",
@@ -56,6 +65,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cross_lingual/scaling_law": {"allocation": "scaling", "scaling": LAW},
     "cross_lingual/to_pivot": {"direction": "to_pivot"},
     "cross_lingual/translated": {"translated": "always"},
+    "cross_lingual/second_stage": {"second_stage": 0.15, "pivot_instructions": 0.655, "target_instructions": 0.2, "translation": 0.145},
+    "knowledge_triples/triples_alone": {"triples": 1.0, "links": 0.0},
+    "multilingual_reasoning/cross_sampled": {"questions": "pivot", "answers": "sampled"},
+    "multilingual_reasoning/steps": {"frame": "steps", "answers": "sampled"},
     "dpo_self_improvement/reasoning": {"track": "reasoning", "prompt_corpus": "gsm8k"},
     "dpo_self_improvement/round_2": {"prompts": 30},
     "linguistically_diverse_prompts/translator": {"translations": "translator", "exemplars": 3, "characters": 50},
@@ -133,6 +146,7 @@ def make_context(number: int) -> FakeContext:
     """A world of the bundled samples, in the given round, whose model and translator fail now and then."""
     context = FakeContext(LANGUAGES, BUDGET)
     vars(context).update(round=number, read=read, identify=identify, translate=translate, generate=make_generate(number))
+    vars(context).update(score_translations=score)
     return context
 
 
@@ -192,8 +206,25 @@ def translate_one(text: str, target: str) -> str | None:
     return " ".join(word + ("o" if target == "en" else target) for word in text.split(" "))
 
 
+def score(texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+    """By chance; one of a hundred texts is too long."""
+    drawn = [crc32(f"{text} {translation}".encode()) for text, translation in zip(texts, translations, strict=True)]
+    return [None if one % 100 == 0 else -(1 + one % 7) / 4 for one in drawn]
+
+
+def draw(place: int, chat: Chat) -> Answer:
+    """Tasks where tasks are begun, else a solution of a problem that ends in a sum, right in half of all draws; cut off now and then."""
+    if chat[-1]["role"] == "assistant":
+        return Answer(f" {make_up_task(2 * place)}\n### Task 5\nInstruction: {make_up_task(2 * place + 1)}", 40, place % 11 != 0)
+    left, right = map(int, re.findall(r"\((\d+) \+ (\d+)\)", chat[-1]["content"])[-1])
+    result = left + right + place % 2
+    return Answer(f"First {place % 4}. {left} + {right} = {result}.{' So.' * (place % 3)} The answer is {result}.", 9, place % 13 != 0)
+
+
 def make_generate(number: int) -> Callable[[Sequence[Chat], Sampling], list[Answer]]:
     def generate(chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        if sampling.temperature:
+            return [draw(1000 * sampling.seed + place, chat) for place, chat in enumerate(chats)]
         return [answer(f"{number} {sampling.max_tokens}", chat) for chat in chats]
 
     return generate

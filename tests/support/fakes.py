@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from xlift.harness.core.errors import LanguageMissingError, LeakError
 from xlift.harness.plugin import Answer, Chat, Sampling
@@ -18,6 +19,25 @@ WORDS = {
     "es": {"bird": "pájaro", "garden": "jardín", "morning": "mañana", "sings": "canta", "the": "el"},
     "sw": {"bird": "ndege", "garden": "bustani", "morning": "asubuhi", "sings": "anaimba"},
 }
+
+
+def make_up(chat: Chat, place: int, sampling: Sampling) -> Answer:
+    """The prompt in capitals; where answers are drawn, two tasks where tasks are begun, else a solution that comes to 4 in two of three."""
+    if not sampling.temperature:
+        return Answer(chat[-1]["content"].upper(), 3, True)
+    if chat[-1]["role"] == "assistant":
+        first = 1000 * sampling.seed + 2 * place
+        return Answer(f" {make_up_task(first)}\n\n### Task 5\nInstruction: {make_up_task(first + 1)}", 40, True)
+    result = 4 if place % 3 else 5
+    return Answer(
+        f"Bird {place // 3 % 4}: {place % 5} + {place % 7} = {result}.{' They sing.' * (place % 3)} The answer is {result}.", 9, True
+    )
+
+
+def make_up_task(number: int) -> str:
+    """A task of words that hardly any other has."""
+    words = " ".join(f"w{crc32(f'{number} {at}'.encode()) % 1000}" for at in range(8))
+    return f"{words}?\nInput: <none>\nOutput: {number} and {words}"
 
 
 class FakeContext:
@@ -44,7 +64,16 @@ class FakeContext:
             case "gsm8k":
                 solution = "2 times 2 is <<2*2=4>>4 birds.\n#### 4"
                 return [{"id": str(n), "question": f"{text} {n}?", "answer": solution, "final_answer": "4"} for n in numbers]
-            case "alpaca":
+            case "triples":
+                return [
+                    {"id": str(n), "head": f"{text} {n}", "relation": "birthPlace", "tail": f"place {n} (city)", "part": "t"}
+                    for n in numbers
+                ]
+            case "entities":
+                return [
+                    {"id": f"e-{n}", "en": f"name {n}", "text": f"name {n}" if n % 4 == 0 else f"{lang} {n}", "part": "e"} for n in numbers
+                ]
+            case "alpaca" | "alpaca/seed":
                 return [{"id": f"r-{n}", "instruction": f"{text}? {n}", "output": f"{text}! {n}"} for n in numbers]
             case "alpagasus":
                 known = [f"{text}! {n}" if lang == "en" and n % 3 == 0 else None for n in numbers]
@@ -56,11 +85,15 @@ class FakeContext:
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         self.asked += chats
-        return [Answer(chat[-1]["content"].upper(), 3, True) for chat in chats]
+        return [make_up(chat, place, sampling) for place, chat in enumerate(chats)]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         self.translated += [(text, source, target) for text in texts]
         return [f"{text} [{target}]" if text else None for text in texts]
+
+    def score_translations(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """The longer a text, the likelier the translation."""
+        return [-1 / len(text) for text in texts]
 
     def require_translator(self, source: str, target: str) -> None:
         """It knows all languages."""

@@ -13,7 +13,7 @@ def test_languages_with_much_and_with_little() -> None:
     german = found["de"].training
     assert german == {
         "parallel": ("tatoeba", "news2008", "opus100"), "lexicon": ("xling",), "instructions": ("multialpaca", "alpagasus"),
-        "problems": ("gsm8k",), "questions": (),
+        "problems": ("gsm8k",), "questions": (), "facts": (),
     }  # fmt: skip
     assert not any(found["ace-Arab"].training.values()) and {"flores", "sib200"} <= set(found["ace-Arab"].benchmarks)
     assert sum(bool(one.training["parallel"]) for one in found.values()) == 93

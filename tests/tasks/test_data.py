@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from xlift.harness.core.errors import LeakError, UserError
+from xlift.tasks.conversions import name_entities, name_triples
 from xlift.tasks.corpora import Choice
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import dataset, evaluation_texts, guard_of, locate, read, read_training
@@ -213,6 +214,42 @@ def test_training_questions(fill_folder: Callable[..., Path]) -> None:
     assert [row["id"] for row in read("qa", "zh")] == ["cmrc2018-dev", "cmrc2018-trial"]
 
 
+def test_facts_and_names_of_entities(fill_folder: Callable[..., Path]) -> None:
+    fact = {"head": "Aviñón", "relation": "geolocDepartment", "tail": "Vaucluse", "head_id": 749, "relation_id": 394, "tail_id": 7700}
+    fill_folder(
+        **{
+            "train/kg/dbp5l.es.train.jsonl.gz": jsonl(fact),
+            "train/kg/dbp5l.es.val.jsonl.gz": jsonl({**fact, "tail": "held out"}),
+            "train/kg/dbp5l.links.es-en.jsonl.gz": jsonl({"es": "Idioma griego", "en": "Greek language", "es_id": 1653, "en_id": 1669}),
+        }
+    )
+    row = {"head": "Aviñón", "relation": "geolocDepartment", "tail": "Vaucluse", "part": "dbp5l"}
+    assert list(read_training("triples", "es")) == [{"id": "dbp5l-0", **row}]
+    assert list(read_training("entities", "es")) == [{"id": "dbp5l-0", "en": "Greek language", "text": "Idioma griego", "part": "dbp5l"}]
+    with pytest.raises(UserError, match="no file for 'de' is known"):
+        read("entities", "de")
+    with pytest.raises(UserError, match=r"triples in 'de', split train, is not to be had"):
+        read("triples", "de")
+
+
+def test_the_bundled_facts_are_in_five_languages() -> None:
+    rows = {lang: list(read("triples", lang, samples="always")) for lang in ("en", "es", "de", "fr", "sw")}
+    assert {len(found) for found in rows.values()} == {30}
+    assert rows["es"][0] == {"id": "triples-001", "relation": "capital", "head": "Francia", "tail": "París", "part": "samples"}
+    assert read("entities", "sw", samples="always")[1] == {"id": "triples-002", "en": "Germany", "text": "Ujerumani", "part": "samples"}
+
+
+def test_facts_are_published_as_numbers_of_addresses() -> None:
+    english = [{"uri": f"http://dbpedia.org/resource/{name}"} for name in ("AC/DC", "Greek_language")]
+    spanish = [{"uri": f"http://es.dbpedia.org/resource/{name}"} for name in ("AC/DC", "Ir%C3%A1n", "Idioma_griego")]
+    relations = [{"uri": "http://dbpedia.org/ontology/genre"}, {"uri": "http://www.w3.org/2002/07/owl#sameAs"}]
+    triples = [{"head": "2", "relation": "1", "tail": "0"}, {"head": "1", "relation": "0", "tail": "2"}]
+    assert list(name_triples([triples, spanish, relations], "es")) == [
+        {"head": "Idioma griego", "relation": "sameAs", "tail": "AC/DC"}, {"head": "Irán", "relation": "genre", "tail": "Idioma griego"},
+    ]  # fmt: skip
+    assert list(name_entities([[{"es": "2.0", "en": "1.0"}], english, spanish], "es")) == [{"en": "Greek language", "es": "Idioma griego"}]
+
+
 def test_plain_text(fill_folder: Callable[..., Path]) -> None:
     fill_folder(**{"ntrex128/newstest2019-ref.zho-CN.txt": "一。 \n二\u2028。\n", "ntrex128/newstest2019-src.eng.txt": "One.\n"})
     assert list(read("ntrex", "zh")) == [{"id": "0", "text": "一。", "lang": "zh"}, {"id": "1", "text": "二\u2028。", "lang": "zh"}]
@@ -329,7 +366,9 @@ def test_guard_knows_what_is_measured(fill_folder: Callable[..., Path]) -> None:
 @pytest.mark.parametrize("lang", ["en", "es", "de", "fr", "sw"])
 def test_samples_have_the_columns_of_the_corpus(corpus: str, lang: str) -> None:
     asked = f"en-{lang}" if corpus == "flores" and lang != "en" else lang
-    if (CORPORA[corpus].languages and lang not in CORPORA[corpus].languages) or (corpus in ("parallel", "lexicon") and lang == "en"):
+    if (CORPORA[corpus].languages and lang not in CORPORA[corpus].languages) or (
+        corpus in ("parallel", "lexicon", "entities") and lang == "en"
+    ):
         with pytest.raises(UserError):
             read(corpus, asked, samples="always")
         return
@@ -474,3 +513,12 @@ def test_damaged_rows_are_made_anew(
     assert [record.message for record in caplog.records] == [f"{path}: not whole; its rows are made anew"]
     caplog.clear()
     assert list(read("mgsm", "es")) == first and not caplog.records
+
+
+def test_a_guard_knows_the_facts_that_are_asked_for(fill_folder: Callable[..., Path]) -> None:
+    asked = {"id": 0, "prompt": "The capital of <mask> is Paris .", "candidates": ["Spain", "France"], "answer": "France"}
+    fill_folder(**{"bmlama17/en.jsonl.gz": jsonl(asked)})
+    guard = guard_of([("bmlama", "en", "test")])
+    assert guard.find_known_facts([("Paris", "France"), ("France", "Paris"), ("Paris", "Spain"), ("Lyon", "France")]) == [
+        True, True, False, False,
+    ]  # fmt: skip

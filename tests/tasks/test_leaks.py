@@ -82,3 +82,10 @@ def test_a_row_leaks_when_one_of_its_texts_does() -> None:
 def test_nothing_overlaps_the_empty_text() -> None:
     assert Guard(["", "?!"]).find_leaks(["", "...", ["", "a"]]) == [False, False, False]
     assert Guard([]).find_leaks([SENTENCE]) == [False]
+
+
+def test_a_pair_of_names_repeats_a_fact_in_either_order() -> None:
+    guard = Guard([], [("The capital of is Paris", "France"), ("巴黎是的首都", "法国")])
+    pairs = [("Paris", "France"), ("FRANCE", "paris"), ("Pari", "France"), ("巴黎", "法国"), ("法国", "巴黎"), ("巴黎", "中国"), ("", "")]
+    assert guard.find_known_facts(pairs) == [True, True, False, True, True, False, False]
+    assert Guard(["Paris"]).find_known_facts([("Paris", "Paris")]) == [False], "texts are no facts"

@@ -1,5 +1,7 @@
 """The world that a run shows to a method."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +81,23 @@ def test_windows_of_a_shuffled_list_are_disjoint_in_all_rounds() -> None:
     assert [len(window) for window in windows] == [50, 50]
     assert windows[0] & windows[1] == set(), "a generator seeded by the round gave two windows that share 23"
     assert context.rng.random() == context.rng.random()
+
+
+def test_scores_of_translations_are_counted_as_help(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    context = open_context({"es-en": {"kind": "command", "command": "cat"}})
+    with pytest.raises(UserError, match="cannot say how likely a translation is; .* name one of kind seq2seq for es-en"):
+        context.score_translations([], [], "es", "en")
+    translator = context._find_translator("es", "en")
+    monkeypatch.setattr(type(translator), "score", lambda self, texts, *rest: [-0.5 if text else None for text in texts])
+    assert context.score_translations(["uno", ""], ["one", "one"], "es", "en") == [-0.5, None]
+    assert context.describe_help()["translated"] == {"es-en: command, scores": {"asked": 2, "failed": 1}}
+
+
+def test_facts_that_are_asked_for_are_no_training_rows(fill_folder: Callable[..., Path]) -> None:
+    facts = [{"head": "Paris", "relation": "country", "tail": name} for name in ("France", "Texas")]
+    fill_folder(**{"train/kg/dbp5l.es.train.jsonl.gz": "".join(f"{json.dumps(fact)}\n" for fact in facts)})
+    context = open_context({})
+    context._suite = context._suite.model_copy(update={"data": context._suite.data.model_copy(update={"samples": "never"})})
+    context._guard = Guard([], [("The capital of is Paris", "France")])
+    assert [row["tail"] for row in context.read("triples", "es")] == ["Texas"]
+    assert context._leaks == {"es/triples": {"dbp5l-0"}}

@@ -36,12 +36,16 @@ def states(suite: Suite) -> dict[tuple[str, str, str], tuple[str, str]]:
 
 
 READ = {
+    "alignment_preference": {("gsm8k", "en"), ("gsm8k", "es")},
     "cross_lingual": {("alpaca", "en"), ("alpaca", "es"), ("parallel", "es")},
     "dpo_self_improvement": {("alpagasus", "en"), ("alpagasus", "es")},
+    "knowledge_triples": {("triples", "en"), ("triples", "es"), ("entities", "es")},
+    "multilingual_reasoning": {("gsm8k", "en"), ("gsm8k", "es")},
     "pivot_language": {("alpagasus", "en"), ("alpagasus", "es"), ("alpaca", "en")},
     "pivot_only": {("alpaca", "en")},
     "question_alignment": {("gsm8k", "en"), ("gsm8k", "es")},
     "self_distillation": {("alpaca", "en"), ("lexicon", "es"), ("parallel", "es")},
+    "self_instruct": {("alpaca/seed", "en")},
     "sft_on_chosen": {("alpagasus", "en"), ("alpagasus", "es")},
     "star_alignment": {("alpaca", "en"), ("parallel", "es"), ("lexicon", "es")},
     "translate_then_sft": {("alpaca", "en")},
@@ -121,7 +125,8 @@ def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[
 def test_the_suite_of_samples_has_every_method_and_needs_nothing_else() -> None:
     suite = load_suite("samples")
     built_in = {path.stem for path in Path(methods.__file__).parent.glob("*.py") if path.stem != "__init__"}
-    assert {chosen.method for chosen in suite.methods.values()} == built_in
+    # No translation model comes with xlift, and without one nothing can say how likely a translation is.
+    assert {chosen.method for chosen in suite.methods.values()} == built_in - {"alignment_preference"}
     assert {state for state, _ in states(suite).values()} == {"samples"}
 
 

@@ -219,3 +219,30 @@ def test_models_that_cannot_serve(tmp_path: Path, tiny_base: Path, unplugged: No
     assert "no language codes of NLLB, M2M100 or Marian" in refusal(lambda: open_model(tiny_base).check("en", "es"))
     (tmp_path / "empty").mkdir()
     assert "its tokenizer does not load" in refusal(lambda: open_model(tmp_path / "empty").check("en", "es"))
+
+
+def test_scores_by_hand(nllb: Path, make_marian: Callable[..., Path]) -> None:
+    """The mean log-probability of each token behind those before it, of one text at a time, is what a batch gives."""
+    for folder, named in ((nllb, ["zho_Hans"]), (make_marian(), [])):
+        translator = open_model(folder, batch_tokens=30)
+        model, tokenizer = translator._model, translator._tokenizer
+        pairs = [("bird sings", "red house"), ("night", "good"), ("old red tree", "small river\nbird night")]
+        found = translator.score([one for one, _ in pairs], [other for _, other in pairs], "es", "zh")
+        for (text, translation), score in zip(pairs, found, strict=True):
+            source = [*(["spa_Latn"] if named else []), *(f"▁{word}" for word in text.split()), "</s>"]
+            target = [*(f"▁{word}" for word in translation.split()), "</s>"]
+            said = [model.config.decoder_start_token_id, *tokenizer.convert_tokens_to_ids([*named, *target])]
+            read = torch.tensor([tokenizer.convert_tokens_to_ids(source)])
+            with torch.no_grad():
+                nats = model(input_ids=read, decoder_input_ids=torch.tensor([said])).logits[0].log_softmax(-1)
+            first = len(named)
+            chosen = [float(nats[place, said[place + 1]]) for place in range(first, len(said) - 1)]
+            assert len(chosen) == len(target)
+            assert score == pytest.approx(sum(chosen) / len(chosen), abs=1e-4)
+
+
+def test_what_is_too_long_has_no_score(nllb: Path) -> None:
+    translator = open_model(nllb)
+    assert translator.score([" ".join(WORDS * 4), "bird", "bird"], ["bird", " ".join(WORDS * 4), "bird"], "es", "en")[:2] == [None, None]
+    assert translator.score([], [], "es", "en") == []
+    assert "does not translate into" in refusal(lambda: translator.score([], [], "en", "min-Arab"))

@@ -1,0 +1,64 @@
+"""What translation models say of given translations, remembered on disk by translator, languages and texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xlift.harness.core.hashing import digest
+from xlift.harness.core.kept_lines import read_kept, set_aside, write_lines
+from xlift.harness.translators.base import TRANSLATORS_VERSION, Translator
+
+CHUNK = 1024
+"""Translations that are scored before the file is written: a kill loses no more."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one translator, in one folder; without a folder nothing is remembered."""
+
+    folder: Path | None
+    translator: Translator
+
+    def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
+        """As the translator says; it is asked only for pairs of texts that are not there yet, and for each once."""
+        if not texts:
+            return self.translator.score([], [], source, target)
+        keys = [digest([text, translation], 32) for text, translation in zip(texts, translations, strict=True)]
+        path = self._name_file(source, target)
+        known = _read(path) if path else {}
+        asked = {key: pair for key, *pair in zip(keys, texts, translations, strict=True) if key not in known}
+        order = list(asked)
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            found = self.translator.score([asked[key][0] for key in chunk], [asked[key][1] for key in chunk], source, target)
+            known |= dict(zip(chunk, found, strict=True))
+            if path:
+                write_lines(path, _write_lines(known))
+        return [known[key] for key in keys]
+
+    def _name_file(self, source: str, target: str) -> Path | None:
+        about = {"translator": self.translator.describe(), "version": TRANSLATORS_VERSION, "pair": [source, target]}
+        return self.folder / f"{digest(about, 32)}.jsonl" if self.folder else None
+
+
+def _read(path: Path) -> dict[str, float | None]:
+    found, damaged = read_kept(path, _read_line)
+    if damaged:
+        set_aside(path, _write_lines(found), damaged)
+    return found
+
+
+def _read_line(row: Mapping[str, Any]) -> tuple[str, float | None]:
+    key, score = row["pair"], row["score"]
+    if not isinstance(key, str) or not (score is None or isinstance(score, float)):
+        raise TypeError(row)
+    return key, score
+
+
+def _write_lines(scores: Mapping[str, float | None]) -> Iterator[str]:
+    for key, score in scores.items():
+        yield json.dumps({"pair": key, "score": score})
