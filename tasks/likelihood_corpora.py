@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xlift.harness.core.languages import languages
 from xlift.tasks.conversions import choose_xnli
-from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables
+from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables, codes
 
 XNLI_SHA256 = "4ba1d5e1afdb7161f0f23c66dc787802ccfa8a25a3ddd3b165a35e50df346ab1"
 
@@ -36,6 +36,11 @@ def _ntrex_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         yield {"id": str(number), "text": record["text"].strip(), "lang": choice.langs[0]}
 
 
+def _ntrex_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    return {"id": str(item["id"]), "text": item[lang], "lang": lang}
+
+
 def _xcopa_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
     # What is asked for stands rightly in the Chinese file, and wrongly in the Thai, Turkish, Swahili and Indonesian ones.
@@ -54,6 +59,13 @@ def _xcopa_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         yield {"id": str(record["idx"]), **row, "question": asked[record["idx"]], "answer": str(record["label"]), "lang": choice.langs[0]}
 
 
+def _xcopa_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    own = item[lang]
+    texts = {key: own[key] for key in ("premise", "choice1", "choice2")}
+    return {"id": str(item["id"]), **texts, "question": item["question"], "answer": item["answer"], "lang": lang}
+
+
 def _pawsx_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
     path = f"data/PAWS-X/x-final/{lang}/{choice.split}_2k.tsv"
@@ -67,6 +79,12 @@ def _pawsx_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         one, other = record["sentence1"], record["sentence2"]
         if not {one, other} & {"NS", "WL", ""}:  # sentences that were not translated
             yield {"id": str(record["id"]), "context": one, "sentence": other, "answer": str(record["label"]), "lang": choice.langs[0]}
+
+
+def _pawsx_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    own = item[lang]
+    return {"id": str(item["id"]), "context": own["context"], "sentence": own["sentence"], "answer": item["answer"], "lang": lang}
 
 
 def _xnli_files(choice: Choice) -> list[File]:
@@ -84,6 +102,12 @@ def _xnli_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
     for number, record in enumerate(found):
         texts = {"context": record["premise"], "hypothesis": record["hypothesis"]}
         yield {"id": str(number), **texts, "answer": str(_ENTAILMENT.index(record["label"])), "lang": choice.langs[0]}
+
+
+def _xnli_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    own = item[lang]
+    return {"id": str(item["id"]), "context": own["context"], "hypothesis": own["hypothesis"], "answer": item["answer"], "lang": lang}
 
 
 TOPICS = ("science/technology", "travel", "politics", "sports", "health", "entertainment", "geography")
@@ -106,6 +130,11 @@ def _sib_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         yield {"id": str(record["index_id"]), "text": text, "answer": str(TOPICS.index(record["category"])), "lang": choice.langs[0]}
 
 
+def _sib_sample(item: Row, choice: Choice) -> Row:
+    (lang,) = choice.langs
+    return {"id": str(item["id"]), "text": item[lang], "answer": str(TOPICS.index(item["topic"])), "lang": lang}
+
+
 def _bmlama_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
     commit = "13c9d46c8a11e9f7798a6e6ec8bc5efa98a9e448"
@@ -119,28 +148,83 @@ def _bmlama_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
         prompt = record.get("prompt") or record["Prompt"]
         candidates = record.get("candidates") or record["Candidate Ans"].split(", ")
         right = record.get("answer") or record["Ans"]
-        row = {"prompt": prompt, "candidates": "\t".join(candidates), "answer": str(candidates.index(right))}
-        yield {"id": str(number), **row, "fact": prompt.replace("<mask>", right), "lang": choice.langs[0]}
+        yield _fact(str(number), prompt, candidates, candidates.index(right), choice)
 
 
 def _name_fact(row: Row) -> tuple[str, str]:
     return row["prompt"].replace("<mask>", " "), row["candidates"].split("\t")[int(row["answer"])]
 
 
-_XCOPA, _PAWSX = "et ht id it sw ta th tr vi zh", "de en es fr ja ko zh"  # XCOPA's Quechua is none that xlift can name
-_XNLI, _BMLAMA = "ar bg de el en es fr hi ru sw th tr ur vi zh", "ar ca el en es fa fr he hu ja ko nl ru tr uk vi zh"
+def _bmlama_sample(item: Row, choice: Choice) -> Row:
+    own = item[choice.langs[0]]
+    return _fact(str(item["id"]), own["prompt"], own["candidates"], int(item["answer"]), choice)
+
+
+def _fact(identity: str, prompt: str, candidates: Sequence[str], answer: int, choice: Choice) -> Row:
+    row = {"prompt": prompt, "candidates": "\t".join(candidates), "answer": str(answer)}
+    return {"id": identity, **row, "fact": prompt.replace("<mask>", candidates[answer]), "lang": choice.langs[0]}
+
 
 LIKELIHOOD_CORPORA = {
-    "ntrex": Corpus(_ntrex_files, _ntrex_rows, splits=("test",), languages=("en", *NTREX), texts=("text",)),
-    "xcopa": Corpus(_xcopa_files, _xcopa_rows, splits=("test", "val"), languages=tuple(_XCOPA.split()), texts=("premise",)),
-    "pawsx": Corpus(_pawsx_files, _pawsx_rows, splits=("test", "dev"), languages=tuple(_PAWSX.split()), texts=("context", "sentence")),
-    "xnli": Corpus(_xnli_files, _xnli_rows, splits=("dev",), languages=tuple(_XNLI.split()), texts=("context", "hypothesis")),
+    "ntrex": Corpus(
+        _ntrex_files,
+        _ntrex_rows,
+        splits=("test",),
+        languages=("en", *NTREX),
+        texts=("text",),
+        sampled=("test",),
+        sample=_ntrex_sample,
+        sample_of="flores",
+    ),
+    "xcopa": Corpus(
+        _xcopa_files,
+        _xcopa_rows,
+        splits=("test", "val"),
+        languages=codes("et ht id it sw ta th tr vi zh"),  # its Quechua is none that xlift can name
+        texts=("premise",),
+        sampled=("test",),
+        sample=_xcopa_sample,
+        shared=("id", "question", "answer"),
+    ),
+    "pawsx": Corpus(
+        _pawsx_files,
+        _pawsx_rows,
+        splits=("test", "dev"),
+        languages=codes("de en es fr ja ko zh"),
+        texts=("context", "sentence"),
+        sampled=("test",),
+        sample=_pawsx_sample,
+        shared=("id", "answer"),
+    ),
+    "xnli": Corpus(
+        _xnli_files,
+        _xnli_rows,
+        splits=("dev",),
+        languages=codes("ar bg de el en es fr hi ru sw th tr ur vi zh"),
+        texts=("context", "hypothesis"),
+        sampled=("dev",),
+        sample=_xnli_sample,
+        shared=("id", "answer"),
+    ),
     "sib200": Corpus(
         _sib_files,
         _sib_rows,
         splits=("test", "dev"),
         languages=tuple(code for code, language in languages().items() if language.in_flores),
         texts=("text",),
+        sampled=("test",),
+        sample=_sib_sample,
+        shared=("id", "topic"),
     ),
-    "bmlama": Corpus(_bmlama_files, _bmlama_rows, splits=("test",), languages=tuple(_BMLAMA.split()), texts=("fact",), facts=_name_fact),
+    "bmlama": Corpus(
+        _bmlama_files,
+        _bmlama_rows,
+        splits=("test",),
+        languages=codes("ar ca el en es fa fr he hu ja ko nl ru tr uk vi zh"),
+        texts=("fact",),
+        facts=_name_fact,
+        sampled=("test",),
+        sample=_bmlama_sample,
+        shared=("id", "answer"),
+    ),
 }

@@ -381,7 +381,8 @@ def test_samples_have_the_columns_of_the_corpus(corpus: str, lang: str) -> None:
 
 
 MORE = {"flores": 22, "mgsm": 5, "x_alpaca_eval": 4, "language_confusion": 4, "xquad": 3, "belebele": 3, "mlqa": 3, "parallel": 20,
-        "alpaca": 8, "alpagasus": 8, "gsm8k": 24, "lexicon": 60}  # fmt: skip
+        "alpaca": 8, "alpagasus": 8, "gsm8k": 24, "lexicon": 60, "ntrex": 22, "xcopa": 24, "pawsx": 24, "xnli": 24, "sib200": 16,
+        "bmlama": 24}  # fmt: skip
 """Bundled items in Russian, Arabic, Hindi, Chinese and Thai, where a corpus has the language."""
 
 
@@ -394,10 +395,15 @@ def test_samples_in_six_scripts(corpus: str) -> None:
         except UserError:
             continue
         spoken.add(lang)
-        text = next(column for column in ("text", "question", "instruction") if column in rows.column_names)
+        text = next(
+            column
+            for column in ("text", "premise", "hypothesis", "sentence", "question", "instruction", "fact")
+            if column in rows.column_names
+        )
         assert len(rows) == MORE[corpus] and not any(re.search("[a-z]{4}", row) for row in rows[text])
     lacking = {"mgsm": {"ar", "hi"}, "gsm8k": {"ar", "hi", "th"}, "mlqa": {"ru", "th"}, "alpagasus": {"hi"}, "x_alpaca_eval": {"hi"},
-               "language_confusion": {"th"}}  # fmt: skip
+               "language_confusion": {"th"}, "xcopa": {"ru", "ar", "hi"},
+               "pawsx": {"ru", "ar", "hi", "th"}, "bmlama": {"hi", "th"}}  # fmt: skip
     assert {"ru", "ar", "hi", "zh", "th"} - spoken == lacking.get(corpus, set())
 
 
