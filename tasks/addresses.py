@@ -63,7 +63,10 @@ CHECKS = {
     "cambridgeltl/xcopa": Check("listed", "all files stand in the list, those of id, it, th, vi at this commit; " + _FOLDER),
     "chongli17/CrossLingualAlignment": Check("compared", "the beginning of Spanish dev was read, equal; en, es, fr, ja are listed"),
     "dadelani/sib-200": Check("compared", "German dev: as many characters as the rows make, but for the quotes of CSV; " + _FOLDER),
-    "Betswish/Cross-Lingual-Consistency": Check("listed", "the Spanish file stands in the list, at another commit; " + _FOLDER),
+    "Betswish/Cross-Lingual-Consistency": Check(
+        "compared",
+        "es, tr and, at this commit, zh: as many characters as the rows make, with CR LF; the beginning of Spanish was read, equal",
+    ),
     "masakhane-io/lafand-mt": Check("listed", "training files of ig, lg, tn, tw, zu stand in the list, one side at least; sw: " + _FOLDER),
     "Helsinki-NLP/opus-100": Check("named", "seven public repositories name this commit, mteb among them; file names follow the hub"),
     "codogogo/xling-eval": Check("compared", "de, fr: as many characters as the rows make"),

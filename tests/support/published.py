@@ -33,12 +33,35 @@ def to_lines(rows: list[str]) -> bytes:
 
 def to_parquet(rows: list[dict[str, Any]]) -> bytes:
     sink = io.BytesIO()
-    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), sink)
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), sink, compression="zstd")
     return sink.getvalue()
 
 
 def to_csv(rows: list[str]) -> bytes:
     return to_lines(["prompt,source,language", *(f'"{row}, please",somewhere,xx' for row in rows)])
+
+
+XNLI_COLUMNS = (
+    "language", "gold_label", "sentence1_binary_parse", "sentence2_binary_parse", "sentence1_parse", "sentence2_parse", "sentence1",
+    "sentence2", "promptID", "pairID", "genre", "label1", "label2", "label3", "label4", "label5", "sentence1_tokenized",
+    "sentence2_tokenized", "match",
+)  # fmt: skip
+
+
+def to_xnli(rows: list[tuple[str, str, str, str]]) -> bytes:
+    """Language, label, premise and hypothesis of each pair, in the columns of XNLI's file of all languages."""
+    lines = ["\t".join(XNLI_COLUMNS)]
+    for number, (lang, label, premise, hypothesis) in enumerate(rows):
+        known = {"language": lang, "gold_label": label, "sentence1": premise, "sentence2": hypothesis, "pairID": str(number)}
+        lines.append("\t".join(known.get(column, "") for column in XNLI_COLUMNS))
+    return to_lines(lines)
+
+
+def to_bmlama(rows: list[tuple[str, str, list[str], str]]) -> bytes:
+    """Prompt, answer, candidates and subject of each fact, in BMLAMA's columns; its lines end in CR LF."""
+    lines = ["Prompt\tAns\tCandidate Ans\tSubject"]
+    lines += [f"{prompt}\t{answer}\t{', '.join(candidates)}\t{subject}" for prompt, answer, candidates, subject in rows]
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def squad(name: str) -> dict[str, Any]:
@@ -88,10 +111,10 @@ def content(remote: Remote) -> bytes:
         (r"data/\w+/\w+\.\w+\.jsonl", to_jsonl([{"premise": "It rains.", "choice1": "Wet.", "choice2": "Dry.", "question": "effect",
                                             "label": 0, "idx": number} for number in ROWS])),
         (r"data/PAWS-X/.*", to_lines(["id\tsentence1\tsentence2\tlabel", *(f"{number}\tOne.\tAnother.\t1" for number in ROWS)])),
-        (r"XNLI-1\.0/.*", to_lines(["language\tgold_label\tsentence1\tsentence2", *(
-            f"{lang}\tneutral\tIt was {number}.\tIt was." for lang in CORPORA["xnli"].languages for number in ROWS)])),
+        (r"XNLI-1\.0/.*", to_xnli([(lang, "neutral", f"It was {number}.", "It was.") for lang in CORPORA["xnli"].languages
+                                   for number in ROWS])),
         (r"data/annotated/.*", to_lines(["index_id\tcategory\ttext", *(f"{number}\ttravel\tTo go." for number in ROWS)])),
-        (r"1_easyrun/.*", to_lines(["Prompt\tAns\tCandidate Ans", *(f"{number} is in <mask>.\tRome\tOslo, Rome" for number in ROWS)])),
+        (r"1_easyrun/.*", to_bmlama([(f"{number} is in <mask>.", "Rome", ["Oslo", "Rome"], str(number)) for number in ROWS])),
         (r"test_sets/.*", to_csv([f"Ask {number}" for number in ROWS])),
         (r"seed_tasks\.jsonl", to_jsonl([{"instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}]} for _ in ROWS])),
         (r"data/alpagasus/origin/.*", to_jsonl(prompts)),
@@ -167,7 +190,7 @@ def readings() -> list[tuple[str, str, str]]:
 def pack(name: str, files: dict[str, bytes]) -> bytes:
     sink = io.BytesIO()
     if name.endswith(".zip"):
-        with zipfile.ZipFile(sink, "w") as opened:
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as opened:
             for member, made in files.items():
                 opened.writestr(member, made)
         return sink.getvalue()
