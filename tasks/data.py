@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,13 +23,13 @@ from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.hashing import file_sha256, hash_files
 from xlift.harness.core.languages import find
 from xlift.harness.core.paths import cache_folder, write_whole
-from xlift.tasks.corpora import Choice, Corpus, File, Row
+from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.faults import show_in_one_line
-from xlift.tasks.fetching import Absent, fetch, find_hindrance, find_kept, join_digests, name_address
+from xlift.tasks.fetching import Absent, fetch, find_hindrance, find_kept, forget, join_digests, name_address
 from xlift.tasks.known_rows import Known, known_rows
 from xlift.tasks.leaks import Guard
-from xlift.tasks.sources import Found, data_folder, find_in_folder, read_found, records
+from xlift.tasks.sources import UNREADABLE, Found, data_folder, find_in_folder, read_found, records
 from xlift.tasks.training_corpora import OWN
 
 if TYPE_CHECKING:
@@ -208,16 +209,14 @@ def choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
     split = split or table.splits[0]
     if split not in table.splits:
         raise UserError(f"corpus {name} has no split {split!r}{name_nearest(split, table.splits)}")
-    langs = _languages(lang, table.pairs, open_ended=not table.languages)
+    langs = (lang,) if lang in table.published else _languages(lang, table.pairs)
     for code in langs:
         if table.languages and code not in table.languages:
             raise LanguageMissingError(f"corpus {name} has no {code!r}{name_nearest(code, table.languages)}")
     return name, Choice(langs, split, part)
 
 
-def _languages(lang: str, pairs: bool, open_ended: bool) -> tuple[str, ...]:
-    if open_ended:
-        return (_known(lang) or lang,)
+def _languages(lang: str, pairs: bool) -> tuple[str, ...]:
     if pairs and not _known(lang) and "-" in lang:
         pieces = lang.split("-")
         cuts = [("-".join(pieces[:cut]), "-".join(pieces[cut:])) for cut in range(1, len(pieces))]
@@ -248,12 +247,23 @@ def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> 
     key = join_digests([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
     path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
     if not _is_whole(path):
-        rows = _build(name, choice, found)
-        _compare_known(name, choice, found)
-        data = _to_arrow(rows)
+        data = _make(name, choice, found)
         write_whole(_note_of(path), hashlib.sha256(data).hexdigest().encode())
         write_whole(path, data)
     return path
+
+
+def _make(name: str, choice: Choice, found: Sequence[Found]) -> memoryview:
+    """The Arrow file of a choice. Published files that are not right are forgotten, so that the next try fetches them again."""
+    try:
+        rows = _build(name, choice, found)
+        _compare_known(name, choice, found)
+        with _laid_out(name, found):
+            return _to_arrow(rows)
+    except UserError:
+        for remote in _fetched(found):
+            forget(remote)
+        raise
 
 
 def _is_whole(path: Path) -> bool:
@@ -289,7 +299,7 @@ def _compare_known(name: str, choice: Choice, found: Sequence[Found]) -> None:
         known = known_rows().get((f"{name}/{unit.part}" if unit.part else name, unit.langs[0], unit.split))
         folders = {file.folder for file in CORPORA[name].files(unit)}
         mine = [item for item in found if item.file.folder in folders]
-        fetched = [remote for item in mine if item.origin == "hub" for remote in item.file.remotes]
+        fetched = _fetched(mine)
         if known and not all(remote.sha256 for remote in fetched):
             _require_known(known, _build(name, unit, mine), "; ".join(map(name_address, fetched)))
 
@@ -384,19 +394,32 @@ def _sample(name: str, choice: Choice) -> Found | None:
 
 
 def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
-    table, paths = CORPORA[name], ", ".join(str(path) for item in found for path in item.paths)
+    table = CORPORA[name]
     sample = table.sample
-    try:
+    with _laid_out(name, found):
         if sample and found[0].origin == "samples":
             items = records(found[0].paths[0], ())
             rows = [sample(item, choice) for item in items if all(lang in item for lang in choice.langs)]
         else:
             rows = list(table.rows([(item.file, read_found(item, choice.langs[0])) for item in found], choice))
-    except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
-        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {one_line(error)})") from error
-    if not rows:
-        raise UserError(f"{paths}: no rows of {name} in {'-'.join(choice.langs)!r}")
+        if not rows:
+            raise ValueError(f"no rows in {'-'.join(choice.langs)!r}")
     return rows
+
+
+@contextmanager
+def _laid_out(name: str, found: Sequence[Found]) -> Iterator[None]:
+    """Turn what is raised where files are not as they should be into one line."""
+    try:
+        yield
+    except UNREADABLE as error:
+        paths = ", ".join(str(path) for item in found for path in item.paths)
+        again = "; what was fetched is not kept: try again, or without XLIFT_MIRROR and HF_ENDPOINT" if _fetched(found) else ""
+        raise UserError(f"{paths}: not laid out as {name} is ({type(error).__name__}: {one_line(error)}){again}") from error
+
+
+def _fetched(found: Iterable[Found]) -> list[Remote]:
+    return [remote for item in found if item.origin == "hub" for remote in item.file.remotes]
 
 
 def hash_rows(rows: Iterable[Row]) -> str:

@@ -6,24 +6,31 @@ every program; XLIFT_MIRROR names a mirror of what does not come from the hub.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tarfile
+import time
 import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest, file_sha256
 from xlift.harness.core.paths import cache_folder, write_whole
+from xlift.harness.core.store import DISK
 from xlift.tasks.corpora import File, Remote
-from xlift.tasks.sources import Found
+from xlift.tasks.sources import UNREADABLE, Found, require_growth
 
 PROBE_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
-ATTEMPTS = 4
-"""Of a download that breaks off; each goes on where the one before stopped."""
+ATTEMPTS, PAUSE_SECONDS = 4, 1.0
+"""Of a download that breaks off; each goes on where the one before stopped, after a pause that grows."""
+MOST_BYTES = 2 * 2**30
+"""No file of the table has as many."""
 IDENTITY = {"Accept-Encoding": "identity"}
 """A compressed answer would have another length than the file, and could not be gone on with."""
 
@@ -72,14 +79,13 @@ def measure(remote: Remote) -> int | None:
         return remote.size
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session
 
     _require_connection(_endpoint(remote))
     try:
         if remote.host == "hub":
             size = get_hf_file_metadata(hf_hub_url(**_on_hub(remote))).size
             return None if size is None else int(size)
-        response = get_session().head(_route(remote.url), headers=IDENTITY, timeout=SILENCE_SECONDS, follow_redirects=True)
+        response = _session().head(_route(remote.url), headers=IDENTITY, timeout=SILENCE_SECONDS, follow_redirects=True)
     except (OSError, HTTPError) as error:
         raise Absent(f"{name_address(remote)} does not answer ({one_line(error)})") from None
     if response.status_code >= 400:
@@ -108,25 +114,53 @@ def join_digests(digests: list[str]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
+def forget(remote: Remote) -> None:
+    """Delete what was fetched of a file, so that it is fetched again; one whose sha256 is known was right, and stays."""
+    if remote.sha256 or (kept := find_kept(remote)) is None:
+        return
+    for place in {kept.resolve(), kept, _first_seen(remote)}:  # the hub's cache has links to its files
+        place.unlink(missing_ok=True)
+    shutil.rmtree(_members(remote), ignore_errors=True)
+
+
 def _on_hub(remote: Remote) -> dict[str, str]:
     return {"repo_id": remote.repo, "filename": remote.path, "revision": remote.revision, "repo_type": "dataset"}
 
 
 def _from_hub(remote: Remote) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, HTTPError
 
     if kept := find_kept(remote):
         return kept
     _require_connection(_endpoint(remote))
     try:
-        path = Path(hf_hub_download(**_on_hub(remote)))
+        path = _ask_hub(remote)
     except GatedRepoError:
         raise Absent(f"{remote.repo} is gated: accept its terms on the hub, then run 'hf auth login'") from None
-    except (OSError, EntryNotFoundError, HTTPError) as error:
+    except (OSError, HTTPError) as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            place = constants.HF_HUB_CACHE
+            raise UserError(f"the hub's cache {place} cannot be written ({error.strerror}): set HF_HOME to a folder with room") from None
         raise Absent(f"{remote.repo}@{remote.revision[:12]} does not give {remote.path} ({one_line(error)})") from None
     _check(remote, path)
     return path
+
+
+def _ask_hub(remote: Remote) -> Path:
+    """The hub's client does not ask again for what it wants to know of a file, where the server has an error that may pass."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HTTPError
+
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return Path(hf_hub_download(**_on_hub(remote)))
+        except (OSError, HTTPError) as error:
+            answers = [getattr(one, "response", None) for one in (error, error.__cause__)]
+            if not any(answer is not None and _may_pass(answer.status_code) for answer in answers):
+                raise
+        time.sleep(PAUSE_SECONDS * attempt)
+    return Path(hf_hub_download(**_on_hub(remote)))
 
 
 def _place(remote: Remote) -> Path:
@@ -134,7 +168,6 @@ def _place(remote: Remote) -> Path:
 
 
 def _from_web(remote: Remote) -> Path:
-    from huggingface_hub.errors import HTTPError
     from huggingface_hub.utils import WeakFileLock
 
     target = _place(remote)
@@ -149,12 +182,14 @@ def _from_web(remote: Remote) -> Path:
                 _download(remote, part)
                 _check(remote, part)
                 part.replace(target)
-    except HTTPError as error:
-        raise Absent(f"{remote.url} broke off {ATTEMPTS} times ({one_line(error)}); the same command goes on with it") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"the cache {cache_folder()} cannot be written ({reason}): set XLIFT_CACHE to a folder with room") from None
     return target
+
+
+class _Again(Exception):
+    """An answer that may be another one the next time; the text says what was wrong."""
 
 
 def _download(remote: Remote, part: Path) -> None:
@@ -165,30 +200,62 @@ def _download(remote: Remote, part: Path) -> None:
         try:
             _append(remote, part)
             return
-        except HTTPError:
+        except (HTTPError, _Again) as error:
             if attempt == ATTEMPTS:
-                raise
+                raise Absent(f"{remote.url} failed {ATTEMPTS} times ({one_line(error)}); the same command goes on with it") from None
+        time.sleep(PAUSE_SECONDS * attempt)
 
 
 def _append(remote: Remote, part: Path) -> None:
-    from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session, tqdm
+    from huggingface_hub.utils import tqdm
 
     done = part.stat().st_size if part.is_file() else 0
     headers = {**IDENTITY, **({"Range": f"bytes={done}-"} if done else {})}
-    with get_session().stream("GET", _route(remote.url), headers=headers, timeout=SILENCE_SECONDS, follow_redirects=True) as response:
-        if response.status_code == 416:  # what is here is as long as the file, or longer: it is not known to be right
-            part.unlink()
-            raise HTTPError("the server has no more than what was kept")
-        if response.status_code >= 400:
-            raise Absent(f"{remote.url} does not answer ({response.status_code} {response.reason_phrase})")
+    with _session().stream("GET", _route(remote.url), headers=headers, timeout=SILENCE_SECONDS, follow_redirects=True) as response:
+        _require_answer(remote, response)
+        packed = response.headers.get("content-encoding", "identity") != "identity"  # can be read, but not gone on with
+        goes_on = response.headers.get("content-range", "").startswith(f"bytes {done}-") and not packed
+        if response.status_code == 416 or (response.status_code == 206 and not goes_on):
+            part.unlink(missing_ok=True)  # as long as the file, or longer, or of another one: it is not known to be right
+            raise _Again("the server does not go on with what was kept")
         resumed = done if response.status_code == 206 else 0
-        length = resumed + int(response.headers.get("content-length") or 0)
+        length = 0 if packed else resumed + int(response.headers.get("content-length") or 0)
+        _require_bound(remote, length, part)
+        _require_room(length - resumed)
         bar = tqdm(total=length or None, initial=resumed, unit="B", unit_scale=True, desc=part.stem, disable=None)
         with bar, part.open("ab" if resumed else "wb") as stream:
             for chunk in response.iter_bytes():
                 stream.write(chunk)
                 bar.update(len(chunk))
+                _require_bound(remote, stream.tell(), part)
+
+
+def _require_answer(remote: Remote, response: Any) -> None:
+    """Raise Absent, or ``_Again`` where it may be otherwise the next time, for an answer that is not the file."""
+    status = response.status_code
+    if _may_pass(status):
+        raise _Again(f"the server answers {status} {response.reason_phrase}")
+    if status >= 400 and status != 416:
+        raise Absent(f"{remote.url} does not answer ({status} {response.reason_phrase})")
+    if response.headers.get("content-type", "").startswith("text/html"):
+        raise Absent(f"{remote.url} gives a web page in place of the file: the network may ask for a sign-in, or a mirror show an error")
+
+
+def _may_pass(status: int) -> bool:
+    return status in (408, 429) or status >= 500
+
+
+def _require_bound(remote: Remote, size: int, part: Path) -> None:
+    """Raise Absent, and drop what there is, where an answer is longer than the file."""
+    most = remote.size or MOST_BYTES
+    if size > most:
+        part.unlink(missing_ok=True)
+        raise Absent(f"{remote.url} gives more than {most:,} bytes, the most that the file may have")
+
+
+def _require_room(size: int) -> None:
+    if size > (free := shutil.disk_usage(cache_folder()).free):
+        raise OSError(errno.ENOSPC, f"{size:,} bytes are to come, and {free:,} are free")
 
 
 def _check(remote: Remote, path: Path) -> None:
@@ -199,7 +266,8 @@ def _check(remote: Remote, path: Path) -> None:
     wanted = remote.sha256 or before
     if wanted and actual != wanted:
         size = path.stat().st_size
-        path.unlink()
+        for place in {path.resolve(), path}:  # the hub's cache has links to its files
+            place.unlink()
         whose = "of the published file" if remote.sha256 else f"that it gave first ({note} remembers it)"
         raise UserError(
             f"{name_address(remote)}: {size:,} bytes with sha256 {actual}, not {wanted}, {whose}; nothing was kept: the file has "
@@ -214,15 +282,23 @@ def _first_seen(remote: Remote) -> Path:
     return cache_folder() / "first-seen" / digest([remote.repo, remote.revision, remote.path], 32)
 
 
+def _members(remote: Remote) -> Path:
+    """The folder of what was taken out of an archive."""
+    return cache_folder() / "downloads" / digest([remote.repo, remote.revision, remote.path], 16) / "members"
+
+
 def _take_member(remote: Remote, archive: Path) -> Path:
     """The file of an archive beside it. Raises Absent for an archive without it, or one that cannot be read."""
-    target = cache_folder() / "downloads" / digest([remote.repo, remote.revision, remote.path], 16) / "members" / remote.member
+    target = _members(remote) / remote.member
     if target.is_file():
         return target
     try:
         content = _read_member(archive, remote.member)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, KeyError, StopIteration) as error:
-        raise Absent(f"{name_address(remote)}: {remote.member} cannot be read from it ({type(error).__name__})") from None
+    except UNREADABLE as error:
+        forget(remote)
+        raise Absent(
+            f"{name_address(remote)}: {remote.member} cannot be read from it ({type(error).__name__}: {one_line(error)})"
+        ) from None
     write_whole(target, content)
     return target
 
@@ -230,9 +306,17 @@ def _take_member(remote: Remote, archive: Path) -> Path:
 def _read_member(archive: Path, member: str) -> bytes:
     if archive.name.endswith(".zip"):
         with zipfile.ZipFile(archive) as opened:
-            return opened.read(next(name for name in opened.namelist() if _is(name, member)))
-    with tarfile.open(archive) as opened:
-        found: Any = opened.extractfile(next(one for one in opened if one.isfile() and _is(one.name, member)))
+            one = next((one for one in opened.infolist() if _is(one.filename, member)), None)
+            if one is None:
+                raise LookupError("it is not in it")
+            require_growth(one.file_size, archive)
+            return opened.read(one)
+    with tarfile.open(archive) as packed:
+        entry = next((entry for entry in packed if entry.isfile() and _is(entry.name, member)), None)
+        if entry is None:
+            raise LookupError("it is not in it")
+        require_growth(entry.size, archive)
+        found: Any = packed.extractfile(entry)
         content: bytes = found.read()
         return content
 
@@ -255,9 +339,17 @@ def _route(url: str) -> str:
     mirror = os.environ.get("XLIFT_MIRROR", "").rstrip("/")
     if not mirror:
         return url
-    if not mirror.startswith(("http://", "https://")):
+    if not _is_address(mirror):
         raise UserError(f"XLIFT_MIRROR is {mirror!r}: write an address with http:// or https://, such as https://mirror.example/{{url}}")
     return mirror.replace("{url}", url) if "{url}" in mirror else f"{mirror}/{url.removeprefix('https://')}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _require_connection(host: str) -> None:
@@ -265,9 +357,12 @@ def _require_connection(host: str) -> None:
 
     if is_offline_mode():
         raise Absent("HF_HUB_OFFLINE is set")
+    if not _is_address(host):
+        raise UserError(f"HF_ENDPOINT is {host!r}: write an address with http:// or https://, such as https://huggingface.co")
     if reason := _unreachable(host):
         way = "HF_ENDPOINT can name a mirror of the hub" if _is_hub(host) else "XLIFT_MIRROR can name a mirror of such files"
-        raise Absent(f"no connection to {host} ({reason}); {way}, HTTPS_PROXY a proxy")
+        proxy = f"the proxy that {_name_proxies()} names was asked" if _name_proxies() else "HTTPS_PROXY can name a proxy"
+        raise Absent(f"no connection to {host} ({reason}); {way}, {proxy}")
 
 
 def _is_hub(host: str) -> bool:
@@ -280,10 +375,25 @@ def _is_hub(host: str) -> bool:
 def _unreachable(host: str) -> str:
     """Why a host cannot be reached, empty where it can: asked once, since the hub's client retries for 24 s before it gives up."""
     from huggingface_hub.errors import HTTPError
-    from huggingface_hub.utils import get_session
 
     try:
-        get_session().head(host, timeout=PROBE_SECONDS)
+        _session().head(host, timeout=PROBE_SECONDS)
     except (OSError, HTTPError) as error:
         return one_line(error)
     return ""
+
+
+def _session() -> Any:
+    """The hub's client, which goes through the proxies that the environment names."""
+    from huggingface_hub.utils import get_session
+
+    try:
+        return get_session()
+    except Exception as error:  # ValueError, ImportError or the client's own, by what is wrong with a proxy
+        named = _name_proxies() or "the system"
+        raise UserError(f"the proxy that {named} names cannot be used ({one_line(error)}): correct it, or unset it") from None
+
+
+def _name_proxies() -> str:
+    names = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+    return " or ".join(name for name in names if os.environ.get(name) or os.environ.get(name.lower()))

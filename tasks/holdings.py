@@ -1,28 +1,24 @@
-"""Data on this machine: what there is, getting more of it, writing a data folder, checking it, and adding rows of a user's own."""
+"""Data on this machine: what there is, getting more of it, writing a data folder, and checking it."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import file_sha256
-from xlift.harness.core.languages import find
-from xlift.harness.core.store import explain_disk
 from xlift.tasks import data
 from xlift.tasks.addresses import list_remotes
 from xlift.tasks.corpora import File, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.fetching import Absent, fetch, find_change, find_kept, measure, name_address
+from xlift.tasks.folders import encode, open_folder, replace_file, write_manifest
 from xlift.tasks.known_rows import known_rows
-from xlift.tasks.leaks import Guard
 from xlift.tasks.licences import describe_licence
-from xlift.tasks.sources import Found, data_folder, find_in_folder, read_checksums, read_found, read_manifest, records
+from xlift.tasks.sources import UNREADABLE, Found, data_folder, find_in_folder, read_checksums, read_found
 from xlift.tasks.training_corpora import OWN
 
 logger = logging.getLogger(__name__)
@@ -50,6 +46,11 @@ class Got:
 def is_corpus(name: str) -> bool:
     """Whether a name is that of a corpus, or of a part of one."""
     return name.partition("/")[0] in CORPORA
+
+
+def list_names() -> list[str]:
+    """Corpora, and the parts of those that have any."""
+    return [title for name, table in CORPORA.items() for title in (name, *(f"{name}/{part}" for part in table.parts))]
 
 
 def list_readings(corpus: str, languages: Sequence[str] = (), split: str | None = None) -> list[Reading]:
@@ -164,27 +165,43 @@ def name_size(size: int) -> str:
 def build(folder: Path, readings: Iterable[Reading], tell: Tell = logger.info) -> list[Got]:
     """Write the files of readings into a data folder, in its layout, with a manifest that says rows, source and licence of each.
 
-    What the folder has already stays as it is. Raises UserError where the folder cannot be written.
+    What the folder has already stays as it is; a file that its manifest lists and that is missing is written again. Raises UserError where
+    the folder cannot be written, has files and no manifest, or has another process at work in it.
     """
     asked = list(dict.fromkeys(readings))
-    _tell_sizes(asked, tell)
-    entries = {name: dict(entry) for name, entry in read_manifest(folder).items()} if (folder / "manifest.json").is_file() else {}
-    results = []
-    for corpus, lang, split in asked:
-        try:
-            for file in _files(corpus, lang, split):
-                if file.folder and file.folder not in entries and (entry := _write(folder, file, corpus, lang)):
-                    entries[file.folder] = entry
-                    _write_manifest(folder, entries)
-            results.append(Got(corpus, lang, split, origin="folder"))
-        except (UserError, Absent) as error:
-            results.append(Got(corpus, lang, split, fault=one_line(error)))
-        tell(f"{corpus} {lang} {split}: {results[-1].fault or 'written'}")
+    with open_folder(folder) as entries:
+        _tell_sizes(asked, tell)
+        results = []
+        for corpus, lang, split in asked:
+            try:
+                rows = data.read(corpus, lang, split)  # checks what is fetched
+                files = _files(corpus, lang, split)
+                made = [_read(file, corpus, lang) for file in files if not _is_there(folder, file, entries)]
+            except (UserError, Absent) as error:
+                results.append(Got(corpus, lang, split, fault=one_line(error)))
+            else:
+                for file, count, content in filter(None, made):
+                    entries[str(file.folder)] = _write(folder, file, count, content, corpus)
+                    write_manifest(folder, entries)
+                results.append(Got(corpus, lang, split, len(rows), origin="folder"))
+            tell(f"{corpus} {lang} {split}: {results[-1].fault or 'written'}")
     return results
 
 
-def _write(folder: Path, file: File, corpus: str, lang: str) -> dict[str, Any] | None:
-    """One file of the folder from the data folder in use or from its addresses; None where a part of several has neither."""
+def _is_there(folder: Path, file: File, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a file needs no writing; one that is not as the manifest says is UserError."""
+    if file.folder is None:
+        return True
+    path = folder / file.folder
+    if file.folder not in entries or not path.is_file():
+        return False
+    if file_sha256(path) != entries[file.folder]["sha256"]:
+        raise UserError(f"{path}: has another sha256 than manifest.json says; delete it, and it is written again")
+    return True
+
+
+def _read(file: File, corpus: str, lang: str) -> tuple[File, int, bytes] | None:
+    """A file's number of rows and its content, from the data folder in use or its addresses; None where a part of several has neither."""
     found = find_in_folder(file)
     if found is None:
         try:
@@ -194,46 +211,23 @@ def _write(folder: Path, file: File, corpus: str, lang: str) -> dict[str, Any] |
                 return None
             raise
     rows = _records(found, lang)
+    return file, len(rows), encode(str(file.folder), rows)
+
+
+def _write(folder: Path, file: File, count: int, content: bytes, corpus: str) -> dict[str, Any]:
+    """Write one file of the folder; what the manifest says of it."""
     path = folder / str(file.folder)
-    _replace(path, _encode(path.name, rows))
+    replace_file(folder, path, content)
     source = "; ".join(name_address(remote) for remote in file.remotes) or "a data folder"
-    facts = {"file": file.folder, "rows": len(rows), "bytes": path.stat().st_size, "sha256": file_sha256(path), "source": source}
+    facts = {"file": file.folder, "rows": count, "bytes": path.stat().st_size, "sha256": file_sha256(path), "source": source}
     return {**facts, "licence": describe_licence(corpus.partition("/")[0], file.part or None)}
 
 
 def _records(found: Found, lang: str) -> list[Row]:
     try:
         return read_found(found, lang)
-    except (KeyError, ValueError, TypeError, IndexError, EOFError, OSError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{found.paths[0]}: not laid out as it should be ({type(error).__name__}: {one_line(error)})") from None
-
-
-def _encode(name: str, rows: Sequence[Row]) -> bytes:
-    """Rows in the format that the end of the name tells."""
-    stem = name.removesuffix(".gz")
-    if stem.endswith(".jsonl"):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    else:
-        lines = [list(rows[0])] if stem.endswith(".tsv") else []
-        lines += [[str(value) for value in row.values()] for row in rows]
-        if any("\t" in cell or "\n" in cell for line in lines for cell in line):
-            raise UserError(f"{name}: a tab or a line break is in a cell")
-        text = "".join("\t".join(line) + "\n" for line in lines)
-    return gzip.compress(text.encode(), mtime=0) if name.endswith(".gz") else text.encode()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that readers see all of it or nothing."""
-    with explain_disk(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        part.write_bytes(content)
-        part.replace(path)
-
-
-def _write_manifest(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
-    text = json.dumps([entries[name] for name in sorted(entries)], ensure_ascii=False, indent=1) + "\n"
-    _replace(folder / "manifest.json", text.encode())
 
 
 def check_folder(folder: Path | None = None) -> list[dict[str, str]]:
@@ -273,117 +267,3 @@ def check_addresses() -> list[dict[str, str]]:
         if remote.size and size != remote.size:
             rows.append({"file": name_address(remote), "fault": f"has {size} bytes, not {remote.size}"})
     return rows
-
-
-# --- rows of a user's own ---
-
-KINDS = {
-    "parallel": ("parallel", "tsv.gz"),
-    "lexicon": ("lexicon", "tsv.gz"),
-    "instructions": ("alpaca", "jsonl.gz"),
-    "prompts": ("alpaca", "jsonl.gz"),
-    "qa": ("qa", "jsonl.gz"),
-}
-"""Kinds of own rows: the corpus that they are read with, and the format that they are kept in."""
-
-
-@dataclass(frozen=True)
-class Added:
-    """What was taken of a user's file."""
-
-    corpus: str
-    """``corpus/own``, under which the rows alone are read."""
-    lang: str
-    file: str
-    """In the data folder."""
-    rows: int
-    leaking: int
-    """Rows that were left out, as they overlap evaluation data that are on this machine."""
-
-
-def add(source: Path, kind: str, languages: str, folder: Path, licence: str = "", overwrite: bool = False) -> Added:
-    """Put a user's rows into a data folder, where a corpus reads them as its part ``own``; a new folder is made where there is none.
-
-    ``languages`` is a pair with English (``en-am``) for parallel text and lexicons, one language for the rest. Columns: ``en`` and the
-    other language's code, or ``text``; ``instruction``, ``input`` (may be missing), ``output``; ``instruction`` alone for prompts;
-    ``context``, ``question`` and ``answers`` as SQuAD has them, or ``answer``, a text of the context. Files are .jsonl, .json, .csv, .tsv
-    or .parquet.
-    Raises UserError for a file, a column or a language that does not fit, with the row's number.
-    """
-    if kind not in KINDS:
-        raise UserError(f"--as {kind!r}: unknown kind{name_nearest(kind, KINDS)}")
-    corpus, ending = KINDS[kind]
-    lang = _read_language(kind, languages)
-    name = f"train/{OWN}/{corpus}.{lang}.{ending}"
-    entries = {key: dict(entry) for key, entry in read_manifest(folder).items()} if (folder / "manifest.json").is_file() else {}
-    if name in entries and not overwrite:
-        raise UserError(f"{folder / name} is there already: say --replace to put these rows in its place")
-    rows = [_read_own(record, number, kind, lang, source) for number, record in enumerate(_read_source(source), 1)]
-    leaking = _guard(lang).find_leaks([[value for value in row.values() if isinstance(value, str)] for row in rows])
-    kept = [row for row, hit in zip(rows, leaking, strict=True) if not hit]
-    if not kept:
-        raise UserError(f"{source}: all {len(rows)} rows overlap evaluation data, so that none may be trained on")
-    _replace(folder / name, _encode(name, kept))
-    stated = licence or "the user's own rows, as they say"
-    facts = {"file": name, "rows": len(kept), "sha256": file_sha256(folder / name), "source": source.name, "licence": stated}
-    _write_manifest(folder, {**entries, name: facts})
-    return Added(f"{corpus}/{OWN}", lang, name, len(kept), sum(leaking))
-
-
-def _read_language(kind: str, languages: str) -> str:
-    """The language that is not English, or the only one."""
-    if kind not in ("parallel", "lexicon"):
-        return find(languages).code
-    for first, second in ((languages[:3], languages[3:]), (languages[-3:], languages[:-3])):
-        if first.strip("-") == "en" and second:
-            return find(second).code
-    raise UserError(f"--languages {languages!r}: name a pair with English, such as en-am")
-
-
-def _read_source(source: Path) -> list[Row]:
-    try:
-        found = records(source, ())
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read ({error.strerror or type(error).__name__})") from None
-    except (KeyError, ValueError, TypeError, EOFError) as error:
-        raise UserError(f"{source}: cannot be read as what the end of its name says ({one_line(error)})") from None
-    if not found or not all(isinstance(record, dict) for record in found):
-        raise UserError(f"{source}: has no rows with columns")
-    return found
-
-
-def _read_own(record: Row, number: int, kind: str, lang: str, source: Path) -> Row:
-    def take(*names: str) -> str:
-        value = next((record[name] for name in names if record.get(name)), None)
-        if not isinstance(value, str) or not value.strip():
-            shown = ", ".join(map(str, record))
-            raise UserError(f"{source}: row {number} has no text in {' or '.join(names)} (its columns are {shown})")
-        return value.strip()
-
-    if kind in ("parallel", "lexicon"):
-        pair = {"en": take("en"), lang: take(lang, find(lang).flores, "text")}
-        return {name: " ".join(text.split()) for name, text in pair.items()}
-    if kind == "qa":
-        return {"id": str(record.get("id", number - 1)), "context": take("context"), "question": take("question"),
-                "answers": _read_answers(record, number, source)}  # fmt: skip
-    output = take("output") if kind == "instructions" else str(record.get("output") or "")
-    return {"instruction": take("instruction", "prompt"), "input": str(record.get("input") or ""), "output": output}
-
-
-def _read_answers(record: Row, number: int, source: Path) -> dict[str, list[Any]]:
-    context, given = str(record["context"]).strip(), record.get("answers")
-    texts = given.get("text") if isinstance(given, dict) else [record.get("answer")]
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text in context for text in texts):
-        raise UserError(f"{source}: row {number}: its answers are no texts of its context: {texts!r}")
-    return {"text": texts, "answer_start": [context.index(text) for text in texts]}
-
-
-def _guard(lang: str) -> Guard:
-    """Over the evaluation data in the language and in English that are on this machine."""
-    here = [
-        supply.key
-        for name, table in CORPORA.items() if table.texts
-        for spoken in dict.fromkeys((lang, "en"))
-        for supply in (data.survey(name, spoken, split) for split in table.splits) if supply.state == "here"
-    ]  # fmt: skip
-    return data.guard_of(here)

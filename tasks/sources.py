@@ -11,6 +11,9 @@ import gzip
 import io
 import json
 import os
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +28,10 @@ Place = Literal["folder", "hub", "samples"]
 """``hub`` is any published address."""
 
 GROWTH, LEAST_BOUND = 100, 64 * 2**20
-"""A gzip file may hold GROWTH times its size, and LEAST_BOUND bytes in any case; texts grow by less than twenty times."""
+"""A packed file may hold GROWTH times its size, and LEAST_BOUND bytes in any case; texts grow by less than twenty times."""
+UNREADABLE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
+              ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error)  # fmt: skip
+"""What is raised where a file, a member of an archive or a record is not as it should be."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def find_in_folder(file: File) -> Found | None:
 
 
 def read_found(found: Found, lang: str) -> list[Row]:
-    """The records of a source file in the layout of the data folder, from whatever place it is. Raises ValueError and its like."""
+    """The records of a source file in the layout of the data folder, from whatever place it is. Raises errors of ``UNREADABLE``."""
     file = found.file
     if found.origin != "hub":
         return records(found.paths[0], file.columns)
@@ -88,16 +94,13 @@ def read_found(found: Found, lang: str) -> list[Row]:
 def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -> list[Row]:
     """The records of one file, in its order; the end of its name tells the format. ``most`` of a parquet file, or all where it is 0.
 
-    The formats are .jsonl, .json, .csv, .tsv, .parquet and .py (the values that it assigns), and plain lines for any other end.
+    The formats are .jsonl, .json, .csv, .tsv, .parquet and .py (the values that it assigns), and plain lines for any other end. Lines may
+    end in LF or CR LF, and a byte order mark is passed over. Raises errors of ``UNREADABLE``, with the line's number for .jsonl and .tsv.
     """
     stem = (name or path.name).removesuffix(".gz")
     if stem.endswith(".parquet"):
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table(path, columns=list(columns) or None)
-        found: list[Row] = table.slice(0, most or table.num_rows).to_pylist()
-        return found
-    text = (_unpack(path) if (name or path.name).endswith(".gz") else path.read_bytes()).decode("utf-8")
+        return _read_parquet(path, columns, most)
+    text = (_unpack(path) if (name or path.name).endswith(".gz") else path.read_bytes()).decode("utf-8-sig")
     if stem.endswith(".json"):
         content = json.loads(text)
         return [content] if isinstance(content, dict) else list(content)
@@ -109,21 +112,54 @@ def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -
         except csv.Error as error:
             raise ValueError(f"no CSV: {error}") from None
     # Not splitlines: sentences may hold U+2028 and other marks that it takes for line ends.
-    lines = text.removesuffix("\n").split("\n")
+    lines = [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
     if stem.endswith(".jsonl"):
-        return [json.loads(line) for line in lines]
-    header = columns or lines.pop(0).split("\t")
-    return [dict(zip(header, line.rstrip("\r").split("\t"), strict=True)) for line in lines]
+        return [_read_object(line, number) for number, line in enumerate(lines, 1)]
+    header = list(columns) or lines[0].split("\t")
+    return [_name_cells(header, line, number) for number, line in enumerate(lines, 1) if columns or number > 1]
+
+
+def _read_object(line: str, number: int) -> Row:
+    try:
+        found: Row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number} is no JSON: {error}") from None
+    return found
+
+
+def _name_cells(header: Sequence[str], line: str, number: int) -> Row:
+    cells = line.split("\t")
+    if len(cells) != len(header):
+        raise ValueError(f"line {number} has {len(cells)} columns, not {len(header)}")
+    return dict(zip(header, cells, strict=True))
+
+
+def _read_parquet(path: Path, columns: Sequence[str], most: int) -> list[Row]:
+    import pyarrow.parquet
+
+    about = pyarrow.parquet.read_metadata(path)
+    require_growth(sum(about.row_group(place).total_byte_size for place in range(about.num_row_groups)), path)
+    table = pyarrow.parquet.read_table(path, columns=list(columns) or None)
+    found: list[Row] = table.slice(0, most or table.num_rows).to_pylist()
+    return found
 
 
 def _unpack(path: Path) -> bytes:
-    """What a gzip file holds. Raises ValueError for one that grows as no text does: a megabyte may hold a gigabyte of one letter."""
-    most = max(LEAST_BOUND, GROWTH * path.stat().st_size)
     with gzip.open(path) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(f"more than {most >> 20} MiB when unpacked")
+        data = file.read(bound_of(path) + 1)
+    require_growth(len(data), path)
     return data
+
+
+def bound_of(path: Path) -> int:
+    """Bytes that a packed file may hold when it is unpacked."""
+    return max(LEAST_BOUND, GROWTH * path.stat().st_size)
+
+
+def require_growth(size: int, path: Path) -> None:
+    """Raise ValueError where ``size`` bytes are more than a packed file may hold: a megabyte may hold a gigabyte of one letter."""
+    if size > bound_of(path):
+        raise ValueError(f"more than {bound_of(path) >> 20} MiB when unpacked")
 
 
 def _read_assignments(text: str) -> list[Row]:

@@ -116,6 +116,7 @@ def mirror(loopback: loopback_hub.State, monkeypatch: pytest.MonkeyPatch) -> loo
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XLIFT_MIRROR", loopback.url)
     monkeypatch.setattr(fetching, "_unreachable", lambda host: "")
+    monkeypatch.setattr(fetching, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(data, "known_rows", dict)
     publish_everything(loopback)
     sha256 = {path.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for path, content in loopback.mirrored.items()}

@@ -25,7 +25,7 @@ Split = Annotated[str | None, typer.Option("--split", help="For corpora: another
 
 
 def _list(languages: str | None) -> list[str]:
-    return languages.split(",") if languages else []
+    return [code.strip() for code in languages.split(",")] if languages else []
 
 
 def _count(codes: str) -> str:

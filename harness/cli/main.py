@@ -166,12 +166,23 @@ def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-c
 
 @app.command()
 def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
-    """Check suites without running them: keys, methods, options, tasks and languages; and say which data they will read from where."""
+    """Check suites without running them: keys, methods, options, tasks and languages; and say which data they will read from where.
+
+    A suite that lacks data which it cannot do without is told, with exit code 2.
+    """
+    stops = []
     for name in suites:
         suite = xlift.load_suite(name, overrides or [])
         xlift.validate(suite)
-        typer.echo(f"{name}: valid")
-        data.show_needs(list_rows(xlift.survey(suite)))
+        needed = xlift.survey(suite)
+        stop = needed.attrs["stop"]
+        typer.echo(f"{name}: valid, but it cannot run here" if stop else f"{name}: valid")
+        data.show_needs(list_rows(needed))
+        stops += [f"{name}: {stop}"] if stop else []
+    for stop in stops:
+        typer.echo(f"xlift: {stop}", err=True)
+    if stops:
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -173,7 +173,8 @@ def write_json(path: Path, value: object) -> None:
     partial.replace(path)
 
 
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
+"""Errors of a disk that is full or may not be written, and of a file in the way."""
 
 
 @contextmanager
@@ -182,7 +183,7 @@ def explain_disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in DISK:
             raise
         what = f"{error.filename or place}: cannot write the run ({error.strerror})"
         raise UserError(f"{what}; free space or choose another folder with --runs, then run again") from None

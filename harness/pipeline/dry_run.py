@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from xlift.harness.config.suite import Suite
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.times import write_seconds
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
@@ -141,6 +142,19 @@ def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
     from xlift.harness.evaluation.tasks import expand_tasks
 
     return needs.summarise(needs.list_needs(suite, expand_tasks(suite)[0]))
+
+
+def find_stop(suite: Suite) -> str:
+    """Why a run would stop before any work for lack of data, in one line; empty where it would not. Nothing is fetched."""
+    from xlift.harness.evaluation.tasks import expand_tasks, locate_data
+
+    try:
+        tasks = expand_tasks(suite)[0]
+        locate_data(suite, tasks, fetch=False)
+        needs.require(needs.list_needs(suite, tasks))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def list_supplies(suite: Suite) -> list[data.Supply]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from xlift.harness.config import suite as config
 from xlift.harness.config.suite import Suite
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from xlift.tasks.holdings import Added
+    from xlift.tasks.own_rows import Added
 
 DATA_COLUMNS = ["corpus", "lang", "split", "rows", "sha256", "origin", "fault"]
 
@@ -22,14 +22,17 @@ def survey(suite: Suite) -> pd.DataFrame:
     """The data that ``run`` will read: columns for (``tasks`` or a method's label), corpus, split, languages, state, bytes and otherwise.
 
     The state is ``here``, ``to fetch`` with about so many bytes, ``samples`` or ``nowhere``; then ``otherwise`` says what the method does
-    without them, or what can be done. Nothing is fetched, and no model is needed. Raises UserError as ``validate`` does.
+    without them, or what can be done. ``attrs["stop"]`` of the table is why ``run`` would stop before any work for lack of data, in one
+    line; empty where it would not. Nothing is fetched, and no model is needed. Raises UserError as ``validate`` does.
     """
     import pandas as pd
 
-    from xlift.harness.pipeline.dry_run import survey_data
+    from xlift.harness.pipeline.dry_run import find_stop, survey_data
 
     columns = ["for", "corpus", "split", "languages", "state", "bytes", "otherwise"]
-    return pd.DataFrame(survey_data(suite), columns=columns).astype({"bytes": "Int64"})
+    found = pd.DataFrame(survey_data(suite), columns=columns).astype({"bytes": "Int64"})
+    found.attrs["stop"] = find_stop(suite)
+    return found
 
 
 def list_corpora() -> pd.DataFrame:
@@ -85,8 +88,13 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
     for name in list_names(names):
         if holdings.is_corpus(name):
             found += holdings.list_readings(name, list_names(languages), split)
-        else:
-            found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"]))]
+            continue
+        if not config.is_suite(name):
+            known = [*holdings.list_names(), *config.shipped_suites()]
+            raise UserError(f"{name!r} is neither a corpus nor a suite{name_nearest(name.partition('/')[0], known)}")
+        if languages or split:
+            raise UserError(f"languages and split are of corpora, and {name!r} is a suite, which names its own")
+        found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"]))]
     return found
 
 
@@ -115,13 +123,13 @@ def add_data(
     the rest; ``to`` is the folder, made where there is none, XLIFT_DATA where not given. docs/data.md has the columns. Rows that overlap
     evaluation data on this machine are left out and counted. Raises UserError for what does not fit, with the row's number.
     """
-    from xlift.tasks import holdings
+    from xlift.tasks import own_rows
     from xlift.tasks.sources import data_folder
 
     place = Path(to).expanduser() if to else data_folder()
     if place is None:
         raise UserError("say --to DIR for the data folder that the rows are added to, or name it in XLIFT_DATA")
-    return holdings.add(Path(file), kind, languages, place, licence, replace)
+    return own_rows.add(Path(file), kind, languages, place, licence, replace)
 
 
 def list_names(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ class Fault:
     """The connection closes without an answer."""
     cut_after: int | None = None
     """The connection closes after so many bytes of the usual answer."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Of the answer with ``status``; Content-Length may be wrong."""
+    body: bytes = b""
+    """Of that answer, in place of ``message``."""
 
 
 @dataclass
@@ -129,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
         self.cut_after = fault.cut_after if fault else None
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault and fault.status:
-            self.answer(fault.status, {"error": fault.message})
+            self.answer(fault.status, fault.body or {"error": fault.message}, fault.headers)
             return
         try:
             self.route()
@@ -139,14 +143,14 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, value: Any = None, headers: dict[str, str] | None = None) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
-        for key, text in (headers or {}).items():
+        said = {"Content-Length": str(len(data)), **(headers or {})}
+        for key, text in said.items():
             if text:
                 self.send_header(key, text)
-        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data[: self.cut_after])
-        if self.cut_after is not None:
+        if self.cut_after is not None or said["Content-Length"] != str(len(data)):
             self.close_connection = True
 
     def answer_from(self, held: bytes, headers: dict[str, str]) -> None:
@@ -361,7 +365,7 @@ ROUTES = (
     (r"POST /api/collections", "create_collection"),
     (rf"GET /api/collections/{REPO}", "get_collection"),
     (rf"POST /api/collections/{REPO}/items", "add_item"),
-    (r"(?:GET|HEAD) /((?:raw\.githubusercontent|dl\.fbaipublicfiles)\.com/.+)", "mirror"),
+    (r"(?:GET|HEAD) (?:/behind/a/path)?/((?:raw\.githubusercontent|dl\.fbaipublicfiles)\.com/.+)", "mirror"),
     (r"HEAD /", "greet"),
 )
 

@@ -100,7 +100,7 @@ def test_without_a_network_the_answer_comes_at_once(monkeypatch: pytest.MonkeyPa
     text = refusal("xquad", "ar")
     assert time.monotonic() - began < 20, "the hub's own client takes 24 s"
     assert "xquad in 'ar'" in text and "XLIFT_DATA is not set" in text and "no connection to http://localhost:9" in text
-    assert "XLIFT_MIRROR can name a mirror of such files, HTTPS_PROXY a proxy" in text
+    assert "XLIFT_MIRROR can name a mirror of such files, HTTPS_PROXY can name a proxy" in text
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refusal("xquad", "ar")
 

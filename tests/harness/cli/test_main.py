@@ -95,7 +95,7 @@ def test_no_data_and_no_network_is_one_line(call, monkeypatch: pytest.MonkeyPatc
 
 
 def test_valid_suites_are_called_valid(call, tmp_path: Path) -> None:
-    code, out, _ = call("validate", "demo", "reference-small", write_suite(tmp_path))
+    code, out, _ = call("validate", "demo", "samples", write_suite(tmp_path))
     assert code == 0
     assert out.count(": valid") == 3
 

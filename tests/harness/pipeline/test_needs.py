@@ -115,8 +115,10 @@ def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[
         xlift.run(suite, tmp_path)
     path = tmp_path / "suite.yaml"
     path.write_text(suite.model_dump_json())
-    code, out, err = call("validate", path)
-    assert (code, err) == (0, "") and "valid" in out and "nowhere" in out and "the pivot's instructions are translated" in out
+    code, out, err = call("validate", path, "samples")
+    assert code == 2 and f"{path}: valid, but it cannot run here\n" in out and "samples: valid\n" in out
+    assert "nowhere" in out and "the pivot's instructions are translated" in out
+    assert err.count("\n") == 1 and f"xlift: {path}: m: alpaca in 'en' is nowhere to be had" in err
     code, out, err = call("run", path, "--dry-run")
     assert code == 2 and out == "" and "is nowhere to be had" in err
 
@@ -128,6 +130,14 @@ def test_the_suite_of_samples_has_every_method_and_needs_nothing_else() -> None:
     # No translation model comes with xlift, and without one nothing can say how likely a translation is.
     assert {chosen.method for chosen in suite.methods.values()} == built_in - {"alignment_preference"}
     assert {state for state, _ in states(suite).values()} == {"samples"}
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_a_suite_whose_tasks_have_no_data_cannot_run(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(suite_of("xlt_prompt").model_dump_json())
+    code, out, err = call("validate", path)
+    assert code == 2 and "cannot run here" in out and "xquad in 'es', split test, is not to be had" in err
 
 
 class NamesCorpora(Options):
