@@ -456,11 +456,6 @@ def shipped_suites() -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in found if path.name.endswith(".yaml"))
 
 
-def is_suite(source: str | Path) -> bool:
-    """Whether a name is that of a file, or of a suite that ships."""
-    return Path(source).is_file() or str(source) in shipped_suites()
-
-
 def _locate(source: str | Path) -> Path:
     path = Path(source)
     if path.is_file():

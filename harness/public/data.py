@@ -89,7 +89,7 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
         if holdings.is_corpus(name):
             found += holdings.list_readings(name, list_names(languages), split)
             continue
-        if not config.is_suite(name):
+        if not (Path(name).is_file() or name in config.shipped_suites()):
             known = [*holdings.list_names(), *config.shipped_suites()]
             raise UserError(f"{name!r} is neither a corpus nor a suite{name_nearest(name.partition('/')[0], known)}")
         if languages or split:
