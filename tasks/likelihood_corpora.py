@@ -209,7 +209,7 @@ LIKELIHOOD_CORPORA = {
     "sib200": Corpus(
         _sib_files,
         _sib_rows,
-        splits=("test", "dev"),
+        splits=("test", "dev", "train"),
         languages=tuple(code for code, language in languages().items() if language.in_flores),
         texts=("text",),
         sampled=("test",),

@@ -13,7 +13,7 @@ from xlift.harness.cli.arguments import AsJson, read_adapters
 from xlift.harness.cli.output import print_table
 
 if TYPE_CHECKING:
-    from xlift.harness.diagnostics.records import Probe
+    from xlift.harness.diagnostics.records import Labels, Probe
 
 
 def probe(
@@ -25,6 +25,7 @@ def probe(
     pivot: Annotated[str | None, typer.Option("--pivot", help="The language compared with; en, or the run's.")] = None,
     corpus: Annotated[str, typer.Option("--corpus", help="Parallel sentences; of flores the dev split.")] = "flores",
     limit: Annotated[int | None, typer.Option("--limit", min=2, help="Sentences, the first ones.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Fit linear classifiers to states of SIB-200 too, by layer.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for probe.json and probe.svg; a run's own is the default.")] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -35,7 +36,7 @@ def probe(
 
     given = read_adapters(adapters)
     codes = languages.split(",") if languages else ()
-    found = xlift.probe(model, adapters=given, languages=codes, pivot=pivot, corpus=corpus, limit=limit, out=out)
+    found = xlift.probe(model, adapters=given, languages=codes, pivot=pivot, corpus=corpus, limit=limit, labels=labels, out=out)
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json"), ensure_ascii=False, indent=1))
         return
@@ -68,6 +69,7 @@ def _show(found: Probe) -> None:
                     "unrelated": sum(unrelated) / len(unrelated),
                     "retrieval": retrieved,
                     "at layer": layer,
+                    "mexa": sum(one.alignment.mexa) / len(one.alignment.mexa),
                 }
             rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
     origins = "+".join(dict.fromkeys(one.origin for one in found.corpus.files.values()))
@@ -75,5 +77,38 @@ def _show(found: Probe) -> None:
     print_table(
         pd.DataFrame(rows), f"{found.base['name']}, {found.sentences} of {found.sentences_of} sentences, {corpus}, pivot {found.pivot}"
     )
+    if found.labels:
+        _show_labels(found.labels)
     for line in found.left_out:
         typer.echo(f"left out: {line}")
+
+
+def _show_labels(found: Labels) -> None:
+    import pandas as pd
+
+    place = found.layers.index(found.layer)
+    rows: list[dict[str, Any]] = []
+    for code, words in found.bag_of_words.items():
+        for model in found.models:
+            one = model.languages[code]
+            others = [accuracy for other, accuracy in model.transfer[code].items() if other != code]
+            cosines = [cosine for other, cosine in model.weights_cosine[code].items() if other != code]
+            row = {
+                "language": code, "model": model.label, "accuracy": one.mean[place], "last token": one.last[place],
+                "shuffled labels": one.shuffled[place], "bag of words": words, "change": _write_interval(one.change),
+                "mean on other languages": sum(others) / len(others) if others else None,
+                "cosine of weights": sum(cosines) / len(cosines) if cosines else None,
+            }  # fmt: skip
+            rows.append({key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()})
+    print_table(
+        pd.DataFrame(rows),
+        f"Labelled probes, {found.corpus}: {found.classes} classes, {found.train} sentences to fit, {found.test} to test, "
+        f"layer {found.layer} (chosen on {found.dev} of dev); always the largest class: {found.majority:.3f}",
+    )
+    for model in found.models:
+        named, between = model.language_identity[place], model.variance_between[place]
+        typer.echo(f"{model.label}: a classifier names the language of {named:.1%}; {between:.1%} of the variance lies between languages")
+
+
+def _write_interval(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:+.3f} to {ends[1]:+.3f}" if ends else ""

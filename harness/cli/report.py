@@ -74,9 +74,10 @@ def print_report(results: Results, as_json: bool) -> None:
         where = ", ".join(map(str, results.folders))
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
     sentences, marks = _conclude(results)
+    consistency = results.consistency()
     single = tables.name_one_seed(results.records)
     if as_json:
-        found = {"scores": scores, "costs": costs, "win_rates": results.win_rates}
+        found = {"scores": scores, "costs": costs, "win_rates": results.win_rates, "consistency": consistency}
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
         said = {"one_seed": single, "left_out": results.left_out, "conclusion": sentences}
         typer.echo(json.dumps({**written, **said}, indent=1))
@@ -87,6 +88,9 @@ def print_report(results: Results, as_json: bool) -> None:
         judged = f"judged by {setting.name} (calibration: {name_calibrations(some)})"
         title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
         print_table(tables.spread_win_rates(some), title, keys=2)
+    if not consistency.empty:
+        title = "Consistency of knowledge across languages (RankC; 95 % intervals over facts)"
+        print_table(consistency.drop(columns=["benchmark"]).round(3), title, keys=3)
     if not (spread := tables.spread_costs(costs)).empty:
         print_table(spread, "Cost", keys=1)
     for record in results.records:

@@ -1,3 +1,3 @@
 """Looks inside a model beside its scores: alignment by layer, perplexity, and the languages of its answers."""
 
-__all__ = ["fidelity", "probe", "records"]
+__all__ = ["fidelity", "labels", "probe", "records"]

@@ -32,6 +32,8 @@ class Reading:
     """(N, S, H): over the tokens of the sentence."""
     last: Tensor
     """(N, S, H): at its last token."""
+    weighted: Tensor
+    """(N, S, H): the mean over the tokens of the sentence, the first weighing 1, the second 2 and so on: MEXA's."""
     bits: Tensor
     """(N,) float64: minus log2 of the sentence's probability."""
 
@@ -52,7 +54,7 @@ def read_states(
     transformers gives the last layer's states after the final norm.
     """
     lengths = [len(one) for one in sentences]
-    found: dict[int, tuple[Tensor, Tensor, float]] = {}
+    found: dict[int, tuple[Tensor, Tensor, Tensor, float]] = {}
     for batch in split(range(len(sentences)), lengths, BATCH_TOKENS):
         width = lengths[batch[0]]
         ids = torch.tensor([[*sentences[number], *[0] * (width - lengths[number])] for number in batch])
@@ -66,47 +68,55 @@ def read_states(
         last = states[torch.arange(len(batch)), :, ends - 1]
         states.masked_fill_(~(attended & (places > 0))[:, None, :, None], 0.0)
         means = states.sum(dim=2) / (ends - 1)[:, None, None]
+        # The prefix stands at place 0 and weighs nothing; the places of 1 to n add up to n (n + 1) / 2.
+        weighted = (states * places[None, None, :, None]).sum(dim=2) / ((ends - 1) * ends / 2)[:, None, None]
         for row, number in enumerate(batch):
             end = lengths[number]
             logits = output.logits[row, : end - 1].float()
             nats = torch.nn.functional.cross_entropy(logits, ids[row, 1:end].to(logits.device), reduction="sum")
-            found[number] = means[row], last[row], float(nats) / log(2)
+            found[number] = means[row], last[row], weighted[row], float(nats) / log(2)
         advance(len(batch))
-    means, lasts, bits = zip(*(found[number] for number in range(len(sentences))), strict=True)
-    return Reading(torch.stack(means), torch.stack(lasts), torch.tensor(bits, dtype=torch.float64))
+    means, lasts, weights, bits = zip(*(found[number] for number in range(len(sentences))), strict=True)
+    return Reading(torch.stack(means), torch.stack(lasts), torch.stack(weights), torch.tensor(bits, dtype=torch.float64))
 
 
-def measure_cosine(states: Tensor, pivot: Tensor) -> tuple[list[float], list[float]]:
-    """Mean cosine by layer of each sentence with its own translation, and with all the others.
+@dataclass(frozen=True)
+class Nearness:
+    """How near N sentences lie to their translations, by layer and sentence: (S, N) each, so that two models can be compared in pairs."""
 
-    ``states`` and ``pivot`` are (N, S, H), the same row being a translation; N is 2 or more. States of different sentences share large
-    components, so a cosine says something only beside that of unrelated ones.
+    own: Tensor
+    """Cosine with its translation."""
+    unrelated: tuple[float, ...]
+    """Mean cosine by layer with all that are no translations of it."""
+    towards: Tensor
+    """1 where it is nearer to its translation than to every other pivot sentence, else 0; a tie is a miss."""
+    back: Tensor
+    """The same for the pivot's sentences among those of the language."""
 
-    Source: Language Ranker (Li et al. 2024, arXiv:2404.11553), which takes the last token's state of each layer.
+
+def measure_nearness(states: Tensor, pivot: Tensor) -> Nearness:
+    """Cosines and retrieval between ``states`` and ``pivot``, both (N, S, H), the same row being a translation; N is 2 or more.
+
+    States of different sentences share large components, so a cosine says something only beside that of unrelated ones.
+
+    Sources: the cosine of the last token's states as Language Ranker takes it (Li et al. 2024, arXiv:2404.11553); sentence retrieval on
+    FLORES by layer as in the analysis of x-LLaMA (Zhu et al. 2023, arXiv:2308.04948) and MEXA (Kargaran et al. 2024, arXiv:2410.05873),
+    which counts a sentence where both directions find it, by position-weighted means.
     """
-    own, others = [], []
+    own, unrelated, towards, back = [], [], [], []
     for cosines in _cosines(states, pivot):
-        count, together = len(cosines), float(cosines.diagonal().sum())
-        own.append(together / count)
-        others.append((float(cosines.sum()) - together) / (count * (count - 1)))
-    return own, others
+        count, diagonal = len(cosines), cosines.diagonal()
+        own.append(diagonal)
+        unrelated.append((float(cosines.sum()) - float(diagonal.sum())) / (count * (count - 1)))
+        others = cosines.masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
+        towards.append((diagonal > others.amax(dim=1)).double())
+        back.append((diagonal > others.amax(dim=0)).double())
+    return Nearness(torch.stack(own), tuple(unrelated), torch.stack(towards), torch.stack(back))
 
 
-def retrieve(states: Tensor, pivot: Tensor) -> tuple[list[float], list[float]]:
-    """Share of sentences, by layer, that are nearer to their translation than to any other: to the pivot, and from it.
-
-    Shapes as in ``measure_cosine``. Nearness is the cosine; a tie is a miss, so a layer where all states are alike scores 0.
-
-    Source: sentence retrieval on FLORES by layer as in the analysis of x-LLaMA (Zhu et al. 2023, arXiv:2308.04948), and in MEXA
-    (Kargaran et al. 2024, arXiv:2410.05873), which asks for both directions at once where these are two numbers.
-    """
-    towards, back = [], []
-    for cosines in _cosines(states, pivot):
-        own = cosines.diagonal()
-        others = cosines.masked_fill(torch.eye(len(cosines), dtype=torch.bool), -torch.inf)
-        towards.append(float((own > others.amax(dim=1)).double().mean()))
-        back.append(float((own > others.amax(dim=0)).double().mean()))
-    return towards, back
+def choose_ranker_layers(layers: int) -> tuple[int, ...]:
+    """The five layers that Language Ranker averages over: 5, 10, 15, 20 and 25 of 32, and as far into a model of another depth."""
+    return tuple(max(1, round(5 * place * layers / 32)) for place in range(1, 6))
 
 
 def _cosines(states: Tensor, pivot: Tensor) -> Iterator[Tensor]:

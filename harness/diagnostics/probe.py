@@ -16,7 +16,9 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import RESOLVED, read_object
-from xlift.harness.diagnostics.records import Alignment, LanguageProbe, ModelProbe, Probe
+from xlift.harness.diagnostics.labelled import LabelledReader
+from xlift.harness.diagnostics.records import Alignment, Change, LanguageProbe, ModelProbe, Probe
+from xlift.harness.diagnostics.resampling import bootstrap
 from xlift.harness.evaluation.adapters import find_adapter
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.models import adapters, bases
@@ -25,7 +27,8 @@ from xlift.harness.models.bases import Base
 from xlift.tasks import data
 
 if TYPE_CHECKING:
-    from xlift.harness.diagnostics.hidden_states import Reading
+    from xlift.harness.diagnostics.hidden_states import Nearness, Reading
+    from xlift.harness.diagnostics.labels import Labelled
 
 SPLITS = {"flores": "dev"}
 """Corpora whose sentences are translations of each other in all languages, and the split that is read: never one that is measured."""
@@ -128,15 +131,15 @@ def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
     return found
 
 
-def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
-    """Measure the base, then each adapter in its place, on one loaded model.
+def probe(subject: Subject, sentences: Sentences, dtype: str = "auto", labelled: Labelled | None = None) -> Probe:
+    """Measure the base, then each adapter in its place, on one loaded model; with ``labelled`` sentences probe those too.
 
     Sentences too long for the model in some language are left out in all. Raises UserError for an adapter that does not fit the base, and
     where fewer than two sentences are left.
     """
 
     from xlift.harness.core.versions import library_versions
-    from xlift.harness.diagnostics.hidden_states import encode, read_states
+    from xlift.harness.diagnostics.hidden_states import Nearness, encode, read_states
     from xlift.harness.engines.hf import HfEngine
 
     form = "lora" if all(one.peft_type == "LORA" for one in subject.adapters.values()) else "merged"
@@ -148,8 +151,9 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
         ]
         if len(kept) < 2:
             raise UserError(f"{subject.base.name}: fewer than two sentences fit its {engine.max_length} tokens in every language")
-        models = []
-        total = len(kept) * len(tokens) * (1 + len(subject.adapters))
+        models, before = [], dict[str, Nearness]()
+        marked = LabelledReader(labelled) if labelled else None
+        total = (len(kept) * len(tokens) + (marked.size if marked else 0)) * (1 + len(subject.adapters))
         with Bar(total=total, desc="sentences") as bar:
             for label, adapter in (("base", None), *subject.adapters.items()):
                 engine.swap(adapter)
@@ -157,9 +161,15 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
                 found = {}
                 for code, texts in sentences.texts.items():
                     reading = read_states(engine.model, [tokens[code][row] for row in kept], bar.update)
-                    found[code] = describe([texts[row] for row in kept], [len(tokens[code][row]) - 1 for row in kept], reading, pivot)
+                    alignment = None
+                    if pivot:
+                        alignment, near = align(reading, pivot, before.get(code))
+                        before.setdefault(code, near)
+                    found[code] = describe([texts[row] for row in kept], [len(tokens[code][row]) - 1 for row in kept], reading, alignment)
                     pivot = pivot or reading
                 models.append(ModelProbe(label=label, adapter=_identify(adapter) if adapter else None, languages=found))
+                if marked:
+                    marked.read(label, engine, bar.update)
         described = engine.describe()
     return Probe(
         base=_identify(subject.base),
@@ -174,12 +184,13 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto") -> Probe:
         sentences_of=sentences.of,
         models=tuple(models),
         left_out=subject.left_out,
+        labels=marked.summarise() if marked else None,
         versions=library_versions("torch", "transformers", "peft"),
     )
 
 
-def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, pivot: Reading | None) -> LanguageProbe:
-    """The numbers of one language: totals over all sentences, never means of their means; ``pivot`` is None for the pivot itself.
+def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, alignment: Alignment | None) -> LanguageProbe:
+    """The numbers of one language: totals over all sentences, never means of their means; ``alignment`` is None for the pivot itself.
 
     ``tokens`` are those of each sentence, without the prefix.
     """
@@ -196,17 +207,39 @@ def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, pivo
         bits_per_byte=bits / size,
         bits_per_sentence=bits / len(texts),
         characters_per_token=characters / count,
-        alignment=_align(reading, pivot) if pivot else None,
+        alignment=alignment,
     )
 
 
-def _align(reading: Reading, pivot: Reading) -> Alignment:
-    from xlift.harness.diagnostics.hidden_states import measure_cosine, retrieve
+def align(reading: Reading, pivot: Reading, base: Nearness | None) -> tuple[Alignment, Nearness]:
+    """How near sentences lie to the pivot's, and the numbers of each sentence; ``base`` is what the base had, for paired intervals."""
+    from dataclasses import replace
 
-    cosine, unrelated = measure_cosine(reading.last, pivot.last)
-    towards, back = retrieve(reading.mean, pivot.mean)
-    score = sum(cosine[1:]) / len(cosine[1:])
-    return Alignment(cosine=tuple(cosine), unrelated=tuple(unrelated), score=score, to_pivot=tuple(towards), from_pivot=tuple(back))
+    from xlift.harness.diagnostics.hidden_states import choose_ranker_layers, measure_nearness
+
+    last, mean = measure_nearness(reading.last, pivot.last), measure_nearness(reading.mean, pivot.mean)
+    weighted = measure_nearness(reading.weighted, pivot.weighted)
+    near = replace(mean, own=last.own)
+    cosine = tuple(last.own.mean(dim=1).tolist())
+    found = Alignment(
+        cosine=cosine,
+        unrelated=last.unrelated,
+        score=sum(cosine[1:]) / len(cosine[1:]),
+        to_pivot=tuple(mean.towards.mean(dim=1).tolist()),
+        from_pivot=tuple(mean.back.mean(dim=1).tolist()),
+        ranker_five=sum(cosine[layer] for layer in choose_ranker_layers(len(cosine) - 1)) / 5,
+        mexa=tuple((weighted.towards * weighted.back).mean(dim=1).tolist()),
+        change=_compare(near, base) if base else None,
+    )
+    return found, near
+
+
+def _compare(near: Nearness, base: Nearness) -> Change:
+    hits = (near.towards + near.back - base.towards - base.back) / 2
+    return Change(
+        cosine=tuple(map(bootstrap, (near.own - base.own).numpy())),
+        retrieval=tuple(map(bootstrap, hits.numpy())),
+    )
 
 
 def _identify(model: Base | Adapter) -> dict[str, str | None]:

@@ -15,6 +15,14 @@ PROBE = "probe.json"
 """In a run folder: what ``xlift probe`` measured."""
 
 
+class Change(Section):
+    """95 % intervals of an adapter minus its base, by layer, from resampling the sentences that both read."""
+
+    cosine: tuple[tuple[float, float], ...]
+    retrieval: tuple[tuple[float, float], ...]
+    """Of both directions, averaged. Which sentences there are to find stays as it is in every resample."""
+
+
 class Alignment(Section):
     """How near sentences lie to their pivot translations, by layer: the embeddings first, after the last layer's norm last."""
 
@@ -30,6 +38,12 @@ class Alignment(Section):
     """Share of sentences whose translation is nearer than every other pivot sentence, by mean states."""
     from_pivot: tuple[float, ...]
     """The same for the pivot's sentences among those of the language."""
+    ranker_five: float | None = None
+    """Language Ranker's own layers: mean of ``cosine`` over the fifth, tenth, ... of 32, or as far into a model of another depth."""
+    mexa: tuple[float, ...] = ()
+    """Share of sentences that both directions find, by position-weighted means."""
+    change: Change | None = None
+    """Against the base, sentence by sentence; None for the base itself."""
 
     @property
     def retrieval(self) -> tuple[float, ...]:
@@ -67,6 +81,54 @@ class Source(Section):
     sha256: str
 
 
+class LabelledLanguage(Section):
+    """Test accuracy of the probes of one language, by probed layer."""
+
+    mean: tuple[float, ...]
+    """Fitted to the mean states of sentences."""
+    last: tuple[float, ...]
+    """Fitted to the states of their last tokens."""
+    shuffled: tuple[float, ...]
+    """Fitted to mean states with shuffled labels: what a probe of this size finds where there is nothing."""
+    change: tuple[float, float] | None
+    """95 % interval of ``mean`` minus the base's at the layer of transfer, by resampling the test sentences; None for the base."""
+
+
+class LabelledModel(Section):
+    """The labelled probes of a base or an adapter."""
+
+    label: str
+    languages: dict[str, LabelledLanguage]
+    transfer: dict[str, dict[str, float]]
+    """Test accuracy of a probe fitted in the first language on the second, each standardised by its own train sentences."""
+    weights_cosine: dict[str, dict[str, float]]
+    """Mean over classes of the cosine between the weights of two languages' probes."""
+    language_identity: tuple[float, ...]
+    """Test accuracy of a classifier that names the language of a mean state, by probed layer."""
+    variance_between: tuple[float, ...]
+    """Share of the variance of mean states that lies between languages, by probed layer."""
+
+
+class Labels(Section):
+    """Labelled probes of a base and adapters of it."""
+
+    corpus: str
+    files: dict[str, Source]
+    train: int
+    dev: int
+    test: int
+    classes: int
+    layers: tuple[int, ...]
+    """Those that are probed; 0 is the embeddings."""
+    layer: int
+    """Of transfer, weights and changes: where the base is best on dev, as a mean over languages."""
+    majority: float
+    """Test accuracy of always saying the largest class."""
+    bag_of_words: dict[str, float]
+    """Test accuracy of the same classifier on counts of words."""
+    models: tuple[LabelledModel, ...]
+
+
 class ProbedCorpus(Section):
     name: str
     split: str
@@ -95,6 +157,8 @@ class Probe(Section):
     models: tuple[ModelProbe, ...]
     left_out: tuple[str, ...] = ()
     """Adapters that were not measured, and why."""
+    labels: Labels | None = None
+    """Where labelled probes were asked for."""
     versions: dict[str, str] = Field(default_factory=dict)
 
 

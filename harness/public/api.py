@@ -240,9 +240,11 @@ def calibrate(judge: str, **settings: Any) -> Judgement:
 
 def probe(
     subject: Results | str | Path, *, adapters: Mapping[str, str | Path] | None = None, languages: Sequence[str] = (),
-    pivot: str | None = None, corpus: str = "flores", limit: int | None = None, out: str | Path | None = None,
+    pivot: str | None = None, corpus: str = "flores", limit: int | None = None, labels: bool = False, out: str | Path | None = None,
 ) -> Probe:  # fmt: skip
     """What a base and adapters of it make of parallel sentences: cosine and retrieval between translations by layer, and perplexity.
+
+    With ``labels`` linear classifiers are fitted to the states of SIB-200's sentences too, in all languages, with their controls.
 
     ``subject`` is a run (``Results`` of one folder, or the folder), of which the measured adapters are probed, or a base model.
     ``adapters`` are further ones, by the name that stands in the tables. ``languages`` and ``pivot`` are the run's where not given; a
@@ -254,6 +256,7 @@ def probe(
     from dataclasses import replace
 
     from xlift.harness.diagnostics import probe as diagnostics
+    from xlift.harness.diagnostics.labels import read_labelled
     from xlift.harness.publishing.probe_files import write_probe
 
     references = {name: str(place) for name, place in (adapters or {}).items()}
@@ -267,7 +270,8 @@ def probe(
     codes = tuple(languages) or opened.languages
     if not codes:
         raise UserError("--languages: name at least one besides the pivot, such as es,sw")
-    found = diagnostics.probe(opened, diagnostics.read_sentences(codes, pivot or opened.pivot, corpus, limit))
+    sentences = diagnostics.read_sentences(codes, pivot or opened.pivot, corpus, limit)
+    found = diagnostics.probe(opened, sentences, labelled=read_labelled(list(sentences.texts), limit) if labels else None)
     if folder := out or run:
         write_probe(found, Path(folder))
     return found

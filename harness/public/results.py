@@ -151,6 +151,17 @@ class Results:
 
         return tabulate_curves(Kept(one.record, tuple(collect_documents([one]))) for one in (*self.measurements, *self.points))
 
+    def consistency(self) -> pd.DataFrame:
+        """RankC of each pair of languages that both were measured on BMLAMA: how alike the rankings of the same candidates are, 0 to 1.
+
+        One row for each suite, method and pair, with a 95 % interval over facts and seeds, what two random rankings have (``chance``), and
+        the ``lift`` over the base on the same facts. Empty where no two languages were measured, and of a published record, which keeps no
+        likelihoods. Raises UserError for samples that are damaged.
+        """
+        from xlift.leaderboard.analysis.consistency import tabulate_consistency
+
+        return tabulate_consistency(self.measurements)
+
     def compare_paper(self, suite: Suite) -> pd.DataFrame:
         """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, paper,
         ours, difference, paper_lift, our_lift, low, high, agrees and source. Values are in the metric's own unit.

@@ -4,6 +4,7 @@ __all__ = [
     "board",
     "comparisons",
     "conclusion",
+    "consistency",
     "corpus_bootstrap",
     "curves",
     "pairwise",

@@ -22,6 +22,7 @@ from xlift.leaderboard.analysis.comparisons import (
     tabulate,
     tabulate_ranks,
 )
+from xlift.leaderboard.analysis.consistency import tabulate_consistency
 from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.runs import Collection, Run
@@ -61,6 +62,8 @@ class Board:
     left_out: tuple[str, ...]
     curves: pd.DataFrame
     """Lift against tokens, where adapters were kept on the way."""
+    consistency: pd.DataFrame
+    """RankC of pairs of languages, as ``consistency.tabulate_consistency`` gives it."""
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -84,7 +87,8 @@ def make(collection: Collection) -> Board:
     lifts, tasks = (tabulate([one for found in each for one in found], groups_of) for each in (by_kind, by_task))
     groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
     curves = tabulate_curves(Kept(run.record, run.documents) for run in (*collection.runs, *collection.points))
-    return Board(tuple(row for group in groups for row in group.rows), tuple(groups), lifts, tasks, ranks, collection.left_out, curves)
+    shown = tuple(row for group in groups for row in group.rows)
+    return Board(shown, tuple(groups), lifts, tasks, ranks, collection.left_out, curves, tabulate_consistency(collection.runs))
 
 
 def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:

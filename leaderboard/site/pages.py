@@ -118,6 +118,7 @@ def _open() -> Callable[..., str]:
         "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
         "calibrations": name_calibrations,
         "win_rate": win_rate,
+        "rankc": lambda value: "–" if pd.isna(value) else f"{value:.3f}",
     }  # fmt: skip
     environment.globals.update(functions)
     environment.filters.update(show=show, slug=slug)
@@ -222,7 +223,10 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
         languages = sorted({language for found in cells.values() for language in found})
         if cells:
             groups.append((group, [row for row in group.rows if row.id in cells], languages, cells, _ranks(board, group, benchmark)))
-    return {"name": benchmark, "groups": groups}
+    table = board.consistency[board.consistency["benchmark"] == benchmark]
+    rows = {(row.suite, row.label): row for row in board.rows}
+    consistency = [(rows[one["suite"], one["model"]], one) for one in table.to_dict("records") if (one["suite"], one["model"]) in rows]
+    return {"name": benchmark, "groups": groups, "consistency": consistency}
 
 
 def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:

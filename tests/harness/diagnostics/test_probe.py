@@ -15,7 +15,7 @@ from xlift.harness.cli.main import app, main
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.diagnostics import probe
-from xlift.harness.diagnostics.hidden_states import encode, measure_cosine, read_states, retrieve
+from xlift.harness.diagnostics.hidden_states import choose_ranker_layers, encode, measure_nearness, read_states
 from xlift.harness.diagnostics.probe import Sentences, Subject, read_sentences
 from xlift.harness.diagnostics.records import Probe, read_probe
 from xlift.harness.engines.hf import HfEngine
@@ -41,6 +41,16 @@ def at_angles(*degrees: float) -> torch.Tensor:
     return torch.stack([turned.cos(), turned.sin()], dim=-1)[:, None]
 
 
+def measure_cosine(states: torch.Tensor, pivot: torch.Tensor) -> tuple[list[float], list[float]]:
+    near = measure_nearness(states, pivot)
+    return near.own.mean(dim=1).tolist(), list(near.unrelated)
+
+
+def retrieve(states: torch.Tensor, pivot: torch.Tensor) -> tuple[list[float], list[float]]:
+    near = measure_nearness(states, pivot)
+    return near.towards.mean(dim=1).tolist(), near.back.mean(dim=1).tolist()
+
+
 def test_cosine_by_hand() -> None:
     # Own pairs are 0 and 60 degrees apart, the others 90 and 150: (1 + 0.5) / 2, and (0 - cos 30) / 2.
     own, unrelated = measure_cosine(at_angles(0, 150), at_angles(0, 90))
@@ -59,6 +69,11 @@ def test_retrieval_by_hand_in_both_directions() -> None:
     assert retrieve(at_angles(10, 10, 10), at_angles(10, 10, 10)) == ([0.0], [0.0])
 
 
+def test_the_ranker_s_five_layers() -> None:
+    assert choose_ranker_layers(32) == (5, 10, 15, 20, 25)
+    assert choose_ranker_layers(30) == (5, 9, 14, 19, 23) and choose_ranker_layers(2) == (1, 1, 1, 1, 2)
+
+
 def test_states_are_those_of_each_sentence_alone(tiny: Base) -> None:
     with HfEngine(tiny, HF) as engine:
         tokens = encode(engine.tokenizer, EN)
@@ -71,6 +86,9 @@ def test_states_are_those_of_each_sentence_alone(tiny: Base) -> None:
             for layer, states in enumerate(alone.hidden_states):
                 assert torch.allclose(found.mean[row, layer], states[0, 1:].mean(dim=0), atol=1e-5)
                 assert torch.allclose(found.last[row, layer], states[0, -1], atol=1e-5)
+                count = len(ids) - 1
+                weights = torch.arange(1, count + 1) / (count * (count + 1) / 2)
+                assert torch.allclose(found.weighted[row, layer], (states[0, 1:] * weights[:, None]).sum(dim=0), atol=1e-5)
             chances = alone.logits[0].softmax(-1)
             bits = -sum(log2(float(chances[place, token])) for place, token in enumerate(ids[1:]))
             assert float(found.bits[row]) == pytest.approx(bits, abs=1e-3)
@@ -119,6 +137,12 @@ def test_base_and_adapters_on_one_model(tiny: Base, make_adapter: Callable[..., 
     assert len(base["es"].alignment.cosine) == 3
     assert base["es"].alignment.score == pytest.approx(sum(base["es"].alignment.cosine[1:]) / 2)
     assert len({round(each["es"].perplexity, 6) for each in (base, one, two)}) == 3
+    assert base["es"].alignment.change is None and len(base["es"].alignment.mexa) == 3
+    assert one["es"].alignment and one["es"].alignment.change
+    for before, after, (low, high) in zip(
+        base["es"].alignment.cosine, one["es"].alignment.cosine, one["es"].alignment.change.cosine, strict=True
+    ):
+        assert low - 1e-9 <= after - before <= high + 1e-9
     # PEFT's own switch gives the base back, and the first adapter's numbers do not depend on what was probed before.
     tuned = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny.folder), str(adapters["two"].folder)).eval()
     with HfEngine(tiny, HF) as engine:
