@@ -20,7 +20,7 @@ from xlift.harness.recipes.plugins import Code, identify_plugin
 
 def names() -> list[str]:
     """Methods that can be run: the files of ``methods/`` and the entry points of installed plugins."""
-    return sorted({*_built_in(), *_installed()})
+    return sorted({*list_built_in(), *_installed()})
 
 
 def load(name: str, options: Mapping[str, object]) -> Method[Options]:
@@ -62,11 +62,12 @@ def describe(name: str) -> str:
 def identify(name: str) -> Code:
     """The code of a method. Raises UserError as ``find_method`` does."""
     method = find_method(name)
-    plugin = None if name in _built_in() else identify_plugin(_installed()[name][0])
+    plugin = None if name in list_built_in() else identify_plugin(_installed()[name][0])
     return Code(method.version, RECIPES_VERSION, plugin)
 
 
-def _built_in() -> list[str]:
+def list_built_in() -> list[str]:
+    """The methods that are xlift's own: the files of ``methods/``."""
     return [module.name for module in iter_modules(import_module("xlift.methods").__path__)]
 
 
@@ -80,7 +81,7 @@ def _installed() -> dict[str, tuple[EntryPoint, ...]]:
 def find_method(name: str) -> type[Method[Options]]:
     """The class of a method; raises UserError for an unknown name and for a plugin that cannot be imported."""
     points = _installed().get(name, ())
-    if name in _built_in():
+    if name in list_built_in():
         if points:
             raise UserError(f"method {name!r}: an installed plugin ({points[0].value}) has the name of a built-in method")
         return _checked(name, import_module(f"xlift.methods.{name}").METHOD)

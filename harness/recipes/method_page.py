@@ -1,0 +1,129 @@
+"""docs/methods.md: one section for each built-in method, of the head of its file, of what it reads, and of what it takes.
+
+python -m xlift.harness.recipes.method_page      prints the page
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.recipes.registry import find_method, list_built_in, load
+
+_SFT = "supervised rows"
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the head of a method does not say."""
+
+    makes: str
+    """Sort of rows."""
+    help: str
+    """Whose help the rows take beyond corpora."""
+    cost: str
+    """Of making the rows; training has the budget that all methods share."""
+    when: str
+
+
+USES = {
+    "alignment_preference": Use(
+        "preference pairs, for DPO",
+        "a translation model (`kind: seq2seq`), which says how likely translations are, and translates problems that the corpus lacks",
+        "twenty draws of each problem in every language and in the pivot, and scores of each against the right solutions in the pivot",
+        "the model solves word problems in the pivot and often fails in other languages; not for a base that solves hardly any",
+    ),
+    "cross_lingual": Use(
+        _SFT, "a translator, for instructions in languages that the corpus lacks", "translations alone",
+        "there is parallel text, and answers in the target language are to get better; with `second_stage` as a control of curricula",
+    ),
+    "dpo_self_improvement": Use(
+        "preference pairs, for DPO, in rounds", "none: the model translates by itself",
+        "two answers a prompt and language in each round, and their translations",
+        "the model answers well in the pivot and can translate; small models spoil most translations",
+    ),
+    "knowledge_triples": Use(
+        _SFT, "none", "none: rows are read",
+        "facts and names are to be known across languages; look at BMLAMA, RankC and the length of answers",
+    ),
+    "linguistically_diverse_prompts": Use(
+        "none: a profile", "a translator, or the model's own translations of unlabelled text", "translations of exemplars; no training",
+        "translation is what counts, and nothing may be trained",
+    ),
+    "multilingual_reasoning": Use(
+        _SFT, "a translator; none with `answers: sampled`, but for questions in languages that the corpus lacks",
+        "translations of solutions, or `samples` draws of each problem",
+        "word problems are to be solved in the language itself; with `answers: sampled` the base has to solve some already",
+    ),
+    "pivot_language": Use(
+        _SFT + " and a profile", "a translator, for answers, and for instructions in languages that the corpus lacks",
+        "translations; answers of the model take about three times the tokens when it is used",
+        "the model is much better in the pivot, and longer answers are no burden",
+    ),
+    "pivot_only": Use(_SFT, "none", "none: rows are read", "always, beside others: it shows what fine-tuning does by itself"),
+    "question_alignment": Use(
+        _SFT + ", in two phases", "none", "none: rows are read", "a task is well learnt in the pivot, and questions are in other languages"
+    ),
+    "self_distillation": Use(
+        _SFT, "a translator", "an answer of the model for each question, and their translations",
+        "what the model knows is to be kept: its answers are its own, in all combinations of languages",
+    ),
+    "self_instruct": Use(
+        _SFT, "a translator, for the seed tasks", "some tasks in each request, of which a part is dropped",
+        "there are no instructions in the language; it measures how well the model writes them",
+    ),
+    "sft_on_chosen": Use(
+        _SFT, "none: the model translates by itself", "as `dpo_self_improvement`, one round",
+        "beside that method: it shows what preferences add",
+    ),
+    "star_alignment": Use(
+        _SFT, "none", "none: rows are read; lexicons serve where there are any", "many languages are to be tied to one or two good ones"
+    ),
+    "translate_then_sft": Use(
+        _SFT, "a translator", "translations of questions and answers", "always, beside others: the baseline that every method has to beat"
+    ),
+    "xlt_prompt": Use("none: a profile", "none", "no training; longer answers when it is used", "nothing may be trained"),
+}  # fmt: skip
+"""By method. A test asks for each built-in one."""
+
+HEAD = """# Methods
+
+The methods that come with xlift, in the order of their names. Each is one file in `methods/`, whose head is printed here, with its options
+and the source of each default in the YAML file beside it; a suite overrides them in `methods.LABEL.options`. `xlift ls methods` lists these
+and those of installed plugins; [write-a-method.md](write-a-method.md) says how to write one. "The pivot" and "the target languages" are
+those of the suite. This page is printed by `python -m xlift.harness.recipes.method_page`.
+"""
+
+
+def to_markdown() -> str:
+    """The page."""
+    return "\n".join([HEAD, *map(_write_section, list_built_in())])
+
+
+def _write_section(name: str) -> str:
+    if name not in USES:
+        raise UserError(f"docs/methods.md: nothing is said of what {name} makes, takes and is for; add it to USES in method_page.py")
+    summary, _, rest = (import_module(find_method(name).__module__).__doc__ or "").strip().partition("\n\n")
+    use = USES[name]
+    facts = {
+        "rows": use.makes, "reads": _describe_readings(name), "help": use.help, "cost of rows": use.cost, "use it when": use.when,
+        "defaults": f"[`methods/{name}.yaml`](../methods/{name}.yaml)",
+    }  # fmt: skip
+    table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])
+    parts = re.sub(r"\n+(?=(?:As in|Different|Missing|Traps?)\b)", "\n\n", rest.strip())
+    return f"## `{name}`\n\n{' '.join(summary.split())}\n\n{parts}\n\n{table}\n"
+
+
+def _describe_readings(name: str) -> str:
+    """What a method reads with its defaults, each corpus once."""
+    found: dict[str, list[str]] = {}
+    for reading in load(name, {}).list_readings("en", ("es",)):
+        side = "the pivot" if reading.lang == "en" else "the target languages"
+        found.setdefault(reading.corpus, []).append(f"{side} (else: {reading.instead})" if reading.instead else side)
+    return "; ".join(f"`{corpus}` in {' and '.join(dict.fromkeys(sides))}" for corpus, sides in found.items()) or "nothing"
+
+
+if __name__ == "__main__":
+    print(to_markdown(), end="")  # noqa: T201
