@@ -8,10 +8,10 @@ before, and ask for more in the language, each with instruction, input and outpu
 three and tasks with links are dropped; so are those whose instruction has a ROUGE-L of 0.7 or more with any in the pool; an input that
 stands in the instruction becomes empty, and one that is else too like it drops the task (0.5; 0.3 in Korean and Vietnamese, 0.2 in Arabic).
 Different: the trained model writes the tasks itself, where the paper asks gpt-3.5-turbo-0301, so the method measures that model; a few
-tasks are asked for at a time, as small models rarely write 17 of 20, and the beginning of the first is put in its mouth. All seeds that the
-translator can translate serve; the paper leaves 13 of 175 out as bound to a culture and keeps the original input or output of 23, in a list
-that is not known to us. Tokens are words, and characters of scripts without spaces, where the paper has a tokeniser for each language. The
-request is worded by us. Tasks in another language are dropped.
+tasks are asked for at a time, as small models rarely write 17 of 20, and the beginning of the first is put in its mouth. Seeds are all that
+the corpus has in the language, or that can be translated; the paper leaves out 13 of 175 as bound to a culture and keeps the original
+input or output of 23, in a list that is not known to us. Tokens are words, and characters of scripts without spaces, where the paper has a
+tokeniser for each language. The request is worded by us. Tasks in another language are dropped.
 Missing: the first round of 10 requests before ten of 100; here each pass asks for what is lacking.
 """
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 from pydantic import Field
 
@@ -36,6 +37,7 @@ from xlift.harness.plugin import (
     UserError,
     ask,
     find_foreign,
+    has_language,
     judge_task,
     list_reasons,
     read_prompts,
@@ -56,7 +58,7 @@ class SelfInstructOptions(Options):
     """Budget in rows where the suite sets none, split evenly over the target languages."""
     seed_corpus: str
     seeds: int = Field(ge=3)
-    """Most seed tasks that are translated."""
+    """Most seed tasks that are read or translated."""
     tasks: int = Field(ge=1)
     """Asked for in one request."""
     passes: int = Field(ge=1)
@@ -80,7 +82,8 @@ class SelfInstruct(Method[SelfInstructOptions]):
     Options = SelfInstructOptions
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
-        return [Reading(self.options.seed_corpus, pivot)]
+        corpus = self.options.seed_corpus
+        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's seeds are translated") for lang in languages)]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options
@@ -88,7 +91,8 @@ class SelfInstruct(Method[SelfInstructOptions]):
         if "default" not in options.input_similarity:
             raise UserError("self_instruct: input_similarity has no default; add one, such as default: 0.5")
         for lang in ctx.languages:
-            ctx.require_translator(ctx.pivot, lang)
+            if not has_language(ctx, options.seed_corpus, lang):
+                ctx.require_translator(ctx.pivot, lang)
         rows: list[Example] = []
         for lang, count in split_budget(ctx.budget or options.rows, dict.fromkeys(ctx.languages, 1 / len(ctx.languages))).items():
             rows += take(self._make_rows(ctx, lang, count, row_filter), count, f"{lang}/{KIND}", row_filter.drops)
@@ -97,9 +101,15 @@ class SelfInstruct(Method[SelfInstructOptions]):
 
     def _make_rows(self, ctx: Context, lang: str, count: int, row_filter: RowFilter) -> list[Example]:
         options, where, rng = self.options, f"{lang}/{KIND}", ctx.rng
-        published = read_prompts(ctx, ctx.pivot, row_filter, corpus=options.seed_corpus, where=f"{ctx.pivot}/seeds", answered=True)
-        pairs = translate_prompts(ctx, published, lang, options.seeds, row_filter, where=f"{lang}/seeds", spare=1)
-        seeds = [Task(*split_question(own.question), own.answer) for _, own in pairs]
+        own = has_language(ctx, options.seed_corpus, lang)
+        seeds_in = lang if own else ctx.pivot
+        found = read_prompts(ctx, seeds_in, row_filter, corpus=options.seed_corpus, where=f"{seeds_in}/seeds", answered=True)
+        if not own:
+            pairs = translate_prompts(ctx, found, lang, options.seeds, row_filter, where=f"{lang}/seeds", spare=1)
+            found = (translated for _, translated in pairs)
+        seeds = [Task(*split_question(seed.question), seed.answer) for seed in islice(found, options.seeds)]
+        if not seeds:
+            raise UserError(f"{where}: {options.seed_corpus} has no task with an answer in {seeds_in!r}; name another seed_corpus")
         pool, made = Pool(), list[Task]()
         for seed in seeds:
             pool.add(seed.instruction)

@@ -71,7 +71,7 @@ USES = {
         "what the model knows is to be kept: its answers are its own, in all combinations of languages",
     ),
     "self_instruct": Use(
-        _SFT, "a translator, for the seed tasks", "some tasks in each request, of which a part is dropped",
+        _SFT, "a translator, for seed tasks in languages that the corpus lacks", "some tasks in each request, of which a part is dropped",
         "there are no instructions in the language; it measures how well the model writes them",
     ),
     "sft_on_chosen": Use(

@@ -186,7 +186,6 @@ class NoTranslator(FakeContext):
         ("linguistically_diverse_prompts", {"translations": "translator"}, "es-en"),
         ("multilingual_reasoning", {}, "en-es"),
         ("alignment_preference", {}, "es-en"),
-        ("self_instruct", {}, "en-es"),
     ],
 )
 def test_a_missing_translator_is_found_before_any_work(name: str, options: dict[str, Any], pair: str) -> None:

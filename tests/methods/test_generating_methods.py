@@ -31,10 +31,6 @@ def test_reasoning_parallel_cross_and_steps() -> None:
 
 
 def test_reasoning_translates_what_the_corpus_lacks() -> None:
-    class English(FakeContext):
-        def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
-            return super().read(corpus, lang) if lang == "en" else []
-
     context = English(("es",), 20)
     plan = prepare("multilingual_reasoning", context, answers="sampled", samples=3)
     assert {(source, target) for _, source, target in context.translated} == {("en", "es")}
@@ -113,8 +109,28 @@ def test_alignment_needs_a_translator_that_scores() -> None:
 # --- self_instruct ---
 
 
+class English(FakeContext):
+    """Corpora in English alone."""
+
+    def read(self, corpus: str, lang: str) -> Sequence[Mapping[str, Any]]:
+        return super().read(corpus, lang) if lang == "en" else []
+
+
+def test_self_instruct_takes_seeds_of_the_language_where_there_are_any() -> None:
+    context = FakeContext(("es",), 4)
+    prepare("self_instruct", context, seeds=5, tasks=2)
+    assert context.translated == [] and context.asked[0][0]["content"].count("el pequeño pájaro") == 6, "instruction and output of three"
+
+    class NoTranslator(English):
+        def require_translator(self, source: str, target: str) -> None:
+            raise UserError(f"translators: none for {source}-{target}")
+
+    with pytest.raises(UserError, match="translators: none for en-es"):
+        prepare("self_instruct", NoTranslator(("es",)))
+
+
 def test_self_instruct_shows_two_seeds_and_one_of_its_own() -> None:
-    context = FakeContext(("es",), 40)
+    context = English(("es",), 40)
     plan = prepare("self_instruct", context, seeds=5, tasks=2, spare=1.0, passes=4)
     assert len(plan.rows) == 40
     # 20 requests, two tasks of each; the first pass shows seeds alone, as there is nothing else.
@@ -124,7 +140,7 @@ def test_self_instruct_shows_two_seeds_and_one_of_its_own() -> None:
 
 
 def test_self_instruct_goes_on_where_tasks_are_lacking() -> None:
-    class Halting(FakeContext):
+    class Halting(English):
         def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
             return [answer if place % 2 else Answer("", 1, True) for place, answer in enumerate(super().generate(chats, sampling))]
 

@@ -33,7 +33,7 @@ GOLDEN = {
     "alignment_preference": "0baccf4bd35e87cc1d449e3e2e784883d5212b84201c60eca598ccebef30f444",
     "knowledge_triples": "66e4e7e5f4c520cd794fea1616cf8077dd69551ab6902939cc23914a24187aa6",
     "multilingual_reasoning": "c5592490b392bef0f144b1a77739154e305c43ba44eb09b8ffbb48da6a4b51bf",
-    "self_instruct": "c78148cbfbd9b14fa91e73d78feb3cc5d628935ae170794731edce49c194edae",
+    "self_instruct": "e9913c0fcc1c4ce17ac66d7abd55993bcc8cf8fac015ec2f2e345439a446163c",
     "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
     "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
     "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",

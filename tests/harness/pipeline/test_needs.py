@@ -45,7 +45,7 @@ READ = {
     "pivot_only": {("alpaca", "en")},
     "question_alignment": {("gsm8k", "en"), ("gsm8k", "es")},
     "self_distillation": {("alpaca", "en"), ("lexicon", "es"), ("parallel", "es")},
-    "self_instruct": {("alpaca/seed", "en")},
+    "self_instruct": {("alpaca/seed", "en"), ("alpaca/seed", "es")},
     "sft_on_chosen": {("alpagasus", "en"), ("alpagasus", "es")},
     "star_alignment": {("alpaca", "en"), ("parallel", "es"), ("lexicon", "es")},
     "translate_then_sft": {("alpaca", "en")},
