@@ -30,7 +30,7 @@ GOLDEN = {
     "parallel/opus100 train": "bf5c52b8", "parallel/tatoeba train": "c54facfd", "parallel/tico19 train": "195f4691",
     "pawsx dev": "2c6b6564", "pawsx test": "2c6b6564", "qa/cmrc2018 train": "9c93eace", "qa/iapp train": "bd84a196",
     "qa/jaquad train": "ca488c64", "qa/squad train": "acc885cb", "qa/tquad train": "c04a1a50", "sib200 dev": "92f6140c",
-    "sib200 test": "92f6140c", "triples/dbp5l train": "a9eafa6d",
+    "sib200 test": "92f6140c", "sib200 train": "92f6140c", "triples/dbp5l train": "a9eafa6d",
     "x_alpaca_eval gpt-3.5-turbo-0125": "32d38178", "x_alpaca_eval gpt-4-turbo-2024-04-09": "32d38178",
     "x_alpaca_eval gpt-4o-mini": "32d38178", "x_alpaca_eval instructions": "9eabe1cb", "xcopa test": "457c8bdb", "xcopa val": "457c8bdb",
     "xnli dev": "a7fdbd88", "xquad test": "e465c184",

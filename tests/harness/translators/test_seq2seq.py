@@ -224,7 +224,7 @@ def test_models_that_cannot_serve(tmp_path: Path, tiny_base: Path, unplugged: No
 def test_scores_by_hand(nllb: Path, make_marian: Callable[..., Path]) -> None:
     """The mean log-probability of each token behind those before it, of one text at a time, is what a batch gives."""
     for folder, named in ((nllb, ["zho_Hans"]), (make_marian(), [])):
-        translator = open_model(folder, batch_tokens=30)
+        translator = open_model(folder, batch_tokens=64)
         model, tokenizer = translator._model, translator._tokenizer
         pairs = [("bird sings", "red house"), ("night", "good"), ("old red tree", "small river\nbird night")]
         found = translator.score([one for one, _ in pairs], [other for _, other in pairs], "es", "zh")
