@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.engines.base import Engine
+from xlift.harness.engines.weight_check import WrongWeightsError
 from xlift.harness.models.bases import Base
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,8 @@ logger = logging.getLogger(__name__)
 def load_engine(base: Base, settings: EngineSettings) -> Engine:
     """Load a base on the backend asked for; ``auto`` is vLLM where it loads, else hf, and logs why.
 
-    Raises UserError where the backend cannot serve.
+    A vLLM that was asked for and shows at its start that it loads weights wrongly, as of a mixture of experts, is replaced by hf too: its
+    numbers would be wrong, and none was measured yet. Raises UserError where the backend cannot serve.
     """
     if settings.backend == "api":
         from xlift.harness.engines.openai_api import ApiEngine
@@ -28,7 +30,7 @@ def load_engine(base: Base, settings: EngineSettings) -> Engine:
         try:
             return _load_vllm(base, settings)
         except UserError as error:
-            if settings.backend == "vllm":
+            if settings.backend == "vllm" and not isinstance(error, WrongWeightsError):
                 raise
             logger.warning("engine: hf in place of vllm: %s", error)
     from xlift.harness.engines.hf import HfEngine

@@ -24,6 +24,10 @@ HALF = 0.5
 """The same in half precision: 0.1 was seen in bfloat16, and 2.4 where experts were in the wrong order."""
 
 
+class WrongWeightsError(UserError):
+    """vLLM does not compute with the weights that it was given."""
+
+
 def score_text(model: PreTrainedModel, tokens: Sequence[int]) -> list[float]:
     """The log-probability that a transformers model gives to each token of a text after the first."""
     import torch
@@ -36,13 +40,13 @@ def score_text(model: PreTrainedModel, tokens: Sequence[int]) -> list[float]:
 
 
 def require_same(found: Sequence[float], wanted: Sequence[float], limit: float, what: str) -> None:
-    """Raise UserError, with ``what`` was loaded, where log-probabilities differ by more than ``limit`` nats.
+    """Raise WrongWeightsError, with ``what`` was loaded, where log-probabilities differ by more than ``limit`` nats.
 
     The difference is the median over the tokens, as rounding sends a token of a mixture of experts to another expert now and then.
     """
     shift = median(abs(one - other) for one, other in zip(found, wanted, strict=True))
     if not shift <= limit:  # nor where it is no number
-        raise UserError(
+        raise WrongWeightsError(
             f"vllm computes wrongly with {what}: log-probabilities are off by {shift:.2g} nats in the median, where {limit:g} is allowed; "
             "set engine.backend: hf"
         )

@@ -19,6 +19,7 @@ from xlift.harness.engines import load
 from xlift.harness.engines.base import Engine, seeds
 from xlift.harness.engines.load import load_engine
 from xlift.harness.engines.thinking import cut
+from xlift.harness.engines.weight_check import WrongWeightsError
 from xlift.harness.models.adapters import merge, resolve
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.bases import resolve as resolve_base
@@ -175,6 +176,18 @@ def test_auto_says_once_why_it_is_not_vllm(tiny: Base, monkeypatch: pytest.Monke
     with caplog.at_level(logging.WARNING), load_engine(tiny, EngineSettings(backend="auto", dtype="float32")) as running:
         assert running.backend == "hf"
     assert [record.message for record in caplog.records if "in place of vllm" in record.message] != []
+
+
+def test_a_vllm_that_computes_wrongly_is_replaced_also_where_it_was_asked_for(
+    tiny: Base, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def compute_wrongly(base: Base, settings: EngineSettings) -> None:
+        raise WrongWeightsError("vllm computes wrongly with them")
+
+    monkeypatch.setattr(load, "_load_vllm", compute_wrongly)
+    with caplog.at_level(logging.WARNING), load_engine(tiny, EngineSettings(backend="vllm", dtype="float32")) as running:
+        assert running.backend == running.describe()["backend"] == "hf"
+    assert "engine: hf in place of vllm: vllm computes wrongly with them" in caplog.text
 
 
 def test_auto_settles_the_number_format_before_anything_is_loaded(tiny: Base, adapter: Any) -> None:
