@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from xlift.tasks.articles import list_listings
 from xlift.tasks.corpora import Choice, Corpus, Remote
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.training_corpora import OWN
@@ -122,6 +123,9 @@ def list_remotes() -> list[Remote]:
 def _walk() -> Iterator[tuple[str, Remote, str]]:
     """Every published file with its corpus or part, and the split and place in its reading that it has."""
     for name, table in CORPORA.items():
+        for split in table.splits:
+            for listing in list_listings(name, split):
+                yield from ((name, remote, f"{split} articles") for remote in listing.file.remotes if name != "sib200")
         parts: list[str | None] = [part for part in table.parts if part != OWN]
         for part in parts or [None]:
             for lang in table.languages or table.published:

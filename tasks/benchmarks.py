@@ -267,6 +267,12 @@ def is_parallel(name: str) -> bool:
     return found is not None and found.parallel
 
 
+def has_articles(name: str) -> bool:
+    """Whether the documents of a task or a benchmark are sentences of articles, which are no independent draws."""
+    found = find_benchmark(name)
+    return found is not None and CORPORA[found.corpus].listings is not None
+
+
 def split_pair(name: str) -> tuple[Benchmark, str, str] | None:
     """Benchmark and codes of the name of a pair of any two languages, known or not; None for other names."""
     benchmark = find_benchmark(name)

@@ -76,6 +76,17 @@ class File:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """A table with one line for each row of a split, in their order, that says which article a row is of."""
+
+    file: File
+    column: str
+    """Names the article. A table without a header has no other column."""
+    split: str = ""
+    """Of FLORES, where the passages of Belebele can stand in for the table."""
+
+
+@dataclass(frozen=True)
 class Choice:
     """What was asked for, checked against the table."""
 
@@ -115,6 +126,8 @@ class Corpus:
     """Keys of a bundled sample that are no languages."""
     sample_of: str = ""
     """Another corpus whose bundled samples serve; its own where empty."""
+    listings: Callable[[str], tuple[Listing, ...]] | None = None
+    """From a split to the tables whose lines, taken together, have the rows' ids as numbers; None where rows are of no articles."""
     published: tuple[str, ...] = ()
     """Of a corpus whose ``languages`` the data folder decides: those that have an address."""
 

@@ -12,10 +12,10 @@ from xlift.harness.core.languages import languages
 from xlift.tasks.conversions import flatten_squad, read_exemplars
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables, codes
 from xlift.tasks.likelihood_corpora import LIKELIHOOD_CORPORA
+from xlift.tasks.listings import FLORES_ARCHIVE, list_flores
 from xlift.tasks.training_corpora import LIDR, TRAINING, XQUAD
 
 URL_NLP = "google-research/url-nlp", "452a21ad3dae5668c06ceeac21ff073e1e40f9be"
-FLORES_SHA256 = "b8b0b76783024b85797e5cc75064eb83fc5288b41e9654dabc7be6ae944011f6"
 MLQA_SHA256 = "246e8089933d13007fe80684d5c5c0713d6834cf8b3b4a0ec7c66f0a0d2baac8"
 
 
@@ -109,8 +109,7 @@ def _flores_files(choice: Choice) -> list[File]:
     for lang in choice.langs:
         code = languages()[lang].flores
         path = f"flores200_dataset/{choice.split}/{code}.{choice.split}"
-        place = ("dl.fbaipublicfiles.com", "", "nllb/flores200_dataset.tar.gz", "web")
-        files.append(File(path, Remote(*place, columns=(code,), member=path, sha256=FLORES_SHA256, size=25585843), (code,)))
+        files.append(File(path, Remote(**FLORES_ARCHIVE, columns=(code,), member=path), (code,)))
     return files
 
 
@@ -268,6 +267,7 @@ CORPORA: dict[str, Corpus] = {
         texts=("text", "source", "target"),
         sampled=("devtest", "dev"),
         sample=_flores_sample,
+        listings=list_flores,
     ),
     "x_alpaca_eval": Corpus(
         _x_alpaca_eval_files,

@@ -12,7 +12,8 @@ from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import file_sha256
 from xlift.tasks import data
 from xlift.tasks.addresses import list_remotes
-from xlift.tasks.corpora import File, Remote, Row
+from xlift.tasks.articles import list_listings, read_listing
+from xlift.tasks.corpora import File, Listing, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.fetching import Absent, fetch, find_change, find_kept, measure, name_address
 from xlift.tasks.folders import encode, open_folder, replace_file, write_manifest
@@ -111,6 +112,8 @@ def get(readings: Iterable[Reading], tell: Tell = logger.info) -> list[Got]:
         try:
             rows = data.read(corpus, lang, split)
             origin = data.locate(corpus, lang, split)
+            for listing in list_listings(corpus.partition("/")[0], split):
+                read_listing(listing, fetched=True)
             found.append(Got(corpus, lang, split, len(rows), origin.sha256, origin.origin))
         except UserError as error:
             found.append(Got(corpus, lang, split, fault=one_line(error)))
@@ -176,7 +179,9 @@ def build(folder: Path, readings: Iterable[Reading], tell: Tell = logger.info) -
             try:
                 rows = data.read(corpus, lang, split)  # checks what is fetched
                 files = _files(corpus, lang, split)
+                listings = list_listings(corpus.partition("/")[0], split)
                 made = [_read(file, corpus, lang) for file in files if not _is_there(folder, file, entries)]
+                made += [_read_articles(one) for one in listings if not _is_there(folder, one.file, entries)]
             except (UserError, Absent) as error:
                 results.append(Got(corpus, lang, split, fault=one_line(error)))
             else:
@@ -212,6 +217,14 @@ def _read(file: File, corpus: str, lang: str) -> tuple[File, int, bytes] | None:
             raise
     rows = _records(found, lang)
     return file, len(rows), encode(str(file.folder), rows)
+
+
+def _read_articles(listing: Listing) -> tuple[File, int, bytes] | None:
+    """The same of the table of articles beside a corpus; None, and told, where it is not to be had: the corpus is read without it too."""
+    articles = read_listing(listing, fetched=True)
+    if not articles:
+        return None
+    return listing.file, len(articles), encode(str(listing.file.folder), [{listing.column: article} for article in articles])
 
 
 def _write(folder: Path, file: File, count: int, content: bytes, corpus: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import yaml
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find, languages
 from xlift.tasks import data, make_yaml
+from xlift.tasks.articles import find_articles
 from xlift.tasks.benchmarks import BENCHMARKS, find_task, split_pair
 from xlift.tasks.entries import Task
 from xlift.tasks.make_yaml import AS_FILED, Asking
@@ -131,6 +132,12 @@ def data_of(name: str, samples: data.Samples) -> data.Origin | None:
     """Where a task's data come from and their hash. Raises UserError where they are not to be had."""
     source = source_of(name)
     return data.locate(*source, samples=samples) if source else None
+
+
+def articles_of(name: str, samples: data.Samples) -> dict[str, str]:
+    """The article of each of a task's documents by its id; empty where that is not known, or the documents are of no articles."""
+    source = source_of(name)
+    return find_articles(*source, samples=samples) if source else {}
 
 
 def is_away(name: str, samples: data.Samples) -> bool:

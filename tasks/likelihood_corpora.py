@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from xlift.harness.core.languages import languages
 from xlift.tasks.conversions import choose_xnli
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables, codes
+from xlift.tasks.listings import NTREX_PLACE, list_ntrex, list_sib200
 
 XNLI_SHA256 = "4ba1d5e1afdb7161f0f23c66dc787802ccfa8a25a3ddd3b165a35e50df346ab1"
 
@@ -26,7 +27,7 @@ NTREX: dict[str, str] = dict(pair.split(":") for pair in _NTREX_CODES.split())
 def _ntrex_files(choice: Choice) -> list[File]:
     (lang,) = choice.langs
     name = "newstest2019-src.eng.txt" if lang == "en" else f"newstest2019-ref.{NTREX[lang]}.txt"
-    remote = Remote("MicrosoftTranslator/NTREX", "8561f6a622db9edad1217683e5c83daefd8bb2bf", f"NTREX-128/{name}", "github")
+    remote = Remote(*NTREX_PLACE, f"NTREX-128/{name}", "github")
     return [File(f"ntrex128/{name}", remote, ("text",))]
 
 
@@ -175,6 +176,7 @@ LIKELIHOOD_CORPORA = {
         sampled=("test",),
         sample=_ntrex_sample,
         sample_of="flores",
+        listings=list_ntrex,
     ),
     "xcopa": Corpus(
         _xcopa_files,
@@ -215,6 +217,7 @@ LIKELIHOOD_CORPORA = {
         sampled=("test",),
         sample=_sib_sample,
         shared=("id", "topic"),
+        listings=list_sib200,
     ),
     "bmlama": Corpus(
         _bmlama_files,

@@ -110,7 +110,7 @@ def mirror(loopback: loopback_hub.State, monkeypatch: pytest.MonkeyPatch) -> loo
     """The loopback hub with a small file at every published address; nothing else is known of those files' rows."""
     from published import publish_everything
 
-    from xlift.tasks import corpus_table, data, fetching, likelihood_corpora
+    from xlift.tasks import corpus_table, data, fetching, likelihood_corpora, listings
 
     for name in ("XLIFT_DATA", "XLIFT_SAMPLES"):
         monkeypatch.delenv(name, raising=False)
@@ -120,7 +120,7 @@ def mirror(loopback: loopback_hub.State, monkeypatch: pytest.MonkeyPatch) -> loo
     monkeypatch.setattr(data, "known_rows", dict)
     publish_everything(loopback)
     sha256 = {path.rpartition("/")[2]: hashlib.sha256(content).hexdigest() for path, content in loopback.mirrored.items()}
-    monkeypatch.setattr(corpus_table, "FLORES_SHA256", sha256["flores200_dataset.tar.gz"])
+    monkeypatch.setitem(listings.FLORES_ARCHIVE, "sha256", sha256["flores200_dataset.tar.gz"])
     monkeypatch.setattr(corpus_table, "MLQA_SHA256", sha256["MLQA_V1.zip"])
     monkeypatch.setattr(likelihood_corpora, "XNLI_SHA256", sha256["XNLI-1.0.zip"])
     languages = corpus_table.CORPORA["xquad"].languages

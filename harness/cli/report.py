@@ -79,7 +79,7 @@ def print_report(results: Results, as_json: bool) -> None:
     if as_json:
         found = {"scores": scores, "costs": costs, "win_rates": results.win_rates, "consistency": consistency}
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
-        said = {"one_seed": single, "left_out": results.left_out, "conclusion": sentences}
+        said = {"one_seed": single, "left_out": [*results.left_out, *results.lost], "conclusion": sentences}
         typer.echo(json.dumps({**written, **said}, indent=1))
         return
     title = "Scores (± standard error; lift over the base in brackets, * if significant)"
@@ -105,7 +105,7 @@ def print_report(results: Results, as_json: bool) -> None:
         typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")
-    for line in results.left_out:
+    for line in [*results.left_out, *results.lost]:
         typer.echo(f"left out: {line}")
     for line in sentences:
         typer.echo(line)

@@ -17,6 +17,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import ENGINE_FACTS, Score, TaskResult, comparability
+from xlift.harness.evaluation.samples import name_group
 from xlift.harness.evaluation.tasks import TaskSet
 from xlift.tasks import index
 from xlift.tasks.benchmarks import place
@@ -66,6 +67,9 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
     if results is None:
         raise UserError("lm-eval returned no results (it runs on several processes and this is not the first)")
     samples = results.pop("samples")
+    for task, articles in tasks.articles.items():
+        for sample in samples[task]:
+            sample["group"] = name_group(sample["doc"], articles)
     tracker.save_results_aggregated(results=results, samples=samples)
     for task in tasks.names:
         tracker.save_results_samples(task_name=task, samples=samples[task])

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from xlift.harness.evaluation.samples import name_group
 
 
-def draw_items(documents: Sequence[Mapping[str, object]], limit: int) -> list[int]:
+def draw_items(documents: Sequence[Mapping[str, object]], limit: int, articles: Mapping[str, str] = MappingProxyType({})) -> list[int]:
     """Places of ``limit`` documents, in rising order; all of them where there are no more.
 
     A document's turn is a hash of its id, so that every model and every language of a parallel benchmark gets the same items, and that a
-    larger limit holds all items of a smaller one. No group gives a second item before every group has given one.
+    larger limit holds all items of a smaller one. No group (``name_group``) gives a second item before every group has given one.
     """
     turns = [_hash(str(document.get("id", place))) for place, document in enumerate(documents)]
     order = sorted(range(len(documents)), key=turns.__getitem__)
     taken: dict[str, int] = {}
     rounds: dict[int, int] = {}
     for place in order:
-        group = name_group(documents[place]) or f"place {place}"
+        group = name_group(documents[place], articles) or f"place {place}"
         rounds[place] = taken.get(group, 0)
         taken[group] = rounds[place] + 1
     chosen = sorted(order, key=lambda place: (rounds[place], turns[place]))[:limit]

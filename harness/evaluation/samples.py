@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from xlift.harness.core.errors import UserError, name_nearest
@@ -119,10 +120,13 @@ def read_answers(measured: Measurement, task: str) -> list[Said]:
         raise UserError(f"{path}: no samples of instructions that are answered; evaluate {measured.record.name} again") from None
 
 
-def name_group(document: Mapping[str, object]) -> str:
-    """A name of what a document shares with others, such as a paragraph with its questions; empty where it shares nothing."""
-    for column in SHARED_BY:
-        if isinstance(found := document.get(column), str) and found:
+def name_group(document: Mapping[str, object], articles: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A name of what a document shares with others: a paragraph with its questions, or its article, by the document's id.
+
+    Empty where it shares nothing that is known.
+    """
+    for found in (articles.get(str(document.get("id"))), *(document.get(column) for column in SHARED_BY)):
+        if isinstance(found, str) and found:
             return hashlib.sha256(found.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return ""
 

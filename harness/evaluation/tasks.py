@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from xlift.harness.core.languages import find
 from xlift.harness.evaluation.catalogue import Catalogue, open_catalogue
 from xlift.harness.evaluation.items import draw_items
 from xlift.tasks import data, index, make_yaml
+from xlift.tasks.benchmarks import has_articles
 from xlift.tasks.data import Origin
 from xlift.tasks.foreign import place_tasks
 
@@ -120,6 +121,8 @@ class TaskSet:
     """lm-eval's TaskManager, which knows the tasks."""
     items: dict[str, list[int]] | None
     """Item numbers of the tasks that are limited; None where none is."""
+    articles: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The article of each document by its id, of the tasks whose documents are of articles that are known."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The leaderboard's benchmark and language of the tasks that are not xlift's."""
 
@@ -139,7 +142,8 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
         defaults = catalogue is not None and catalogue.defaults
         manager = TaskManager(include_path=folders, include_defaults=defaults, metadata={"samples": suite.data.samples})
         subsets = {name: catalogue.subset(name) for name in foreign} if catalogue else {}
-        yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names), place_tasks(subsets))
+        articles = find_articles(suite, names)
+        yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names, articles), articles, place_tasks(subsets))
 
 
 def check_shots(suite: Suite, names: Sequence[str]) -> None:
@@ -155,12 +159,31 @@ def check_shots(suite: Suite, names: Sequence[str]) -> None:
             raise UserError(f"evaluate.num_fewshot: {name!r} has {there} examples, and {wanted} are asked for")
 
 
-def _choose_items(manager: Any, suite: Suite, tasks: Sequence[str]) -> dict[str, list[int]] | None:
+def find_articles(suite: Suite, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+    """The article of each document by its id, for the tasks that have such. Languages of one split share them."""
+    known: dict[tuple[str, str, bool], Mapping[str, str]] = {}
+    found: dict[str, Mapping[str, str]] = {}
+    for name in names:
+        if not has_articles(name) or (source := index.source_of(name)) is None:
+            continue
+        corpus, _, split = source
+        sampled = index.data_of(name, suite.data.samples)
+        key = (corpus, split, sampled is not None and sampled.origin == "samples")
+        if key not in known:
+            known[key] = index.articles_of(name, suite.data.samples)
+        if known[key]:
+            found[name] = known[key]
+    return found
+
+
+def _choose_items(
+    manager: Any, suite: Suite, tasks: Sequence[str], articles: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[int]] | None:  # fmt: skip
     limits = {task: limit for task in tasks if (limit := limit_of(suite, task)) is not None}
     if not limits:
         return None
     loaded = manager.load(list(limits))["tasks"]
-    return {task: draw_items(list(loaded[task].eval_docs), limit) for task, limit in limits.items()}
+    return {task: draw_items(list(loaded[task].eval_docs), limit, articles.get(task, {})) for task, limit in limits.items()}
 
 
 def limit_of(suite: Suite, task: str) -> int | None:

@@ -90,10 +90,11 @@ class Results:
         ``languages`` with equal weights. ``value``, ``low`` and ``high`` are in the metric's own unit, turned so that more is better;
         ``significant`` is by ``p_corrected``, Holm's over the rows that may be compared with each other; ``reason`` says why a difference
         is not significant where its interval leaves out 0, and ``one_seed`` marks intervals of one training. Where the two may not be
-        compared the numbers are missing, with fewer than 50 documents whose scores are not 0 or 1 the interval and the test, and ``note``
-        says why. Tests are paired by document; docs/statistics.md describes them.
+        compared the numbers are missing, with fewer than 40 documents whose scores are not 0 or 1 the interval and the test, and ``note``
+        says why. Tests are paired by document; docs/statistics.md describes them. A task whose samples are gone or damaged takes no part
+        (``lost`` names it).
 
-        Raises UserError where the samples of a task are gone or damaged.
+        Raises UserError where no model has scores by document.
         """
         from xlift.leaderboard.analysis import comparisons
 
@@ -104,12 +105,14 @@ class Results:
         """Models, the base among them, ranked on each benchmark as an average over its languages, or on each task.
 
         Models that cannot be told apart share a rank and are named in ``tied``; a model with one seed is told apart from none. Only results
-        that may be compared meet in one ranking; a model without a rank has a ``note``. Raises UserError as ``lifts`` does.
+        that may be compared meet in one ranking; a model without a rank, as one of whose scores by document some are lost, has a ``note``.
+        Raises UserError as ``lifts`` does.
         """
-        from xlift.leaderboard.analysis.comparisons import tabulate_ranks
+        from xlift.leaderboard.analysis.comparisons import find_lost, tabulate_ranks
 
         _check_choice(by)
-        return tabulate_ranks(self._documents, average=by == "benchmark")
+        lost = find_lost((record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True))
+        return tabulate_ranks(self._documents, average=by == "benchmark", lost=lost)
 
     def conclude(self) -> list[str]:
         """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from
@@ -147,9 +150,10 @@ class Results:
         Raises UserError as ``lifts`` does.
         """
         from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
-        from xlift.leaderboard.loading.scores import collect_documents
+        from xlift.leaderboard.loading.runs import read_scores
 
-        return tabulate_curves(Kept(one.record, tuple(collect_documents([one]))) for one in (*self.measurements, *self.points))
+        ends = [Kept(record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True)]
+        return tabulate_curves([*ends, *(Kept(one.record, read_scores(one.record, one.stage)[0]) for one in self.points)])
 
     def consistency(self) -> pd.DataFrame:
         """RankC of each pair of languages that both were measured on BMLAMA: how alike the rankings of the same candidates are, 0 to 1.
@@ -179,11 +183,24 @@ class Results:
             documents += [one for one in collect_documents(self.measurements, [metric]) if one.metric == metric]
         return compare_paper(suite.expected, self.records, documents)
 
-    @cached_property
-    def _documents(self) -> list[Documents]:
-        from xlift.leaderboard.loading.scores import collect_documents
+    @property
+    def lost(self) -> list[str]:
+        """A line for each model's task without scores by document, such as one whose samples are gone: it has no part in comparisons."""
+        return [f"{one.record.name}: {note}" for one, (_, notes) in zip(self.measurements, self._read, strict=True) for note in notes]
 
-        return collect_documents(self.measurements)
+    @cached_property
+    def _read(self) -> list[tuple[tuple[Documents, ...], list[str]]]:
+        """Each measurement's scores by document, and what of them is missing."""
+        from xlift.leaderboard.loading.runs import read_scores
+
+        return [read_scores(one.record, one.stage) for one in self.measurements]
+
+    @property
+    def _documents(self) -> list[Documents]:
+        found = [one for documents, _ in self._read for one in documents]
+        if not found and self.lost:
+            raise UserError(f"no scores by document: {self.lost[0]}; evaluate it again")
+        return found
 
     def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
         """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.

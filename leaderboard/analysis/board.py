@@ -16,6 +16,7 @@ from xlift.leaderboard.analysis.comparisons import (
     ONE_SEED_RANK,
     Comparison,
     TableRow,
+    find_lost,
     find_scale,
     group_models,
     rank_overall,
@@ -79,7 +80,8 @@ def make(collection: Collection) -> Board:
         if run.record.label == "base":
             bases[run.record.suite] += run.documents
     measured = share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()])
-    ranks = tabulate_ranks(collection.documents, average=True, lost=_find_lost(collection.runs))  # while others measure
+    lost = find_lost((run.record, run.documents) for run in collection.runs)
+    ranks = tabulate_ranks(collection.documents, average=True, lost=lost)  # while others measure
     made, by_kind, by_task = zip(*measured, strict=True)
     rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
     gathered = _gather(rows)
@@ -104,17 +106,6 @@ def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
     for name, number in group_models({name: row.keys for name, row in ordered.items()}).items():
         groups[number].append(ordered[name])
     return [groups[number] for number in sorted(groups)]
-
-
-def _find_lost(runs: Iterable[Run]) -> dict[tuple[str, str], dict[str, str]]:
-    """Benchmarks that a model was measured on and of which scores by document are missing, each with the reason, by suite and label."""
-    lost: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for run in runs:
-        there = {one.task for one in run.documents}
-        for task, result in run.record.tasks.items():
-            if result.tested and task not in there:
-                lost[run.record.suite, run.record.label][result.benchmark] = f"no scores by document of {task}: not ranked"
-    return lost
 
 
 def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> Group:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.statistics import ALPHA, LEAST_DOCUMENTS, Array, Estimate, compare, compare_pairs, correct, detectable, rank
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import choose_averaged, is_parallel
+from xlift.tasks.benchmarks import choose_averaged, has_articles, is_parallel
 from xlift.tasks.entries import Metric
 
 Runs = Sequence[Documents]
@@ -30,7 +31,7 @@ K = TypeVar("K", bound=Hashable)
 
 ONE_SEED = "one seed: variance between seeds unknown"
 ONE_SEED_RANK = "one seed: ranked above or below none, as another seed might turn the order"
-TOO_FEW = f"too few for an interval, which needs {LEAST_DOCUMENTS}"
+ARTICLES_UNKNOWN = "articles unknown: sentences of one article are taken for independent ones, so that the interval may be too narrow"
 
 
 @dataclass(frozen=True)
@@ -237,6 +238,20 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
     return table.assign(of=len(table)), _find_largest_missed(scores, list(table["model"]), len(pairs))
 
 
+def find_lost(models: Iterable[tuple[Record, Iterable[Documents]]]) -> dict[tuple[str, str], dict[str, str]]:
+    """The tasks and benchmarks that a model was measured on and of which scores by document are missing, each with the reason, by suite
+    and label: what ``tabulate_ranks`` takes as ``lost``.
+    """
+    lost: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for record, documents in models:
+        there = {one.task for one in documents}
+        for task, result in record.tasks.items():
+            if result.tested and task not in there:
+                for name in (task, result.benchmark):
+                    lost[record.suite, record.label][name] = f"no scores by document of {task}: not ranked"
+    return lost
+
+
 def compare_runs(method: Sheet, base: Sheet, name: str = "the method") -> Estimate:
     """Method minus base over the same languages (or one task), each given as its runs with different seeds.
 
@@ -392,14 +407,16 @@ def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
     """Scores by model, one array (seeds, documents) for each language, and whether the languages share their documents."""
     scores: dict[str, list[Array]] = {name: [] for name in sheets}
     first = next(iter(sheets.values()))
+    ids = [runs[0].columns.ids for runs in first.values()]
+    shared = all(is_parallel(runs[0].benchmark) for runs in first.values()) and all(np.array_equal(one, ids[0]) for one in ids)
+    columns = [run.columns for sheet in sheets.values() for runs in sheet.values() for run in runs]
+    groups = next((one.groups for one in columns if one.groups is not None), None) if shared else None
     for column in first:
         runs = {(name, one.seed): one for name, sheet in sheets.items() for one in sorted(sheet[column], key=lambda one: one.seed or 0)}
-        values = align({f"{name}, {one.task}, seed {seed}": one.columns for (name, seed), one in runs.items()})
+        values = align({f"{name}, {one.task}, seed {seed}": one.columns for (name, seed), one in runs.items()}, groups)
         for name in sheets:
             scores[name].append(values[[owner == name for owner, _ in runs]])
-    ids = [runs[0].columns.ids for runs in first.values()]
-    shared = all(is_parallel(runs[0].benchmark) for runs in first.values())
-    return scores, shared and all(np.array_equal(one, ids[0]) for one in ids)
+    return scores, shared
 
 
 def _find_fault(sheet: Sheet, name: str) -> str | None:
@@ -428,9 +445,18 @@ def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sh
     except UserError as error:
         return Comparison(names, None, str(error), first.measure, first.is_ranked)
     one_seed = _has_one_seed(method)
-    notes = [f"{found.drawn} items: {TOO_FEW}"] if np.isnan(found.p) else []
+    notes = [say_no_interval(found)] if np.isnan(found.p) else []
     notes += [ONE_SEED] if one_seed else []
+    columns = [run.columns for sheet in (method, base) for runs in sheet.values() for run in runs]
+    notes += [ARTICLES_UNKNOWN] if has_articles(first.task) and not any(one.grouped for one in columns) else []
     return Comparison(names, found, "; ".join(notes), first.measure, first.is_ranked, one_seed)
+
+
+def say_no_interval(found: Estimate) -> str:
+    """Why an estimate has no interval and no test."""
+    if found.drawn < LEAST_DOCUMENTS:
+        return f"{found.drawn} items: too few for an interval, which needs {LEAST_DOCUMENTS}"
+    return f"{found.drawn} items, of which hardly any differ: no interval would hold"
 
 
 def find_scale(row: TableRow) -> float:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import Board, Group
-from xlift.leaderboard.analysis.comparisons import TOO_FEW, compare_runs, explain
+from xlift.leaderboard.analysis.comparisons import compare_runs, explain, say_no_interval
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
@@ -72,7 +72,7 @@ def _make_figure(one: Estimate, measure: Metric, p: float, comparisons: int) -> 
     size = measure.scale
     figure = Figure(size * one.value, metric=measure.name, measure=measure)
     if math.isnan(one.low):
-        return replace(figure, note=f"{one.drawn} items: {TOO_FEW}")
+        return replace(figure, note=say_no_interval(one))
     reason = "" if p < ALPHA else explain({"value": one.value, "low": one.low, "high": one.high, "p": one.p}, comparisons)
     return replace(figure, low=size * one.low, high=size * one.high, significant=p < ALPHA, reason=reason)
 

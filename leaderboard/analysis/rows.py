@@ -10,7 +10,7 @@ from functools import cached_property
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, TaskResult
-from xlift.leaderboard.analysis.comparisons import TOO_FEW, Comparison, compare_languages, compare_tasks
+from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks, say_no_interval
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, warn_off_target
 from xlift.leaderboard.loading.runs import Run
@@ -258,7 +258,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
     except UserError as error:
         return replace(figure, note=str(error))
     if math.isnan(whole.low):
-        return replace(figure, note=f"{whole.drawn} items: {TOO_FEW}")
+        return replace(figure, note=say_no_interval(whole))
     low, high = points * whole.low, points * whole.high
     if known.most is None:
         return replace(figure, low=low, high=high)

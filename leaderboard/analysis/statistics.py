@@ -28,6 +28,8 @@ POWER = 0.8
 RESAMPLES = 2000
 LEAST_DOCUMENTS = 40
 """Of scores other than 0/1, which may be skewed: with fewer no interval and no test is given (benchmarks/intervals.py)."""
+LEAST_FREEDOM = 4.0
+"""Degrees of freedom of the same scores' spread: with fewer it rests on a few documents, and neither is given."""
 _LEAST_SPREAD = 1 / 3
 """Of a resample, as a share of the sample's standard error: where few documents differ, a resample may have none of them."""
 _LEAST = 1e-100
@@ -63,8 +65,9 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     """Mean of method minus base, averaged over languages with equal weights.
 
     Documents are resampled within each language, or jointly where they are ``parallel``: the same documents in every language, whose
-    scores rise and fall together. Of fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1 there is the mean alone. Raises
-    UserError for different numbers of languages or documents, and for fewer than two documents.
+    scores rise and fall together. Of fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1, and where hardly any of them
+    differ (``LEAST_FREEDOM``), there is the mean alone. Raises UserError for different numbers of languages or documents, and for fewer
+    than two documents.
     """
     _check(method, base)
     half = _padding([*method, *base], len(method) if parallel else 1)
@@ -142,8 +145,8 @@ def count_needed(found: Estimate, comparisons: int = 1) -> int | None:
 def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least: int = LEAST_DOCUMENTS) -> pd.DataFrame:
     """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
 
-    ``least`` documents are needed for a test of scores that are not 0 or 1; give 0 where they are 0 or 1 and were only weighted since.
-    One matrix product for each language serves all pairs.
+    ``least`` documents, and ``LEAST_FREEDOM``, are needed for a test of scores that are not 0 or 1; give 0 where they are 0 or 1 and were
+    only weighted since. One matrix product for each language serves all pairs.
     """
     names, sheets = list(scores), list(scores.values())
     for sheet in sheets[1:]:
@@ -162,14 +165,14 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least
         centres.append((totals[i] - totals[j]) / size)
         values.append((totals[i] - totals[j]) / count)
         errors.append(np.sqrt(np.maximum(squares / size - centres[-1] ** 2, 0) / (size - 1)))
-        dfs.append(np.full(len(i), size - 1.0))
+        dfs.append(np.full(len(i), size - 1.0) if half else _find_pair_freedoms(means))
     item = _average(np.stack(errors), np.stack(dfs))
     seed_parts = [_seed_part(sheet) for sheet in sheets]
     parts = [item] + [(np.array([seed_parts[k].se for k in side]), np.array([seed_parts[k].df for k in side])) for side in (i, j)]
     documents = sum(one.shape[1] for one in sheets[0])
     p = _p_value(np.mean(centres, axis=0), parts, documents)
-    if not half and documents < least:
-        p = np.full(len(p), np.nan)
+    if not half and least:
+        p = np.where((documents >= least) & (item[1] >= LEAST_FREEDOM), p, np.nan)
     if half and languages == 1:
         right = np.rint(means @ (1 - means).T).astype(np.int64)
         single = np.array([len(sheet[0]) == 1 for sheet in sheets])
@@ -241,15 +244,16 @@ def _estimate(
     padded = [np.concatenate(pair) for pair in zip(columns, pads, strict=True)]
     centre = float(np.mean([column.mean() for column in padded]))
     sizes = np.array([len(column) for column in padded], dtype=np.float64)
-    se, df = _average(np.array([column.std(ddof=1) for column in padded]) / np.sqrt(sizes), sizes - 1)
+    freedoms = sizes - 1 if bounds else np.array([_find_freedoms(column[None])[0] for column in padded])
+    se, df = _average(np.array([column.std(ddof=1) for column in padded]) / np.sqrt(sizes), freedoms)
     documents = sum(len(column) for column in columns)
     low, high = float("nan"), float("nan")
     if bounds:
         below, above = _expand_percentile(padded, float(df), resamples, seed)
         low, high = centre + below, centre + above
-    elif documents >= LEAST_DOCUMENTS:
+    elif documents >= LEAST_DOCUMENTS and df >= LEAST_FREEDOM:
         below, above = _studentise(padded, float(se), resamples, seed)
-        # Where few documents differ, resamples without them make the studentised ends too short.
+        # Where few documents differ, resamples without them make the studentised ends too short, and few degrees of freedom these long.
         half = float(_t((1 - LEVEL) / 2, df) * se)
         low, high = centre + min(below, -half), centre + max(above, half)
     # Independent sources join by their half-widths, each with its own degrees of freedom: Zou and Donner 2008.
@@ -335,10 +339,30 @@ def _p_value(values: Array, parts: Sequence[tuple[Array, Array]], documents: int
     return np.asarray(np.maximum(p, 2.0 ** (1 - documents)))
 
 
+def _find_freedoms(columns: Array) -> Array:
+    """Degrees of freedom of the standard error of each row's mean, (rows,) from (rows, documents); 0 where all of them are 0.
+
+    n - 1, times 2 / (kurtosis - 1) where the kurtosis is above the normal one (Box and Andersen 1955): a spread that a few documents make
+    is known less well than one that all of them make.
+    """
+    means = columns.mean(axis=1, keepdims=True)
+    centred = columns - means
+    second, fourth = (centred**2).mean(axis=1), (centred**4).mean(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 2 / (fourth / second**2 - 1)
+    return (columns.shape[1] - 1) * np.where(second > 0, np.minimum(share, 1), means[:, 0] != 0)
+
+
+def _find_pair_freedoms(means: Array) -> Array:
+    """The same of the differences of every pair of rows, in the order of ``combinations``."""
+    found = [_find_freedoms(means[number] - means[number + 1 :]) for number in range(len(means) - 1)]
+    return np.concatenate([np.empty(0), *found])
+
+
 def _average(errors: Array, dfs: Array) -> tuple[Array, Array]:
     """Standard error of the mean of independent estimates, along the first axis, and its degrees of freedom (Satterthwaite)."""
     variance = (errors**2).sum(axis=0)
-    shares = (errors**4 / dfs).sum(axis=0)
+    shares = np.divide(errors**4, dfs, out=np.zeros_like(errors), where=errors > 0).sum(axis=0)
     df = np.divide(variance**2, shares, out=np.asarray(dfs.sum(axis=0), dtype=np.float64), where=shares > 0)
     return np.sqrt(variance) / len(errors), df
 

@@ -90,13 +90,36 @@ def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = No
     """The runs that ``find_runs`` finds, with their per-document scores. Raises UserError as it does."""
     found = find_runs(results, read_foreign, base)
     every = (*found.runs, *found.points)
-    read = share(_read_scores, [(run.record, run.stage) for run in every])
+    read = share(read_scores, [(run.record, run.stage) for run in every])
     runs = [
         replace(run, record=_add_scores(run.record, scores), documents=scores, notes=(*run.notes, *notes))
         for run, (scores, notes) in zip(every, read, strict=True)
     ]
     count = len(found.runs)
     return replace(found, runs=tuple(_agree_on_bounds(runs[:count])), points=tuple(runs[count:]))
+
+
+def read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], list[str]]:
+    """A run's per-document scores, and a line for each task without: it keeps its score and loses its comparisons."""
+    documents, notes = [], []
+    for task, result in record.tasks.items():
+        if not result.metrics:
+            notes.append(f"{task}: no score")
+        if not result.samples:
+            notes.append(f"{task}: no samples, so no interval and no paired test")
+            continue
+        path, metrics = stage / result.samples, choose_metrics(result)
+        if result.metrics and not metrics:
+            notes.append(f"{task}: {result.headline} is of all documents at once, so no interval and no paired test")
+            continue
+        try:
+            lines = read_samples(path)
+            for metric in metrics:
+                documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
+        except UNREADABLE as error:
+            documents = [one for one in documents if one.task != task]
+            notes.append(f"{task}: {_say(error, stage)}")
+    return tuple(documents), notes
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
@@ -288,29 +311,6 @@ def read_curve(run: Run) -> list[tuple[float, float, float]]:
     """Step, tokens trained and loss along a run's training; empty where it did not train."""
     curve = (run.stages.get("fit", {}).get("report") or {}).get("curve") or []
     return [(point[0], point[1], point[2]) for point in curve if isinstance(point, list) and len(point) == 3]
-
-
-def _read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], list[str]]:
-    """A run's per-document scores, and what of them is missing: without its samples a task keeps its score and loses its comparisons."""
-    documents, notes = [], []
-    for task, result in record.tasks.items():
-        if not result.metrics:
-            notes.append(f"{task}: no score")
-        if not result.samples:
-            notes.append(f"{task}: no samples, so no interval and no paired test")
-            continue
-        path, metrics = stage / result.samples, choose_metrics(result)
-        if result.metrics and not metrics:
-            notes.append(f"{task}: {result.headline} is of all documents at once, so no interval and no paired test")
-            continue
-        try:
-            lines = read_samples(path)
-            for metric in metrics:
-                documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
-        except UNREADABLE as error:
-            documents = [one for one in documents if one.task != task]
-            notes.append(f"{task}: {_say(error, stage)}")
-    return tuple(documents), notes
 
 
 def _add_scores(record: Record, documents: Sequence[Documents]) -> Record:

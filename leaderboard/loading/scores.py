@@ -33,6 +33,8 @@ class Columns:
     """nan where a document has none, such as the rate off target of an answer whose language cannot be told."""
     groups: NDArray[Any] | None = None
     """What each document shares with others, such as a paragraph; None where none shares anything."""
+    grouped: bool = False
+    """Whether it is known what documents share, so that ``groups`` of None says that they share nothing."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -150,7 +152,8 @@ def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: s
         raise UserError(f"{path.name}: document {twice[0]} stands in it twice; evaluate {record.name} again")
     hashes, values = np.array([line.doc_hash[:HASH] for line in found]), np.array([line.metrics.get(name) for line in found], np.float64)
     groups = [line.group or f"document {line.doc_id}" for line in found]
-    return Columns(ids, hashes, values, np.array(groups) if len(set(groups)) < len(groups) else None)
+    known = any(line.group for line in found)
+    return Columns(ids, hashes, values, np.array(groups) if len(set(groups)) < len(groups) else None, known)
 
 
 def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str, str]]:
@@ -162,11 +165,12 @@ def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str,
     return [(pair[0], pair[1]) for pair in texts if pair]
 
 
-def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
+def align(sheets: Mapping[str, Columns], groups: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """The values of several models on the same documents, (models, documents), or (models, groups) where documents share a paragraph.
 
-    Documents without a value are filled in by ``fill_in``. Raises UserError for a document that one of them lacks, where the same number
-    stands for different texts, and where none has a value.
+    ``groups`` are those of the documents where the sheets do not say them; what any sheet says holds for all. Documents without a value are
+    filled in by ``fill_in``. Raises UserError for a document that one of them lacks, where the same number stands for different texts, and
+    where none has a value.
     """
     first, *_ = sheets
     ids, hashes = sheets[first].ids, sheets[first].hashes
@@ -178,7 +182,7 @@ def align(sheets: Mapping[str, Columns]) -> NDArray[np.float64]:
         if (wrong := sheet.hashes != hashes).any():
             raise UserError(f"{first} and {name}: document {ids[wrong][0]} is not the same text in both; evaluate both on the same data")
     values = np.stack([fill_in(sheet.values) for sheet in sheets.values()])
-    groups = next((sheet.groups for sheet in sheets.values() if sheet.groups is not None), None)
+    groups = next((sheet.groups for sheet in sheets.values() if sheet.groups is not None), groups)
     return values if groups is None else join_groups(values, groups)
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from loopback_hub import Repository, State
 
 from xlift.harness.core.languages import languages
+from xlift.tasks.articles import list_listings
 from xlift.tasks.corpora import Choice, Remote
 from xlift.tasks.corpus_table import CORPORA
 
@@ -104,6 +105,9 @@ def content(remote: Remote) -> bytes:
         (r"mgsm/exemplars\.py", exemplars().encode()),
         (r"mgsm/.*\.tsv", to_lines([f"How many, {number}?\t{number},000" for number in ROWS])),
         (r"(xquad|MLQA_V1|.*dev-v2\.0|.*jaquad|.*cmrc2018|train-v0\.1).*\.json", json.dumps(squad(name.rpartition("/")[2])).encode()),
+        (r"flores200_dataset/metadata_.*", to_lines(["URL\tdomain\ttopic\thas_image\thas_hyperlink", *(
+            f"https://news/{number // 2}\twikinews\thealth, travel\tno\tyes" for number in ROWS)])),
+        (r"DOCUMENT_IDS\.tsv", to_lines([f"paper.{number // 2}" for number in ROWS])),
         (r"flores200_dataset/.*", to_lines([f"Line {number}." for number in ROWS])),
         (r".*model_outputs\.json", json.dumps([{**row, "output": "Yes.", "generator": "gpt"} for row in evaluated]).encode()),
         (r"data/x-alpacaeval/.*", json.dumps(evaluated).encode()),
@@ -172,7 +176,12 @@ def publish_everything(state: State) -> None:
 @cache
 def make_everything() -> State:
     made = State()
-    publish(made, *(remote for name, lang, split in readings() for remote in remotes_of(name, lang, split)))
+    listings = [listing for name, table in CORPORA.items() for split in table.splits for listing in list_listings(name, split)]
+    publish(
+        made,
+        *(remote for listing in listings for remote in listing.file.remotes),
+        *(remote for name, lang, split in readings() for remote in remotes_of(name, lang, split)),
+    )
     return made
 
 

@@ -50,3 +50,11 @@ def test_a_larger_limit_holds_the_items_of_a_smaller_one(items: list[tuple[str, 
 def test_questions_to_one_paragraph_are_a_group() -> None:
     assert name_group({"id": "1", "context": "p"}) == name_group({"id": "2", "context": "p"}) != name_group({"id": "3", "context": "q"})
     assert name_group({"id": "1", "text": "p"}) == ""
+
+
+def test_every_article_gives_one_sentence_before_one_gives_two() -> None:
+    documents = [{"id": str(number), "text": f"Sentence {number}."} for number in range(24)]
+    articles = {str(number): f"https://news/{number // 4}" for number in range(24)}
+    assert {place // 4 for place in draw_items(documents, 6, articles)} == set(range(6))
+    assert {place // 4 for place in draw_items(documents, 6)} != set(range(6)), "not by chance"
+    assert name_group(documents[0], articles) == name_group(documents[3], articles) != name_group(documents[4], articles)

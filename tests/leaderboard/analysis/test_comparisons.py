@@ -14,6 +14,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
 from xlift.leaderboard.analysis.comparisons import (
+    ARTICLES_UNKNOWN,
     ONE_SEED_RANK,
     explain,
     group_models,
@@ -282,3 +283,38 @@ def test_too_few_scores_get_a_mean_and_the_reason() -> None:
     assert row["value"] == pytest.approx(0.1) and np.isnan(row["low"]) and np.isnan(row["p"]) and not row["significant"]
     assert row["note"] == "24 items: too few for an interval, which needs 40; one seed: variance between seeds unknown"
     assert row["comparisons"] == 0 and row["reason"] == ""
+
+
+def sentences(label: str, values: Sequence[float], articles: Sequence[str] | None, target: str = "spa_Latn") -> Documents:
+    made = documents(label, f"xlift_flores_eng_Latn_{target}", values, metric="chrf")
+    known = articles is not None
+    groups = np.array(articles) if articles is not None and len(set(articles)) < len(articles) else None
+    return replace(made, columns=replace(made.columns, groups=groups, grouped=known))
+
+
+def test_sentences_are_resampled_by_article_and_where_that_is_not_known_the_note_says_so() -> None:
+    rng = np.random.default_rng(0)
+    articles = [f"a{number // 4}" for number in range(240)]
+    base = rng.uniform(20, 60, 240)
+    ours = base + np.repeat(rng.normal(1, 5, 60), 4)  # what an article gains, all its sentences gain
+    known, unknown = (
+        only(tabulate_tasks([sentences("base", list(base), given), sentences("m", list(ours), given)])) for given in (articles, None)
+    )
+    assert known["value"] == pytest.approx(unknown["value"]) == pytest.approx((ours - base).mean())
+    assert (known["documents"], unknown["documents"]) == (60, 240)
+    ratio = (known["high"] - known["low"]) / (unknown["high"] - unknown["low"])
+    assert ratio == pytest.approx(2, abs=0.2), "four times as many documents would be taken for independent ones"
+    assert known["note"] == "" and unknown["note"] == ARTICLES_UNKNOWN
+    apart = [str(number) for number in range(240)]
+    assert only(tabulate_tasks([sentences("base", list(base), apart), sentences("m", list(ours), apart)]))["note"] == ""
+
+
+def test_articles_that_one_language_knows_hold_for_the_same_sentences_of_another() -> None:
+    articles = [f"a{number // 2}" for number in range(100)]
+    sheets = [
+        sentences(label, list(np.arange(100.0) + gain), given, target)
+        for label, gain in (("base", np.zeros(100)), ("m", np.arange(100) % 3))
+        for target, given in (("spa_Latn", articles), ("fra_Latn", None))
+    ]
+    lift = only(tabulate_lifts(sheets), kind="lift")
+    assert (lift["value"], lift["documents"], lift["note"]) == (pytest.approx(0.99), 100, "")

@@ -62,7 +62,6 @@ def test_other_scores_get_student_s_paired_t_test() -> None:
 
 def test_no_p_below_what_swapping_sides_allows() -> None:
     assert compare([one(*[0.5] * 50)], [one(*[0.2] * 50)]).p == 2**-49
-    assert compare([one(*[0.5] * 50)], [one(*[0.5] * 50)]).p == 1
 
 
 def test_fewer_than_forty_scores_that_are_not_0_or_1_get_a_mean_and_no_interval() -> None:
@@ -86,6 +85,27 @@ def test_an_interval_follows_the_skew_and_is_never_inside_student_s() -> None:
     half = 1.9842 * (4600 / 9900) ** 0.5
     assert found.value == -2 and found.high >= -2 + half - 1e-3
     assert found.low < -2 - 1.2 * half, "what few lines lose may be more: the longer end is below"
+
+
+def test_a_spread_that_few_documents_make_has_few_degrees_of_freedom() -> None:
+    # 8 of 100 lose 25: kurtosis (1 - 3 * 0.0736) / 0.0736 = 10.587, and 99 * 2 / 9.587 = 20.65 degrees of freedom
+    found = compare([one(*[0.0] * 92, *[-25.0] * 8)], [one(*[0.0] * 100)])
+    assert found.parts == (pytest.approx((0.68165, 20.653), rel=1e-4),)
+    assert found.p == pytest.approx(2 * stats.t.cdf(-2 / 0.68165, 20.653), rel=1e-3)
+    # half of 100 lose 2 and half win 2.2: no kurtosis above the normal one, Student's 99
+    even = compare([one(*[2.2] * 50, *[-2.0] * 50)], [one(*[0.0] * 100)])
+    assert even.parts[0][1] == 99
+
+
+@pytest.mark.parametrize("changes", [(), (30.0,), (30.0, -10.0), (30.0, -10.0, 5.0)])
+def test_where_hardly_any_document_differs_there_is_no_interval(changes: tuple[float, ...]) -> None:
+    base = one(*[50.0] * 100)
+    method = base + one(*changes, *[0.0] * (100 - len(changes)))
+    found = compare([method], [base])
+    assert (found.value, found.test) == (pytest.approx(sum(changes) / 100), "none")
+    assert np.isnan([found.low, found.high, found.p]).all() and np.isnan(compare_pairs({"a": [method], "b": [base]})["p"]).all()
+    more = base + one(*changes, *[30.0, -10.0, 20.0, 5.0] * 3, *[0.0] * (88 - len(changes)))
+    assert compare([more], [base]).low < 0.3 and not np.isnan(compare_pairs({"a": [more], "b": [base]})["p"]).any()
 
 
 def test_bootstrap_agrees_with_scipy_s() -> None:
@@ -267,6 +287,19 @@ def test_coverage_of_bounded_differences(draw: Callable[[Generator, int], tuple[
         hits.append(found.low <= lift <= found.high)
     name = f"coverage, differences of {draw.__name__.removeprefix('draw_')}, {documents} documents"
     assert 93 <= report(name, hits, time.perf_counter() - started) <= 97
+
+
+@pytest.mark.parametrize(("documents", "given"), [(50, 0.42), (100, 0.77), (200, 0.98)])
+def test_coverage_where_few_answers_change(documents: int, given: float) -> None:
+    """6 % of the answers change: an interval is given where its spread rests on enough of them, and holds then."""
+    rng, hits, started = np.random.default_rng(documents), [], time.perf_counter()
+    for _ in range(TABLES):
+        base = rng.uniform(0, 100, documents)
+        method = base + rng.normal(10, 30, documents) * (rng.random(documents) < 0.06)
+        found = compare([method[None]], [base[None]])
+        hits += [] if np.isnan(found.low) else [found.low <= 0.6 <= found.high]
+    assert len(hits) / TABLES == pytest.approx(given, abs=0.05)
+    assert 94 <= report(f"coverage, 6 % of the answers change, {documents} documents", hits, time.perf_counter() - started) <= 99.5
 
 
 @pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.9])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from result_folders import Page, write_run, write_training
 from typer.testing import CliRunner
 
+import xlift
 from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis import board
@@ -411,6 +412,20 @@ def test_every_page_marks_intervals_of_one_seed(results: Path, tmp_path: Path) -
     assert [rows[label]["one_seed"] for label in ("better", "same", "base")] == [False, True, False]
 
 
+def test_intervals_over_unknown_articles_are_marked(tmp_path: Path) -> None:
+    root, task = tmp_path / "runs" / "s", "xlift_flores_eng_Latn_spa_Latn"
+    write_run(root, "base", {task: [20.0 + number % 7 for number in range(120)]}, metric="chrf")
+    write_run(root, "m", {task: [22.0 + number % 5 for number in range(120)]}, seed=0, metric="chrf")
+    build([root], tmp_path / "site")
+    mark = ">articles unknown</span>"
+    assert mark in (tmp_path / "site/runs/s--m--seed0.html").read_text()
+    for path in root.rglob("samples_*"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps({**row, "group": f"article {row['doc_id'] // 2}"}) + "\n" for row in rows))
+    build([root], tmp_path / "site")
+    assert not any(mark in text for text in read_site(tmp_path / "site").values())
+
+
 def test_one_lost_file_costs_its_own_row_its_rank(results: Path, tmp_path: Path) -> None:
     next(results.glob("evaluate-stage-1-*/samples_xlift_mgsm_direct_es*")).unlink()
     (group,) = board.make(runs.collect([results], foreign.read)).groups
@@ -434,3 +449,31 @@ def test_a_rate_off_target_is_no_score_and_says_over_how_many(tmp_path: Path) ->
     index = Page((tmp_path / "site/index.html").read_text()).text
     # 15 of 20 can be told: 90 % of them, 67.5 % of all, are off target
     assert "of 15/20 told" in index and "on 7.5, off 67.5, cannot tell 25.0" in index
+
+
+def test_lost_samples_cost_one_model_its_comparisons_in_python_as_on_the_site(results: Path) -> None:
+    for path in results.rglob("samples_*"):
+        if json_of(path)["label"] == "same":
+            path.unlink()
+    found = xlift.load_results(results)
+    made = board.make(runs.collect([results], foreign.read))
+    lifts = found.lifts()
+    assert lifts["method"].tolist() == ["better", "better"] and lifts["value"].tolist() == made.lifts["value"].tolist()
+    assert found.ranks()["model"].tolist() == made.ranks["model"].tolist() == ["better", "base"]
+    assert found.lost == [f"same (seed 0): {task}: its samples are gone" for task in TASKS]
+    assert found.conclude()[0].startswith("better")
+
+
+def test_a_model_that_lost_one_task_has_no_rank_on_its_benchmark(results: Path) -> None:
+    (path,) = [one for one in results.rglob(f"samples_{TASKS[1]}_*") if json_of(one)["label"] == "same"]
+    path.unlink()
+    ranks = xlift.load_results(results).ranks()
+    assert dict(zip(ranks["model"], ranks["note"], strict=True))["same"] == f"no scores by document of {TASKS[1]}: not ranked"
+    assert ranks["rank"].notna().sum() == 2
+
+
+def test_where_all_samples_are_lost_there_is_nothing_to_compare(results: Path) -> None:
+    for path in results.rglob("samples_*"):
+        path.unlink()
+    with pytest.raises(UserError, match=f"no scores by document: base: {TASKS[0]}: its samples are gone; evaluate it again"):
+        xlift.load_results(results).lifts()
