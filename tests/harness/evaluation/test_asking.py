@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from lm_eval.evaluator import simple_evaluate
 
 from xlift.harness.config.suite import EvaluateSettings, Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.evaluate import evaluate
+from xlift.harness.evaluation.samples import read_samples
 from xlift.harness.evaluation.tasks import check_shots, expand_tasks, open_tasks
 
 
@@ -123,3 +126,37 @@ def test_a_served_model_is_not_asked_for_likelihoods() -> None:
     served = suite_of("xlift_xquad_bpb_es").model_copy(update={"engine": suite_of("a").engine.model_copy(update={"backend": "api"})})
     with pytest.raises(UserError, match="'xlift_xquad_bpb_es' asks for likelihoods, which a served model does not give"):
         expand_tasks(served)
+
+
+class KeepingEngine:
+    """As much of an engine as an evaluation asks for."""
+
+    def __init__(self) -> None:
+        self.usage: dict[str, int] = {}
+        self.model = Keeping()
+        self.model.take_whole_answers = list  # type: ignore[attr-defined]
+
+    def lm(self) -> Keeping:
+        return self.model
+
+    def describe(self) -> dict[str, str]:
+        return {"backend": "keeping", "dtype": "float32"}
+
+
+def test_a_limit_and_the_samples_go_by_articles(fill_folder: Callable[..., Path], tmp_path: Path) -> None:
+    fill_folder(
+        **{
+            "flores200_dataset/devtest/eng_Latn.devtest": "".join(f"Line {number}.\n" for number in range(12)),
+            "flores200_dataset/devtest/spa_Latn.devtest": "".join(f"Línea {number}.\n" for number in range(12)),
+            "flores200_dataset/metadata_devtest.tsv": "URL\n" + "".join(f"https://news/{number // 6}\n" for number in range(12)),
+        }
+    )
+    task = "xlift_flores_eng_Latn_spa_Latn"
+    suite = suite_of(task, limit=2)
+    with open_tasks(suite, [task]) as tasks:
+        assert tasks.items is not None and [place // 6 for place in tasks.items[task]] == [0, 1], "one of each article"
+        whole = replace(tasks, items={task: [0, 1, 6]})
+        evaluate(KeepingEngine(), suite, whole, tmp_path)  # type: ignore[arg-type]
+    (samples,) = tmp_path.glob(f"samples_{task}_*.jsonl")
+    first, second, third = (line.group for line in read_samples(samples))
+    assert first == second != third and len(first) == 16
