@@ -350,7 +350,8 @@ def _find_freedoms(columns: Array) -> Array:
     second, fourth = (centred**2).mean(axis=1), (centred**4).mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 2 / (fourth / second**2 - 1)
-    return (columns.shape[1] - 1) * np.where(second > 0, np.minimum(share, 1), means[:, 0] != 0)
+    freedoms: Array = (columns.shape[1] - 1) * np.where(second > 0, np.minimum(share, 1), means[:, 0] != 0)
+    return freedoms
 
 
 def _find_pair_freedoms(means: Array) -> Array:

@@ -152,8 +152,8 @@ def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: s
         raise UserError(f"{path.name}: document {twice[0]} stands in it twice; evaluate {record.name} again")
     hashes, values = np.array([line.doc_hash[:HASH] for line in found]), np.array([line.metrics.get(name) for line in found], np.float64)
     groups = [line.group or f"document {line.doc_id}" for line in found]
-    known = any(line.group for line in found)
-    return Columns(ids, hashes, values, np.array(groups) if len(set(groups)) < len(groups) else None, known)
+    grouped = any(line.group for line in found)
+    return Columns(ids, hashes, values, np.array(groups) if len(set(groups)) < len(groups) else None, grouped)
 
 
 def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str, str]]:
