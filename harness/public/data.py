@@ -94,7 +94,9 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
             raise UserError(f"{name!r} is neither a corpus nor a suite{name_nearest(name.partition('/')[0], known)}")
         if languages or split:
             raise UserError(f"languages and split are of corpora, and {name!r} is a suite, which names its own")
-        found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"]))]
+        suite = config.load_suite(name)
+        if suite.data.samples != "always":
+            found += [supply.key for supply in list_supplies(config.load_suite(name, ["data.samples=never"]))]
     return found
 
 

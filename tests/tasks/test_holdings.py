@@ -199,6 +199,12 @@ def test_without_a_network_each_reading_says_so(call: Call) -> None:
     assert all("no connection to http://localhost:9" in row["fault"] for row in rows)
 
 
+@pytest.mark.usefixtures("unplugged")
+def test_a_suite_that_reads_the_samples_alone_needs_nothing(call: Call) -> None:
+    code, out, err = call("data", "get", "samples")
+    assert code == 0 and len(out.splitlines()) == 1 and "all files are here already" in err
+
+
 def test_getting_a_suite_gets_all_that_it_reads(mirror: State, call: Call) -> None:
     code, out, _ = call("data", "get", "demo", "--json")
     rows = json.loads(out)

@@ -1,5 +1,6 @@
 """The data that a suite will ask for, found out before any work: here, to fetch, samples or nowhere."""
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -158,7 +159,11 @@ def test_a_method_that_says_nothing_stops_no_run() -> None:
     assert {one.instead for one in found} == {"the method decides"}
 
 
-@pytest.mark.parametrize("name", shipped_suites())
+FETCHING = [name for name in shipped_suites() if name != "samples"]
+"""Suites that ship, but for the one that reads the bundled samples alone."""
+
+
+@pytest.mark.parametrize("name", FETCHING)
 def test_everything_that_a_shipped_suite_reads_is_fetched_from_its_published_layout(mirror: State, name: str) -> None:
     assert "XLIFT_DATA" not in os.environ
     suite = load_suite(name, ["data.samples=never"])
@@ -169,3 +174,17 @@ def test_everything_that_a_shipped_suite_reads_is_fetched_from_its_published_lay
     after = needs.list_needs(suite, expand_tasks(suite)[0])
     assert {need.supply.state for need in after} <= {"here", "nowhere"}
     assert all(need.instead for need in after if need.supply.state == "nowhere")
+
+
+@pytest.mark.parametrize("name", FETCHING)
+def test_a_dry_run_of_a_shipped_suite_reports_its_data(mirror: State, tiny_base: Path, tmp_path: Path, call: Call, name: str) -> None:
+    """On a tiny base that translates for itself, as neither the suites' bases nor their translators are here."""
+    changes = (f"base.model={tiny_base}", "translators={default: {kind: self}}", "data.samples=never", "engine.max_length=4096")
+    settings = [part for change in changes for part in ("--set", change)]
+    code, out, err = call("run", name, "--dry-run", "--json", "--runs", tmp_path, *settings)
+    assert code == 0, err
+    rows = json.loads(out)["data"]
+    assert rows and {row["state"] for row in rows} <= {"to fetch", "nowhere"} and mirror.count("GET") == 0, "nothing is fetched"
+    assert all(row["otherwise"] for row in rows if row["state"] == "nowhere")
+    assert call("data", "get", name)[0] == 0
+    assert set(xlift.survey(xlift.load_suite(name, changes))["state"]) <= {"here", "nowhere"}
