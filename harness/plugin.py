@@ -21,7 +21,7 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Context, Dpo, Method, Options, Plan, Reading, Sft
+from xlift.harness.recipes.contract import Context, Dpo, Method, Options, Plan, Reading, Sft, Where
 from xlift.harness.recipes.filters import (
     RowFilter,
     find_fault,
@@ -74,7 +74,7 @@ __all__ = [
     "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
     "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair",
     "PairOptions", "Pairs", "Plan", "Pool", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution",
-    "Staged", "SwitchOptions", "Task", "UserError", "align_words", "allocate", "answer_prompts", "ask", "ask_translation",
+    "Staged", "SwitchOptions", "Task", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation",
     "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill",
     "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words",
     "has_language", "index_by_english", "is_repetitive", "judge_task", "keep_distinct", "list_pairs", "list_prompts", "list_reasons",

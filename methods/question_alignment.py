@@ -1,13 +1,15 @@
 """Question alignment (QAlign): first translate questions into the pivot, then train the task in the pivot, on one adapter.
 
 Source: Zhu et al. 2024 (arXiv:2401.07817), NJUNLP/QAlign at a65ee63; without the second phase Zhang et al. 2024 (arXiv:2405.13816,
-"spontaneous multilingual learners").
+"spontaneous multilingual learners"); with layers and modules SLAM (arXiv:2501.03681, fmm170/SLAM at 6236809), which trains the feed-forward
+part of the first layers alone.
 
 As in the paper: GSM8K's questions in every language are translated into the pivot, then the task is trained in the pivot alone; each phase
 has a schedule of the learning rate of its own.
 Different: the papers train on whole corpora, one run after the other; here both phases share one budget, one adapter and one optimiser. A
 question is put to the model in 10 wordings by turns, where the paper has one wording for all. The second phase has GSM8K's own solutions,
 or instructions.
+SLAM trains the weights themselves, where LoRA stands beside them here; whether it has two phases is not known to us.
 Missing: MetaMathQA, 395k rows, which is the paper's second phase, and Thai and Bengali questions, which the corpus lacks.
 """
 
@@ -26,6 +28,7 @@ from xlift.harness.plugin import (
     Reading,
     RowFilter,
     UserError,
+    Where,
     build_translations,
     read_instructions,
     read_prompt_pairs,
@@ -50,12 +53,21 @@ class QuestionAlignmentOptions(Options):
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
     """Question pairs further apart in characters are dropped as misaligned."""
+    layers: tuple[int, ...]
+    """Layers that are trained, from 0; -1 is the last. All where empty."""
+    modules: tuple[str, ...]
+    """Modules that are trained; those of ``train.lora`` where empty."""
 
 
 class QuestionAlignment(Method[QuestionAlignmentOptions]):
     """Questions put into the pivot, then pivot-language answers."""
 
     Options = QuestionAlignmentOptions
+
+    @property
+    def where(self) -> Where | None:
+        chosen = Where(self.options.layers, self.options.modules)
+        return chosen if chosen != Where() else None
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         options = self.options
@@ -81,7 +93,7 @@ class QuestionAlignment(Method[QuestionAlignmentOptions]):
         ctx.rng.shuffle(rows)
         present = {row.kind for row in rows}
         phases = tuple((kind,) for kind in ("question_translation", "task") if kind in present)
-        return Plan(tuple(rows), drops=dict(row_filter.drops), phases=phases)
+        return Plan(tuple(rows), drops=dict(row_filter.drops), phases=phases, where=self.where)
 
     def _translate(self, ctx: Context, kind: str, lang: str, count: int, row_filter: RowFilter) -> list[Example]:
         where = f"{ctx.pivot}/{kind}"

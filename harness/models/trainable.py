@@ -11,7 +11,7 @@ from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.thinking import split_turn
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 CHATML = ("<|im_start|>", "<|im_end|>")
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out"})
@@ -39,7 +39,7 @@ def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> N
             )
     for label, lora in trainings.items():
         if (targets := lora.get("target_modules", "all-linear")) not in ("all-linear", None):
-            _check_targets(base, label, targets)
+            check_modules(base, targets, f"methods.{label}: train.lora.target_modules")
         saved = [str(name).rsplit(".", 1)[-1] for name in _as_list(lora.get("modules_to_save"))]
         if (tied := sorted(EMBEDDINGS & set(saved))) and _has_tied_embeddings(base):
             raise UserError(
@@ -65,8 +65,8 @@ def _check_turns(base: Base, tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def _check_targets(base: Base, label: str, targets: object) -> None:
-    """Raises UserError where no layer of the base has one of the names that LoRA shall stand beside."""
+def check_modules(base: Base, targets: object, place: str) -> None:
+    """Raises UserError, which begins with ``place``, where no layer of the base has one of the names that LoRA shall stand beside."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -78,22 +78,33 @@ def _check_targets(base: Base, label: str, targets: object) -> None:
     try:
         found = [layer for layer in layers if re.fullmatch(pattern, layer) or any(f".{layer}".endswith(f".{name}") for name in names)]
     except re.error as error:
-        raise UserError(f"methods.{label}: train.lora.target_modules: {pattern!r} is no pattern ({error})") from None
+        raise UserError(f"{place}: {pattern!r} is no pattern ({error})") from None
     if not found:
         known = {layer.rsplit(".", 1)[-1] for layer in layers} - EMBEDDINGS
-        raise UserError(
-            f"methods.{label}: train.lora.target_modules: {base.name} has no layer {', '.join(names)}{name_nearest(names[0], known)}"
-        )
+        raise UserError(f"{place}: {base.name} has no layer {', '.join(names)}{name_nearest(names[0], known)}")
+
+
+def count_layers(base: Base) -> int:
+    """Layers of the base's decoder. Raises UserError where its configuration does not say."""
+    depth = getattr(_read_config(base), "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise UserError(f"base model {base.name!r}: its config.json does not say how many layers it has (num_hidden_layers)")
+    return depth
 
 
 def _has_tied_embeddings(base: Base) -> bool:
+    return bool(getattr(_read_config(base), "tie_word_embeddings", False))
+
+
+def _read_config(base: Base) -> PretrainedConfig:
+    """Of the text model, where the base has others beside it."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(base.folder)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"base model {base.name!r}: transformers does not read its config.json: {one_line(error)}") from error
-    return bool(getattr(config.get_text_config(), "tie_word_embeddings", False))
+    return config.get_text_config()
 
 
 def _as_list(value: object) -> Sequence[object]:

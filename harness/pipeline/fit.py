@@ -48,7 +48,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         rows, planned = read_rows(prepared), prepared.plan
         report = fit(
             run.base.folder,
-            Plan(rows, planned.objective, phases=planned.phases),
+            Plan(rows, planned.objective, phases=planned.phases, where=planned.where),
             run.suite.training(turn.label),
             folder / "adapter",
             seed=seed or 0,

@@ -67,13 +67,13 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    trained = PlanRecord(rows_sha256=rows_sha256, objective=plan.objective, phases=plan.phases, profile=plan.profile)
+    trained = PlanRecord(rows_sha256=rows_sha256, objective=plan.objective, phases=plan.phases, profile=plan.profile, where=plan.where)
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
     counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
     learned: Learned = {"read": context.hashes_read}
     if context.files_read:
         learned["files"] = [(name, one.sha256) for name, one in context.files_read.items()]
-    return {"learned": learned, **cost, "plan": trained.model_dump(mode="json"), **counts}
+    return {"learned": learned, **cost, "plan": trained.describe(), **counts}
 
 
 def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:

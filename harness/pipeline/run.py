@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from xlift.harness.config.suite import BaseSettings, Suite
 from xlift.harness.core.errors import UserError
@@ -27,6 +28,7 @@ from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
+from xlift.harness.recipes.contract import Where
 from xlift.harness.training.report import FitReport
 from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
@@ -112,11 +114,24 @@ def check_methods(suite: Suite) -> None:
 
 def check_base(suite: Suite, base: bases.Base) -> None:
     """Raises UserError where the base cannot serve a method of the suite, by its template, its tokenizer or its configuration."""
-    methods = {label: registry.find_method(chosen.method) for label, chosen in suite.methods.items()}
+    methods = {label: registry.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
     if trained := {label: suite.training(label).lora for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)
+    for label, method in methods.items():
+        if where := method.where:
+            _check_where(base, where, f"methods.{label}", suite.training(label).lora)
     if asking := [label for label, method in methods.items() if method.system_turn]:
         bases.check_system_turn(base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
+
+
+def _check_where(base: bases.Base, where: Where, place: str, lora: Mapping[str, Any]) -> None:
+    """Raises UserError where the base lacks what a method trains."""
+    try:
+        where.narrow(lora, trainable.count_layers(base))
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    if where.modules:
+        trainable.check_modules(base, where.modules, f"{place}.options.modules")
 
 
 def run_suite(suite: Suite, runs: Path) -> Path:

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict, Field
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.profile import InferenceProfile
@@ -52,6 +53,34 @@ class Dpo:
     """False leaves the division by the chosen answer's length out."""
 
 
+@dataclass(frozen=True)
+class Where:
+    """Which weights a plan trains, where that is not all that ``train.lora`` targets.
+
+    Nothing below the lowest trained layer gets a gradient, so a training of the last layers alone is cheaper.
+    """
+
+    layers: tuple[int, ...] = ()
+    """Of the base's decoder, from 0; -1 is the last one. All where empty."""
+    modules: tuple[str, ...] = ()
+    """As the base names them (``up_proj``), in place of those of ``train.lora``; those where empty."""
+
+    def narrow(self, lora: Mapping[str, Any], depth: int) -> dict[str, Any]:
+        """``train.lora`` with these layers and modules alone, for a base of ``depth`` layers.
+
+        Raises UserError for a layer that the base does not have, and for a ``train.lora`` that chooses layers itself.
+        """
+        if wrong := [layer for layer in self.layers if not -depth <= layer < depth]:
+            raise UserError(f"layer {wrong[0]}: the base has {depth} layers, from 0 to {depth - 1}; -1 is the last one")
+        if self.layers and lora.get("layers_to_transform") is not None:
+            raise UserError("train.lora.layers_to_transform: the method chooses the layers; leave one of them out")
+        targets = list(self.modules) or lora.get("target_modules", "all-linear")
+        if self.layers and isinstance(targets, str) and targets != "all-linear":
+            raise UserError("train.lora.target_modules: a pattern cannot be kept to the method's layers; list the names of modules")
+        layers = {"layers_to_transform": sorted({layer % depth for layer in self.layers})} if self.layers else {}
+        return {**lora, "target_modules": targets, **layers}
+
+
 Objective = Annotated[Sft | Dpo, Field(discriminator="kind")]
 """What is minimised. As plain data, in manifests, ``kind`` says which it is."""
 
@@ -71,6 +100,8 @@ class Plan:
     phases: tuple[tuple[str, ...], ...] = ()
     """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
     profile: InferenceProfile | None = None
+    where: Where | None = None
+    """Which weights are trained, as ``Method.where`` says it; what ``train.lora`` targets where None."""
     facts: Mapping[str, Json] = field(default_factory=dict)
     """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language."""
 
@@ -85,6 +116,12 @@ class PlanRecord(Section):
     objective: Objective
     phases: tuple[tuple[str, ...], ...]
     profile: InferenceProfile | None
+    where: Where | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
+        found = self.model_dump(mode="json")
+        return {key: value for key, value in found.items() if key != "where" or value is not None}
 
 
 UNSAID = "the method decides"
@@ -181,6 +218,11 @@ class Method(ABC, Generic[OptionsT]):
     def rounds(self) -> int:
         """How often ``prepare`` and training follow each other, each round on the adapter of the one before."""
         return 1
+
+    @property
+    def where(self) -> Where | None:
+        """Which weights its plans train, so that a base without such layers or modules is refused before any work."""
+        return None
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         """What ``prepare`` will read, so that a run without it is refused before any work.

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch.nn import Linear
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.models.adapters import PREFIX, WEIGHTS, Adapter, tensor_shapes
+from xlift.harness.recipes.contract import Where
 
+LINEAR = (Linear, Conv1D)
+LAYER = re.compile(r".*?\.[^.]*\.\d+\.")
+"""What the name of a module inside a numbered layer begins with."""
 STARTS = (True, False, "gaussian", "orthogonal")
 # Keys that the names and shapes of the weights show, however they are written, and keys that change nothing about what the weights mean.
 TARGETS = {"target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern", "target_parameters"}
 NOTES = {"lora_dropout", "init_lora_weights", "inference_mode", "base_model_name_or_path", "revision", "peft_version", "auto_mapping"}
 
 
-def read_lora(values: Mapping[str, object]) -> LoraConfig:
-    """PEFT's configuration from ``train.lora``. Raises UserError for an unknown key and for values that PEFT refuses."""
+def read_lora(values: Mapping[str, object], where: Where | None, model: PreTrainedModel) -> LoraConfig:
+    """PEFT's configuration for a model from ``train.lora``, kept to ``where`` if a plan says so.
+
+    Raises UserError for an unknown key, for values that PEFT refuses, and for layers that the model does not have.
+    """
+    if where:
+        values = where.narrow(values, model.config.get_text_config().num_hidden_layers)
+        if where.layers and values["target_modules"] == "all-linear":  # PEFT keeps only names that are listed to some layers
+            values = {**values, "target_modules": _list_linear(model)}
     known = [field.name for field in fields(LoraConfig) if field.init]
     for key in values:
         if key not in known:
@@ -30,6 +45,12 @@ def read_lora(values: Mapping[str, object]) -> LoraConfig:
         return LoraConfig(**{"task_type": "CAUSAL_LM", **values})
     except (TypeError, ValueError) as error:
         raise UserError(f"train.lora: {one_line(error)}") from error
+
+
+def _list_linear(model: PreTrainedModel) -> list[str]:
+    """Names of the linear modules inside the layers."""
+    found = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, LINEAR) and LAYER.match(name)}
+    return sorted(found)
 
 
 def go_on(model: PeftModel, start: Adapter) -> None:

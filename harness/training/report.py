@@ -27,6 +27,8 @@ class FitReport(Section):
     model_config = ConfigDict(extra="ignore")
 
     steps: int
+    trained_parameters: int | None = None
+    """Weights that were trained: LoRA's own. None in a report of before they were counted."""
     tokens_trained: int
     """Without padding."""
     response_tokens: int

@@ -57,9 +57,9 @@ def fit(
 ) -> FitReport:
     """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Of the plan its rows, objective and phases count; phases are trained one after the other, each under its own schedule of the learning
-    rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter on the
-    base; Dpo's reference is the base with that adapter.
+    Of the plan its rows, objective, phases and ``where`` count; phases are trained one after the other, each under its own schedule of the
+    learning rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter
+    on the base; Dpo's reference is the base with that adapter.
 
     Adapters of ``settings.measure_at`` lie in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until all is
     done. After a kill the same call goes on from the last whole one, and the adapter is bit for bit that of an undisturbed training (on the
@@ -77,20 +77,22 @@ def fit(
         tokenizer = AutoTokenizer.from_pretrained(base_folder)
         tokenizer.chat_template = chat_template or tokenizer.chat_template
         course = batching.plan(batching.encode(plan.rows, tokenizer, settings.max_length), settings, seed, plan.phases)
-        training = _identify(course, plan.objective, settings, seed, provenance, begun)
+        training = _identify(course, plan, settings, seed, provenance, begun)
         points = place_points(course, settings.measure_at)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
-        shown = ShowProgress(course)
+        model, shown = _load(base_folder, settings), ShowProgress(course)
         options: dict[str, object] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
-            "peft_config": read_lora(settings.lora),
-            "model": _load(base_folder, settings),
+            "peft_config": read_lora(settings.lora, plan.where, model),
+            "model": model,
             "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, provenance))],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
         trainer = _build(plan.objective, course, training, seconds, tokenizer, options)
         if begun:
             go_on(trainer.model, begun)
+        if plan.where and plan.where.layers and settings.gradient_checkpointing:
+            trainer.model.disable_input_require_grads()  # asked for by TRL: gradients would go down to the embeddings
         try:
             if isinstance(trainer, PreferenceTrainer):
                 trainer.read_reference(reference, settings.micro_batch_tokens)
@@ -183,14 +185,14 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
 
 def _identify(
     course: Course,
-    objective: Objective,
+    plan: Plan,
     settings: TrainSettings,
     seed: int,
     provenance: Provenance,
     start: adapters.Adapter | None,
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
-    how = [asdict(objective), settings.identity(), seed]
+    how = [asdict(plan.objective), settings.identity(), seed, *([asdict(plan.where)] if plan.where else [])]
     return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
 
 
@@ -199,6 +201,7 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None, points: tuple
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return FitReport(
         steps=len(course.steps),
+        trained_parameters=sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad),
         tokens_trained=course.tokens[-1],
         response_tokens=course.response_tokens,
         epochs=round(course.epochs, 4),

@@ -83,6 +83,7 @@ def test_contract(name: str, budget: int | None) -> None:
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     assert any(message["role"] == "system" for row in plan.rows for message in row.messages) <= find_method(name).system_turn
     assert bool(plan.rows) == find_method(name).trains
+    assert plan.where == load_default(name).where, "what is checked against the base is what is trained"
 
 
 def test_no_plan_depends_on_the_order_of_sets() -> None:

@@ -292,3 +292,12 @@ def test_a_pivot_other_than_english(name: str) -> None:
 def test_bad_options(name: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         prepare(name, **options)
+
+
+def test_question_alignment_trains_where_it_is_told() -> None:
+    from xlift.harness.plugin import Where
+
+    assert prepare("question_alignment").where is None
+    slam = prepare("question_alignment", layers=[0, 1, 2, 3, 4], modules=["up_proj", "down_proj"])
+    assert slam.where == Where((0, 1, 2, 3, 4), ("up_proj", "down_proj"))
+    assert slam.rows == prepare("question_alignment").rows
