@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.languages import Language, find
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Preference, Sampling, ask
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Parallel, Preference, Sampling, ask
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.recipes.budget import split_budget, take
 from xlift.harness.recipes.code_switch import (
@@ -21,7 +21,7 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Context, Dpo, Method, Options, Plan, Reading, Sft, Where
+from xlift.harness.recipes.contract import Align, Context, Dpo, Method, Options, Plan, Reading, Sft, Term, Where
 from xlift.harness.recipes.filters import (
     RowFilter,
     find_fault,
@@ -44,6 +44,7 @@ from xlift.harness.recipes.instructions import (
     translate_instructions,
     translate_prompts,
 )
+from xlift.harness.recipes.parallel import pair_texts, require_batch
 from xlift.harness.recipes.preferences import PairOptions, Pairs, list_prompts, make_pairs
 from xlift.harness.recipes.reasoning import Draws, Solution, comes_to, keep_distinct, read_final_answers, sample_solutions, solve_problems
 from xlift.harness.recipes.registry import describe, find_method, load, names
@@ -71,15 +72,15 @@ from xlift.harness.recipes.translation import (
 from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, request_tasks
 
 __all__ = [
-    "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
+    "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
     "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message", "Method", "Options", "Pair",
-    "PairOptions", "Pairs", "Plan", "Pool", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution",
-    "Staged", "SwitchOptions", "Task", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation",
-    "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill",
-    "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words",
-    "has_language", "index_by_english", "is_repetitive", "judge_task", "keep_distinct", "list_pairs", "list_prompts", "list_reasons",
-    "load", "make_pairs", "measure_overlap", "measure_rouge_l", "names", "orient", "read_final_answers", "read_instructions",
-    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language",
-    "request_tasks", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words", "take",
-    "translate_instructions", "translate_prompts", "turn_lexicon",
+    "PairOptions", "Pairs", "Parallel", "Plan", "Pool", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft",
+    "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask",
+    "ask_translation", "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to",
+    "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault",
+    "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive", "judge_task", "keep_distinct", "list_pairs",
+    "list_prompts", "list_reasons", "load", "make_pairs", "measure_overlap", "measure_rouge_l", "names", "orient", "pair_texts",
+    "read_final_answers", "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks",
+    "read_translations", "request_language", "request_tasks", "require_batch", "sample_solutions", "shuffle_rows", "solve_problems",
+    "split_budget", "split_stages", "switch_words", "take", "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

@@ -124,6 +124,8 @@ class Manifest(TypedDict, total=False):
     """Of the generated ones."""
     thinking_cut: int
     """Answers whose thinking never ended."""
+    tokens_read: int
+    """Of texts whose states were read."""
     corpora: list[str]
     """``corpus`` or ``corpus/part``, with the language behind it."""
     sources: list[SourceFacts]

@@ -61,8 +61,33 @@ class Preference:
         return {**asdict(self), "messages": list(self.messages)}
 
 
-Rows: TypeAlias = "tuple[Example, ...] | tuple[Preference, ...]"
-"""The rows of one training, all of one sort."""
+@dataclass(frozen=True)
+class Parallel:
+    """Texts that say the same in several languages: nothing is answered, the model's states on them are compared."""
+
+    texts: Mapping[str, str | Chat]
+    """By language, xlift codes: a chat is read up to where its answer begins, a text as it stands."""
+    anchor: str
+    """The language that the others are compared with."""
+    id: str
+    """Unique in a plan, stable between runs."""
+    kind: str
+    """The part of the recipe the row belongs to, for shares and drop counts."""
+
+    @property
+    def lang(self) -> str:
+        """The language beside the anchor; the anchor where there are several."""
+        others = [lang for lang in self.texts if lang != self.anchor]
+        return others[0] if len(others) == 1 else self.anchor
+
+    def to_dict(self) -> dict[str, object]:
+        texts = {lang: text if isinstance(text, str) else list(text) for lang, text in self.texts.items()}
+        return {"texts": texts, "anchor": self.anchor, "id": self.id, "kind": self.kind}
+
+
+Row: TypeAlias = "Example | Preference | Parallel"
+Rows: TypeAlias = "tuple[Example, ...] | tuple[Preference, ...] | tuple[Parallel | Example, ...]"
+"""The rows of one training: all of one sort, but for examples beside parallel texts."""
 
 
 def ask(prompt: str, system: str | None = None) -> Chat:
@@ -71,8 +96,19 @@ def ask(prompt: str, system: str | None = None) -> Chat:
     return (*head, {"role": "user", "content": prompt})
 
 
-def read_row(values: Mapping[str, Any]) -> Example | Preference:
+def list_texts(row: Row) -> list[str]:
+    """What a row is asked and answered with, or says in each language: what must not be an evaluation item."""
+    if isinstance(row, Parallel):
+        return [text if isinstance(text, str) else text[-1]["content"] for text in row.texts.values()]
+    answers = [row.response] if isinstance(row, Example) else [row.chosen, row.rejected]
+    return [row.messages[-1]["content"], *answers]
+
+
+def read_row(values: Mapping[str, Any]) -> Row:
     """A row from the plain data of its ``to_dict``."""
+    if "texts" in values:
+        texts = {lang: text if isinstance(text, str) else tuple(text) for lang, text in values["texts"].items()}
+        return Parallel(**{**values, "texts": texts})
     kind = Preference if "chosen" in values else Example
     return kind(**{**values, "messages": tuple(values["messages"])})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from xlift.harness.core.types import Chat
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -35,6 +37,17 @@ def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
             continue
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         found.append((prompt if text else [begin], tokenizer(rest, add_special_tokens=False)["input_ids"]))
+    return found
+
+
+def tokenize_text(tokenizer: PreTrainedTokenizerBase, text: str | Chat) -> list[int]:
+    """Tokens of a text whose states are read: of a chat up to where its answer begins, of another text behind the token that begins a
+    sequence, else the one that ends it. A template that refuses the chat raises jinja2's TemplateError.
+    """
+    if isinstance(text, str):
+        begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        return [begin, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+    (found,) = tokenize(tokenizer, [tokenizer.apply_chat_template(list(text), tokenize=False, add_generation_prompt=True)])
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from xlift.harness.config.suite import CommonRows
-from xlift.harness.core.types import Example
+from xlift.harness.core.types import Preference
 from xlift.harness.recipes.budget import take
 from xlift.harness.recipes.contract import Context, Plan
 from xlift.harness.recipes.filters import RowFilter
@@ -18,16 +18,17 @@ COMMON = "common"
 def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
     """The plan with common rows among its own: ``share`` of all rows, mixed with the last phase where the plan has phases.
 
-    Methods get the first rows of one order, so two methods with as many rows have the same ones. A plan of preferences, or without rows,
-    stays as it is. Raises UserError where the corpus has nothing that can be used.
+    Methods get the first rows of one order, so two methods with as many rows have the same ones. Beside parallel texts they are examples,
+    whose cross-entropy is added to the terms on states. A plan of preferences, or without rows, stays as it is. Raises UserError where the
+    corpus has nothing that can be used.
     """
-    own = [row for row in plan.rows if isinstance(row, Example)]
-    if not own or plan.objective.kind != "sft":
+    own = [row for row in plan.rows if not isinstance(row, Preference)]
+    if not own:
         return plan
     count = max(1, round(len(own) * settings.share / (1 - settings.share)))
     row_filter = RowFilter(settings.max_characters)
     found = read_instructions(ctx, ctx.pivot, row_filter, corpus=settings.corpus, kind=COMMON)
-    rows = own + take(found, count, f"{ctx.pivot}/{COMMON}", row_filter.drops)
+    rows = [*own, *take(found, count, f"{ctx.pivot}/{COMMON}", row_filter.drops)]
     ctx.rng.shuffle(rows)
     phases = (*plan.phases[:-1], (*plan.phases[-1], COMMON)) if plan.phases else ()
     return replace(plan, rows=tuple(rows), drops={**plan.drops, **row_filter.drops}, phases=phases)

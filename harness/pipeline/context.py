@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.manifests import FileFacts, Manifest
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Preference, Rows, Sampling
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Parallel, Row, Rows, Sampling, list_texts
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
@@ -25,9 +25,13 @@ from xlift.tasks.licences import trace_all
 from xlift.tasks.thinking import separate
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from xlift.harness.translators.base import Translator
 
 Generate = Callable[[Sequence[Chat], Sampling], list[Answer]]
+ReadStates = Callable[[Sequence["str | Chat"], Sequence["int | float"], str], "tuple[NDArray[Any], int]"]
+"""States, and the tokens of the texts."""
 
 LOSS = 0.3
 """Share of a part above which its loss is worth a warning."""
@@ -40,7 +44,8 @@ class RunContext:
     """
 
     def __init__(
-        self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0, *, scores: Path | None = None
+        self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0, *, scores: Path | None = None,
+        read_states: ReadStates | None = None,
     ) -> None:  # fmt: skip
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
@@ -50,6 +55,8 @@ class RunContext:
         self.thinking_tokens = 0
         self.thinking_cut = 0
         """Answers whose thinking never ended."""
+        self.tokens_read = 0
+        """Of texts whose states were read."""
         self.rows_read: Counter[str] = Counter()
         """Rows of each ``language/corpus``, leaking ones included."""
         self.hashes_read: dict[str, str | None] = {}
@@ -60,6 +67,7 @@ class RunContext:
         self._suite = suite
         self._guard = guard
         self._generate = generate
+        self._read_states = read_states
         self._settings = suite.translating(label)
         self._scores = scores
         self._translators: dict[str, Translator] = {}
@@ -107,6 +115,15 @@ class RunContext:
             replace(answer, text=one.answer, finished=answer.finished and not one.cut) for answer, one in zip(answers, said, strict=True)
         ]
 
+    def read_states(
+        self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: Literal["last", "mean"] = "last"
+    ) -> NDArray[Any]:
+        if self._read_states is None:
+            raise UserError("states are read in the prepare stage of a run alone")
+        states, tokens = self._read_states(texts, layers, pool)
+        self.tokens_read += tokens
+        return states
+
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         translator = self._find_translator(source, target)
         found = translator.translate(texts, source, target)
@@ -150,6 +167,7 @@ class RunContext:
             "generated_tokens": self.generated_tokens,
             "thinking_tokens": self.thinking_tokens,
             "thinking_cut": self.thinking_cut,
+            "tokens_read": self.tokens_read,
             "corpora": corpora,
             "files": [cast(FileFacts, one.facts()) for one in self.files_read.values()],
             "sources": [source.facts() for source in trace_all(corpora, samples=self._suite.data.samples)],
@@ -162,8 +180,8 @@ class RunContext:
 
         Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice.
         """
-        rows: list[Example | Preference] = list(plan.rows)
-        leaking = self._guard.find_leaks([_texts(row) for row in rows])
+        rows: list[Row] = list(plan.rows)
+        leaking = self._guard.find_leaks([list_texts(row) for row in rows])
         for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
         kept = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
@@ -195,16 +213,12 @@ def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: M
     return {part: round(share, 3) for part, share in shares.items() if share > LOSS}
 
 
-def _texts(row: Example | Preference) -> list[str]:
-    answers = [row.response] if isinstance(row, Example) else [row.chosen, row.rejected]
-    return [row.messages[-1]["content"], *answers]
-
-
-def _require_sound(rows: Iterable[Example | Preference], languages: set[str], budget: int | None) -> None:
+def _require_sound(rows: Iterable[Row], languages: set[str], budget: int | None) -> None:
     rows = tuple(rows)
     if budget is not None and len(rows) > budget:
         raise UserError(f"the method made {len(rows)} rows, its budget allows {budget}")
-    if foreign := {row.lang for row in rows} - languages:
+    spoken = [row.texts if isinstance(row, Parallel) else (row.lang,) for row in rows]
+    if foreign := {lang for langs in spoken for lang in langs} - languages:
         raise UserError(f"the method made rows in {', '.join(sorted(foreign))}, which the suite does not train")
     ids = Counter(row.id for row in rows)
     if doubled := [row_id for row_id, count in ids.items() if count > 1]:

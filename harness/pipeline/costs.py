@@ -27,6 +27,8 @@ class PrepareCost(Section):
     """Of the generated ones."""
     thinking_cut: int = 0
     """Answers whose thinking never ended, which no row can take."""
+    tokens_read: int = 0
+    """Of texts whose states were read."""
     translated: dict[str, dict[str, int]]
     """Texts asked and failed, by pair and translator."""
     losses: dict[str, float]
@@ -40,6 +42,7 @@ class PrepareCost(Section):
             generated_tokens=self.generated_tokens + later.generated_tokens,
             thinking_tokens=self.thinking_tokens + later.thinking_tokens,
             thinking_cut=self.thinking_cut + later.thinking_cut,
+            tokens_read=self.tokens_read + later.tokens_read,
             translated=later.translated,
             losses=later.losses,
         )

@@ -8,16 +8,19 @@ import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import CodeFacts
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import ROWS, Prepared, Round, Run, fit_stage
+from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None:
@@ -48,7 +51,7 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         rows, planned = read_rows(prepared), prepared.plan
         report = fit(
             run.base.folder,
-            Plan(rows, planned.objective, phases=planned.phases, where=planned.where),
+            Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
             run.suite.training(turn.label),
             folder / "adapter",
             seed=seed or 0,
@@ -69,6 +72,19 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
 def see_one_gpu(environment: MutableMapping[str, str]) -> None:
     """Leave the first of the GPUs that may be seen; to be called before CUDA is begun."""
     environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+
+
+def read_arrays(prepared: Prepared) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a plan, none for most. Raises UserError where they are not those of the manifest any more."""
+    from safetensors.numpy import load
+
+    wanted, path = prepared.plan.arrays_sha256, prepared.folder / ARRAYS
+    if wanted is None:
+        return {}
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != wanted:
+        raise UserError(f"{path}: not the arrays that were prepared (another sha256); delete {prepared.folder} and run again")
+    return load(content)
 
 
 def read_rows(prepared: Prepared) -> Rows:

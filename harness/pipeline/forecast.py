@@ -102,7 +102,8 @@ class Forecast:
         if made and made.rows:
             from xlift.harness.training import batching
 
-            course = batching.plan(batching.encode(made.rows, load_tokenizer(self.run.base), settings.max_length), settings, 0, made.phases)
+            corpus = batching.encode(made.rows, load_tokenizer(self.run.base), settings.max_length)
+            course = batching.plan(corpus, settings, 0, made.phases, made.objective)
             tokens, steps = course.tokens[-1], len(course.steps)
         seconds = self.estimates.train_seconds(settings, tokens) if self.estimates and tokens else None
         return Training(rows, tokens, steps, seconds)

@@ -9,19 +9,24 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Learned
-from xlift.harness.core.types import Example, Preference
+from xlift.harness.core.types import Row
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
-from xlift.harness.pipeline.stages import ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
+from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
+from xlift.harness.pipeline.states import States
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import PlanRecord
 from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +53,8 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     started, chosen = time.monotonic(), run.suite.methods[turn.label]
     begun = adapters.resolve(turn.start) if turn.start else None
     answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: engine.hold(begun))
-    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores")
+    states = States(run.root / "states", answers.model, lambda: engine.hold_model(begun))
+    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores", read_states=states.read)
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
@@ -67,7 +73,14 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    trained = PlanRecord(rows_sha256=rows_sha256, objective=plan.objective, phases=plan.phases, profile=plan.profile, where=plan.where)
+    trained = PlanRecord(
+        rows_sha256=rows_sha256,
+        objective=plan.objective,
+        phases=plan.phases,
+        profile=plan.profile,
+        where=plan.where,
+        arrays_sha256=write_arrays(folder, plan.arrays),
+    )
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
     counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
     learned: Learned = {"read": context.hashes_read}
@@ -76,7 +89,18 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     return {"learned": learned, **cost, "plan": trained.describe(), **counts}
 
 
-def _count_kinds(rows: Iterable[Example | Preference]) -> dict[str, int]:
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None:
+    """Keep a plan's arrays beside its rows; returns the sha256 of their file, None where there are none."""
+    from safetensors.numpy import save
+
+    if not arrays:
+        return None
+    content = save({name: arrays[name] for name in sorted(arrays)})
+    (folder / ARRAYS).write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _count_kinds(rows: Iterable[Row]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for row in rows:
         counts[f"{row.lang}/{row.kind}"] = counts.get(f"{row.lang}/{row.kind}", 0) + 1

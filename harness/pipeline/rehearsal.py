@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Answer, Chat, Sampling
@@ -12,6 +13,9 @@ from xlift.harness.pipeline.stages import Run
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
 from xlift.tasks.leaks import Guard
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class _ModelNeeded(Exception):
@@ -39,6 +43,11 @@ class _Rehearsed(RunContext):
             raise _ModelNeeded
         settings = self._settings.get(f"{source}-{target}") or self._settings.get("default")
         return [] if settings and settings.kind == "seq2seq" else super().score_translations([], [], source, target)
+
+    def read_states(
+        self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: Literal["last", "mean"] = "last"
+    ) -> NDArray[Any]:
+        raise _ModelNeeded
 
 
 def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:

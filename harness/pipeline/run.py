@@ -28,7 +28,7 @@ from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Where
+from xlift.harness.recipes.contract import Method, Options, Where, place_layer
 from xlift.harness.training.report import FitReport
 from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
@@ -118,16 +118,19 @@ def check_base(suite: Suite, base: bases.Base) -> None:
     if trained := {label: suite.training(label).lora for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)
     for label, method in methods.items():
-        if where := method.where:
-            _check_where(base, where, f"methods.{label}", suite.training(label).lora)
+        if method.where or method.states:
+            _check_layers(base, method, f"methods.{label}", suite.training(label).lora)
     if asking := [label for label, method in methods.items() if method.system_turn]:
         bases.check_system_turn(base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
 
 
-def _check_where(base: bases.Base, where: Where, place: str, lora: Mapping[str, Any]) -> None:
-    """Raises UserError where the base lacks what a method trains."""
+def _check_layers(base: bases.Base, method: Method[Options], place: str, lora: Mapping[str, Any]) -> None:
+    """Raises UserError where the base lacks what a method trains, or a state that it reads."""
+    depth, where = trainable.count_layers(base), method.where or Where()
     try:
-        where.narrow(lora, trainable.count_layers(base))
+        where.narrow(lora, depth)
+        for layer in method.states:
+            place_layer(layer, depth)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     if where.modules:

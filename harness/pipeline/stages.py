@@ -27,6 +27,8 @@ from xlift.tasks.thinking import has_marks
 
 ROWS = "rows.jsonl"
 """In the folder of a prepare stage."""
+ARRAYS = "arrays.safetensors"
+"""Beside the rows, where the plan has arrays."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from xlift.harness.core.languages import find
 from xlift.harness.core.manifests import CodeFacts, Manifest
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Dpo, PlanRecord
+from xlift.harness.recipes.contract import Align, Dpo, PlanRecord, Term
 
 if TYPE_CHECKING:
     from xlift.harness.pipeline.stages import Prepared, Run
     from xlift.tasks.licences import Source
 
+SORTS = {"sft": "rows", "dpo": "preference pairs", "align": "parallel texts and rows"}
+"""What the rows of an objective are called."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 
@@ -32,7 +34,7 @@ def write_card(path: Path, run: Run, label: str, made: Prepared) -> None:
         license=sorted({tag for source in sources for tag in source.licence.tags}) or ["unknown"],
         size_categories=next((name for limit, name in SIZES if manifest["rows"] < limit), "n>10M"),
         task_categories=["text-generation"],
-        pretty_name=f"{label}: {'preference pairs' if objective == 'dpo' else 'training rows'} for {', '.join(languages)}",
+        pretty_name=f"{label}: {SORTS[objective] if objective != 'sft' else 'training rows'} for {', '.join(languages)}",
         tags=["xlift", "multilingual", chosen.method, objective],
         configs=[{"config_name": "default", "data_files": "rows.parquet"}],
     )
@@ -41,7 +43,7 @@ def write_card(path: Path, run: Run, label: str, made: Prepared) -> None:
 
 def _describe(run: Run, label: str, made: Prepared, sources: Sequence[Source], languages: Sequence[str]) -> str:
     method, suite, manifest = run.suite.methods[label].method, run.suite, made.manifest
-    what = "preference pairs" if made.plan.objective.kind == "dpo" else "rows"
+    what = SORTS[made.plan.objective.kind]
     plugin = name_plugin(manifest["inputs"].get("code"))
     names = ", ".join(f"{find(code).name} ({code})" for code in languages)
     counts = [(*key.split("/", 1), count) for key, count in manifest["kinds"].items()]
@@ -53,7 +55,8 @@ def _describe(run: Run, label: str, made: Prepared, sources: Sequence[Source], l
         f"the pivot is {suite.languages.pivot}, the base model `{_name(run.base.name)}`.",
         *([plugin] if plugin else []),
         "`rows.parquet` holds everything. `trl.jsonl` is for TRL, `messages.jsonl` with `dataset_info.json` for LLaMA-Factory and with "
-        "`axolotl.yaml` for axolotl; `suite.json` is the suite with all settings, which may name folders of the machine it ran on.",
+        f"`axolotl.yaml` for axolotl{_say_parallel(made.plan)}; `suite.json` is the suite with all settings, which may name folders of the "
+        "machine it ran on.",
         "## Counts",
         tabulate(("language", "kind", what), counts),
         "## Left out",
@@ -115,7 +118,11 @@ def name_plugin(code: CodeFacts | None) -> str:
 
 def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
     goal = plan.objective
-    if not isinstance(goal, Dpo):
+    if isinstance(goal, Align):
+        lines = [f"- {describe_term(term)}" for term in goal.terms]
+        turns = "in optimiser steps of their own, by turns" if goal.alternate else "added up in every step"
+        lines.append(f"- Where there are rows with answers, {goal.sft_weight:g} times their cross-entropy; the two are {turns}.")
+    elif not isinstance(goal, Dpo):
         lines = ["- Cross-entropy on the responses alone (LLaMA-Factory: `mask_history: true`, where rows have several turns)."]
     else:
         weight = f" plus {goal.nll_weight} times the negative log-likelihood of the chosen answer" if goal.nll_weight else ""
@@ -130,6 +137,24 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
             "- The trained model is asked and read as `profile.json` says; without it its answers are not scored as they should be."
         )
     return ["\n".join(lines)]
+
+
+def _say_parallel(plan: PlanRecord) -> str:
+    return " (rows with answers alone, as no other trainer knows parallel texts)" if isinstance(plan.objective, Align) else ""
+
+
+def describe_term(term: Term) -> str:
+    """One part of a loss on hidden states, in words."""
+    layers = ", ".join(f"{layer:g}" for layer in term.layers)
+    what = {
+        "contrastive": f"InfoNCE on cosines, temperature {term.temperature:g}{', both ways' if term.symmetric else ''}",
+        "mse": "the mean squared difference of a text and its translation",
+        "offset": "the mean squared difference of a language's own direction and how far its texts have moved",
+        "keep": "the mean squared difference of the pivot's texts and what they were",
+    }[term.name]
+    where = f", {'outside' if term.complement else 'in'} the space `{term.basis}`" if term.basis else ""
+    pool = "mean over the tokens" if term.pool == "mean" else "last token"
+    return f"`{term.name}`, weight {term.weight:g}: {what}, on the states of layer {layers} ({pool}){where}."
 
 
 def _name(base: str) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
-from xlift.harness.core.types import Example, Preference
+from xlift.harness.core.types import Example, Parallel, Preference, Row
 from xlift.harness.pipeline.fit import read_rows
 from xlift.harness.pipeline.stages import Run, read_prepared
 from xlift.harness.publishing.dataset_card import write_card
@@ -29,6 +29,7 @@ TRAINED = "train"
 FILES = (ROWS, TRL, CHATS, FACTORY, AXOLOTL, SUITE, PROFILE, CARD)
 
 Rows = Sequence[Example] | Sequence[Preference]
+"""What other trainers know."""
 
 
 def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
@@ -50,15 +51,23 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
             return [out / PROFILE]
         _write_parquet(out / ROWS, rows)
-        _write_lines(out / TRL, [to_trl(row) for row in rows])
-        _write_lines(out / CHATS, [to_messages(row) for row in rows])
-        write_json(out / FACTORY, {f"xlift-{label}": describe_for_factory(rows)})
-        (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, made.plan.objective), sort_keys=False), encoding="utf-8")
+        if others := [row for row in rows if isinstance(row, Parallel)]:
+            logger.info("%s: %d rows are parallel texts, which no other trainer knows; %s alone holds them", label, len(others), out / ROWS)
+            rows = [row for row in rows if isinstance(row, Example)]
+        if rows:
+            _write_for_trainers(out, label, rows, made.plan.objective)
         write_json(out / SUITE, run.suite.model_dump(mode="json"))
         write_card(out / CARD, run, label, made)
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot be written ({error.strerror}); name another folder with --out") from None
     return [out / name for name in FILES if (out / name).is_file()]
+
+
+def _write_for_trainers(out: Path, label: str, rows: Rows, objective: Objective) -> None:
+    _write_lines(out / TRL, [to_trl(row) for row in rows])
+    _write_lines(out / CHATS, [to_messages(row) for row in rows])
+    write_json(out / FACTORY, {f"xlift-{label}": describe_for_factory(rows)})
+    (out / AXOLOTL).write_text(yaml.safe_dump(describe_for_axolotl(rows, objective), sort_keys=False), encoding="utf-8")
 
 
 def to_trl(row: Example | Preference) -> dict[str, object]:
@@ -106,10 +115,15 @@ def _mark(row: Example | Preference) -> dict[str, str]:
     return {"id": row.id, "lang": row.lang, "kind": row.kind}
 
 
-def _write_parquet(path: Path, rows: Rows) -> None:
+def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
+    """A column for each field; texts by language as JSON, since rows have different languages, and chats and texts beside each other."""
     import pandas as pd
 
-    pd.DataFrame([row.to_dict() for row in rows]).to_parquet(path, index=False)
+    tables = [row.to_dict() for row in rows]
+    for table in tables:
+        if "texts" in table:
+            table["texts"] = json.dumps(table["texts"], ensure_ascii=False, sort_keys=True)
+    pd.DataFrame(tables).to_parquet(path, index=False)
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -234,6 +234,8 @@ def _write_cost(facts: Facts) -> str:
         "generated_tokens": "tokens generated",
         "thinking_tokens": "of them thinking",
         "thinking_cut": "answers whose thinking never ended",
+        "tokens_read": "tokens read for states",
+        "trained_parameters": "weights trained",
         "tokens_trained": "tokens trained",
         "steps": "optimiser steps",
         "seconds": "seconds",

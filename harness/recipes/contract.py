@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from pydantic import ConfigDict, Field
 
@@ -15,6 +15,9 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.profile import InferenceProfile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 RECIPES_VERSION = 2
 """Of all that methods share between a corpus and their rows: the recipes, the leak guard, the identification of languages.
@@ -54,6 +57,57 @@ class Dpo:
 
 
 @dataclass(frozen=True)
+class Term:
+    """One part of the loss of ``Align``, on the states of ``Parallel`` rows at some layers.
+
+    ``contrastive``: InfoNCE on cosines, a text's own translation against those of the other rows. ``mse``: mean squared difference of a
+    text and its anchor. ``offset``: mean squared difference of a direction and how far a text that is no anchor has moved since the start.
+    ``keep``: mean squared difference of an anchor and what it was at the start. Each is a mean over pairs (``keep`` over rows) and layers.
+    """
+
+    name: Literal["contrastive", "mse", "offset", "keep"]
+    layers: tuple[int | float, ...]
+    """A whole number is a state: 0 what goes into the first layer, n what comes out of the n-th, -1 the last one, which stands behind the
+    final norm. A number between 0 and 1 is a share of the depth: 0.5 is state 16 of 32."""
+    pool: Literal["last", "mean"] = "mean"
+    """Of a text: the state of its last token, or the mean over its tokens without the first."""
+    weight: float = 1.0
+    temperature: float = 0.1
+    """contrastive: what cosines are divided by."""
+    symmetric: bool = False
+    """contrastive: the mean of both directions, in place of the anchor's text among its translations."""
+    basis: str = ""
+    """Name in ``Plan.arrays`` of orthonormal columns, (layers, hidden, rank), on whose space states are projected first."""
+    complement: bool = False
+    """Project on all that is at right angles to the basis instead."""
+    directions: Mapping[str, str] = field(default_factory=dict)
+    """offset: by language the name in ``Plan.arrays`` of the direction, (layers, hidden)."""
+
+
+@dataclass(frozen=True)
+class Align:
+    """Terms on hidden states of parallel rows, and the cross-entropy of examples where there are any."""
+
+    kind: Literal["align"] = field(default="align", kw_only=True)
+    terms: tuple[Term, ...] = ()
+    batch: int = 16
+    """Most rows whose texts are contrasted with each other; a step of the optimiser that has fewer contrasts those."""
+    sft_weight: float = 1.0
+    """Of the cross-entropy, beside the terms' own weights."""
+    alternate: bool = False
+    """Parallel rows and examples in steps of their own, by turns, in place of both in every step."""
+
+
+def place_layer(layer: int | float, depth: int) -> int:
+    """The number of a state, from 0 to ``depth``, as ``Term.layers`` names it. Raises UserError for one that the base does not have."""
+    if 0 < layer < 1:
+        return max(1, round(layer * depth))
+    if int(layer) != layer or not -depth - 1 <= layer <= depth:
+        raise UserError(f"layer {layer}: the base has states 0 to {depth}; -1 is the last one, and 0.5 the one at half the depth")
+    return int(layer) % (depth + 1)
+
+
+@dataclass(frozen=True)
 class Where:
     """Which weights a plan trains, where that is not all that ``train.lora`` targets.
 
@@ -81,7 +135,7 @@ class Where:
         return {**lora, "target_modules": targets, **layers}
 
 
-Objective = Annotated[Sft | Dpo, Field(discriminator="kind")]
+Objective = Annotated[Sft | Dpo | Align, Field(discriminator="kind")]
 """What is minimised. As plain data, in manifests, ``kind`` says which it is."""
 
 
@@ -93,13 +147,15 @@ class Plan:
     """
 
     rows: Rows
-    """Examples for Sft, preferences for Dpo."""
+    """Examples for Sft, preferences for Dpo, parallel rows for Align, with examples beside them or without."""
     objective: Objective = Sft()
     drops: Mapping[str, int] = field(default_factory=dict)
     """Rows left out, by reason: ``"es/translation: empty response"``."""
     phases: tuple[tuple[str, ...], ...] = ()
     """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
     profile: InferenceProfile | None = None
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
+    """Numbers that the terms of Align name."""
     where: Where | None = None
     """Which weights are trained, as ``Method.where`` says it; what ``train.lora`` targets where None."""
     facts: Mapping[str, Json] = field(default_factory=dict)
@@ -117,11 +173,13 @@ class PlanRecord(Section):
     phases: tuple[tuple[str, ...], ...]
     profile: InferenceProfile | None
     where: Where | None = None
+    arrays_sha256: str | None = None
+    """Of the file of arrays; None where there are none."""
 
     def describe(self) -> dict[str, Any]:
         """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
         found = self.model_dump(mode="json")
-        return {key: value for key, value in found.items() if key != "where" or value is not None}
+        return {key: value for key, value in found.items() if key not in ("where", "arrays_sha256") or value is not None}
 
 
 UNSAID = "the method decides"
@@ -194,6 +252,14 @@ class Context(Protocol):
     def require_translator(self, source: str, target: str) -> None:
         """Raises UserError where no translator can serve the pair, so that a method finds out before it generates for an hour."""
 
+    def read_states(
+        self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: Literal["last", "mean"] = "last"
+    ) -> NDArray[Any]:
+        """The states of the model that the round starts from, as (texts, layers, hidden) in float32, remembered between runs.
+
+        Layers, pooling, and what is read of a chat and of a text are as in ``Term`` and ``Parallel``.
+        """
+
     def identify(self, texts: Sequence[str]) -> list[str]:
         """Language code of each text, ``und`` where it is too short to tell."""
 
@@ -218,6 +284,11 @@ class Method(ABC, Generic[OptionsT]):
     def rounds(self) -> int:
         """How often ``prepare`` and training follow each other, each round on the adapter of the one before."""
         return 1
+
+    @property
+    def states(self) -> tuple[int | float, ...]:
+        """Layers whose states it reads or trains, as ``Term.layers`` names them: checked before any work, as ``where`` is."""
+        return ()
 
     @property
     def where(self) -> Where | None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.core.types import Example, Preference
+from xlift.harness.core.types import Example, Parallel, Preference, Row
 from xlift.harness.models.thinking import split_turn
-from xlift.harness.models.tokens import tokenize_pairs
+from xlift.harness.models.tokens import tokenize_pairs, tokenize_text
+from xlift.harness.recipes.contract import Align, Objective
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +47,9 @@ class Encoded:
     kind: str
     tokens: tuple[int, ...]
     prompt: int
-    """Tokens before the response; all later ones belong to it, the end of the turn included."""
+    """Tokens before the response; all later ones belong to it, the end of the turn included. Of a parallel text all of them."""
+    lang: str = ""
+    """Of a parallel text."""
 
     @property
     def response(self) -> int:
@@ -58,17 +61,31 @@ class Corpus:
     """The rows that can be trained on, and what the length limit did to the others."""
 
     sequences: tuple[Encoded, ...]
-    """One for each example; of each preference the chosen one, then the rejected one."""
+    """One for each example; of each preference the chosen one, then the rejected one; of each parallel row the anchor, then the others."""
     cut: int
     """Rows that lost an end."""
     dropped: int
     """Rows whose prompt alone fills the limit, and pairs that the limit makes equal."""
-    sides: int = 1
-    """Sequences of a row: 2 for preferences."""
+    sides: tuple[int, ...] = ()
+    """Sequences of each row: 2 for preferences, one for each language of a parallel row. One where not given."""
 
     @property
     def rows(self) -> int:
-        return len(self.sequences) // self.sides
+        return len(self.starts) - 1
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where each row's sequences begin, and where the last ones end."""
+        return tuple(accumulate(self.sides or (1,) * len(self.sequences), initial=0))
+
+    @cached_property
+    def row_of(self) -> tuple[int, ...]:
+        """The row of each sequence."""
+        return tuple(row for row in range(self.rows) for _ in self.members(row))
+
+    def is_parallel(self, row: int) -> bool:
+        """Whether a row holds parallel texts."""
+        return bool(self.sequences[self.starts[row]].lang)
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
@@ -77,17 +94,17 @@ class Corpus:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Tokens of each row, both sides of a pair counted."""
+        """Tokens of each row, all its sides counted."""
         return tuple(sum(self.lengths[number] for number in self.members(row)) for row in range(self.rows))
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """Of each row."""
-        return tuple(sequence.kind for sequence in self.sequences[:: self.sides])
+        return tuple(self.sequences[start].kind for start in self.starts[:-1])
 
     def members(self, row: int) -> range:
         """Numbers of a row's sequences."""
-        return range(row * self.sides, (row + 1) * self.sides)
+        return range(self.starts[row], self.starts[row + 1])
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,8 @@ class Course:
     @cached_property
     def rows(self) -> tuple[int, ...]:
         """Trained in each step."""
-        return tuple(sum(len(batch) for batch in _flatten(step)) // self.corpus.sides for step in self.steps)
+        firsts = {*self.corpus.starts[:-1]}
+        return tuple(sum(number in firsts for batch in _flatten(step) for number in batch) for step in self.steps)
 
     @cached_property
     def tokens(self) -> tuple[int, ...]:
@@ -123,83 +141,100 @@ class Course:
         return 1 - self.tokens[-1] / sum(_area(_flatten(step), self.corpus.lengths) for step in self.steps)
 
 
-def encode(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Corpus:
+def encode(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Corpus:
     """Render each chat with the tokenizer's template, and mark where the response begins.
 
     The prompt is tokenised as inference does it, with the opening of the assistant's turn. The response ends with the token that ends the
     turn: what a template writes after that is left out, and where a template ends no turn the tokenizer's end token does. An empty block of
     thinking that a template writes into a finished turn belongs to the prompt (``split_turn``).
-    Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, for a pair without a choice, and where
-    no row is left.
+    A parallel row that is too long in one of its languages is left out, as a state at a cut says something else.
+    Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, for a pair without a choice, for a
+    parallel row without a translation, and where no row is left.
     """
     if not rows:
         raise UserError("there are no rows to train on")
-    texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
-    ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    found: list[tuple[list[int], int]] = []
-    for prompt, tail in tokenize_pairs(tokenizer, texts):
-        found.append(([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)))
+    answered = _tokenize_answers([row for row in rows if not isinstance(row, Parallel)], tokenizer)
     kept: list[Encoded] = []
-    cut, sides = 0, len(texts) // len(rows)
-    for number, row in enumerate(rows):
-        own = found[number * sides : (number + 1) * sides]
-        short = [Encoded(row.id, row.kind, tuple(tokens[:max_length]), prompt) for tokens, prompt in own]
-        _require_choice(row, [tokens for tokens, _ in own])
-        if own[0][1] < max_length and len({sequence.tokens for sequence in short}) == sides:
-            cut += any(len(tokens) > max_length for tokens, _ in own)
-            kept += short
+    sides: list[int] = []
+    cut = 0
+    for row in rows:
+        if isinstance(row, Parallel):
+            found, is_cut = _encode_parallel(row, tokenizer, max_length), False
+        else:
+            found, is_cut = _encode_answers(row, next(answered), max_length)
+        kept += found
+        cut += is_cut
+        sides += [len(found)] if found else []
     if not kept:
-        why = "all prompts alone are that long" if sides == 1 else "all prompts alone are that long, or leave no room for a difference"
+        whys = {Example: "all prompts alone are that long", Parallel: "all are longer in some language"}
+        why = whys.get(type(rows[0]), "all prompts alone are that long, or leave no room for a difference")
         raise UserError(f"train.max_length {max_length}: none of {len(rows)} rows can be trained on, {why}")
-    return Corpus(tuple(kept), cut, len(rows) - len(kept) // sides, sides)
+    return Corpus(tuple(kept), cut, len(rows) - len(sides), tuple(sides))
 
 
-def plan(corpus: Corpus, settings: TrainSettings, seed: int, phases: Sequence[Sequence[str]] = ()) -> Course:
-    """The rows of every optimiser step, the same for the same corpus, settings, seed and phases.
+def plan(
+    corpus: Corpus, settings: TrainSettings, seed: int, phases: Sequence[Sequence[str]] = (), objective: Objective | None = None
+) -> Course:
+    """The rows of every optimiser step, the same for the same corpus, settings, seed, phases and objective.
 
     The budget (``tokens``, else ``epochs``) over ``batch_tokens`` is the number of steps, whatever the rows are. Rows are shuffled epoch
     by epoch and strung together; a step ends with the row that brings the tokens so far to the step's share of the budget, so trainings of
     equal budgets differ by less than a row. The budget and the steps are shared out to phases by the tokens of their rows, at least one
-    step to each. What a step holds does not depend on ``micro_batch_tokens``.
-    Raises UserError for a row that fits no step or no forward pass, and for phases that are not those of the rows.
+    step to each. Of parallel rows and examples together every step has its share of both, or they take turns (``Align``), half of the
+    budget each. What a step holds does not depend on ``micro_batch_tokens``.
+    Raises UserError for a row that fits no step or no forward pass, for phases that are not those of the rows, and where the texts of a
+    step have nothing to be contrasted with.
     """
     _refuse_long(corpus, settings)
-    groups = _divide(corpus.kinds, phases)
-    shares = list(accumulate(sum(corpus.sizes[row] for row in group) for group in groups))
-    budget = settings.tokens or ceil(settings.epochs * shares[-1])
+    batch, alternate = (objective.batch, objective.alternate) if isinstance(objective, Align) else (0, False)
+    groups, mixed = _divide(corpus.kinds, phases), _sort_rows(corpus)
+    budget = settings.tokens or ceil(settings.epochs * sum(corpus.sizes))
     total = max(len(groups), round(budget / settings.batch_tokens))
-    bounds = [Fraction(budget * share, shares[-1]) for share in (0, *shares)]
-    ends = _cut([round(Fraction(total * share, shares[-1])) for share in shares], total)
-    steps: list[Step] = []
-    spent = 0
-    for phase, group in enumerate(groups):
-        taking = ends[phase] - len(steps)
-        goals = [bounds[phase] + (bounds[phase + 1] - bounds[phase]) * step / taking for step in range(1, taking + 1)]
-        for rows in _draw(_shuffle(group, f"{seed}/{phase}"), corpus.sizes, goals, spent):
-            steps.append(arrange(rows, corpus, settings.micro_batch_tokens))
-            spent += sum(corpus.sizes[row] for row in rows)
-    return Course(corpus, tuple(steps), tuple(ends))
+    if not mixed:
+        drawn, ends = _fill_steps(corpus.sizes, groups, budget, total, str(seed))
+    elif phases:
+        raise UserError("phases: parallel rows and examples are in every step together, or take turns; leave phases out")
+    else:
+        drawn, ends = _mix(corpus.sizes, mixed, budget, total, str(seed), alternate), [max(total, 2) if alternate else total]
+    steps = tuple(arrange(rows, corpus, settings.micro_batch_tokens, batch) for rows in drawn)
+    if isinstance(objective, Align) and any(term.name == "contrastive" for term in objective.terms):
+        _require_company(corpus, drawn, settings)
+    return Course(corpus, steps, tuple(ends))
 
 
-def arrange(rows: Sequence[int], corpus: Corpus, limit: int) -> Step:
+def arrange(rows: Sequence[int], corpus: Corpus, limit: int, together: int = 0) -> Step:
     """Rows of one step into passes of at most ``limit`` tokens (sequences x width), each batch with at most 5 % padding.
 
-    The loss of a pair needs both its sides, so a pass holds whole pairs; in it, each side goes with others of its own length.
+    The loss of a pair needs both its sides, so a pass holds whole rows; in it, each side goes with others of its own length. Parallel rows
+    are cut into passes of at most ``together`` rows, as near to equal as can be, whatever their tokens. Raises UserError where such a pass
+    is over the limit.
     """
     lengths = corpus.lengths
-    if corpus.sides == 1:
-        return tuple((batch,) for batch in split(rows, lengths, limit))
-    passes: list[Pass] = []
+    parallel = [row for row in rows if corpus.is_parallel(row)]
+    single = [corpus.starts[row] for row in rows if len(corpus.members(row)) == 1]
+    passes: list[Pass] = [(batch,) for batch in split(single, lengths, limit)]
+    count = max(1, min(ceil(len(parallel) / together), len(parallel) // 2)) if together else 0
+    for number in range(count if parallel else 0):
+        group = parallel[len(parallel) * number // count : len(parallel) * (number + 1) // count]
+        members = [member for row in group for member in corpus.members(row)]
+        found = split(members, lengths, sum(lengths[member] for member in members) * 2)
+        if (area := _area(found, lengths)) > limit:
+            raise UserError(
+                f"{len(group)} rows whose texts are contrasted take {area} tokens, train.micro_batch_tokens is {limit}: raise it, or lower "
+                "the method's batch or train.max_length"
+            )
+        passes.append(found)
     held: list[int] = []
-    for row in sorted(rows, key=lambda row: (sorted(-lengths[number] for number in corpus.members(row)), row)):
-        members = corpus.members(row)
+    pairs = [row for row in rows if len(corpus.members(row)) > 1 and not (together and corpus.is_parallel(row))]
+    for row in sorted(pairs, key=lambda row: (sorted(-lengths[number] for number in corpus.members(row)), row)):
+        members = [*corpus.members(row)]
         grown = split([*held, *members], lengths, limit)
         if held and _area(grown, lengths) <= limit:
             passes[-1] = grown
             held += members
         else:
             passes.append(split(members, lengths, limit))
-            held = [*members]
+            held = members
     return tuple(passes)
 
 
@@ -217,6 +252,40 @@ def split(numbers: Iterable[int], lengths: Sequence[int], limit: int) -> tuple[B
             batches.append([number])
             width = tokens = length
     return tuple(tuple(batch) for batch in batches)
+
+
+def _tokenize_answers(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[tuple[list[int], int]]]:
+    """Tokens of each side of each row, and how many of them are the prompt's."""
+    ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
+    sides = len(texts) // len(rows) if rows else 0
+    found = [([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail in tokenize_pairs(tokenizer, texts)]
+    return (found[number * sides : (number + 1) * sides] for number in range(len(rows)))
+
+
+def _encode_answers(row: Example | Preference, sides: Sequence[tuple[list[int], int]], max_length: int) -> tuple[list[Encoded], bool]:
+    """A row's sides, none where it cannot be trained on, and whether one of them is cut."""
+    short = [Encoded(row.id, row.kind, tuple(tokens[:max_length]), prompt) for tokens, prompt in sides]
+    _require_choice(row, [tokens for tokens, _ in sides])
+    if sides[0][1] >= max_length or len({sequence.tokens for sequence in short}) < len(sides):
+        return [], False
+    return short, any(len(tokens) > max_length for tokens, _ in sides)
+
+
+def _encode_parallel(row: Parallel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoded]:
+    """The anchor and the others; nothing where one is too long."""
+    from jinja2 import TemplateError
+
+    if row.anchor not in row.texts or len(row.texts) < 2:
+        raise UserError(f"row {row.id!r}: has texts in {', '.join(row.texts)}, and needs {row.anchor!r} and another language")
+    langs = [row.anchor, *(lang for lang in row.texts if lang != row.anchor)]
+    try:
+        tokens = [tokenize_text(tokenizer, row.texts[lang]) for lang in langs]
+    except TemplateError as error:
+        raise UserError(f"row {row.id!r}: the base model's chat template refuses it: {error}") from None
+    if max(map(len, tokens)) > max_length:
+        return []
+    return [Encoded(row.id, row.kind, tuple(ids), len(ids), lang) for lang, ids in zip(langs, tokens, strict=True)]
 
 
 def _answers(row: Example | Preference) -> tuple[str, ...]:
@@ -261,8 +330,63 @@ def _refuse_long(corpus: Corpus, settings: TrainSettings) -> None:
         limit = getattr(settings, key)
         for row, size in enumerate(corpus.sizes):
             if size > limit:
-                what = f"row {corpus.sequences[row * corpus.sides].id!r} has {size} tokens{' on its two sides' * (corpus.sides > 1)}"
+                sides = f" on its {len(corpus.members(row))} sides".replace("2", "two") if len(corpus.members(row)) > 1 else ""
+                what = f"row {corpus.sequences[corpus.starts[row]].id!r} has {size} tokens{sides}"
                 raise UserError(f"{what}, train.{key} is {limit}: raise it, or lower train.max_length")
+
+
+def _require_company(corpus: Corpus, drawn: Sequence[Sequence[int]], settings: TrainSettings) -> None:
+    for rows in drawn:
+        if sum(corpus.is_parallel(row) for row in rows) == 1:
+            raise UserError(
+                f"train.batch_tokens {settings.batch_tokens}: a step holds a single parallel row, whose texts have nothing to be "
+                "contrasted with; raise it"
+            )
+
+
+def _sort_rows(corpus: Corpus) -> list[list[int]]:
+    """Examples and parallel rows; nothing where there are not both."""
+    sorts: list[list[int]] = [[], []]
+    for row in range(corpus.rows):
+        sorts[corpus.is_parallel(row)].append(row)
+    return sorts if all(sorts) else []
+
+
+def _fill_steps(
+    sizes: Sequence[int], groups: Sequence[Sequence[int]], budget: int, total: int, seed: str
+) -> tuple[list[list[int]], list[int]]:
+    """The rows of ``total`` steps, group after group, and the steps after which each group ends."""
+    shares = list(accumulate(sum(sizes[row] for row in group) for group in groups))
+    bounds = [Fraction(budget * share, shares[-1]) for share in (0, *shares)]
+    ends = _cut([round(Fraction(total * share, shares[-1])) for share in shares], total)
+    steps: list[list[int]] = []
+    spent = 0
+    for phase, group in enumerate(groups):
+        taking = ends[phase] - len(steps)
+        goals = [bounds[phase] + (bounds[phase + 1] - bounds[phase]) * step / taking for step in range(1, taking + 1)]
+        steps += _draw(_shuffle(group, f"{seed}/{phase}"), sizes, goals, spent)
+        spent = sum(sizes[row] for rows in steps for row in rows)
+    return steps, ends
+
+
+def _mix(sizes: Sequence[int], sorts: Sequence[Sequence[int]], budget: int, total: int, seed: str, alternate: bool) -> list[list[int]]:
+    """The rows of each step, of both sorts: together by the tokens of each, or by turns, half of the steps and of the budget to each."""
+    if alternate:
+        total = max(total, 2)
+        counts = (total - total // 2, total // 2)
+        first = budget * counts[0] // total
+        parts = [
+            _fill_steps(sizes, [rows], share, count, f"{seed}/{sort}")[0]
+            for sort, (rows, share, count) in enumerate(zip(sorts, (first, budget - first), counts, strict=True))
+        ]
+        return [parts[step % 2][step // 2] for step in range(total)]
+    weights = [sum(sizes[row] for row in rows) for rows in sorts]
+    first = budget * weights[0] // sum(weights)
+    parts = [
+        _fill_steps(sizes, [rows], share, total, f"{seed}/{sort}")[0]
+        for sort, (rows, share) in enumerate(zip(sorts, (first, budget - first), strict=True))
+    ]
+    return [[*one, *other] for one, other in zip(*parts, strict=True)]
 
 
 def _divide(kinds: Sequence[str], phases: Sequence[Sequence[str]]) -> list[list[int]]:

@@ -62,7 +62,7 @@ class PreferenceTrainer(CourseTrainer):
         """What the losses of a step are divided by: its pairs."""
         return sum(len(batch) for one in step for batch in one) // 2
 
-    def gather(self, one: Pass) -> PassInput:
+    def gather(self, one: Pass, step: Step) -> PassInput:
         """Padded batches, and for each pair (chosen, rejected): its places in them, put end to end, its reference, and its length."""
         numbers = [number for batch in one for number in batch]
         places = {number: place for place, number in enumerate(numbers)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from xlift.harness.core.settings import Section
 
@@ -58,6 +58,8 @@ class FitReport(Section):
     """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
     reward_accuracy: float | None
     """Dpo: share of those pairs whose margin is above 0."""
+    terms: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Align: of each part of the loss, weighted, the mean over the first tenth of its steps and over the last."""
     resumed_from_step: int | None
     points: tuple[CurvePoint, ...] = ()
     """Adapters that were kept on the way."""

@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict, cast
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import Module
@@ -22,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -68,6 +69,11 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
                 parameter.data = parameter.data.float()
 
     @property
+    def bare(self) -> PreTrainedModel:
+        """The causal model itself, with LoRA in its layers where there is one."""
+        return cast(PreTrainedModel, self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model)
+
+    @property
     def seconds(self) -> float:
         """That the training has taken, without the work that was lost between a checkpoint and a kill."""
         return time.monotonic() - self.started
@@ -94,7 +100,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """What the losses of a step are divided by: its response tokens."""
         return sum(self.course.corpus.sequences[number].response for one in step for batch in one for number in batch)
 
-    def gather(self, one: Pass) -> PassInput:
+    def gather(self, one: Pass, step: Step) -> PassInput:
         """The input of ``compute_loss`` for one pass, whose only batch it is."""
         (batch,) = one
         return self.pad(batch)
@@ -114,7 +120,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         A mixture of experts adds the batch's part of the step's load-balancing loss, times ``router_aux_loss_coef`` of its configuration.
         """
         if self.aux_loss_enabled:
-            with watch_routers(self.model.get_base_model()) as seen:
+            with watch_routers(self.bare) as seen:
                 scores, mask = self.score(model, inputs), inputs["attention_mask"]
             step = self.choices or count_choices(seen[-1], mask, self._experts_chosen())
             return -scores.sum() / num_items_in_batch + self.router_aux_loss_coef * balance_loss(seen[-1], mask, step)
@@ -142,7 +148,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """Of all passes of a step, without dropout."""
         found = []
         model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager(), watch_routers(self.model.get_base_model()) as seen:
+        with torch.no_grad(), self.compute_loss_context_manager(), watch_routers(self.bare) as seen:
             for one in map(self._prepare_inputs, passes):
                 mask = one["attention_mask"]
                 model(input_ids=one["input_ids"], attention_mask=mask, use_cache=False, logits_to_keep=1)
@@ -154,7 +160,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def _collate(self, steps: list[Step]) -> StepInput:
         (step,) = steps
-        return {"passes": [self.gather(one) for one in step], "weight": self.weigh(step)}
+        return {"passes": [self.gather(one, step) for one in step], "weight": self.weigh(step)}
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped

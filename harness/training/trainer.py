@@ -27,12 +27,13 @@ from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import discard, explain_disk, write_json
-from xlift.harness.core.types import Example, Preference
+from xlift.harness.core.types import Example, Parallel, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic, route_products
 from xlift.harness.models import adapters
 from xlift.harness.models.adapters import Provenance
-from xlift.harness.recipes.contract import Dpo, Objective, Plan
+from xlift.harness.recipes.contract import Align, Dpo, Plan, Sft
 from xlift.harness.training import batching
+from xlift.harness.training.align import HiddenTrainer
 from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
@@ -76,7 +77,8 @@ def fit(
     with _explain_failure(out, settings):
         tokenizer = AutoTokenizer.from_pretrained(base_folder)
         tokenizer.chat_template = chat_template or tokenizer.chat_template
-        course = batching.plan(batching.encode(plan.rows, tokenizer, settings.max_length), settings, seed, plan.phases)
+        corpus = batching.encode(plan.rows, tokenizer, settings.max_length)
+        course = batching.plan(corpus, settings, seed, plan.phases, plan.objective)
         training = _identify(course, plan, settings, seed, provenance, begun)
         points = place_points(course, settings.measure_at)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
@@ -88,13 +90,13 @@ def fit(
             "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, provenance))],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
-        trainer = _build(plan.objective, course, training, seconds, tokenizer, options)
+        trainer = _build(plan, course, training, seconds, tokenizer, options)
         if begun:
             go_on(trainer.model, begun)
         if plan.where and plan.where.layers and settings.gradient_checkpointing:
             trainer.model.disable_input_require_grads()  # asked for by TRL: gradients would go down to the embeddings
         try:
-            if isinstance(trainer, PreferenceTrainer):
+            if isinstance(trainer, PreferenceTrainer | HiddenTrainer):
                 trainer.read_reference(reference, settings.micro_batch_tokens)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
@@ -106,11 +108,17 @@ def fit(
 
 
 def _require_rows(plan: Plan) -> None:
-    wanted, other = (Preference, "an example") if isinstance(plan.objective, Dpo) else (Example, "a preference")
-    objective = type(plan.objective).__name__
+    wanted: dict[type, tuple[type, ...]] = {Sft: (Example,), Dpo: (Preference,), Align: (Parallel, Example)}
+    objective = type(plan.objective)
     for row in plan.rows:
-        if not isinstance(row, wanted):
-            raise UserError(f"row {row.id!r} is {other}, but the objective {objective} trains on {wanted.__name__} rows")
+        if not isinstance(row, wanted[objective]):
+            named = " and ".join(kind.__name__ for kind in wanted[objective])
+            sort = {Example: "an example", Preference: "a preference", Parallel: "a parallel row"}[type(row)]
+            raise UserError(f"row {row.id!r} is {sort}, but the objective {objective.__name__} trains on {named} rows")
+    if isinstance(plan.objective, Align) and not any(isinstance(row, Parallel) for row in plan.rows):
+        raise UserError("there are no parallel rows, on whose states the objective Align is")
+    if isinstance(plan.objective, Align) and all(term.name == "keep" for term in plan.objective.terms):
+        raise UserError("the terms of Align only keep what is there, so nothing would be trained but rounding errors")
 
 
 def _open_start(start: Path | None, provenance: Provenance) -> adapters.Adapter | None:
@@ -146,12 +154,16 @@ def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
 
 
 def _build(
-    objective: Objective, course: Course, training: str, seconds: float, tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]
+    plan: Plan, course: Course, training: str, seconds: float, tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]
 ) -> CourseTrainer:
+    objective = plan.objective
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     with _explain_refusal():
         if isinstance(objective, Dpo):
             return PreferenceTrainer(objective, course, pad, training, seconds, processing_class=tokenizer, **options)
+        if isinstance(objective, Align):
+            arrays = {name: torch.from_numpy(array) for name, array in plan.arrays.items()}
+            return HiddenTrainer(objective, arrays, course, pad, training, seconds, processing_class=tokenizer, **options)
         return CourseTrainer(course, pad, training, seconds, processing_class=tokenizer, **options)
 
 
@@ -193,6 +205,8 @@ def _identify(
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
     how = [asdict(plan.objective), settings.identity(), seed, *([asdict(plan.where)] if plan.where else [])]
+    if isinstance(plan.objective, Align):
+        how += [[row.lang for row in course.corpus.sequences], {name: array.tolist() for name, array in plan.arrays.items()}]
     return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
 
 
@@ -220,6 +234,7 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None, points: tuple
         reward_accuracy=_reward(trainer, "rewards/accuracies"),
         resumed_from_step=resumed_from_step,
         points=points,
+        terms=_read_terms(trainer.state.log_history),
     )
 
 
@@ -228,6 +243,16 @@ def _reward(trainer: CourseTrainer, key: str) -> float | None:
     last = range(len(means) - ceil(len(means) / 10), len(means))
     pairs = trainer.course.rows
     return round(sum(means[step] * pairs[step] for step in last) / sum(pairs[step] for step in last), 5) if means else None
+
+
+def _read_terms(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """Of each part of the loss the mean over its first tenth of logged steps, and over its last."""
+    parts: dict[str, list[float]] = {}
+    for entry in history:
+        for key in entry:
+            if key.startswith("terms/"):
+                parts.setdefault(key.removeprefix("terms/"), []).append(entry[key])
+    return {name: (_mean(found[: ceil(len(found) / 10)]), _mean(found[-ceil(len(found) / 10) :])) for name, found in parts.items()}
 
 
 def _thin(losses: Sequence[float], tokens: Sequence[int]) -> tuple[tuple[int, int, float], ...]:

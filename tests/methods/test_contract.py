@@ -12,19 +12,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from fakes import TEXT, FakeContext
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.languages import languages
+from xlift.harness.core.types import list_texts
 from xlift.harness.pipeline.dry_run import check_suite
 from xlift.harness.plugin import (
+    Align,
     Answer,
     Chat,
     Dpo,
     LanguageMissingError,
     Method,
+    Parallel,
     Plan,
     Preference,
     Sampling,
@@ -59,7 +63,15 @@ def check(plan: Plan, context: FakeContext) -> None:
     assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
     assert all(isinstance(row, Preference) == isinstance(plan.objective, Dpo) for row in plan.rows)
-    for row in plan.rows:
+    parallel = [row for row in plan.rows if isinstance(row, Parallel)]
+    assert isinstance(plan.objective, Align) >= bool(parallel)
+    for row in parallel:
+        assert row.anchor in row.texts and len(row.texts) > 1 and {*row.texts} <= {context.pivot, *context.languages}
+        assert all(text.strip() for text in list_texts(row))
+        assert len({*list_texts(row)}) == len(row.texts), "a text that is its own translation teaches nothing"
+    if isinstance(plan.objective, Align) and plan.rows:
+        check_terms(plan, plan.objective)
+    for row in (row for row in plan.rows if not isinstance(row, Parallel)):
         assert row.messages[-1]["role"] == "user"
         assert all(message["content"].strip() for message in row.messages)
         answers = [row.chosen, row.rejected] if isinstance(row, Preference) else [row.response]
@@ -73,6 +85,20 @@ def check(plan: Plan, context: FakeContext) -> None:
     assert dump(plan)
 
 
+def check_terms(plan: Plan, objective: Align) -> None:
+    assert objective.terms, "no terms would train nothing"
+    named = [name for term in objective.terms for name in (term.basis, *term.directions.values()) if name]
+    assert {*named} <= {*plan.arrays}
+    for term in objective.terms:
+        assert term.weight > 0
+        if term.basis:
+            basis = plan.arrays[term.basis]
+            assert len(basis) == len(term.layers)
+            assert all(np.allclose(one.T @ one, np.eye(one.shape[1]), atol=1e-4) for one in basis), "orthonormal columns"
+    for array in plan.arrays.values():
+        assert array.dtype == np.float32 and np.isfinite(array).all()
+
+
 @pytest.mark.parametrize("budget", [60, None])
 @pytest.mark.parametrize("name", names())
 def test_contract(name: str, budget: int | None) -> None:
@@ -81,7 +107,12 @@ def test_contract(name: str, budget: int | None) -> None:
     check(plan, context)
     assert plan.rows or plan.profile
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
-    assert any(message["role"] == "system" for row in plan.rows for message in row.messages) <= find_method(name).system_turn
+    chats = [chat for row in plan.rows for chat in (row.texts.values() if isinstance(row, Parallel) else [row.messages])]
+    turns = [message["role"] for chat in chats if not isinstance(chat, str) for message in chat]
+    assert ("system" in turns) <= find_method(name).system_turn
+    assert {layer for term in getattr(plan.objective, "terms", ()) for layer in term.layers} <= {*load_default(name).states}
+    again = load_default(name).prepare(FakeContext(budget=budget)).arrays
+    assert again.keys() == plan.arrays.keys() and all(np.array_equal(again[key], plan.arrays[key]) for key in again)
     assert bool(plan.rows) == find_method(name).trains
     assert plan.where == load_default(name).where, "what is checked against the base is what is trained"
 

@@ -34,6 +34,11 @@ GOLDEN = {
     "knowledge_triples": "66e4e7e5f4c520cd794fea1616cf8077dd69551ab6902939cc23914a24187aa6",
     "multilingual_reasoning": "c5592490b392bef0f144b1a77739154e305c43ba44eb09b8ffbb48da6a4b51bf",
     "self_instruct": "e9913c0fcc1c4ce17ac66d7abd55993bcc8cf8fac015ec2f2e345439a446163c",
+    "knowledge_alignment": "90864ec53d1032c8f26d3d853b83f4aeefa53db2b0af31f5cc1ee607cfb0d0d8",
+    "representation_alignment": "a4ae2b3603b199fee340bbb02523c484623bb96ab19f0e02cb2f5aff5cac82fc",
+    "representation_alignment/summed": "899ad593e2558364962314ceb4c2a776848234e75b8ec76b008e4a3a176abfd3",
+    "subspace_alignment": "d347914ddeb9c23c785051f67937dcca74add3ca3c8347a1ff340bc1d5486a0a",
+    "subspace_alignment/repaired": "8f7e3ff43947ae35ae0ac4fa17af94330751ae0913470b1b0d1f02222a734af0",
     "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
     "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
     "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",
@@ -72,6 +77,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dpo_self_improvement/reasoning": {"track": "reasoning", "prompt_corpus": "gsm8k"},
     "dpo_self_improvement/round_2": {"prompts": 30},
     "linguistically_diverse_prompts/translator": {"translations": "translator", "exemplars": 3, "characters": 50},
+    "knowledge_alignment": {"entities": 1.0, "triples": 0.0},  # no object of the bundled facts has a name in two languages
+    "representation_alignment/summed": {"layer": 1, "pool": "last", "alternate": False, "shuffled": True},
+    "subspace_alignment/repaired": {"shared": "complement", "rank": 2, "keep": 0.0},
     "pivot_language/own_answers": {"answers": "self", "restate": False},
     "pivot_language/translated_prompts": {"prompt_corpus": "alpaca_en"},
     "question_alignment/general": {"question_corpus": "alpagasus", "task_corpus": "alpaca", "question_translation": 0.7, "task": 0.3},
@@ -137,6 +145,8 @@ def digest(plan: Plan) -> str:
         "phases": plan.phases,
         "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
         "drops": dict(plan.drops),
+        **({"where": asdict(plan.where)} if plan.where else {}),
+        **({"arrays": {name: array.shape for name, array in plan.arrays.items()}} if plan.arrays else {}),
     }
     text = "\n".join(json.dumps(line, sort_keys=True, ensure_ascii=False) for line in [*lines, rest])
     return sha256(text.encode()).hexdigest()

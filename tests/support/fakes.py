@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
 from xlift.harness.core.errors import LanguageMissingError, LeakError
 from xlift.harness.plugin import Answer, Chat, Sampling
 
@@ -45,6 +48,7 @@ class FakeContext:
 
     def __init__(self, languages: tuple[str, ...] = ("es", "sw"), budget: int | None = 60, pivot: str = "en") -> None:
         self.languages, self.pivot, self.budget, self.round = languages, pivot, budget, 0
+        self.read_by = 0
         self.asked: list[Chat] = []
         self.translated: list[tuple[str, str, str]] = []
 
@@ -65,10 +69,9 @@ class FakeContext:
                 solution = "2 times 2 is <<2*2=4>>4 birds.\n#### 4"
                 return [{"id": str(n), "question": f"{text} {n}?", "answer": solution, "final_answer": "4"} for n in numbers]
             case "triples":
-                return [
-                    {"id": str(n), "head": f"{text} {n}", "relation": "birthPlace", "tail": f"place {n} (city)", "part": "t"}
-                    for n in numbers
-                ]
+                named = [f"name {n}" if lang == "en" else f"{lang} {n}" for n in numbers]  # as of the entities, for one fact of four
+                tails = [named[n] if n % 4 == 1 else f"place {n} (city)" for n in numbers]
+                return [{"id": str(n), "head": f"{text} {n}", "relation": "birthPlace", "tail": tails[n], "part": "t"} for n in numbers]
             case "entities":
                 return [
                     {"id": f"e-{n}", "en": f"name {n}", "text": f"name {n}" if n % 4 == 0 else f"{lang} {n}", "part": "e"} for n in numbers
@@ -86,6 +89,12 @@ class FakeContext:
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         self.asked += chats
         return [make_up(chat, place, sampling) for place, chat in enumerate(chats)]
+
+    def read_states(self, texts: Sequence[str | Chat], layers: Sequence[float], pool: str = "last") -> NDArray[np.float32]:
+        """Six numbers a layer: the sizes of some letters in the text."""
+        self.read_by += len(texts)
+        shown = [text if isinstance(text, str) else text[-1]["content"] for text in texts]
+        return np.array([[[text.count(sign) + 1 for sign in "aeioun"] for _ in layers] for text in shown], dtype=np.float32)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         self.translated += [(text, source, target) for text in texts]

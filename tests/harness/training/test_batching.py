@@ -12,9 +12,10 @@ from thinking import ASKED, EMPTY, THINKING
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.types import Example, Preference, ask
+from xlift.harness.core.types import Example, Parallel, Preference, ask
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.thinking import set_options
+from xlift.harness.recipes.contract import Align, Term
 from xlift.harness.training.batching import Corpus, Course, Encoded, arrange, encode, plan, split
 
 CHATML = (
@@ -51,13 +52,15 @@ def shown(tokenizer: Any, encoded: Encoded) -> tuple[str, str]:
 def of_lengths(lengths: Sequence[int], sides: int = 1, kinds: str = "") -> Corpus:
     """Sequences of one prompt token each; ``kinds`` names the kind of each row by a letter."""
     found = enumerate(lengths)
-    return Corpus(tuple(Encoded(f"r{n}", (kinds or "k" * len(lengths))[n // sides], (7,) * size, 1) for n, size in found), 0, 0, sides)
+    sequences = tuple(Encoded(f"r{n}", (kinds or "k" * len(lengths))[n // sides], (7,) * size, 1) for n, size in found)
+    return Corpus(sequences, 0, 0, (sides,) * (len(lengths) // sides))
 
 
 def rows_of(course: Course) -> list[list[int]]:
     """The rows of each step, in order of their numbers."""
-    sides = course.corpus.sides
-    return [sorted(number // sides for one in step for batch in one for number in batch if number % sides == 0) for step in course.steps]
+    corpus = course.corpus
+    firsts = {corpus.starts[row]: row for row in range(corpus.rows)}
+    return [sorted(firsts[number] for one in step for batch in one for number in batch if number in firsts) for step in course.steps]
 
 
 def test_loss_falls_on_the_response_and_the_end_of_its_turn() -> None:
@@ -112,7 +115,7 @@ def test_a_pair_is_two_sequences_with_one_prompt() -> None:
     corpus = encode([pair("hi", "yes", "no"), pair("hi", "a", "")], tokenizer, 100)
     assert [shown(tokenizer, found)[1] for found in corpus.sequences] == ["yes<end>", "no<end>", "a<end>", "<end>"]
     assert {found.prompt for found in corpus.sequences} == {21}
-    assert (corpus.rows, corpus.sides, corpus.sizes) == (2, 2, (25 + 24, 23 + 22))
+    assert (corpus.rows, corpus.sides, corpus.sizes) == (2, (2, 2), (25 + 24, 23 + 22))
 
 
 def test_pairs_are_cut_or_dropped_and_counted() -> None:
@@ -227,6 +230,69 @@ def test_a_row_longer_than_a_step_is_refused_by_name() -> None:
         plan(of_lengths([10, 80]), chosen, seed=0)
     with pytest.raises(UserError, match="row 'r0' has 90 tokens on its two sides, train.micro_batch_tokens is 64"):
         plan(of_lengths([10, 80], sides=2), chosen, seed=0)
+
+
+def of_texts(sizes: Sequence[Sequence[int]]) -> Corpus:
+    """A row for each list: parallel texts of these lengths, or of one length an example."""
+    langs = ("en", "es", "sw")
+    sequences = [
+        Encoded(f"r{row}", "k", (7,) * size, size if len(sides) > 1 else 1, langs[side] if len(sides) > 1 else "")
+        for row, sides in enumerate(sizes)
+        for side, size in enumerate(sides)
+    ]
+    return Corpus(tuple(sequences), 0, 0, tuple(map(len, sizes)))
+
+
+def test_parallel_rows_are_contrasted_in_groups_as_equal_as_can_be() -> None:
+    corpus = of_texts([[10, 10]] * 5)
+    # five rows in groups of at most two would leave one alone, so there are two groups: of two and of three
+    assert arrange(range(5), corpus, 1000, 2) == (((0, 1, 2, 3),), ((4, 5, 6, 7, 8, 9),))
+    assert arrange(range(5), corpus, 1000, 5) == (((0, 1, 2, 3, 4, 5, 6, 7, 8, 9),),)
+    assert arrange([0], corpus, 1000, 5) == (((0, 1),),)
+    with pytest.raises(UserError, match="5 rows whose texts are contrasted take 100 tokens, train.micro_batch_tokens is 99: raise it, or"):
+        arrange(range(5), corpus, 99, 5)
+
+
+def test_rows_of_two_sorts_share_every_step_or_take_turns() -> None:
+    # 10 examples of 30 tokens and 10 parallel rows of 10 + 10 (one of three languages, 10 more): 300 and 210 tokens
+    corpus = of_texts([[30]] * 10 + [[10, 10]] * 9 + [[10, 10, 10]])
+    assert corpus.sizes[-2:] == (20, 30) and corpus.row_of[-5:] == (18, 18, 19, 19, 19) and corpus.members(19) == range(28, 31)
+    chosen, halves = (TrainSettings(tokens=510, batch_tokens=size, micro_batch_tokens=400) for size in (102, 255))
+    terms = (Term("contrastive", (1,)),)
+    together = rows_of(plan(corpus, halves, 0, (), Align(terms, batch=8)))
+    # 300 and 210 tokens in two steps: five examples in each, and parallel rows up to 105 tokens or the end of a row
+    assert [sum(row < 10 for row in rows) for rows in together] == [5, 5]
+    assert [sum(row >= 10 for row in rows) for rows in together] in ([6, 4], [5, 5])
+    turns = plan(corpus, chosen, 0, (), Align(terms, batch=8, alternate=True))
+    assert [{row < 10 for row in rows} for rows in rows_of(turns)] == [{True}, {False}, {True}, {False}, {True}]
+    # three of five steps and 306 tokens to the examples, which are 11 of 30; two and 204 to the others, to the end of a row
+    assert 330 + 204 <= turns.tokens[-1] < 330 + 204 + 30 and turns.ends == (5,) and turns.response_tokens == 11 * 29
+    assert plan(corpus, halves, 0, (), Align(terms)) == plan(corpus, halves, 0, (), Align(terms))
+    with pytest.raises(UserError, match="phases: parallel rows and examples are in every step together, or take turns; leave phases out"):
+        plan(corpus, chosen, 0, (["k"],), Align(terms))
+
+
+def test_a_text_has_nothing_to_be_contrasted_with_alone_in_its_step() -> None:
+    chosen = TrainSettings(batch_tokens=64, micro_batch_tokens=400)
+    with pytest.raises(UserError, match="train.batch_tokens 64: a step holds a single parallel row"):
+        plan(of_texts([[30, 30]] * 4), chosen, 0, (), Align((Term("contrastive", (1,)),)))
+    assert plan(of_texts([[30, 30]] * 4), chosen, 0, (), Align((Term("mse", (1,)),))).rows == (1, 1, 1, 1)
+
+
+def test_parallel_texts_are_tokens_without_a_response() -> None:
+    tokenizer = build_tokenizer(CHATML)
+    rows = [
+        Parallel({"es": "si", "en": "yes"}, "en", "a", "test"),
+        Parallel({"en": ask("hi"), "es": ask("hola")}, "en", "b", "test"),
+        Parallel({"en": "yes" * 9, "es": "si"}, "en", "long", "test"),
+    ]
+    corpus = encode(rows, tokenizer, 25)
+    # the anchor comes first; <end> begins a text where no token is there for it; a chat ends where its answer begins
+    assert [(one.lang, shown(tokenizer, one)) for one in corpus.sequences] == [
+        ("en", ("<end>yes", "")), ("es", ("<end>si", "")),
+        ("en", ("[user]hi<end>\n[assistant]", "")), ("es", ("[user]hola<end>\n[assistant]", "")),
+    ]  # fmt: skip
+    assert (corpus.rows, corpus.dropped, corpus.cut) == (2, 1, 0)
 
 
 WILD = st.lists(st.one_of(st.integers(2, 12), st.integers(2, 400), st.sampled_from([2, 399, 400])), min_size=1, max_size=120)

@@ -1,0 +1,221 @@
+"""Terms on the hidden states of parallel texts, with or without the likelihood of answers beside them, on the shared trainer.
+
+A pair is a text in the anchor's language and its translation. Every term is a mean over the pairs of a step (``keep`` over the anchors),
+whatever passes the step is cut into; rows are contrasted with those of their own pass alone, which batching.py chooses without a look at
+the memory. States are read in float32. Nothing is computed above the highest layer that a term names, nor any logits, and no gradient
+goes below the lowest trained layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import cross_entropy, normalize
+
+from xlift.harness.engines.states import compute_states, pool_states
+from xlift.harness.recipes.contract import Align, Term, place_layer
+from xlift.harness.training.batching import Course, Pass, Step, split
+from xlift.harness.training.checkpoints import seal, unseal
+from xlift.harness.training.sft import CourseTrainer, PassInput
+
+Place = tuple[str, int]
+"""How states are pooled, and their layer."""
+
+
+def contrast(anchors: Tensor, others: Tensor, alike: Tensor, temperature: float, symmetric: bool) -> Tensor:
+    """InfoNCE on cosines, one loss a pair: minus log-softmax of a text's own translation among those of all pairs.
+
+    ``anchors`` and ``others`` are (pairs, hidden). ``alike`` (pairs, pairs) is true where two pairs share a text, which then is no
+    counter-example. ``symmetric`` takes the mean of both directions.
+    """
+    own = torch.arange(len(anchors), device=anchors.device)
+    hidden = alike & ~torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
+    cosines = (normalize(anchors, dim=1) @ normalize(others, dim=1).T / temperature).masked_fill(hidden, -torch.inf)
+    there = cross_entropy(cosines, own, reduction="none")
+    return (there + cross_entropy(cosines.T, own, reduction="none")) / 2 if symmetric else there
+
+
+def project(states: Tensor, basis: Tensor | None, complement: bool) -> Tensor:
+    """States (texts, hidden) projected on the space of a basis (hidden, rank) of orthonormal columns, or on all that is at right angles to
+    it; the states themselves without a basis."""
+    if basis is None:
+        return states
+    inside = states @ basis @ basis.T
+    return states - inside if complement else inside
+
+
+def mean_square(difference: Tensor) -> Tensor:
+    """Over the numbers of each state."""
+    return difference.square().mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The states of one layer in a pass."""
+
+    anchors: Tensor
+    """(pairs, hidden); an anchor of several translations stands there as often."""
+    others: Tensor
+    alike: Tensor
+    langs: tuple[str, ...]
+    """Of the others."""
+    kept: Tensor
+    """(rows, hidden): every anchor once."""
+    before: Mapping[str, Tensor]
+    """What the model at the start made of ``others`` and ``kept``; empty where no term asks."""
+
+
+def measure_term(term: Term, place: int, sides: Sides, arrays: Mapping[str, Tensor]) -> Tensor:
+    """The losses of one term at the ``place``-th of its layers: one for each pair, for ``keep`` one for each anchor."""
+    basis = arrays[term.basis][place] if term.basis else None
+    if term.name == "contrastive":
+        shown = [project(side, basis, term.complement) for side in (sides.anchors, sides.others)]
+        return contrast(*shown, sides.alike, term.temperature, term.symmetric)
+    if term.name == "mse":
+        return mean_square(project(sides.others - sides.anchors, basis, term.complement))
+    if term.name == "keep":
+        return mean_square(project(sides.kept - sides.before["kept"], basis, term.complement))
+    wanted = torch.stack([arrays[term.directions[lang]][place] for lang in sides.langs])
+    return mean_square(project(sides.others - sides.before["others"], basis, term.complement) - wanted)
+
+
+class HiddenTrainer(CourseTrainer):
+    """A pass holds rows whole, with all their languages, or answers. The load-balancing loss of a mixture of experts is left out."""
+
+    def __init__(
+        self, objective: Align, arrays: Mapping[str, Tensor], course: Course, pad: int, training: str, seconds: float, **arguments: object
+    ) -> None:
+        self.objective = objective
+        super().__init__(course, pad, training, seconds, **arguments)
+        self.aux_loss_enabled = False
+        self.arrays = {name: array.float().to(self.args.device) for name, array in arrays.items()}
+        depth = self.bare.config.get_text_config().num_hidden_layers
+        self.terms = [(term, [place_layer(layer, depth) for layer in term.layers]) for term in objective.terms]
+        self.reference: dict[Place, Tensor] = {}
+        self.parts: dict[str, float] = {}
+
+    def read_reference(self, folder: Path, limit: int) -> None:
+        """The states that ``keep`` and ``offset`` compare with: of the model as it stands, without dropout, for every parallel text.
+
+        They are computed, in batches of at most ``limit`` tokens, where ``folder`` does not hold them for this training yet.
+        """
+        places = {(term.pool, layer) for term, layers in self.terms if term.name in ("keep", "offset") for layer in layers}
+        if not places:
+            return
+        if unseal(folder, self.training) is None:
+            found = self._read_all(places, limit)
+            folder.mkdir(parents=True)
+            save_file({f"{pool}/{layer}": states for (pool, layer), states in found.items()}, folder / "reference.safetensors")
+            seal(folder, self.training, self.seconds)
+        loaded = load_file(folder / "reference.safetensors")
+        self.reference = {(pool, layer): loaded[f"{pool}/{layer}"] for pool, layer in places}
+
+    def gather(self, one: Pass, step: Step) -> PassInput:
+        """Padded batches with the pairs in them, as places in the batches put end to end; or a batch of answers."""
+        corpus = self.course.corpus
+        if not corpus.is_parallel(corpus.row_of[one[0][0]]):
+            return {**super().gather(one, step), "answers": self.weigh(step)}
+        numbers = [number for batch in one for number in batch]
+        places = {number: place for place, number in enumerate(numbers)}
+        groups, together = self._list_groups([one]), self._list_groups(step)
+        pairs = [(members[0], other) for members in groups for other in members[1:]]
+        found: PassInput = {
+            "batches": [self.pad(batch) for batch in one],
+            "anchors": torch.tensor([places[anchor] for anchor, _ in pairs]),
+            "others": torch.tensor([places[other] for _, other in pairs]),
+            "kept": torch.tensor([places[members[0]] for members in groups]),
+            "alike": torch.tensor([[self._share(mine, theirs) for theirs in pairs] for mine in pairs]),
+            "langs": tuple(corpus.sequences[other].lang for _, other in pairs),
+            "divisors": (sum(len(members) - 1 for members in together), len(together)),
+        }
+        for place, states in self.reference.items():
+            found[_name(place)] = {"others": states[[other for _, other in pairs]], "kept": states[[members[0] for members in groups]]}
+        return found
+
+    def weigh(self, step: Step) -> int:
+        """Response tokens; pairs are counted in ``gather``, as a step may hold both."""
+        return max(1, super().weigh(step))
+
+    def compute_loss(self, model: Module, inputs: PassInput, return_outputs: bool = False, num_items_in_batch: int | None = None) -> Tensor:
+        """What one pass adds to the loss of its step."""
+        if "answers" in inputs:
+            batch = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
+            loss = -self.objective.sft_weight * self.score(model, batch).sum() / inputs["answers"]
+            self._note("answers", loss)
+            return cast(Tensor, loss)
+        found = self._read_batches(inputs["batches"])
+        pairs, rows = inputs["divisors"]
+        total = torch.zeros((), device=self.args.device)
+        for number, (term, layers) in enumerate(self.terms, 1):
+            for at, layer in enumerate(layers):
+                states = found[term.pool, layer]
+                before = inputs.get(_name((term.pool, layer)), {})
+                anchors, others, kept = (states[inputs[side]] for side in ("anchors", "others", "kept"))
+                losses = measure_term(term, at, Sides(anchors, others, inputs["alike"], inputs["langs"], kept, before), self.arrays)
+                loss = term.weight * losses.sum() / (rows if term.name == "keep" else pairs) / len(layers)
+                self._note(f"{number} {term.name}", loss)
+                total = total + loss
+        return total
+
+    def training_step(self, model: Module, inputs: PassInput, num_items_in_batch: int | None = None) -> Tensor:
+        self.parts = {}
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs = {**logs, **{f"terms/{name}": value for name, value in self.parts.items()}}
+        super().log(logs, start_time)
+
+    def _note(self, name: str, loss: Tensor) -> None:
+        self.parts[name] = self.parts.get(name, 0.0) + float(loss.detach())
+
+    def _share(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """Whether two pairs have a text in common."""
+        sequences = self.course.corpus.sequences
+        return any(sequences[mine].tokens == sequences[theirs].tokens for mine, theirs in zip(one, other, strict=True))
+
+    def _list_groups(self, passes: Iterable[Pass]) -> list[range]:
+        """The sequences of each parallel row, the anchor's first; a row that an epoch's end brings twice stands there twice."""
+        corpus = self.course.corpus
+        numbers = sorted(number for one in passes for batch in one for number in batch)
+        members = [corpus.members(corpus.row_of[number]) for number in numbers]
+        return [group for number, group in zip(numbers, members, strict=True) if group[0] == number and len(group) > 1]
+
+    def _read_batches(self, batches: list[dict[str, Tensor]]) -> dict[Place, Tensor]:
+        """The pooled states of batches put end to end, for every pooling and layer of a term."""
+        wanted = {(term.pool, layer) for term, layers in self.terms for layer in layers}
+        found: dict[Place, list[Tensor]] = {place: [] for place in wanted}
+        for batch in batches:
+            ids, mask = batch["input_ids"], batch["attention_mask"]
+            with self.accelerator.autocast():
+                states = compute_states(self.bare, ids, mask, {layer for _, layer in wanted})
+            for (pool, layer), pooled in found.items():
+                pooled.append(pool_states(states[layer], mask, pool))
+        return {place: torch.cat(pooled) for place, pooled in found.items()}
+
+    def _read_all(self, places: set[Place], limit: int) -> dict[Place, Tensor]:
+        corpus = self.course.corpus
+        used = {number for step in self.course.steps for one in step for batch in one for number in batch}
+        parallel = [number for number in used if corpus.is_parallel(corpus.row_of[number])]
+        hidden = self.bare.config.get_text_config().hidden_size
+        found = {place: torch.zeros(len(corpus.sequences), hidden) for place in places}
+        self.model.eval()
+        with torch.no_grad(), self.accelerator.autocast():
+            for batch in split(parallel, corpus.lengths, limit):
+                padded = self._prepare_inputs(self.pad(batch))
+                mask = padded["attention_mask"]
+                states = compute_states(self.bare, padded["input_ids"], mask, {layer for _, layer in places})
+                for pool, layer in places:
+                    found[pool, layer][list(batch)] = pool_states(states[layer], mask, pool).cpu()
+        return found
+
+
+def _name(place: Place) -> str:
+    return f"reference {place[0]} {place[1]}"
