@@ -30,7 +30,7 @@ def compute_states(model: PreTrainedModel, ids: Tensor, mask: Tensor, layers: Co
     Raises UserError for a model whose layers cannot be found.
     """
     decoder = model.get_decoder()
-    blocks = _find_blocks(decoder, model.config.get_text_config().num_hidden_layers)
+    blocks = find_blocks(decoder, model.config.get_text_config().num_hidden_layers)
     highest, found = max(layers), {}
 
     def keep(layer: int) -> Callable[..., None]:
@@ -82,7 +82,8 @@ def pad(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, (torch.arange(width) < torch.tensor([len(text) for text in texts])[:, None]).long()
 
 
-def _find_blocks(decoder: nn.Module, depth: int) -> nn.ModuleList:
+def find_blocks(decoder: nn.Module, depth: int) -> nn.ModuleList:
+    """The layers of a decoder that has ``depth`` of them. Raises UserError where they cannot be told."""
     for module in decoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module

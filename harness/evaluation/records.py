@@ -96,6 +96,9 @@ class Record(Section):
     """The method's label in the suite, ``base``, or the name given to a further adapter."""
     method: str | None
     seed: int | None
+    kind: str | None = None
+    """What was minimised (sft, dpo or align), or ``profile`` where nothing was trained; None for a base, for an adapter that was given, and
+    in records of before it was kept."""
     trained: tuple[str, ...]
     """Languages trained, without the pivot."""
     pivot: str

@@ -84,7 +84,8 @@ def read_arrays(prepared: Prepared) -> Mapping[str, NDArray[Any]]:
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != wanted:
         raise UserError(f"{path}: not the arrays that were prepared (another sha256); delete {prepared.folder} and run again")
-    return load(content)
+    found: dict[str, NDArray[Any]] = load(content)
+    return found
 
 
 def read_rows(prepared: Prepared) -> Rows:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from xlift.harness.core.store import read_manifest
 from xlift.harness.evaluation.evaluate import Evaluation, evaluate
 from xlift.harness.evaluation.records import Record
 from xlift.harness.models import adapters
@@ -40,6 +41,15 @@ def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
             run.store.write(evaluate_stage(run, model), work)
 
 
+def _read_kind(run: Run, model: Measured) -> str | None:
+    """The objective of the last training that made a model."""
+    found = [read_manifest(run.root / name) for name in model.stages]
+    prepares = [manifest for manifest in found if manifest and manifest["stage"] == "prepare"]
+    if not prepares:
+        return None
+    return prepares[-1]["plan"]["objective"]["kind"] if prepares[-1]["rows"] else "profile"
+
+
 def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measured: Evaluation, versions: dict[str, str]) -> Record:
     suite, chosen = run.suite, run.suite.methods.get(model.label)
     return Record(
@@ -47,6 +57,7 @@ def _record(run: Run, model: Measured, adapter: adapters.Adapter | None, measure
         label=model.label,
         method=chosen.method if chosen else None,
         seed=model.seed,
+        kind=_read_kind(run, model),
         trained=suite.trained(model.label) if chosen else (),
         pivot=suite.languages.pivot,
         base=run.base.facts(),

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -51,11 +52,10 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
             return [out / PROFILE]
         _write_parquet(out / ROWS, rows)
-        if others := [row for row in rows if isinstance(row, Parallel)]:
-            logger.info("%s: %d rows are parallel texts, which no other trainer knows; %s alone holds them", label, len(others), out / ROWS)
-            rows = [row for row in rows if isinstance(row, Example)]
-        if rows:
-            _write_for_trainers(out, label, rows, made.plan.objective)
+        if others := sum(isinstance(row, Parallel) for row in rows):
+            logger.info("%s: %d rows are parallel texts, which no other trainer knows; %s alone holds them", label, others, out / ROWS)
+        if known := [row for row in rows if not isinstance(row, Parallel)]:
+            _write_for_trainers(out, label, cast(Rows, known), made.plan.objective)
         write_json(out / SUITE, run.suite.model_dump(mode="json"))
         write_card(out / CARD, run, label, made)
     except OSError as error:

@@ -23,7 +23,7 @@ from xlift.harness.engines.states import compute_states, pool_states
 from xlift.harness.recipes.contract import Align, Term, place_layer
 from xlift.harness.training.batching import Course, Pass, Step, split
 from xlift.harness.training.checkpoints import seal, unseal
-from xlift.harness.training.sft import CourseTrainer, PassInput
+from xlift.harness.training.sft import CourseTrainer, PassInput, StepInput
 
 Place = tuple[str, int]
 """How states are pooled, and their layer."""
@@ -76,8 +76,8 @@ def measure_term(term: Term, place: int, sides: Sides, arrays: Mapping[str, Tens
     """The losses of one term at the ``place``-th of its layers: one for each pair, for ``keep`` one for each anchor."""
     basis = arrays[term.basis][place] if term.basis else None
     if term.name == "contrastive":
-        shown = [project(side, basis, term.complement) for side in (sides.anchors, sides.others)]
-        return contrast(*shown, sides.alike, term.temperature, term.symmetric)
+        anchors, others = (project(side, basis, term.complement) for side in (sides.anchors, sides.others))
+        return contrast(anchors, others, sides.alike, term.temperature, term.symmetric)
     if term.name == "mse":
         return mean_square(project(sides.others - sides.anchors, basis, term.complement))
     if term.name == "keep":
@@ -106,7 +106,7 @@ class HiddenTrainer(CourseTrainer):
 
         They are computed, in batches of at most ``limit`` tokens, where ``folder`` does not hold them for this training yet.
         """
-        places = {(term.pool, layer) for term, layers in self.terms if term.name in ("keep", "offset") for layer in layers}
+        places: set[Place] = {(term.pool, layer) for term, layers in self.terms if term.name in ("keep", "offset") for layer in layers}
         if not places:
             return
         if unseal(folder, self.training) is None:
@@ -164,7 +164,7 @@ class HiddenTrainer(CourseTrainer):
                 total = total + loss
         return total
 
-    def training_step(self, model: Module, inputs: PassInput, num_items_in_batch: int | None = None) -> Tensor:
+    def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> Tensor:
         self.parts = {}
         return super().training_step(model, inputs, num_items_in_batch)
 
@@ -190,7 +190,7 @@ class HiddenTrainer(CourseTrainer):
 
     def _read_batches(self, batches: list[dict[str, Tensor]]) -> dict[Place, Tensor]:
         """The pooled states of batches put end to end, for every pooling and layer of a term."""
-        wanted = {(term.pool, layer) for term, layers in self.terms for layer in layers}
+        wanted: set[Place] = {(term.pool, layer) for term, layers in self.terms for layer in layers}
         found: dict[Place, list[Tensor]] = {place: [] for place in wanted}
         for batch in batches:
             ids, mask = batch["input_ids"], batch["attention_mask"]

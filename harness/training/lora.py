@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
-from torch.nn import Linear
+from torch.nn import Linear, Module
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from xlift.harness.core.errors import UserError, name_nearest, one_line
+from xlift.harness.engines.states import find_blocks
 from xlift.harness.models.adapters import PREFIX, WEIGHTS, Adapter, tensor_shapes
 from xlift.harness.recipes.contract import Where
 
@@ -51,6 +53,25 @@ def _list_linear(model: PreTrainedModel) -> list[str]:
     """Names of the linear modules inside the layers."""
     found = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, LINEAR) and LAYER.match(name)}
     return sorted(found)
+
+
+def stop_below(model: PreTrainedModel) -> None:
+    """Let no gradient go below the lowest layer with a weight that is trained, where none outside the layers is.
+
+    Of itself it would not; but with gradient checkpointing TRL and transformers both have the embeddings ask for one.
+    """
+    found = [LAYER.match(name) for name, weight in model.named_parameters() if weight.requires_grad]
+    numbers = [int(one[0].split(".")[-2]) for one in found if one]
+    if not numbers or len(numbers) < len(found):
+        return
+
+    def detach(module: Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if given:
+            return (given[0].detach(), *given[1:]), named
+        return given, {**named, "hidden_states": named["hidden_states"].detach()}
+
+    blocks = find_blocks(model.get_decoder(), model.config.get_text_config().num_hidden_layers)
+    blocks[min(numbers)].register_forward_pre_hook(detach, with_kwargs=True)
 
 
 def go_on(model: PeftModel, start: Adapter) -> None:

@@ -37,7 +37,7 @@ from xlift.harness.training.align import HiddenTrainer
 from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
-from xlift.harness.training.lora import go_on, read_lora
+from xlift.harness.training.lora import go_on, read_lora, stop_below
 from xlift.harness.training.points import KeepPoints, place_points
 from xlift.harness.training.report import CurvePoint, FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
@@ -93,8 +93,8 @@ def fit(
         trainer = _build(plan, course, training, seconds, tokenizer, options)
         if begun:
             go_on(trainer.model, begun)
-        if plan.where and plan.where.layers and settings.gradient_checkpointing:
-            trainer.model.disable_input_require_grads()  # asked for by TRL: gradients would go down to the embeddings
+        if plan.where:
+            stop_below(trainer.bare)
         try:
             if isinstance(trainer, PreferenceTrainer | HiddenTrainer):
                 trainer.read_reference(reference, settings.micro_batch_tokens)

@@ -72,6 +72,10 @@ class Cost:
     """Translators and corpora that the training rows came from."""
     thinking: float | None = None
     """Tokens that it thinks before an answer, when it is measured; a mean over the answers."""
+    trained_parameters: float | None = None
+    """Weights that were trained."""
+    tokens_read: float | None = None
+    """Of texts whose states were read to make its rows."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ class LeaderboardRow:
             seconds=_mean(seconds),
             device=next((str(fit["device"]) for fit in fits if fit.get("device")), None),
             help=_name_help(self.runs[0]),
+            trained_parameters=_mean(_find_numbers(fit.get("trained_parameters") for fit in fits)),
+            tokens_read=_mean(_find_numbers(prepare.get("tokens_read") for prepare in prepares)),
             thinking=_mean([found for run in self.runs if (found := _measure_thinking(run.record)) is not None]),
         )
 

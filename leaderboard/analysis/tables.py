@@ -14,7 +14,18 @@ from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric
 from xlift.tasks.entries import AS_WRITTEN, METRICS
 
-COST = ("rows", "tokens_trained", "steps", "epochs", "padding_share", "seconds", "peak_memory_mib", "final_loss", "device")
+COST = (
+    "rows",
+    "trained_parameters",
+    "tokens_trained",
+    "steps",
+    "epochs",
+    "padding_share",
+    "seconds",
+    "peak_memory_mib",
+    "final_loss",
+    "device",
+)
 
 ASTRAY = 0.5
 """Off-target rate from which a task's other scores are doubted."""
@@ -215,6 +226,7 @@ def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
 
 COSTS = (
     ("rows", "rows", "{:,.0f}"),
+    ("weights trained", "trained_parameters", "{:,.0f}"),
     ("tokens trained", "tokens_trained", "{:,.0f}"),
     ("steps", "steps", "{:,.0f}"),
     ("epochs", "epochs", "{:.3g}"),

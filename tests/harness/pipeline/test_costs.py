@@ -15,13 +15,15 @@ ROWS = {
     "generated_tokens": 300,
     "thinking_tokens": 120,
     "thinking_cut": 2,
+    "tokens_read": 50,
     "translated": {"en-es: self": {"asked": 9, "failed": 1}},
     "losses": {"es/qa": 0.5},
 }
 FIT = {
-    "steps": 4, "tokens_trained": 1000, "response_tokens": 400, "epochs": 1.5, "padding_share": 0.1, "rows": 20, "rows_cut": 2,
-    "rows_dropped": 1, "seconds": 2.25, "peak_memory_mib": 900, "device": "cpu", "arithmetic": "float32", "products": "torch",
-    "final_loss": 2.5, "curve": [[4, 1000, 2.5]], "reward_margin": None, "reward_accuracy": None, "resumed_from_step": 3,
+    "steps": 4, "trained_parameters": 4096, "tokens_trained": 1000, "response_tokens": 400, "epochs": 1.5, "padding_share": 0.1, "rows": 20,
+    "rows_cut": 2, "rows_dropped": 1, "seconds": 2.25, "peak_memory_mib": 900, "device": "cpu", "arithmetic": "float32",
+    "products": "torch", "final_loss": 2.5, "curve": [[4, 1000, 2.5]], "reward_margin": None, "reward_accuracy": None, "terms": {},
+    "resumed_from_step": 3,
 }  # fmt: skip
 
 
@@ -46,7 +48,7 @@ def test_rounds_add_up(tmp_path: Path) -> None:
         write(tmp_path, "prepare-2", stage="prepare", **later), write(tmp_path, "fit-2", stage="fit", report=second),
     ]  # fmt: skip
     costs = sum_costs(stages)
-    thinking = {"thinking_tokens": 240, "thinking_cut": 3}
+    thinking = {"thinking_tokens": 240, "thinking_cut": 3, "tokens_read": 100}
     assert costs["prepare"] == {"rows": 32, "seconds": 1.75, "generated_tokens": 305, **thinking, "translated": {}, "losses": {}}
     fit = costs["fit"]
     assert (fit["steps"], fit["tokens_trained"], fit["response_tokens"], fit["epochs"]) == (6, 1500, 500, 1.75)
