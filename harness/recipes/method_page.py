@@ -44,6 +44,10 @@ USES = {
         "two answers a prompt and language in each round, and their translations",
         "the model answers well in the pivot and can translate; small models spoil most translations",
     ),
+    "knowledge_alignment": Use(
+        "parallel names and facts, whose states are contrasted", "none", "none: rows are read",
+        "facts are to be known across languages; look at BMLAMA and RankC, beside `shuffled: true`",
+    ),
     "knowledge_triples": Use(
         _SFT, "none", "none: rows are read",
         "facts and names are to be known across languages; look at BMLAMA, RankC and the length of answers",
@@ -66,6 +70,10 @@ USES = {
     "question_alignment": Use(
         _SFT + ", in two phases", "none", "none: rows are read", "a task is well learnt in the pivot, and questions are in other languages"
     ),
+    "representation_alignment": Use(
+        "parallel sentences, whose states are contrasted, and supervised rows", "none", "none: rows are read",
+        "a task that is learnt in the pivot is to be met in other languages; look at retrieval with `xlift probe`, beside `shuffled: true`",
+    ),
     "self_distillation": Use(
         _SFT, "a translator", "an answer of the model for each question, and their translations",
         "what the model knows is to be kept: its answers are its own, in all combinations of languages",
@@ -80,6 +88,11 @@ USES = {
     ),
     "star_alignment": Use(
         _SFT, "none", "none: rows are read; lexicons serve where there are any", "many languages are to be tied to one or two good ones"
+    ),
+    "subspace_alignment": Use(
+        "parallel prompts, whose last states are moved and aligned", "none",
+        "some hundreds of prompts a language are read for their states; training touches the last layers alone",
+        "the paper is to be repeated; look at the rate off target, as nothing in the loss is about answers",
     ),
     "translate_then_sft": Use(
         _SFT, "a translator", "translations of questions and answers", "always, beside others: the baseline that every method has to beat"
