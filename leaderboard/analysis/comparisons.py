@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -370,6 +370,9 @@ def _compare_models(sheets: Mapping[str, Sheet]) -> tuple[dict[str, float], pd.D
     scores, parallel = _align(sheets)
     sign = next(iter(next(iter(sheets.values())).values()))[0].sign
     values = {name: sign * _mean(columns) + 0.0 for name, columns in scores.items()}  # so that a zero has no minus
+    if min(column.shape[1] for columns in scores.values() for column in columns) < 2:  # one document tells nobody apart
+        untested = [(one, other, values[one] - values[other], math.nan) for one, other in combinations(values, 2)]
+        return values, pd.DataFrame(untested, columns=["first", "second", "difference", "p"])
     pairs = compare_pairs(scores, parallel=parallel)
     _leave_untested(pairs, _find_single(sheets))
     return values, pairs

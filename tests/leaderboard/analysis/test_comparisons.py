@@ -255,6 +255,13 @@ def test_no_rank_claims_a_winner_from_one_seed() -> None:
     assert {row["model"]: row["rank"] for row in overall.to_dict("records")} == {"m": 1, "n": 1, "base": 2}
 
 
+def test_one_document_tells_nobody_apart() -> None:
+    both = [documents("base", "xlift_mgsm_direct_es", [0.0]), documents("m", "xlift_mgsm_direct_es", [1.0])]
+    found = {row["model"]: (row["value"], row["rank"], row["tied"]) for row in tabulate_ranks(both, average=True).to_dict("records")}
+    assert found == {"m": (1.0, 1, ("base",)), "base": (0.0, 1, ("m",))}
+    assert "an interval needs two at least" in only(tabulate_tasks(both), method="m")["note"]
+
+
 def test_scores_by_document_that_are_gone_cost_their_own_row_its_rank() -> None:
     lost = {("s", "m"): {"xlift_mgsm_direct": "no scores by document of xlift_mgsm_direct_fr: not ranked"}}
     table = tabulate_ranks([some("base", 20), some("m", 40), some("n", 55)], average=True, lost=lost)
