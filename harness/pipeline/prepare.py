@@ -8,7 +8,9 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from multiprocessing import parent_process
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
@@ -18,9 +20,11 @@ from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
+from xlift.harness.pipeline.processes import end_children
 from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
 from xlift.harness.pipeline.states import States
 from xlift.harness.recipes import registry
+from xlift.harness.recipes.contained import MethodError, contain
 from xlift.harness.recipes.contract import PlanRecord
 from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
@@ -34,6 +38,7 @@ logger = logging.getLogger(__name__)
 def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
     """In a process of its own: the rows of every method, with one engine where one is asked for."""
     made: list[Prepared] = []
+    store, run = run.store, replace(run, root=run.root.absolute())  # a method may change the current folder
     guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
     with StageEngine(run) as engine:
         for turn in turns:
@@ -43,7 +48,9 @@ def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
 
             stage = prepare_stage(run, turn)
             manifest = run.store.write(stage, work)
-            made.append(read_prepared(run.store.folder(replace(stage, learned=manifest["learned"]))))
+            made.append(read_prepared(store.folder(replace(stage, learned=manifest["learned"]))))
+    if parent_process():
+        end_children()  # a method may have left some
     return made
 
 
@@ -57,11 +64,14 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores", read_states=states.read)
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
-        plan = context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+        with contain(plugin=registry.is_plugin(chosen.method)):
+            made = registry.load(chosen.method, chosen.options).prepare(context)
+        plan = context.vet(made)
         if run.suite.common:
             plan = add_common(plan, context, run.suite.common)
     except UserError as error:
-        raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}") from None
+        more = _keep_traceback(error, folder) if isinstance(error, MethodError) else ""
+        raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}{more}") from None
     text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
     (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
@@ -98,6 +108,13 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None
     content = save({name: arrays[name] for name in sorted(arrays)})
     (folder / ARRAYS).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _keep_traceback(error: MethodError, folder: Path) -> str:
+    """Write what a plugin raised into its stage's folder, for whoever mends it, and say where."""
+    path = folder / "traceback.txt"
+    path.write_text("".join(format_exception(error.__cause__ or error)), encoding="utf-8")
+    return f" (the traceback is in {path})"
 
 
 def _count_kinds(rows: Iterable[Row]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from xlift.harness.core.types import Answer, Chat, Sampling
 from xlift.harness.pipeline.context import RunContext
 from xlift.harness.pipeline.stages import Run
 from xlift.harness.recipes import registry
+from xlift.harness.recipes.contained import contain
 from xlift.harness.recipes.contract import Plan
 from xlift.tasks.leaks import Guard
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _ModelNeeded(Exception):
-    """The method asked for an answer or a translation, and goes on from it."""
+class _ModelNeeded(BaseException):
+    """The method asked for an answer or a translation, and goes on from it; no exception that its own code may catch."""
 
 
 class _Rehearsed(RunContext):
@@ -62,7 +63,9 @@ def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:
     context = _Rehearsed(run.suite, label, guard, refuse)
     chosen = run.suite.methods[label]
     try:
-        return context.vet(registry.load(chosen.method, chosen.options).prepare(context))
+        with contain(plugin=registry.is_plugin(chosen.method)):
+            made = registry.load(chosen.method, chosen.options).prepare(context)
+        return context.vet(made)
     except _ModelNeeded:
         return None
     except UserError as error:

@@ -14,6 +14,7 @@ import yaml
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.settings import build
+from xlift.harness.recipes.contained import contain
 from xlift.harness.recipes.contract import RECIPES_VERSION, Method, Options
 from xlift.harness.recipes.plugins import Code, identify_plugin
 
@@ -62,8 +63,13 @@ def describe(name: str) -> str:
 def identify(name: str) -> Code:
     """The code of a method. Raises UserError as ``find_method`` does."""
     method = find_method(name)
-    plugin = None if name in list_built_in() else identify_plugin(_installed()[name][0])
+    plugin = identify_plugin(_installed()[name][0]) if is_plugin(name) else None
     return Code(method.version, RECIPES_VERSION, plugin)
+
+
+def is_plugin(name: str) -> bool:
+    """Whether a method is not xlift's own."""
+    return name not in list_built_in()
 
 
 def list_built_in() -> list[str]:
@@ -91,12 +97,11 @@ def find_method(name: str) -> type[Method[Options]]:
         places = ", ".join(sorted(point.value for point in points))
         raise UserError(f"method {name!r}: {len(points)} installed plugins have this name ({places}); uninstall all but one")
     try:
-        return _checked(name, points[0].load())
-    except UserError:
-        raise
-    except Exception as error:  # whatever a stranger's module does when it is imported
-        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise UserError(f"method {name!r}: its plugin {points[0].value} does not load: {reason}") from error
+        with contain(plugin=True):  # whatever a stranger's module does when it is imported
+            found = points[0].load()
+    except UserError as error:
+        raise UserError(f"method {name!r}: its plugin {points[0].value} does not load: {error}") from error
+    return _checked(name, found)
 
 
 def _checked(name: str, method: object) -> type[Method[Options]]:

@@ -28,6 +28,21 @@ def sleep(note: Path) -> None:
     time.sleep(600)
 
 
+def sleep_deaf(note: Path) -> None:
+    """Sleep beside a program that was started, and listen to no Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    program = subprocess.Popen(["sleep", "600"])
+    note.with_suffix(".part").write_text(f"{os.getpid()} {program.pid}")
+    note.with_suffix(".part").replace(note)
+    program.wait()
+
+
+def speak(note: Path) -> str:
+    print("printed")
+    subprocess.run(["echo", "said by a program"])
+    return "the result"
+
+
 def meet(folder: Path, own: str, other: str) -> tuple[str, str | None, str | None]:
     """Both of two can end only while both run."""
     (folder / own).touch()
@@ -70,22 +85,46 @@ def test_a_process_that_dies_is_named() -> None:
         run_apart("fitting", die)
 
 
-def test_a_stage_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
-    note = tmp_path / "pid"
+def start_stage(work: str, note: Path) -> "subprocess.Popen[str]":
+    """A program that runs a function of this file as a stage."""
     lines = [
         "from pathlib import Path",
-        "from test_processes import sleep",
+        f"from test_processes import {work}",
         "from xlift.harness.pipeline.processes import run_apart",
-        f"if __name__ == '__main__': run_apart('x', sleep, Path({str(note)!r}))",
+        f"if __name__ == '__main__': print(run_apart('x', {work}, Path({str(note)!r})))",
     ]
-    code = "\n".join(lines)
-    command = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent)
+    return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_stage_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    command = start_stage("sleep", note)
     try:
         stage = int(wait_for(lambda: note.read_text() if note.is_file() else ""))
     finally:
         command.kill()
-        command.wait()
+        command.communicate()
     assert wait_for(lambda: not is_running(stage))
+
+
+def test_a_stage_that_does_not_listen_ends_with_ctrl_c_and_so_does_what_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    command = start_stage("sleep_deaf", note)
+    started = wait_for(lambda: note.read_text().split() if note.is_file() else [])
+    begun = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    try:
+        command.communicate(timeout=20)
+    finally:
+        command.kill()
+    assert time.monotonic() - begun < 5
+    assert command.returncode in (130, -signal.SIGINT)
+    assert len(started) == 2 and wait_for(lambda: not any(is_running(int(pid)) for pid in started))
+
+
+def test_a_stage_writes_nothing_to_standard_output(tmp_path: Path) -> None:
+    command = start_stage("speak", tmp_path)
+    assert command.communicate(timeout=60)[0] == "the result\n"
 
 
 def is_running(pid: int) -> bool:
