@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,18 +96,29 @@ class Store:
             partial.rename(final)
         return manifest
 
-    def ask_again(self, stage: Stage) -> None:
+    def ask_again(self, stage: Stage, after: str = "") -> None:
         """Write into a finished stage's manifest that its work was asked for now, so that it counts as the newest of its like.
 
-        Raises UserError where the folder cannot be written.
+        It was asked after the time ``after``, whatever the clock says: clocks are set back. Raises UserError where the folder cannot be
+        written.
         """
+        now = read_clock()
         with explain_disk(self.root):
-            write_json(self.folder(stage) / MANIFEST, {**(self.manifest(stage) or {}), "asked": read_clock()})
+            write_json(self.folder(stage) / MANIFEST, {**(self.manifest(stage) or {}), "asked": now if now > after else _follow(after)})
 
 
 def read_clock() -> str:
     """Now in UTC, ISO 8601 with microseconds: ``2026-11-22T20:55:46.799492Z``. As text such times sort by age."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return _write_time(datetime.now(UTC))
+
+
+def _follow(time: str) -> str:
+    """The time a microsecond after another one, which ``read_clock`` wrote."""
+    return _write_time(datetime.fromisoformat(time) + timedelta(microseconds=1))
+
+
+def _write_time(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -63,7 +63,7 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
     Raises UserError for a run without results and for samples that are gone or damaged.
     """
     found = [
-        (measured.record, task, find_samples(measured, task), lang)
+        (measured.record, task, (find_samples(measured, task), measured.record.tasks[task].samples_sha256, lang))
         for run in runs
         for measured in read_records([run]).measurements
         for task in measured.record.tasks
@@ -71,15 +71,15 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
     ]
     if not found:
         raise UserError("no task of xlift's in these runs that generates answers: for others the language is not known")
-    shares = share(_summarise_file, [(path, lang) for _, _, path, lang in found], least=SHARED)
+    shares = share(_summarise_file, [job for _, _, job in found], least=SHARED)
     return [
         {"suite": record.suite, "model": record.name, "task": task, **one}
-        for (record, task, _, _), one in zip(found, shares, strict=True)
+        for (record, task, _), one in zip(found, shares, strict=True)
     ]  # fmt: skip
 
 
-def _summarise_file(path: Path, lang: str) -> Fidelity:
-    lines = take_first_filter(read_samples(path))
+def _summarise_file(path: Path, sha256: str | None, lang: str) -> Fidelity:
+    lines = take_first_filter(read_samples(path, sha256))
     if all(line.responses is None for line in lines):
         raise UserError(f"{path}: a published record keeps no answers; name the run folder that it was made from")
     return summarise([line.answer for line in lines], lang)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import subprocess
@@ -147,6 +148,7 @@ def _read_task(
         comparability=key,
         signatures=index.signatures_of(task),
         samples=saved[-1].name,
+        samples_sha256=hashlib.sha256(saved[-1].read_bytes()).hexdigest(),
         benchmark=benchmark,
         language=language,
     )

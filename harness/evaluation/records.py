@@ -20,7 +20,7 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.paths import hide_places
 from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
-from xlift.harness.core.store import read_manifest
+from xlift.harness.core.store import MANIFEST, read_manifest
 from xlift.tasks.benchmarks import find_metric, headline, is_ranked, per_document, place
 from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 from xlift.tasks.foreign import choose_headline, describe_metrics
@@ -52,6 +52,8 @@ class TaskResult(Section):
     """Two results may be compared only where this is equal."""
     samples: str | None
     """File of lm-eval's samples, beside the manifest."""
+    samples_sha256: str | None = None
+    """Of that file, so that one that was cut or edited is not read; None where others, or an xlift before 0.2, measured."""
     benchmark: str = ""
     """The leaderboard's benchmark, which averages the languages of its tasks; a task that is not xlift's is its own."""
     language: str = ""
@@ -192,8 +194,13 @@ class Measurement:
     @property
     def age(self) -> tuple[bool, str, str]:
         """Sorts the oldest first. A time in local time comes from an xlift that wrote none into manifests, so before all that have one."""
+        return bool(self.last), self.last or self.finished, self.stage.name
+
+    @property
+    def last(self) -> str:
+        """When it was measured or asked for last, by the manifest's clock; empty where the manifest holds no time."""
         last = self.asked or self.finished
-        return last.endswith("Z"), last, self.stage.name
+        return last if last.endswith("Z") else ""
 
 
 M = TypeVar("M", bound=Measurement)
@@ -269,9 +276,17 @@ def read_measurements(folders: Iterable[Path]) -> list[Measurement]:
         stages = [path for path in sorted(folder.glob("evaluate-*")) if path.is_dir() and path.suffix != ".part"]
         held = [one for one in map(read_measurement, stages) if one]
         if not held:
-            raise UserError(f"{folder}: no finished evaluation in it; run the suite again to finish it")
+            raise UserError(f"{folder}: no finished evaluation in it; {_say_what_to_do(folder)}")
         found += held
     return sorted(found, key=lambda one: one.age)
+
+
+def _say_what_to_do(folder: Path) -> str:
+    """Where a folder holds no finished evaluation: the run folder that it lies in or holds, if there is one."""
+    if (folder / MANIFEST).is_file():
+        return f"it is a stage of a run: name the run's folder, {folder.resolve().parent}"
+    inner = sorted(path.parent.parent for path in folder.glob(f"*/evaluate-*/{MANIFEST}"))
+    return f"name a run folder in it, such as {inner[0]}" if inner else "run the suite again to finish it"
 
 
 def read_measurement(stage: Path) -> Measurement | None:

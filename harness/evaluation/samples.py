@@ -88,21 +88,23 @@ def find_samples(measured: Measurement, task: str) -> Path:
     return measured.stage / file
 
 
-def read_samples(path: Path) -> list[SampleLine]:
-    """The lines of a sample file, in their order. Raises UserError where it is damaged."""
+def read_samples(path: Path, sha256: str | None = None) -> list[SampleLine]:
+    """The lines of a sample file, in their order. Raises UserError where it is damaged, or has another sha256 than is known of it."""
     try:
-        return [_parse(line) for line in read_lines(path)]
+        return [_parse(line) for line in read_lines(path, sha256)]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _damaged(path) from None
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines in a stage's folder. Raises UserError where it is damaged."""
-    with path.open(encoding="utf-8") as file:
-        try:
-            rows = [json.loads(line) for line in file if line.strip()]
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-            raise _damaged(path) from None
+def read_lines(path: Path, sha256: str | None = None) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines in a stage's folder. Raises UserError as ``read_samples`` does."""
+    data = path.read_bytes()
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{path}: not the samples that were measured, but cut or edited; delete the folder {path.parent} and run again")
+    try:
+        rows = [json.loads(line) for line in data.decode().split("\n") if line.strip()]
+    except (ValueError, RecursionError):
+        raise _damaged(path) from None
     if not all(isinstance(row, dict) for row in rows):
         raise _damaged(path)
     return rows
@@ -111,8 +113,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def read_answers(measured: Measurement, task: str) -> list[Said]:
     """A model's answers to instructions, in the order of the items. Raises UserError where the samples are gone, damaged, or of others."""
     path = find_samples(measured, task)
-    lines = sorted(take_first_filter(read_samples(path)), key=lambda line: line.doc_id)
-    if len(lines) < (items := measured.record.tasks[task].items):
+    result = measured.record.tasks[task]
+    lines = sorted(take_first_filter(read_samples(path, result.samples_sha256)), key=lambda line: line.doc_id)
+    if len(lines) < (items := result.items):
         raise UserError(f"{path}: {len(lines)} of {items} answers, so it was cut; evaluate {measured.record.name} again")
     try:
         return [Said(str(line.doc["id"]), line.doc["lang"], line.doc["instruction"], answer_of(line.answer).strip()) for line in lines]

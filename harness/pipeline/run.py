@@ -17,7 +17,7 @@ from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import RESOLVED, explain_disk, read_manifest, write_json
-from xlift.harness.evaluation.records import read_records
+from xlift.harness.evaluation.records import choose_newest, read_measurements
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases, trainable
 from xlift.harness.pipeline import needs
@@ -235,8 +235,9 @@ def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
         shares = share_out(missing, run.suite, run.base)
         run_side_by_side("evaluate", evaluate_wave, [(run, share, len(shares)) for share in shares])
-    found = read_records([run.root])
+    measured = read_measurements([run.root])
+    found = choose_newest(measured)
     newest = {one.stage.name for one in (*found.measurements, *found.points)}
     for stage in (evaluate_stage(run, model) for model in models):
         if stage.name not in newest:
-            run.store.ask_again(stage)
+            run.store.ask_again(stage, after=max(one.last for one in measured))

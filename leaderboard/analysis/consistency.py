@@ -74,7 +74,8 @@ def _read_facts(measured: Measurement, benchmark: str) -> dict[str, Facts]:
     for result in measured.record.tasks.values():
         path = measured.stage / (result.samples or "")
         if result.benchmark == benchmark and result.language and result.samples and path.is_file():
-            facts = {str(line.doc.get("id")): line.choices for line in read_samples(path) if _is_fact(line)}
+            lines = read_samples(path, result.samples_sha256)
+            facts = {str(line.doc.get("id")): line.choices for line in lines if _is_fact(line)}
             if facts:
                 found[result.language] = facts
     return found

@@ -102,18 +102,21 @@ def _write_evaluation(run: Run, withheld: set[str]) -> Iterator[tuple[str, str]]
         place = PurePath(str(run.record.adapter.get("name", "")))
         hub = str(place).startswith("hub:")
         manifest["record"]["adapter"]["name"] = str(place) if hub else PurePath(*place.parts[-2:]).as_posix()
-    yield f"{stage}/manifest.json", _dump(_withhold(manifest, withheld))
     for task, result in run.record.tasks.items():
         if result.samples:
-            yield f"{stage}/{result.samples}", "".join(_write_scores(run.record, task, run.stage / result.samples))
+            scores = "".join(_write_scores(run.record, task, run.stage / result.samples))
+            manifest["record"]["tasks"][task]["samples_sha256"] = hashlib.sha256(scores.encode()).hexdigest()
+            yield f"{stage}/{result.samples}", scores
+    yield f"{stage}/manifest.json", _dump(_withhold(manifest, withheld))
 
 
 def _write_scores(record: Record, task: str, path: Path) -> Iterator[str]:
     """The lines of a sample file with the scores that are compared, and nothing that could be read."""
-    wanted = choose_metrics(record.tasks[task])
+    result = record.tasks[task]
+    wanted = choose_metrics(result)
     names = {metric.partition("/")[0] for metric in wanted}
     names |= {f"{name}{AS_WRITTEN}" for name in names}
-    for line in read_samples(path):
+    for line in read_samples(path, result.samples_sha256):
         scores = {name: value for name, value in line.metrics.items() if name in names and isinstance(value, int | float)}
         head = {"doc_id": line.doc_id, "doc_hash": line.doc_hash[:HASH], "filter": line.filter}
         head |= {"group": line.group} if line.group else {}

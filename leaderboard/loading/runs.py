@@ -113,7 +113,7 @@ def read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], lis
             notes.append(f"{task}: {result.headline} is of all documents at once, so no interval and no paired test")
             continue
         try:
-            lines = read_samples(path)
+            lines = read_samples(path, result.samples_sha256)
             for metric in metrics:
                 documents.append(name_scores(take_scores(lines, path, record, task, metric), record, task, metric))
         except UNREADABLE as error:

@@ -91,18 +91,18 @@ def find_base(runs: Iterable[Run], run: Run) -> Run | None:
 def _read(run: Run, task: str) -> tuple[SampleLine, ...]:
     file = run.record.tasks[task].samples
     try:
-        return _read_lines(run.stage / file, (run.stage / file).stat().st_mtime_ns) if file else ()
+        return _read_lines(run.stage / file, run.record.tasks[task].samples_sha256, (run.stage / file).stat().st_mtime_ns) if file else ()
     except UNREADABLE:
         return ()
 
 
 @lru_cache(maxsize=8)
-def _read_lines(path: Path, changed: int) -> tuple[SampleLine, ...]:
+def _read_lines(path: Path, sha256: str | None, changed: int) -> tuple[SampleLine, ...]:
     """The lines of a sample file, read once where a base's stands beside every seed.
 
     ``changed`` is the file's time, so that a new one is read anew.
     """
-    return tuple(sorted(read_samples(path), key=lambda line: (line.doc_id, line.filter)))
+    return tuple(sorted(read_samples(path, sha256), key=lambda line: (line.doc_id, line.filter)))
 
 
 def _key(line: SampleLine) -> tuple[int, str, str]:

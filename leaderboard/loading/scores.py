@@ -96,7 +96,7 @@ def collect_documents(measurements: Iterable[Measurement], metrics: Sequence[str
     for one in measurements:
         for task, result in one.record.tasks.items():
             path = find_samples(one, task)
-            lines = read_samples(path)
+            lines = read_samples(path, result.samples_sha256)
             for metric in choose_metrics(result, metrics):
                 found.append(name_scores(take_scores(lines, path, one.record, task, metric), one.record, task, metric))
     return found
@@ -109,7 +109,8 @@ def read_documents(measured: Measurement, task: str, metric: str) -> pd.DataFram
     that is missing or damaged, and a document without a score or with two.
     """
     path = find_samples(measured, task)
-    return take_scores(read_samples(path), path, measured.record, task, metric).table
+    lines = read_samples(path, measured.record.tasks[task].samples_sha256)
+    return take_scores(lines, path, measured.record, task, metric).table
 
 
 def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Documents:
@@ -159,7 +160,8 @@ def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: s
 def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str, str]]:
     """(reference, hypothesis) of each document, by doc_id, as a corpus-level ``metric`` took them. Raises UserError without them."""
     path = find_samples(measured, task)
-    texts = [line.metrics.get(metric) for line in sorted(read_samples(path), key=lambda line: line.doc_id)]
+    lines = read_samples(path, measured.record.tasks[task].samples_sha256)
+    texts = [line.metrics.get(metric) for line in sorted(lines, key=lambda line: line.doc_id)]
     if any(not isinstance(pair, list) or len(pair) < 2 for pair in texts):
         raise UserError(f"{path.name}: {metric!r} keeps no texts; the corpus-level metrics are {', '.join(_CORPUS)}")
     return [(pair[0], pair[1]) for pair in texts if pair]

@@ -1,5 +1,6 @@
 """The whole pipeline on a tiny random model: undisturbed, resumed, killed at every stage, and given wrong adapters."""
 
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from stages import stages_here
 from thinking import EMPTY, write_base
 
 from xlift.harness.config.suite import read_suite
+from xlift.harness.core import store
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.types import Answer, Chat, Sampling
 from xlift.harness.evaluation.records import Record, read_records
@@ -113,7 +115,13 @@ def test_a_changed_option_runs_that_methods_stages_alone(finished: Path, tiny_ba
     assert len(list((tmp_path / "small").glob("evaluate-base-*"))) == 1
 
 
-def test_the_settings_that_were_asked_for_last_count(finished: Path, tiny_base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [1, -1], ids=["forwards", "backwards"])
+def test_the_settings_that_were_asked_for_last_count(
+    finished: Path, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Also where the clock is set a year on or back with each look at it."""
+    years = itertools.count(2050, step)
+    monkeypatch.setattr(store, "read_clock", lambda: f"{next(years)}-01-01T00:00:00.000000Z")
     shutil.copytree(finished, tmp_path / "small")
     fewer = {**suite_of(tiny_base)["evaluate"], "limit": 1}  # type: ignore[dict-item]
     for changes, items in (({}, 3), ({"evaluate": fewer}, 1), ({}, 3)):

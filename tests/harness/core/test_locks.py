@@ -38,6 +38,16 @@ def test_another_process_is_named_and_its_lock_ends_with_it(tmp_path: Path) -> N
     assert not (tmp_path / ".lock-owner").exists()
 
 
+@pytest.mark.parametrize("since", ["2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_a_lock_is_the_systems_and_no_clock_makes_it_stale_or_valid(tmp_path: Path, since: str) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".lock-owner").write_text(f"process 1 on {socket.gethostname()}, since {since}")
+    with hold(tmp_path, wait=False):
+        assert (tmp_path / ".lock-owner").read_text().startswith(f"process {os.getpid()} ")
+        with pytest.raises(UserError, match=f"process {os.getpid()} on "), hold(tmp_path, wait=False):
+            pass
+
+
 def test_waiting_for_the_end_of_another(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     order = []
     inside = threading.Event()

@@ -34,6 +34,16 @@ def test_what_the_work_learned_names_the_stage_and_must_still_hold(tmp_path: Pat
     assert store.find(Stage("prepare", "n", {"rows": 3}), lambda learned: True) is None
 
 
+@pytest.mark.parametrize("clock", ["2026-11-27T10:00:00.000000Z", "1970-01-01T00:00:00.000000Z"], ids=["now", "set back"])
+def test_what_is_asked_for_again_is_the_newest_whatever_the_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: str) -> None:
+    store = Store(tmp_path)
+    store.write(STAGE, lambda folder: {})
+    monkeypatch.setattr("xlift.harness.core.store.read_clock", lambda: clock)
+    store.ask_again(STAGE, after="2026-11-27T09:59:59.999999Z")
+    manifest = store.manifest(STAGE)
+    assert manifest is not None and manifest["asked"] == "2026-11-27T10:00:00.000000Z"
+
+
 @pytest.mark.parametrize(("keep", "left"), [(False, []), (True, ["half"])])
 def test_a_failed_attempt_leaves_no_stage(tmp_path: Path, keep: bool, left: list[str]) -> None:
     store = Store(tmp_path)

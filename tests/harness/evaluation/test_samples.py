@@ -1,5 +1,6 @@
 """One reader of lm-eval's sample files: what stands in a line, and what is said of a file that is damaged or gone."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,18 @@ def test_half_a_line_is_damage(tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text(json.dumps(ROW)[:-20])
     with pytest.raises(UserError, match="damaged"):
         read_samples(tmp_path / "samples.jsonl")
+
+
+def test_an_edited_file_is_not_read(tmp_path: Path) -> None:
+    path, text = tmp_path / "samples.jsonl", json.dumps(ROW) + "\n"
+    path.write_text(text)
+    known = hashlib.sha256(text.encode()).hexdigest()
+    assert len(read_samples(path, known)) == 1
+    for other in (text.replace('"accuracy": 1.0', '"accuracy": 0.0'), text * 2, "", text[:-1]):
+        assert other != text
+        path.write_text(other)
+        with pytest.raises(UserError, match=r"samples.jsonl: not the samples that were measured, but cut or edited; delete the folder"):
+            read_samples(path, known)
 
 
 def test_each_document_once() -> None:
