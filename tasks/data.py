@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xlift.harness.core import hashing
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError, name_nearest, one_line
-from xlift.harness.core.hashing import file_sha256, hash_files
+from xlift.harness.core.hashing import file_sha256, hash_files, is_as_noted, write_noted
 from xlift.harness.core.languages import find
-from xlift.harness.core.paths import cache_folder, write_whole
+from xlift.harness.core.paths import cache_folder
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.faults import show_in_one_line
@@ -246,10 +246,10 @@ def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> 
     title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
     key = join_digests([_code_digest(), found[0].origin, *(item.sha256 for item in found)])
     path = cache_folder() / "rows" / f"{title}-{key[:24]}.arrow"
-    if not _is_whole(path):
-        data = _make(name, choice, found)
-        write_whole(_note_of(path), hashlib.sha256(data).hexdigest().encode())
-        write_whole(path, data)
+    if not is_as_noted(path):
+        if path.exists():
+            logger.warning("%s: not whole; its rows are made anew", path)
+        write_noted(path, _make(name, choice, found))
     return path
 
 
@@ -264,22 +264,6 @@ def _make(name: str, choice: Choice, found: Sequence[Found]) -> memoryview:
         for remote in _fetched(found):
             forget(remote)
         raise
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether an Arrow file is there as it was written; one that is not, after a crash of the machine, say, is told of."""
-    if not path.is_file():
-        return False
-    note = _note_of(path)
-    if note.is_file() and note.read_bytes() == file_sha256(path).encode():
-        return True
-    logger.warning("%s: not whole; its rows are made anew", path)
-    return False
-
-
-def _note_of(path: Path) -> Path:
-    """The file that says the sha256 of an Arrow file, written before it: who sees the one sees the other."""
-    return path.with_suffix(".sha256")
 
 
 def _read_hash(path: Path) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
+import re
 import shutil
 import tarfile
 import time
@@ -19,11 +21,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from xlift.harness.core.errors import UserError, one_line
-from xlift.harness.core.hashing import digest, file_sha256
+from xlift.harness.core.hashing import digest, file_sha256, is_as_noted, write_noted
 from xlift.harness.core.paths import cache_folder, write_whole
 from xlift.harness.core.store import DISK
 from xlift.tasks.corpora import File, Remote
 from xlift.tasks.sources import UNREADABLE, Found, require_growth
+
+logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
@@ -48,7 +52,15 @@ def fetch(file: File) -> Found:
 
 
 def fetch_remote(remote: Remote) -> Path:
-    """One published file, or the file within its archive, on this machine. Raises as ``fetch`` does."""
+    """One published file, or the file within its archive, on this machine. Raises as ``fetch`` does.
+
+    A kept file that is damaged is fetched again.
+    """
+    kept = find_kept(remote)
+    if kept and find_change(remote):
+        logger.warning("%s: not the file that was fetched, by its sha256; it is fetched again", kept)
+        kept.resolve().unlink()  # the hub's cache holds links
+        kept.unlink(missing_ok=True)
     whole = _from_hub(remote) if remote.host == "hub" else _from_web(remote)
     return _take_member(remote, whole) if remote.member else whole
 
@@ -97,8 +109,7 @@ def measure(remote: Remote) -> int | None:
 def find_change(remote: Remote) -> str:
     """What is wrong with a file that was fetched, by its hash; empty where it is right, or was not fetched."""
     kept = find_kept(remote)
-    note = _first_seen(remote)
-    wanted = remote.sha256 or (note.read_text(encoding="ascii") if note.is_file() else "")
+    wanted = remote.sha256 or _read_first_seen(remote)
     if kept is None or not wanted or (actual := file_sha256(kept)) == wanted:
         return ""
     return f"{kept}: sha256 is {actual}, not {wanted}; delete it, and it is fetched again"
@@ -261,8 +272,7 @@ def _require_room(size: int) -> None:
 def _check(remote: Remote, path: Path) -> None:
     """Raise UserError, and drop the file, where it is not the published one or not the one that this address gave before."""
     actual = file_sha256(path)
-    note = _first_seen(remote)
-    before = note.read_text(encoding="ascii") if note.is_file() else ""
+    note, before = _first_seen(remote), _read_first_seen(remote)
     wanted = remote.sha256 or before
     if wanted and actual != wanted:
         size = path.stat().st_size
@@ -287,10 +297,17 @@ def _members(remote: Remote) -> Path:
     return cache_folder() / "downloads" / digest([remote.repo, remote.revision, remote.path], 16) / "members"
 
 
+def _read_first_seen(remote: Remote) -> str:
+    """What ``_first_seen`` holds; empty where there is none, or none that can be read."""
+    note = _first_seen(remote)
+    found = note.read_bytes() if note.is_file() else b""
+    return found.decode() if re.fullmatch(rb"[0-9a-f]{64}", found) else ""
+
+
 def _take_member(remote: Remote, archive: Path) -> Path:
     """The file of an archive beside it. Raises Absent for an archive without it, or one that cannot be read."""
     target = _members(remote) / remote.member
-    if target.is_file():
+    if is_as_noted(target):
         return target
     try:
         content = _read_member(archive, remote.member)
@@ -299,7 +316,7 @@ def _take_member(remote: Remote, archive: Path) -> Path:
         raise Absent(
             f"{name_address(remote)}: {remote.member} cannot be read from it ({type(error).__name__}: {one_line(error)})"
         ) from None
-    write_whole(target, content)
+    write_noted(target, content)
     return target
 
 

@@ -38,6 +38,22 @@ def file_sha256(path: Path) -> str:
     return value
 
 
+def write_noted(path: Path, data: bytes | memoryview) -> None:
+    """Write a file of the cache, and before it a note of its sha256 beside it: who sees the one sees the other."""
+    write_whole(_note_of(path), hashlib.sha256(data).hexdigest().encode())
+    write_whole(path, data)
+
+
+def is_as_noted(path: Path) -> bool:
+    """Whether a file of ``write_noted`` is there as it was written; it is not after a crash of the machine, say."""
+    note = _note_of(path)
+    return path.is_file() and note.is_file() and note.read_bytes() == file_sha256(path).encode()
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
 def list_files(folder: Path) -> list[Path]:
     """All files below a folder of code, in order, but for what Python compiled from them."""
     found: list[Path] = []

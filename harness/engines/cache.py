@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.kept_lines import read_kept, set_aside, write_lines
+from xlift.harness.core.locks import hold
 from xlift.harness.core.types import Answer, Chat, Json, Sampling
 
 if TYPE_CHECKING:
@@ -38,21 +39,24 @@ class Generations:
         asked = dict(zip(keys, chats, strict=True))
         whole = digest(keys, 32) if sampling.temperature else None
         path = self.folder / f"{digest({'model': self.model, 'sampling': asdict(sampling), 'chats': whole}, 32)}.jsonl"
-        known, order = _read(path), list(asked)
+        known, order = self._read(path), list(asked)
         chunks = [order] if sampling.temperature else [order[at : at + CHUNK] for at in range(0, len(order), CHUNK)]
         for chunk in chunks:
             if any(key not in known for key in chunk):
                 answers = self.start().generate([asked[key] for key in chunk], sampling)
                 known |= dict(zip(chunk, answers, strict=True))
-                write_lines(path, _write_lines({**_read(path), **{key: known[key] for key in chunk}}))
+                with hold(self.folder, wait=True):  # another run may share the folder, and add to the same file
+                    write_lines(path, _write_lines({**read_kept(path, _read_line)[0], **{key: known[key] for key in chunk}}))
         return [known[key] for key in keys]
 
-
-def _read(path: Path) -> dict[str, Answer]:
-    found, damaged = read_kept(path, _read_line)
-    if damaged:
-        set_aside(path, _write_lines(found), damaged)
-    return found
+    def _read(self, path: Path) -> dict[str, Answer]:
+        found, damaged = read_kept(path, _read_line)
+        if damaged:
+            with hold(self.folder, wait=True):
+                found, damaged = read_kept(path, _read_line)
+                if damaged:
+                    set_aside(path, _write_lines(found), damaged)
+        return found
 
 
 def _read_line(row: Mapping[str, Any]) -> tuple[str, Answer]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.kept_lines import UNREADABLE
 from xlift.harness.core.paths import cache_folder, write_whole
 
 ROWS, INNER, COLUMNS = 256, 576, 1536
@@ -77,8 +78,9 @@ def read_products() -> Products:
     """The speeds on this machine, from the cache where they were measured before."""
     place = cache_folder() / f"products-{digest([_name_processor(), torch.__version__])}.json"
     try:
-        return Products(**json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # not there, or damaged: it takes a second to make
+        kept = json.loads(place.read_text(encoding="utf-8"))
+        return Products(**{name: float(value) for name, value in kept.items()})
+    except (OSError, *UNREADABLE):  # not there, or damaged: it takes a second to make
         found = measure_products()
     write_whole(place, json.dumps(asdict(found)).encode())
     return found

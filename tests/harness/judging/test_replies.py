@@ -342,14 +342,38 @@ def test_probes_and_what_a_perfect_judge_gets_right(server: JudgeServer, proxy: 
             assert probe.pair.reference in good and languages[probe.pair.reference] != probe.pair.lang
     server.verdict = lambda first, second: "[[A]]"
     opened = open_judge(settings_of(proxy))
-    assert find_calibration(tmp_path, opened.describe(), "verdict") == NONE
+    assert find_calibration(opened, "verdict", tmp_path) == NONE
     found = calibrate(opened, "verdict", tmp_path)
     assert {row["probe"]: row["right"] for row in found["rows"]} == dict.fromkeys(KINDS, 0.0)  # it looks at the position alone
     assert {row["pairs"] for row in found["rows"]} == {15, 60}
-    assert find_calibration(tmp_path, opened.describe(), "verdict") == found["digest"]
-    assert find_calibration(tmp_path, opened.describe(), "weighted") == NONE
+    assert find_calibration(opened, "verdict", tmp_path) == found["digest"]
+    assert find_calibration(opened, "weighted", tmp_path) == NONE
     (file,) = tmp_path.glob("*/calibration-verdict.json")
     assert json.loads(file.read_text())["rows"] == found["rows"]
+
+
+def test_a_damaged_calibration_is_made_anew_without_the_judge(
+    server: JudgeServer, proxy: FaultProxy, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.verdict = lambda first, second: "[[A]]"
+    opened = open_judge(settings_of(proxy))
+    found = calibrate(opened, "verdict", tmp_path)
+    asked, (file,) = len(server.seen), tmp_path.glob("*/calibration-verdict.json")
+    whole = file.read_bytes()
+    for name, damaged in {
+        "cut": whole[: len(whole) // 2],
+        "empty": b"",
+        "nul": b"\0" * len(whole),
+        "random": random.Random(0).randbytes(len(whole)),
+        "deep": b"[" * 200_000,
+        "a list": b"[1]",
+        "edited": whole.replace(b'"right": 0.0', b'"right": 1.0'),
+    }.items():
+        caplog.clear()
+        file.write_bytes(damaged)
+        assert read_calibration(opened, "verdict", tmp_path) == found, name
+        assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [f"{file}: damaged; it is made anew"]
+        assert (len(server.seen), file.read_bytes()) == (asked, whole), name
 
 
 def test_a_judge_that_says_tie_knows_identical_answers_alone(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
@@ -381,11 +405,11 @@ def test_a_local_model_judges(tiny_base: Path, tmp_path: Path, mode: Mode, monke
 def test_a_calibration_says_what_a_judge_fails_in_a_language(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:
     server.verdict = lambda first, second: "[[A]]"  # always the first: right on identical answers in no order
     opened = open_judge(settings_of(proxy))
-    assert tell_calibration(read_calibration(tmp_path, opened.describe(), "verdict"), "es") == "not calibrated"
+    assert tell_calibration(read_calibration(opened, "verdict", tmp_path), "es") == "not calibrated"
     found = calibrate(opened, "verdict", tmp_path)
     assert tell_calibration(found, "th") == "no probe in this language"
     said = tell_calibration(found, "es")
     assert said.startswith("failed: identical 0.00, truncated 0.00") and "swapped order 0.00" in said
     passed = [{**row, "es": 0.8} for row in found["rows"]]
     assert tell_calibration({**found, "rows": passed}, "es") == "passed"
-    assert read_calibration(tmp_path, opened.describe(), "verdict") == found
+    assert read_calibration(opened, "verdict", tmp_path) == found
