@@ -43,6 +43,8 @@ MARKS = {
 _WRAPPINGS = ("begin_of_solution", "end_of_solution", "START_RESPONSE", "END_RESPONSE", "START_TEXT", "END_TEXT", "return")
 """Special tokens around an answer that followed thinking."""
 
+_BEGINNINGS = frozenset(mark[0] for pair in MARKS.items() for mark in pair)
+"""One of these characters is in every mark and in every wrapping: most answers have none, and need no search."""
 _OPENINGS = "|".join(regex.escape(mark) for mark in MARKS)
 _CLOSINGS = "|".join(regex.escape(mark) for mark in MARKS.values())
 _CLOSED = regex.compile(
@@ -60,6 +62,8 @@ _WRAPPED = regex.compile(rf"<\|(?:{'|'.join(_WRAPPINGS)})\|>")
 
 def separate(text: str) -> Said:
     """The thinking and the answer in what a model wrote. A text without any marks is an answer as it stands, spaces and all."""
+    if _BEGINNINGS.isdisjoint(text) and not text.lstrip().startswith("analysis"):
+        return Said("", text, False)
     if harmony := _HARMONY.fullmatch(text):
         answer = harmony["answer"]
         return Said(harmony["thinking"].strip(), (answer or "").strip(), answer is None)
