@@ -32,6 +32,11 @@ def split_adapter(text: str) -> tuple[str, str]:
     return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
 
 
+def split_names(text: str | None) -> list[str]:
+    """The names in a list with commas; what is empty, as behind a last comma, is none."""
+    return [name for part in (text or "").split(",") if (name := part.strip())]
+
+
 def add_strict(overrides: list[str] | None, strict: bool) -> list[str]:
     """The settings of ``--set``, with ``--strict`` among them."""
     return [*(overrides or []), *(["data.strict=true"] if strict else [])]
@@ -40,7 +45,10 @@ def add_strict(overrides: list[str] | None, strict: bool) -> list[str]:
 def read_adapters(texts: list[str] | None) -> dict[str, str]:
     """Adapters of ``--adapter`` by name. Raises UserError for a name that is given twice."""
     named: dict[str, str] = {}
-    for name, place in map(split_adapter, texts or []):
+    for text in texts or []:
+        name, place = split_adapter(text)
+        if not name or not place:
+            raise UserError(f"--adapter {text!r}: write NAME=PATH, such as mine=runs/demo/fit-m-seed0-0a1b/adapter")
         if name in named:
             raise UserError(f"--adapter: two are called {name!r}, {named[name]} and {place}; name them apart with NAME=PATH")
         named[name] = place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -12,7 +13,20 @@ import typer
 
 import xlift
 from xlift.harness.cli import data, hub, site
-from xlift.harness.cli.arguments import RUNS, AsJson, Judge, Overrides, Runs, Strict, SuiteName, Wait, add_judge, add_strict, read_adapters
+from xlift.harness.cli.arguments import (
+    RUNS,
+    AsJson,
+    Judge,
+    Overrides,
+    Runs,
+    Strict,
+    SuiteName,
+    Wait,
+    add_judge,
+    add_strict,
+    read_adapters,
+    split_names,
+)
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
@@ -43,6 +57,19 @@ app.command()(signal)
 app.command()(plan_items)
 app.command()(site.site)
 app.command()(site.record)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(xlift.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print xlift's version.")] = False,
+) -> None:
+    """Train published methods that lift a language model beyond English, measure them on equal terms, and compare."""
 
 
 @app.command()
@@ -87,6 +114,7 @@ def evaluate(
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a group of which a language's data are missing.")] = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine."""
@@ -94,8 +122,8 @@ def evaluate(
     engine = {"engine": {"backend": backend}} if backend else {}
     results = report_on(
         lambda: xlift.evaluate(
-            base, tasks=tasks.split(",") if tasks else (), adapters=named, again=again, languages=languages.split(","), limit=limit,
-            runs=runs, settings=add_strict(add_judge(overrides, judge), strict), name=name, **engine,
+            base, tasks=split_names(tasks), adapters=named, again=again, languages=split_names(languages), limit=limit,
+            runs=runs, settings=add_strict(add_judge(overrides, judge), strict), wait=wait, name=name, **engine,
         ),
         as_json,
     )  # fmt: skip
@@ -141,7 +169,7 @@ def fit_scaling(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fit the scaling law of parallel rows to pilots, and split a budget over languages, with errors."""
-    found = xlift.fit_scaling(sources, budget, languages=languages.split(",") if languages else (), metric=metric, ceiling=ceiling)
+    found = xlift.fit_scaling(sources, budget, languages=split_names(languages), metric=metric, ceiling=ceiling)
     law = found.law
     if as_json:
         typer.echo(json.dumps({"law": law.model_dump(mode="json"), "allocation": found.rows, "doubts": found.doubts}, indent=1))
@@ -221,8 +249,19 @@ def main() -> None:
         typer.echo(f"xlift: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        _let_go_of_output()
+        typer.echo(f"xlift: standard output cannot be written ({error.strerror})", err=True)
+        sys.exit(2)
+
+
+def _let_go_of_output() -> None:
+    """What is left to write is lost, without another error at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_mistake(error: Exception) -> int:

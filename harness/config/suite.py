@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -245,7 +245,7 @@ class EvaluateSettings(Section):
     """Folders of lm-eval task files, looked for beside the suite first; a task of theirs goes before lm-eval's own of its name."""
     limit: int | None = Field(None, ge=1)
     """Items of each task, drawn by a hash of their ids and so the same for all models and languages; a smoke test where it is set."""
-    limits: dict[str, int] = Field(default_factory=dict)
+    limits: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Items for tasks whose name begins with the key, in place of ``limit``."""
     system: str | None = None
     """System prompt for every task; the chat template's own where not given."""
@@ -319,7 +319,7 @@ class Suite(Section):
     """By label, which names the row in every table."""
     translators: dict[str, TranslatorSettings] = Field(default_factory=lambda: {"default": TranslatorSettings()})
     """By pair (``en-es``); ``default`` serves all pairs that are not named."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
     train: TrainSettings = TrainSettings()
     engine: EngineSettings = EngineSettings()
     evaluate: EvaluateSettings

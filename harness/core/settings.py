@@ -62,6 +62,8 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     at = ".".join(place) or "suite"
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
+    if first["type"] == "too_short":
+        return f"{where}: {at}: must have at least {first['ctx']['min_length']} of them, got {first['ctx']['actual_length']}"
     if (kind := first["type"]) in WANTED:
         return f"{where}: {at}: {_say_wanted(kind, first['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -75,6 +77,9 @@ WANTED = {
     "list_type": "a list",
     "dict_type": "keys with values below it",
     "model_type": "keys with values below it",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
 }
 """What pydantic's errors of a type mean in YAML."""
 

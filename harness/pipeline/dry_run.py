@@ -57,8 +57,8 @@ def check_suite(suite: Suite) -> None:
 
     check_methods(suite)
     judgement.check(suite, expand_tasks(suite)[0])
-    folder, switched = Path(suite.base.model).expanduser().is_dir(), suite.engine.thinking != "template"
-    if folder or (switched and bases.is_here(suite.base)):
+    here, switched = Path(suite.base.model).expanduser().exists(), suite.engine.thinking != "template"
+    if here or (switched and bases.is_here(suite.base)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
 
 

@@ -175,9 +175,10 @@ def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS, *, 
     return pd.DataFrame(rows, columns=["label", "folder", "files"])
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 (as many as the command's options)
     base: str | None = None, *, tasks: Sequence[str] = (), adapters: Mapping[str, str | Path] | None = None, again: str | None = None,
-    languages: Sequence[str] = ("en",), limit: int | None = None, runs: str | Path = RUNS, settings: Iterable[str] = (), **sections: Any,
+    languages: Sequence[str] = ("en",), limit: int | None = None, runs: str | Path = RUNS, settings: Iterable[str] = (),
+    wait: bool = False, **sections: Any,
 ) -> Results:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine, in the run folder ``runs/evaluate``.
 
@@ -185,7 +186,7 @@ def evaluate(
     the name that stands in the tables. In the names of ``tasks``, ``{lang}`` and ``{flores}`` stand for each of ``languages``. ``limit``
     takes so many items of each task, the same for all models. ``again="hub:ORG/NAME"`` measures an adapter of the hub as its recorded
     scores were, in all that is not given. Further keys of a suite are given as in ``load_suite``: ``name="other"``,
-    ``engine={"backend": "vllm"}``.
+    ``engine={"backend": "vllm"}``. ``wait`` is that of ``run``.
 
     Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
     """
@@ -205,7 +206,7 @@ def evaluate(
         raise UserError("name tasks, or an adapter as hub:ORG/NAME to measure it again as its scores were")
     values |= {"base": {"model": base}} if base else {}
     values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named}}
-    return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs)
+    return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs, wait=wait)
 
 
 def fit_scaling(

@@ -98,7 +98,7 @@ def plan(target: Target, files: Sequence[File]) -> PushPlan:
     """What a push would send. Asks nobody: the card is compared with the one last pushed from or pulled to this machine."""
     known = _remembered_card(target.repository)
     card = next((file.read().decode() for file in files if file.path == README), "")
-    before = known.read_text(encoding="utf-8") if known.is_file() else ""
+    before = known.read_text(encoding="utf-8", errors="replace") if known.is_file() else ""
     diff = list(unified_diff(before.splitlines(), card.splitlines(), "card on the hub, as last seen from here", "card", lineterm=""))
     return PushPlan(
         repository=target.repository,
@@ -189,13 +189,13 @@ def _commit(api: HfApi, target: Target, changes: _Changes, message: str, parent:
 
 def pull(repository: str, revision: str | None = None, out: Path | None = None) -> Path:
     """Download an adapter with its card; returns its folder. Raises UserError where its weights are not those that were pushed."""
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: {'not empty' if out.is_dir() else 'not a folder'}; name another one with --out")
     folder = download(repository, revision, "adapter", PULLED)
     check_weights(folder, repository)
     remember_card(repository, [File(README, folder / README)] if (folder / README).is_file() and revision is None else [])
     if out is None:
         return folder
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: not empty; name another folder with --out")
     shutil.copytree(folder, out, dirs_exist_ok=True)
     return out
 

@@ -292,6 +292,8 @@ def _write_json(path: str, value: object) -> File:
 
 def _refuse_strangers(folder: Path) -> None:
     """Training state and rows do not belong beside an adapter that is published, even if they would not be sent."""
+    if inner := sorted(folder.glob("fit-*/adapter")):
+        raise UserError(f"{folder}: a run folder; name one of its adapters, such as {inner[0]}, or say --all for every one")
     for path in sorted(folder.rglob("*")):
         if path.suffix in TRAINING_STATE:
             raise UserError(f"{path}: pickled weights or training state, which is never published; take it out of the folder")

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from result_folders import write_run
+
+import xlift
 
 SUITE = {
     "name": "small",
@@ -65,6 +68,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
             ("evaluate", "--tasks", "xlift_mgsm_direct_es", "--base", "no/such-folder/at-all", "--set", "data.samples=always"),
             "no/such-folder",
         ),
+        (("evaluate", "--tasks", "xlift_mgsm_direct_es", "--adapter", "m="), "--adapter 'm=': write NAME=PATH"),
+        (("evaluate", "--tasks", "xlift_mgsm_direct_es", "--languages", ","), "languages.evaluate: must have at least 1 of them, got 0"),
+        (("validate", "demo", "--set", "seeds=[-1]"), "demo: seeds.0: Input should be greater than or equal to 0, got -1"),
+        (("validate", "demo", "--set", "seeds=[99999999999]"), "demo: seeds.0: Input should be less than 4294967296"),
+        (("validate", "demo", "--set", "evaluate.limits={xlift_xquad: -1}"), "evaluate.limits.xlift_xquad: Input should be greater than"),
+        (("validate", "demo", "--set", "rows=1e3"), "demo: rows: must be a whole number, got '1e3'"),
+        (("validate", "demo", "--set", f"base.model={__file__}"), "neither the embedded model, nor a folder, nor a hub repository"),
+        (("pull", "org/name", "--out", __file__), "test_main.py: not a folder; name another one with --out"),
     ],
 )
 def test_wrong_arguments_are_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -92,6 +103,27 @@ def test_no_data_and_no_network_is_one_line(call, monkeypatch: pytest.MonkeyPatc
     assert code == 2
     assert "mgsm" in err
     assert "XLIFT_DATA" in err
+
+
+def test_the_version_is_printed(call) -> None:
+    assert call("--version") == (0, f"{xlift.__version__}\n", "")
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    code = "from xlift.harness.cli.main import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code, "ls", "tasks"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "xlift: standard output cannot be written (No space left on device)\n")
+
+
+def test_a_folder_that_is_no_run_names_the_run(call, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "s", "base", {"xlift_mgsm_direct_es": [1.0, 0.0]})
+    (stage,) = run.glob("evaluate-*")
+    assert f"it is a stage of a run: name the run's folder, {run}" in call("report", stage)[2]
+    assert f"name a run folder in it, such as {run}" in call("report", run.parent)[2]
+    (run / "fit-m-seed0-1" / "adapter").mkdir(parents=True)
+    said = call("push", run, "org/name", "--dry-run")[2]
+    assert f"{run}: a run folder; name one of its adapters, such as {run}/fit-m-seed0-1/adapter, or say --all" in said
 
 
 def test_valid_suites_are_called_valid(call, tmp_path: Path) -> None:
