@@ -2,9 +2,10 @@
 
 python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0]
 
-SUITE is any suite, the demo where none is named; with one that generates rows, trains pairs and names a judge all stages are hit. A run is
-killed again and again in one folder, each time after a random part of the time that the undisturbed run took, until it was killed --kills
-times or is done. What tests can hold in seconds stands in tests/: hostile suites, damaged caches, odd replies.
+SUITE is any suite; where none is named it is one of a random model of two layers that generates rows, trains pairs in two rounds, and has a
+judge, so that all stages are hit. A run is killed again and again in one folder, each time after a random part of the time that the
+undisturbed run took, until it was killed --kills times or is done. What tests can hold in seconds stands in tests/: hostile suites and
+methods, odd replies. benchmarks/damage.py damages files.
 """
 
 import argparse
@@ -16,8 +17,39 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+from tiny_base import write_tiny
 
 XLIFT = [sys.executable, "-m", "xlift.harness.cli"]
+
+
+def write_suite(folder: Path) -> Path:
+    """A suite that goes through every kind of stage in seconds, with its base beside it. A third of all tokens end an answer."""
+    base = write_tiny(folder / "base", positions=4096, endings=range(3, 90))
+    turned = {pair: {"kind": "command", "command": "tr a-z b-za"} for pair in ("en-es", "es-en")}
+    asked = {"prompt_corpus": "alpaca", "prompts": 4, "max_tokens": 24, "rounds": 2, "spare": 4.0}
+    suite: dict[str, Any] = {
+        "name": "attacks", "base": {"model": str(base)}, "data": {"samples": "always"}, "rows": 16,
+        "languages": {"train": ["es"], "evaluate": ["en", "es"]},
+        "methods": {
+            "lidr": {"method": "dpo_self_improvement", "options": asked, "translators": turned},
+            "sft": {"method": "cross_lingual"}, "xlt": {"method": "xlt_prompt"},
+        },
+        "train": {
+            "tokens": 6000, "batch_tokens": 768, "micro_batch_tokens": 768, "max_length": 384, "learning_rate": 1.0e-2,
+            "dtype": "float32", "checkpoint_steps": 2, "lora": {"r": 4, "target_modules": "all-linear"},
+        },
+        "engine": {"backend": "hf", "dtype": "float32", "max_length": 2048},
+        "evaluate": {"tasks": ["xlift_mgsm_direct_{lang}", "xlift_x_alpaca_eval_{lang}"], "limit": 3},
+        "judge": {"judge": f"engine:{base}", "against": "base", "calibrate": True},
+    }  # fmt: skip
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite), encoding="utf-8")
+    return path
 
 
 def start(*arguments: object) -> "subprocess.Popen[str]":
@@ -96,7 +128,7 @@ def run_two(arguments: list[object]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("suite", nargs="?", default="demo")
+    parser.add_argument("suite", nargs="?")
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--seed", type=int, default=0)
@@ -105,9 +137,10 @@ def main() -> None:
     settings = [part for one in options.settings for part in ("--set", one)]
     with tempfile.TemporaryDirectory() as place:
         folders = {name: Path(place) / name for name in ("quiet", "killed", "two", "site", "killed-site")}
+        suite = options.suite or write_suite(Path(place))
 
         def run_in(name: str) -> list[object]:
-            return ["run", options.suite, *settings, "--runs", folders[name]]
+            return ["run", suite, *settings, "--runs", folders[name]]
 
         seconds = finish(*run_in("quiet"))
         (quiet,) = (path.parent for path in folders["quiet"].glob("*/suite.resolved.json"))

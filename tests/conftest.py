@@ -16,15 +16,11 @@ import loopback_hub
 import pytest
 from commands import Call
 from stages import stages_here
+from tiny_base import write_tiny
 
 from xlift.harness.cli.main import main
 from xlift.harness.config.suite import BaseSettings
 from xlift.harness.models.bases import Base, resolve
-
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -152,31 +148,7 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a random Llama of two layers in float32, or with experts a Qwen3-MoE, with a byte-level tokenizer and a chat template."""
 
     def make(seed: int = 0, hidden: int = 32, positions: int = 256, experts: int = 0) -> Path:
-        import torch
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-        from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3MoeConfig, Qwen3MoeForCausalLM
-
-        folder = tmp_path_factory.mktemp("base")
-        signs = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
-        bpe = Tokenizer(models.BPE(vocab={sign: number for number, sign in enumerate(signs)}, merges=[]))
-        bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-        bpe.add_special_tokens(signs[:3])
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-        tokenizer.chat_template = TEMPLATE
-        tokenizer.save_pretrained(folder)
-        torch.manual_seed(seed)
-        options: dict[str, Any] = {
-            "vocab_size": len(signs), "hidden_size": hidden, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "max_position_embeddings": positions, "bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0,
-            "tie_word_embeddings": True, "initializer_range": 0.3,
-        }  # fmt: skip
-        if experts:
-            options |= {"num_experts": experts, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "head_dim": 32}
-            options |= {"router_aux_loss_coef": 0.9}  # gpt-oss's; Qwen's own is 0.001
-            Qwen3MoeForCausalLM(Qwen3MoeConfig(**options)).save_pretrained(folder)
-        else:
-            LlamaForCausalLM(LlamaConfig(**options)).save_pretrained(folder)
-        return folder
+        return write_tiny(tmp_path_factory.mktemp("base"), seed, hidden, positions, experts)
 
     return make
 
