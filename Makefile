@@ -31,6 +31,9 @@ $(INSTALLED): $(REQUIREMENTS)
 
 demo: install
 	@$(BIN)/xlift run demo
+	@$(BIN)/xlift show runs/demo xlift_flores_eng_Latn_spa_Latn --diff base --limit 2
+	@echo "the leaderboard of this run:"
+	@$(BIN)/xlift site runs/demo --out site-demo
 
 site: install
 	@$(BIN)/xlift site leaderboard/results --out site
