@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import permutations
 
 from xlift.tasks import wording
 from xlift.tasks.corpus_table import ANSWERS, CORPORA
 from xlift.tasks.entries import Benchmark, Form, pair_with_english, singles
 
-_BITS = ("bits_per_byte",)
-_CHOICE = ("acc", "acc_norm", "margin")
+_bits = partial(Benchmark, scorer="likelihood", process="measure_bits", metrics=("bits_per_byte",), headline="bits_per_byte")
+_choice = partial(Benchmark, scorer="likelihood", process="measure_choice", metrics=("acc", "acc_norm", "margin"), headline="acc")
+
+
+def _form(corpus: str) -> Form:
+    """One task for each language of a corpus."""
+    return Form("", singles(corpus), None)
+
 
 LIKELIHOOD = (
-    Benchmark(
+    _bits(
         name="flores_bpb",
         title="FLORES-200, bits",
         dataset="mteb/flores",
@@ -25,75 +32,55 @@ LIKELIHOOD = (
         ),
         ask=wording.ask_translation,
         answers="translation",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
         answered_in=1,
         flores_codes=True,
         any_pair=True,
     ),
-    Benchmark(
+    _bits(
         name="flores_text_bpb",
         title="FLORES-200 text, bits",
         dataset="mteb/flores",
         corpus="flores",
         split="devtest",
-        forms=(Form("", singles("flores"), None),),
+        forms=(_form("flores"),),
         ask=wording.ask_nothing,
         answers="sentence",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
     ),
-    Benchmark(
+    _bits(
         name="ntrex_text_bpb",
         title="NTREX-128 text, bits",
         dataset="MicrosoftTranslator/NTREX",
         corpus="ntrex",
         split="test",
-        forms=(Form("", singles("ntrex"), None),),
+        forms=(_form("ntrex"),),
         ask=wording.ask_nothing,
         answers="sentence",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
     ),
-    Benchmark(
+    _bits(
         name="xquad_bpb",
         title="XQuAD, bits",
         dataset="google/xquad",
         corpus="xquad",
         split="test",
-        forms=(Form("", singles("xquad"), None),),
+        forms=(_form("xquad"),),
         ask=wording.ask_span,
         answers="spans",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
     ),
-    Benchmark(  # a part of its documents is in each language
+    _bits(  # a part of its documents is in each language
         name="mlqa_bpb",
         title="MLQA, bits",
         dataset="facebook/mlqa",
         corpus="mlqa",
         split="dev",
-        forms=(Form("", singles("mlqa"), None), Form("cross", tuple(permutations(CORPORA["mlqa"].languages, 2)), None)),
+        forms=(_form("mlqa"), Form("cross", tuple(permutations(CORPORA["mlqa"].languages, 2)), None)),
         ask=wording.ask_span,
         answers="spans",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
     ),
-    Benchmark(
+    _bits(
         name="mgsm_bpb",
         title="MGSM, bits",
         dataset="juletxara/mgsm",
@@ -103,13 +90,9 @@ LIKELIHOOD = (
         forms=(Form("sentence", singles("mgsm"), None),),
         ask=wording.ask_number,
         answers="number_sentence",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
     ),
-    Benchmark(
+    _bits(
         name="x_alpaca_eval_bpb",
         title="X-AlpacaEval, bits",
         dataset="zhihz0535/X-AlpacaEval",
@@ -118,108 +101,80 @@ LIKELIHOOD = (
         forms=(Form("", tuple((code,) for code in ("bn", "de", "en", "es", "fr", "ru", "sw", "th", "zh")), None),),
         ask=wording.ask_instruction,
         answers="reference",
-        scorer="likelihood",
-        process="measure_bits",
-        metrics=_BITS,
-        headline="bits_per_byte",
         parallel=True,
     ),
-    Benchmark(
+    _choice(
         name="belebele_likelihood",
         title="Belebele, likelihood",
         dataset="facebook/belebele",
         corpus="belebele",
         split="test",
-        forms=(Form("", singles("belebele"), None),),
+        forms=(_form("belebele"),),
         ask=wording.ask_choice,
         target="answer",
         choices=ANSWERS,
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
         parallel=True,
     ),
-    Benchmark(
+    _choice(
         name="xcopa",
         title="XCOPA",
         dataset="cambridgeltl/xcopa",
         corpus="xcopa",
         split="test",
         shots="val",
-        forms=(Form("", singles("xcopa"), None),),
+        forms=(_form("xcopa"),),
         ask=wording.ask_cause,
         target="{{answer}}",
         answers="sentences",
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
         parallel=True,
     ),
-    Benchmark(
+    _choice(
         name="pawsx",
         title="PAWS-X",
         dataset="google-research-datasets/paws-x",
         corpus="pawsx",
         split="test",
         shots="dev",
-        forms=(Form("", singles("pawsx"), None),),
+        forms=(_form("pawsx"),),
         ask=wording.ask_same,
         target="{{answer}}",
         labels="pawsx",
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
     ),
-    Benchmark(
+    _choice(
         name="xnli",
         title="XNLI",
         dataset="facebook/xnli",
         corpus="xnli",
         split="dev",
-        forms=(Form("", singles("xnli"), None),),
+        forms=(_form("xnli"),),
         ask=wording.ask_entailment,
         target="{{answer}}",
         labels="xnli",
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
         parallel=True,
     ),
-    Benchmark(
+    _choice(
         name="sib200",
         title="SIB-200",
         dataset="dadelani/sib-200",
         corpus="sib200",
         split="test",
         shots="dev",
-        forms=(Form("", singles("sib200"), None),),
+        forms=(_form("sib200"),),
         ask=wording.ask_topic,
         target="{{answer}}",
         labels="sib200",
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
         parallel=True,
     ),
-    Benchmark(
+    _choice(
         name="bmlama",
         title="BMLAMA-17",
         dataset="Betswish/Cross-Lingual-Consistency",
         corpus="bmlama",
         split="test",
-        forms=(Form("", singles("bmlama"), None),),
+        forms=(_form("bmlama"),),
         ask=wording.ask_nothing,
         target="{{answer}}",
         answers="facts",
-        scorer="likelihood",
-        process="measure_choice",
-        metrics=_CHOICE,
-        headline="acc",
         parallel=True,
     ),
 )
