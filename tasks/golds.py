@@ -34,7 +34,8 @@ def spans(doc: Document) -> list[str]:
 
 def number_sentence(doc: Document) -> list[str]:
     """The sentence that MGSM's exemplars end with, with the right number."""
-    return _clean(doc, [read_prompts()["mgsm"][doc["lang"]]["answer"].replace("N", doc["answer"])])
+    [number] = _strip(doc, [doc["answer"]])
+    return [read_prompts()["mgsm"][doc["lang"]]["answer"].replace("N", number)]
 
 
 def reference(doc: Document) -> list[str]:
@@ -49,7 +50,8 @@ def sentences(doc: Document) -> list[str]:
 
 def facts(doc: Document) -> list[str]:
     """A sentence of BMLAMA with each candidate in its gap."""
-    return _strip(doc, [doc["prompt"].replace("<mask>", candidate) for candidate in doc["candidates"].split("\t")])
+    candidates = _strip(doc, doc["candidates"].split("\t"))
+    return [doc["prompt"].replace("<mask>", candidate) for candidate in candidates]
 
 
 def _cut(text: str) -> str:

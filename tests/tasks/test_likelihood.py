@@ -53,9 +53,16 @@ def test_a_long_reference_is_cut_between_words() -> None:
     assert golds.reference({"output": thai}) == ["ก" * 333]
 
 
-@pytest.mark.parametrize("doc", [{"target": " "}, {"target": ""}])
-def test_an_empty_answer_is_refused(doc: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="item 7: an answer is empty"):
-        golds.translation({"id": "7", **doc})
-    with pytest.raises(UserError, match="item 8: an answer is empty"):
-        golds.spans({"id": "8", "answers": {"text": []}})
+@pytest.mark.parametrize(
+    ("kind", "doc"),
+    [
+        ("translation", {"target": " \n\u3000"}), ("translation", {"target": ""}), ("sentence", {"text": "\t"}),
+        ("reference", {"output": " "}),
+        ("number_sentence", {"lang": "es", "answer": " "}), ("sentences", {"choice1": "Llovió.", "choice2": " "}),
+        ("facts", {"prompt": "Ana nació en <mask>.", "candidates": "Roma\t "}), ("spans", {"answers": {"text": ["1856", ""]}}),
+        ("spans", {"answers": {"text": []}}),
+    ],
+)  # fmt: skip
+def test_an_empty_answer_is_refused(kind: str, doc: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="item 7: an answer is empty, so it has no likelihood; mend the data"):
+        getattr(golds, kind)({"id": "7", **doc})
