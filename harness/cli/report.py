@@ -101,7 +101,7 @@ def print_report(results: Results, as_json: bool) -> None:
         typer.echo(
             f"One seed: {', '.join(single)}. Errors and lifts are of that one training; what another seed would change is not known."
         )
-    for line in [*tables.doubt_lifts(scores), *tables.doubt_thinking(results.records)]:
+    for line in [*tables.doubt_lifts(scores), *tables.doubt_thinking(results.records), *tables.doubt_tokens(results.records)]:
         typer.echo(line)
     if (scores["items"] < scores["items_of"]).any():
         typer.echo("Smoke test: not all items of every task were used.")

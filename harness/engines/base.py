@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,6 +102,7 @@ USAGE = (
     "requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds",
     "thinking_tokens",  # of the generated ones
     "scored_answers", "scored_tokens", "score_seconds",  # answers whose likelihood was taken, their own tokens alone
+    "tokenised_apart",  # of them those whose first token would have begun in the prompt
     "header_missing",  # answers without the header that a profile waits for
     "short_allowances",  # answers that could not be given all the tokens that a profile asks for
 )  # fmt: skip
@@ -177,12 +179,23 @@ class LocalEngine(ABC):
         return answers
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
-        """Likelihoods of answers, equal pairs once; a prompt that leaves no room for its answer loses its beginning, and is counted."""
+        """Likelihoods of answers, equal pairs once; a prompt that leaves no room for its answer loses its beginning, and is counted.
+
+        Raises UserError for an answer that is empty, for one that leaves no room for a token of the prompt, and for a model that gives no
+        number.
+        """
         started = time.monotonic()
-        fitted = [self._fit_answer(tuple(prompt), tuple(answer)) for prompt, answer in tokenize_pairs(self.tokenizer, pairs)]
+        tokens = tokenize_pairs(self.tokenizer, pairs)
+        fitted = [self._fit_answer(tuple(pair.prompt), tuple(pair.rest)) for pair in tokens]
         distinct = list(dict.fromkeys(fitted))
         found = dict(zip(distinct, self._score(distinct), strict=True)) if distinct else {}
+        if broken := sum(not math.isfinite(one.nats) for one in found.values()):
+            raise UserError(
+                f"{self.adapter.name if self.adapter else self.base.name}: no likelihood for {broken} of {len(found)} answers: the model "
+                "computes numbers that are none (NaN or infinite); set engine.dtype: float32, or leave it out if its training diverged"
+            )
         self.usage["scored_answers"] += len(pairs)
+        self.usage["tokenised_apart"] += sum(pair.apart for pair in tokens)
         self.usage["scored_tokens"] += sum(len(answer) for _, answer in fitted)
         self.usage["score_seconds"] += time.monotonic() - started
         return [found[pair] for pair in fitted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from xlift.harness.core.types import Chat
 
@@ -22,8 +22,17 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[l
     return [ids if ids[:1] == prefix[:1] else [*prefix, *ids] for ids in found] if prefix else found
 
 
-def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Tokens of prompts and of what follows each, the prompt as it is tokenised alone.
+class TokenPair(NamedTuple):
+    """Tokens of a prompt, as it is tokenised alone, and of what follows it."""
+
+    prompt: list[int]
+    rest: list[int]
+    apart: bool = False
+    """Whether the two were tokenised apart, as a token would have spanned the boundary."""
+
+
+def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[TokenPair]:
+    """Tokens of prompts and of what follows each.
 
     The two are tokenised together, so that what follows gets the tokens that a text has there; where a token would span the boundary they
     are tokenised apart. An empty prompt becomes the token that begins a sequence, else the one that ends it, as in lm-eval.
@@ -33,10 +42,10 @@ def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
     found = []
     for (text, rest), prompt, whole in zip(pairs, prompts, wholes, strict=True):
         if text and whole[: len(prompt)] == prompt:
-            found.append((prompt, whole[len(prompt) :]))
+            found.append(TokenPair(prompt, whole[len(prompt) :]))
             continue
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-        found.append((prompt if text else [begin], tokenizer(rest, add_special_tokens=False)["input_ids"]))
+        found.append(TokenPair(prompt if text else [begin], tokenizer(rest, add_special_tokens=False)["input_ids"], apart=bool(text)))
     return found
 
 

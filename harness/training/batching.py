@@ -259,7 +259,7 @@ def _tokenize_answers(rows: Sequence[Example | Preference], tokenizer: PreTraine
     ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
     sides = len(texts) // len(rows) if rows else 0
-    found = [([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail in tokenize_pairs(tokenizer, texts)]
+    found = [([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail, _ in tokenize_pairs(tokenizer, texts)]
     return (found[number * sides : (number + 1) * sides] for number in range(len(rows)))
 
 

@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record, TaskResult
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_tasks, say_no_interval
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
-from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, warn_off_target
+from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, doubt_tokens, warn_off_target
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.leaderboard.loading.slugs import slug
@@ -213,7 +213,8 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
     notes += [
         f"{task}: {warn_off_target(found.off_target or 0.0, found.told)}" for task, found in astray.items() if _is_fooled(benchmarks[task])
     ]
-    notes += doubt_thinking([run.record for run in runs])
+    records = [run.record for run in runs]
+    notes += [*doubt_thinking(records), *doubt_tokens(records)]
     return LeaderboardRow(
         id=slug(record.suite, record.label),
         suite=record.suite,

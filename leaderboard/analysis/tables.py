@@ -82,6 +82,21 @@ def doubt_thinking(records: Sequence[Record]) -> list[str]:
     return lines
 
 
+def doubt_tokens(records: Sequence[Record]) -> list[str]:
+    """A line for each model that was not given the whole of some prompts, or not the tokens that an answer has behind its prompt."""
+    lines = []
+    for record in records:
+        cost = record.cost.get("evaluate", {})
+        cut, apart, scored = (int(cost.get(name, 0)) for name in ("truncated_prompts", "tokenised_apart", "scored_answers"))
+        if cut:
+            lines.append(f"{record.name}: {cut:,} prompts were too long and lost their beginning; engine.max_length is the bound")
+        if apart:
+            lines.append(
+                f"{record.name}: {apart:,} of {scored:,} answers were tokenised apart from their prompt, as a token would have spanned both"
+            )
+    return lines
+
+
 def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> pd.DataFrame:
     """One row for each record, task and metric: the benchmark's headline metric, the same as written, ``off_target`` and
     ``language_unknown``, or those named.

@@ -117,6 +117,21 @@ def test_a_long_prompt_loses_its_beginning_and_never_the_answer(tiny: Base) -> N
             running.score([("a", "")])
 
 
+def test_answers_that_merge_with_their_prompt_are_tokenised_apart_and_counted(smollm: Base) -> None:
+    """ "Answ" and "er" are one word of the tokenizer's together; prompt and answer keep the tokens that each has alone."""
+    with load_engine(smollm, settings_of()) as running:
+        apart, together = running.score([("Answ", "er"), ("Answer:", " yes")])
+        assert (running.usage["tokenised_apart"], running.usage["scored_answers"]) == (1, 2)
+        assert (apart.tokens, together.tokens) == (1, 1)
+
+
+def test_a_model_that_computes_no_numbers_is_named(tiny: Base) -> None:
+    with load_engine(tiny, settings_of()) as running:
+        torch.nn.init.constant_(running.model.get_output_embeddings().weight, math.nan)  # type: ignore[attr-defined]
+        with pytest.raises(UserError, match="no likelihood for 1 of 1 answers: the model computes numbers that are none"):
+            running.score([("a", "b")])
+
+
 def test_spaces_stay_with_the_prompts_of_our_tasks(hf: Engine) -> None:
     lm = hf.lm()
     moved, kept = (Instance("loglikelihood", {}, (prompt, "ab"), 0) for prompt in ("Say it:\n", Prompt("Say it:\n")))

@@ -39,7 +39,7 @@ def adapter(experts: Base, make_adapter: Callable[..., Path]) -> Adapter:
 def wanted(experts: Base, adapter: Adapter) -> list[list[float]]:
     """What transformers gives to both answers, with the base's weights and with the adapter's."""
     plain = AutoModelForCausalLM.from_pretrained(experts.folder, dtype=torch.float32)
-    pairs = [([*prompt, *answer], len(prompt)) for prompt, answer in tokenize_pairs(load_tokenizer(experts), PAIRS)]
+    pairs = [([*prompt, *answer], len(prompt)) for prompt, answer, _ in tokenize_pairs(load_tokenizer(experts), PAIRS)]
     models = (plain, merge(adapter, experts, "float32"))
     return [[sum(score_text(model, tokens)[start - 1 :]) for tokens, start in pairs] for model in models]
 

@@ -83,6 +83,6 @@ def test_what_follows_a_prompt_gets_its_own_tokens(smollm: Base) -> None:
     tokenizer = load_tokenizer(smollm)
     text = {name: tokenizer(name, add_special_tokens=False)["input_ids"] for name in ("Answer:", " yes", "Answ", "er", "\n", "yes")}
     found = tokenize_pairs(tokenizer, [("Answer:", " yes"), ("Answ", "er"), ("", "yes"), ("\n", "yes")])
-    assert found[0] == (text["Answer:"], text[" yes"])
-    assert found[1] == (text["Answ"], text["er"]), "no token spans the boundary, though the whole word is one"
-    assert found[2] == ([tokenizer.bos_token_id], text["yes"]) and found[3] == (text["\n"], text["yes"])
+    assert found[0] == (text["Answer:"], text[" yes"], False)
+    assert found[1] == (text["Answ"], text["er"], True), "no token spans the boundary, though the whole word is one"
+    assert found[2] == ([tokenizer.bos_token_id], text["yes"], False) and found[3] == (text["\n"], text["yes"], False)

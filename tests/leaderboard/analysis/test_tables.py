@@ -13,6 +13,7 @@ from xlift.harness.evaluation.records import Record, Score, read_records
 from xlift.leaderboard.analysis.tables import (
     doubt_lifts,
     doubt_thinking,
+    doubt_tokens,
     name_one_seed,
     spread_costs,
     spread_models,
@@ -83,6 +84,16 @@ def test_thinking_that_does_not_end_is_said() -> None:
     found = found.model_copy(update={"tasks": {TASK: cut}, "engine": {"thinking_tokens": 512}})
     assert doubt_thinking([found]) == [
         "m: xlift_mgsm_cot_es: 40% of the answers end while the model still thinks, and count as empty; raise engine.thinking_tokens (512)"
+    ]
+
+
+def test_prompts_that_were_cut_and_answers_that_were_tokenised_apart_are_said() -> None:
+    found = record("m", 0.5, 0.1)
+    assert doubt_tokens([found]) == []
+    found.cost["evaluate"] |= {"truncated_prompts": 2, "tokenised_apart": 3, "scored_answers": 1200}
+    assert doubt_tokens([found]) == [
+        "m: 2 prompts were too long and lost their beginning; engine.max_length is the bound",
+        "m: 3 of 1,200 answers were tokenised apart from their prompt, as a token would have spanned both",
     ]
 
 
