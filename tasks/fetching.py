@@ -15,6 +15,8 @@ import shutil
 import tarfile
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -380,6 +382,20 @@ def _require_connection(host: str) -> None:
         way = "HF_ENDPOINT can name a mirror of the hub" if _is_hub(host) else "XLIFT_MIRROR can name a mirror of such files"
         proxy = f"the proxy that {_name_proxies()} names was asked" if _name_proxies() else "HTTPS_PROXY can name a proxy"
         raise Absent(f"no connection to {host} ({reason}); {way}, {proxy}")
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Meanwhile the hub's client and ``datasets`` give what lies on this machine, and fail for the rest, as HF_HUB_OFFLINE makes them."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
 def _is_hub(host: str) -> bool:

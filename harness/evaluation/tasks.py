@@ -146,16 +146,21 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
         yield TaskSet(tuple(names), manager, _choose_items(manager, suite, names, articles), articles, place_tasks(subsets))
 
 
+def require_shots(suite: Suite, names: Sequence[str]) -> list[str]:
+    """The tasks of xlift's that the suite shows examples for. Raises UserError for a benchmark that has no split with some."""
+    shown = [name for name in names if suite.evaluate.num_fewshot and index.is_ours(name)]
+    for name in shown:
+        if index.shots_of(name) is None:
+            raise UserError(f"evaluate.num_fewshot: {name!r} has no split that could give examples; leave the task out, or set it to 0")
+    return shown
+
+
 def check_shots(suite: Suite, names: Sequence[str]) -> None:
     """Raise UserError where a benchmark of xlift's has fewer examples than the suite asks for, or they are not to be had."""
     wanted = suite.evaluate.num_fewshot
-    for name in names:
-        if not wanted or not index.is_ours(name):
-            continue
+    for name in require_shots(suite, names):
         source = index.shots_of(name)
-        if source is None:
-            raise UserError(f"evaluate.num_fewshot: {name!r} has no split that could give examples; leave the task out, or set it to 0")
-        if (there := len(data.read(*source, samples=suite.data.samples))) < wanted:
+        if source and (there := len(data.read(*source, samples=suite.data.samples))) < wanted:
             raise UserError(f"evaluate.num_fewshot: {name!r} has {there} examples, and {wanted} are asked for")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.times import write_seconds
+from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.models import bases
@@ -19,7 +20,7 @@ from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.estimates import GIB
 from xlift.harness.pipeline.forecast import Forecast, Training
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.pipeline.run import check_base, check_methods, open_run
+from xlift.harness.pipeline.run import check_base, check_curves, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import CurvePoint
@@ -53,10 +54,13 @@ class RunPlan(TypedDict):
 
 def check_suite(suite: Suite) -> None:
     """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not in a folder."""
-    from xlift.harness.evaluation.tasks import expand_tasks
+    from xlift.harness.evaluation.tasks import expand_tasks, require_shots
 
     check_methods(suite)
-    judgement.check(suite, expand_tasks(suite)[0])
+    tasks = expand_tasks(suite)[0]
+    judgement.check(suite, tasks)
+    check_curves(suite, tasks)
+    require_shots(suite, tasks)
     here, switched = Path(suite.base.model).expanduser().exists(), suite.engine.thinking != "template"
     if here or (switched and bases.is_here(suite.base)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
@@ -89,16 +93,16 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
             stages += found
             models += [model, *_plan_points(suite, model)]
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    left = 0
+    left, counts = 0, _count_items(run, forecast.foreign)
     for model in models:
-        items = _count_items(run, run.tasks_of(model))
+        items = _choose(counts, run.tasks_of(model))
         known = model.label == "base" or model.adapter is not None
         done = known and run.store.manifest(evaluate_stage(run, model)) is not None
         left += not done
         stages.append(_row("evaluate", model.name, done, items=_sum(items), seconds=forecast.measure(items)))
     answers = 0
     if suite.judge:
-        answers = _sum(_count_items(run, judgement.choose(run.tasks))) or 0
+        answers = _sum(_choose(counts, judgement.choose(run.tasks))) or 0
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
     totals = _sum_up(run, runs, models, stages)
     if memory := forecast.write_memory():
@@ -204,39 +208,59 @@ def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, training: Tr
     return stages, Measured(label, seed, adapter)
 
 
-def list_tasks_asked(suite: Suite) -> list[tuple[str, int, int]]:
-    """xlift's own tasks of a suite, each with the items that are asked and those that there are."""
+@dataclass(frozen=True)
+class AskedTask:
+    """A task of a suite, as far as it is known before the suite runs."""
+
+    name: str
+    items: int | None
+    """That are asked; None where the data are not on this machine, as for the next."""
+    available: int | None
+    foreign: ForeignTask | None
+    """What is known of one that is not xlift's."""
+
+
+def list_tasks_asked(suite: Suite) -> list[AskedTask]:
+    """The tasks of a suite, with their items. Data of xlift's own tasks are fetched."""
+    from xlift.harness.evaluation.foreign_tasks import survey_foreign
     from xlift.harness.evaluation.tasks import expand_tasks
 
-    return _list_items(suite, expand_tasks(suite)[0])
-
-
-def _list_items(suite: Suite, tasks: Sequence[str]) -> list[tuple[str, int, int]]:
-    from xlift.harness.evaluation.tasks import limit_of
-
+    names = expand_tasks(suite)[0]
+    foreign = survey_foreign(suite, names)
     found = []
-    for task in tasks:
-        source = index.source_of(task)
-        if source is not None:
-            rows = len(data.read(*source, samples=suite.data.samples))
-            found.append((task, min(rows, limit_of(suite, task) or rows), rows))
+    for name in names:
+        source, known = index.source_of(name), foreign.get(name)
+        rows = known.items if known else len(data.read(*source, samples=suite.data.samples)) if source else None
+        found.append(AskedTask(name, _limit(suite, name, rows), rows, known))
     return found
 
 
-def _count_items(run: Run, tasks: Sequence[str]) -> dict[str, int] | None:
-    """Items of each task; None where one has data that are not on this machine, and that nothing is known of."""
+def _limit(suite: Suite, task: str, rows: int | None) -> int | None:
     from xlift.harness.evaluation.tasks import limit_of
 
-    here = [task for task in tasks if run.data.get(task)]
-    counts = {task: items for task, items, _ in _list_items(run.suite, here)}
-    for task in tasks:
-        source = index.source_of(task)
-        if source is not None and task not in here:
-            rows = data.survey(*source, samples=run.suite.data.samples).rows
-            if rows is None:
-                return None
-            counts[task] = min(rows, limit_of(run.suite, task) or rows)
+    return None if rows is None else min(rows, limit_of(suite, task) or rows)
+
+
+def _count_items(run: Run, foreign: Mapping[str, ForeignTask]) -> dict[str, int | None]:
+    """Items of each task that are asked; None for one with data that are not on this machine, and that nothing is known of."""
+    counts: dict[str, int | None] = {}
+    for task in run.tasks:
+        source, samples = index.source_of(task), run.suite.data.samples
+        if source is None:
+            rows = foreign[task].items if task in foreign else None
+        elif run.data.get(task):
+            rows = len(data.read(*source, samples=samples))
+        else:
+            rows = data.survey(*source, samples=samples).rows
+        counts[task] = _limit(run.suite, task, rows)
     return counts
+
+
+def _choose(counts: Mapping[str, int | None], tasks: Sequence[str]) -> dict[str, int] | None:
+    """The items of some of the tasks; None where those of one are not known."""
+    chosen = {task: counts[task] for task in tasks}
+    known = {task: items for task, items in chosen.items() if items is not None}
+    return known if len(known) == len(chosen) else None
 
 
 def _sum(items: Mapping[str, int] | None) -> int | None:

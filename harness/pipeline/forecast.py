@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.models.bases import load_tokenizer
 from xlift.harness.models.shape import read_shape
 from xlift.harness.pipeline import needs
@@ -42,17 +43,21 @@ class Forecast:
     """None for a base whose sizes are not known, and for one behind a server."""
     away: frozenset[str]
     """Methods that need data which are not on this machine: nothing is fetched."""
+    foreign: Mapping[str, ForeignTask]
+    """The tasks that are not xlift's."""
 
     @staticmethod
     def of(run: Run, needed: Sequence[needs.Need]) -> Forecast:
         """Raises UserError where not even the weights of a training fit."""
         from xlift.harness.engines.device import read_device
+        from xlift.harness.evaluation.foreign_tasks import survey_foreign
 
         shape = read_shape(run.base)
         away = frozenset(need.who for need in needed if need.supply.state == "to fetch")
         readable = run.suite.methods and needs.TASKS not in away
         guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples) if readable else None
-        found = Forecast(run, guard, Estimates(shape, read_device()) if shape else None, away)
+        estimates = Estimates(shape, read_device()) if shape else None
+        found = Forecast(run, guard, estimates, away, survey_foreign(run.suite, run.tasks))
         if found.estimates:
             found._require_memory(found.estimates)
         return found
@@ -113,7 +118,10 @@ class Forecast:
         return self.estimates.answer_seconds(rows, ANSWER_TOKENS) if self.estimates and rows is not None else None
 
     def measure(self, items: Mapping[str, int] | None) -> float | None:
-        """The answers of one model to so many items of each task; likelihoods as answers without a token."""
-        if self.estimates is None or items is None or not all(index.is_ours(task) for task in self.run.tasks):
+        """The answers of one model to so many items of each task; likelihoods as answers without a token.
+
+        None where a task is not xlift's and generates: how long its answers may become is not known.
+        """
+        if self.estimates is None or items is None or not all(one.likelihood for one in self.foreign.values()):
             return None
         return sum(self.estimates.answer_seconds(count, USED * index.allowance_of(task)) for task, count in items.items())

@@ -47,7 +47,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     check_methods(suite)
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
-    _check_curves(suite, tasks)
+    check_curves(suite, tasks)
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
@@ -95,7 +95,8 @@ def _first_day(resolved: Path) -> datetime.date | None:
         raise UserError(f"{resolved}: damaged ({type(error).__name__}); delete it and run again") from None
 
 
-def _check_curves(suite: Suite, tasks: Iterable[str]) -> None:
+def check_curves(suite: Suite, tasks: Iterable[str]) -> None:
+    """Raises UserError for points of a curve that no task would measure."""
     curved = [label for label in suite.methods if suite.training(label).measure_at]
     if curved and not any(measured_group(task) == "likelihood" for task in tasks):
         raise UserError(

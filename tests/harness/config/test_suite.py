@@ -216,3 +216,19 @@ def test_numbers_are_finite(changes: dict[str, object]) -> None:
 def test_a_nul_is_refused() -> None:
     with pytest.raises(UserError, match=r"^s.yaml: base.model: holds a NUL"):
         read(base={"model": "/models/a\0b"})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("[2]", "train.measure_at: each is a share of the budget, above 0 and at most 1, got [2]"),
+        ("[0]", "train.measure_at: each is a share of the budget"),
+        ("[.nan]", "train.measure_at.0: Input should be a finite number"),
+        ("[half]", "train.measure_at.0: Input should be a valid number"),
+        ("0.5", "train.measure_at: must be a list, got 0.5; write [0.5]"),
+    ],
+)
+def test_points_of_a_curve_are_shares(given: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_suite("demo", [f"train.measure_at={given}"])
+    assert says in str(caught.value)

@@ -129,3 +129,23 @@ SUITE_OF_CURVES: dict[str, Any] = {
     "methods": {"m": {"method": "cross_lingual"}}, "train": {"tokens": 12000, "batch_tokens": 768, "max_length": 384},
     "evaluate": {"tasks": ["xlift_mgsm_direct_es", "xlift_flores_bpb_eng_Latn_spa_Latn"], "limit": 3},
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"train": {"measure_at": [0.5]}}, "train.measure_at of m: points of a curve are measured on likelihood tasks, and evaluate.tasks"),
+        (
+            {"evaluate": {"tasks": ["xlift_xquad_bpb_es"], "num_fewshot": 2}},
+            "num_fewshot: 'xlift_xquad_bpb_es' has no split that could give",
+        ),
+        (
+            {"evaluate": {"tasks": ["xlift_xquad_bpb_es"]}, "engine": {"backend": "api", "url": "http://localhost/v1"}},
+            "'xlift_xquad_bpb_es' asks for likelihoods, which a served model does not give",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_known_before_any_data(tiny_base: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_suite(suite_of(tiny_base, {"m": {"method": "cross_lingual"}}, **changes))
+    assert says in str(caught.value)
