@@ -25,22 +25,33 @@ def signal(
 ) -> None:  # fmt: skip
     """Say which measures of finished runs tell their methods apart, and which cheap measure speaks for which expensive one."""
     results = xlift.load_results(*folders)
-    found, agreement = results.signal(difference, bits), results.agreement()
+    found, agreement, order = results.signal(difference, bits), results.agreement(), results.order()
     if as_json:
-        typer.echo(json.dumps({"signal": list_rows(found), "agreement": list_rows(agreement)}, ensure_ascii=False, indent=1))
+        tables = {"signal": found, "agreement": agreement, "order": order}
+        typer.echo(json.dumps({name: list_rows(table) for name, table in tables.items()}, ensure_ascii=False, indent=1))
         return
-    shown = ["task", "metric", "items", "base", "signal", "noise", "ratio", "reliability", "told", "items_needed", "seeds_needed"]
-    firm = found[~found["at_floor"]]
-    told = firm.assign(told=[f"{told}/{pairs}" for told, pairs in zip(firm["told"], firm["pairs"], strict=True)])
-    ordered = told.sort_values(["metric", "task"])[shown]
     title = f"What tells methods apart (items and seeds for {difference:g} points of 100, or {bits:g} bits per byte)"
-    print_table(_round(ordered), title, keys=2)
+    print_table(_round(_choose_columns(found)), title, keys=2)
     for row in found[found["at_floor"]].to_dict("records"):
         typer.echo(f"set aside: {row['task']} {row['metric']}: no model rises above chance or the floor (base {row['base']:.3g})")
     if agreement.empty:
         typer.echo("No agreement of likelihoods with answers: it takes four methods that were measured by both, and their base.")
     else:
         print_table(_round(agreement.drop(columns="languages")), "How well the lift by one measure foretells that by another", keys=2)
+    if (ordered := order.dropna(subset="kept")).empty:
+        typer.echo("No order of methods before the end of their training: it takes two methods with train.measure_at.")
+    else:
+        print_table(_round(ordered), "Share of pairs of methods that stand, at a share of the budget, in their order of the end", keys=2)
+
+
+def _choose_columns(found: pd.DataFrame) -> pd.DataFrame:
+    """The measures that are not set aside, with the columns that people read; noise between late points where there is any."""
+    firm = found[~found["at_floor"]]
+    late = ["late_noise", "late_ratio"] if firm["late_noise"].notna().any() else []
+    needed = ["told", "items_needed", "seeds_needed"]
+    shown = ["task", "metric", "items", "base", "signal", "noise", "ratio", *late, "reliability", *needed]
+    told = firm.assign(told=[f"{told}/{pairs}" for told, pairs in zip(firm["told"], firm["pairs"], strict=True)])
+    return told.sort_values(["metric", "task"])[shown]
 
 
 def plan_items(

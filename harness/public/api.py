@@ -91,20 +91,22 @@ def plan_items(suite: Suite, pilots: Iterable[str | Path] = (), *, difference: f
     method and the base with 80 % power; one row for each task.
 
     ``pilots`` are run folders with the same tasks or benchmarks, which tell how much an item's score changes. Without one, shares are
-    planned for one item in five changing, and other scores stay unknown. Raises UserError for a wrong suite, for data that are not at
-    hand, and for a pilot that cannot be read.
+    planned for one item in five changing, and other scores stay unknown, as the tasks of others do whose data are not on this machine.
+    Raises UserError for a wrong suite, for data that are not at hand, and for a pilot that cannot be read.
     """
     from xlift.harness.pipeline.dry_run import list_tasks_asked
     from xlift.leaderboard.analysis import signal
     from xlift.leaderboard.loading.scores import collect_documents
     from xlift.results import load_results
-    from xlift.tasks.benchmarks import per_document, place
+    from xlift.tasks.benchmarks import find_metric, per_document, place
 
     asked = []
-    for task, items, available in list_tasks_asked(suite):
-        if metric := per_document(task):
-            benchmark, _ = place(task, suite.languages.pivot)
-            asked.append(signal.PlannedTask(task, benchmark, metric, items, available))
+    for task in list_tasks_asked(suite):
+        if known := task.foreign:
+            asked.append(signal.PlannedTask(task.name, known.benchmark, known.metric, task.items, task.available))
+        elif metric := per_document(task.name):
+            benchmark, _ = place(task.name, suite.languages.pivot)
+            asked.append(signal.PlannedTask(task.name, benchmark, find_metric(metric), task.items, task.available))
     folders = list(pilots)
     measured = signal.gather(collect_documents(load_results(*folders).measurements)) if folders else ()
     return signal.plan_items(asked, measured, difference=difference, bits=bits)

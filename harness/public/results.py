@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xlift.harness.config.judge import JudgeSettings
     from xlift.harness.config.suite import Suite
     from xlift.harness.judging.judgement import Judgement
+    from xlift.leaderboard.analysis.curves import Kept
     from xlift.leaderboard.loading.scores import Documents
 
 Mark = Literal["wrong", "flipped", "off-target"]
@@ -125,15 +126,17 @@ class Results:
         return conclude(self._documents)
 
     def signal(self, difference: float = 1.0, bits: float = 0.01) -> pd.DataFrame:
-        """Which measures can tell the methods apart: one row for each suite, task and metric, with signal, noise between seeds, their
-        ratio, reliability, pairs told apart, and the items and seeds that a difference needs at 80 % power.
+        """Which measures can tell the methods apart: one row for each suite, task and metric, with signal, noise between seeds and between
+        the last points of a training, signal over each, reliability, pairs told apart, and the items and seeds that a difference needs at
+        80 % power.
 
         ``difference`` is in points of 100; ``bits`` is the difference for bits per byte. A measure ``at_floor`` orders methods by chance.
         docs/signal.md explains each column. Raises UserError as ``lifts`` does.
         """
-        from xlift.leaderboard.analysis import signal
+        from xlift.leaderboard.analysis import curves, signal
 
-        return signal.tabulate_signal(signal.gather(self._documents), difference=difference, bits=bits)
+        late = curves.measure_late_noise(self._kept) if self.points else {}
+        return signal.tabulate_signal(signal.gather(self._documents), late, difference=difference, bits=bits)
 
     def agreement(self) -> pd.DataFrame:
         """How well each likelihood measure's lifts foretell those of each measure of answers, over the methods: Spearman's correlation with
@@ -149,11 +152,18 @@ class Results:
 
         Raises UserError as ``lifts`` does.
         """
-        from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
-        from xlift.leaderboard.loading.runs import read_scores
+        from xlift.leaderboard.analysis.curves import tabulate_curves
 
-        ends = [Kept(record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True)]
-        return tabulate_curves([*ends, *(Kept(one.record, read_scores(one.record, one.stage)[0]) for one in self.points)])
+        return tabulate_curves(self._kept)
+
+    def order(self) -> pd.DataFrame:
+        """How much of the methods' order at the end stands earlier, where ``train.measure_at`` kept adapters on the way: one row for each
+        suite, benchmark, metric, kind and share of the budget, with ``kept``, the share of pairs of methods in the order of the end, and
+        ``methods``. Raises UserError as ``lifts`` does.
+        """
+        from xlift.leaderboard.analysis.curves import tabulate_order
+
+        return tabulate_order(self.curves())
 
     def consistency(self) -> pd.DataFrame:
         """RankC of each pair of languages that both were measured on BMLAMA: how alike the rankings of the same candidates are, 0 to 1.
@@ -201,6 +211,14 @@ class Results:
         if not found and self.lost:
             raise UserError(f"no scores by document: {self.lost[0]}; evaluate it again")
         return found
+
+    @cached_property
+    def _kept(self) -> list[Kept]:
+        from xlift.leaderboard.analysis.curves import Kept
+        from xlift.leaderboard.loading.runs import read_scores
+
+        ends = [Kept(record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True)]
+        return [*ends, *(Kept(one.record, read_scores(one.record, one.stage)[0]) for one in self.points)]
 
     def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
         """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.

@@ -12,6 +12,7 @@ import pandas as pd
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.parallel import share
 from xlift.harness.evaluation.records import ENGINE_FACTS
+from xlift.leaderboard.analysis import signal
 from xlift.leaderboard.analysis.comparisons import (
     ONE_SEED_RANK,
     Comparison,
@@ -24,7 +25,7 @@ from xlift.leaderboard.analysis.comparisons import (
     tabulate_ranks,
 )
 from xlift.leaderboard.analysis.consistency import tabulate_consistency
-from xlift.leaderboard.analysis.curves import Kept, tabulate_curves
+from xlift.leaderboard.analysis.curves import Kept, measure_late_noise, tabulate_curves, tabulate_order
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
@@ -52,6 +53,17 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Telling:
+    """Which measures tell methods apart: the tables of ``xlift signal``."""
+
+    signal: pd.DataFrame
+    agreement: pd.DataFrame
+    order: pd.DataFrame
+    notes: tuple[str, ...]
+    """A line for each task whose models cannot be set side by side."""
+
+
+@dataclass(frozen=True)
 class Board:
     """All that the pages show."""
 
@@ -65,6 +77,7 @@ class Board:
     """Lift against tokens, where adapters were kept on the way."""
     consistency: pd.DataFrame
     """RankC of pairs of languages, as ``consistency.tabulate_consistency`` gives it."""
+    telling: Telling
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -88,9 +101,25 @@ def make(collection: Collection) -> Board:
     groups_of = {(row.suite, row.label): number for number, members in enumerate(gathered, 1) for row in members}
     lifts, tasks = (tabulate([one for found in each for one in found], groups_of) for each in (by_kind, by_task))
     groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
-    curves = tabulate_curves(Kept(run.record, run.documents) for run in (*collection.runs, *collection.points))
+    kept = [Kept(run.record, run.documents) for run in (*collection.runs, *collection.points)]
+    curves = tabulate_curves(kept)
+    telling = _tell(collection.documents, measure_late_noise(kept), tabulate_order(curves))
     shown = tuple(row for group in groups for row in group.rows)
-    return Board(shown, tuple(groups), lifts, tasks, ranks, collection.left_out, curves, tabulate_consistency(collection.runs))
+    consistency = tabulate_consistency(collection.runs)
+    return Board(shown, tuple(groups), lifts, tasks, ranks, collection.left_out, curves, consistency, telling)
+
+
+def _tell(documents: Iterable[Documents], late: Mapping[signal.Place, float], order: pd.DataFrame) -> Telling:
+    tasks: dict[tuple[str, str], list[Documents]] = defaultdict(list)
+    for one in documents:
+        tasks[one.suite, one.task].append(one)
+    measured, notes = [], []
+    for (suite, task), found in tasks.items():
+        try:
+            measured += [one for one in signal.gather(found) if one.methods]
+        except UserError as error:
+            notes.append(f"{suite}: {task}: {error}")
+    return Telling(signal.tabulate_signal(measured, late), signal.tabulate_agreement(measured), order, tuple(notes))
 
 
 def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:

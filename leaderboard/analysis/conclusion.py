@@ -53,15 +53,16 @@ def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
     """The headline comparisons of ranked benchmarks in points, corrected for all that were made."""
     shown = [one for one in compared if one.is_ranked and one.names["metric"] != "off_target"]
     rows: list[Row] = []
-    for one, found in zip(shown, tabulate(shown).to_dict("records"), strict=True):
+    for one, written in zip(shown, tabulate(shown).to_dict("records"), strict=True):
         scale = one.measure.scale
-        row = {str(key): value for key, value in found.items()}
+        row = {str(key): value for key, value in written.items()}
         if one.estimate is None or np.isnan(one.estimate.p):
             rows.append({**row, "value": None})
             continue
         points = {name: scale * row[name] for name in ("value", "low", "high", "detectable")}
         comparisons = row["comparisons"]
-        rows.append({**row, **points, "needed": count_needed(one.estimate, comparisons)})
+        found = one.estimate
+        rows.append({**row, **points, "needed": count_needed(found.spread, found.value, found.parts[1:], comparisons)})
     return rows
 
 

@@ -11,14 +11,18 @@ import pandas as pd
 
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.comparisons import compare_languages, tabulate
-from xlift.leaderboard.analysis.signal import share_of_order_kept
-from xlift.leaderboard.loading.scores import Documents
+from xlift.leaderboard.analysis.signal import Place, pool_spread, share_of_order_kept
+from xlift.leaderboard.loading.scores import Documents, fill_in
 from xlift.tasks.benchmarks import measured_group
 
 COLUMNS = (
     "suite", "method", "benchmark", "metric", "kind", "share", "tokens_trained", "tokens_generated", "value", "low", "high", "p", "seeds",
     "note",
 )  # fmt: skip
+
+LATE = 0.75
+"""The share of a budget from which on an adapter that was kept counts as one of the last points of its training."""
+ORDER = ("suite", "benchmark", "metric", "kind", "share", "kept", "methods")
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,26 @@ def tabulate_order(curves: pd.DataFrame) -> pd.DataFrame:
             suite, benchmark, metric, kind = names
             named = {"suite": suite, "benchmark": benchmark, "metric": metric, "kind": kind}
             rows.append({**named, "share": share, "kept": kept, "methods": len(by_share[share])})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(ORDER))
+
+
+def measure_late_noise(models: Iterable[Kept]) -> dict[Place, float]:
+    """How far a score moves at the end of one training: the standard deviation of the means of its last points, by suite, task and metric.
+
+    The last points are those at ``LATE`` of the budget or later, the end among them; what lies between them is pooled over methods and
+    seeds. Trainings without such a point beside the end have none. Some of it is training that still went on, and not noise.
+    """
+    courses: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for kept in models:
+        if kept.record.seed is not None and kept.record.share >= LATE:
+            for one in kept.documents:
+                training = (one.suite, one.task, one.metric, one.label, str(one.seed), one.comparability)
+                courses[training].append(float(fill_in(one.columns.values).mean()))
+    found: dict[Place, list[list[float]]] = defaultdict(list)
+    for (suite, task, metric, *_), means in courses.items():
+        found[suite, task, metric].append(means)
+    spreads = {place: pool_spread(some) for place, some in found.items()}
+    return {place: spread for place, spread in spreads.items() if not np.isnan(spread)}
 
 
 def _tabulate_suite(models: Sequence[Kept]) -> pd.DataFrame:

@@ -8,29 +8,31 @@ docs/signal.md explains each column.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil, inf, isnan, sqrt
+from math import ceil, inf, isnan
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
-from xlift.leaderboard.analysis.statistics import ALPHA, POWER, Array, compare_pairs, correct, estimate
+from xlift.leaderboard.analysis.statistics import ALPHA, Array, compare_pairs, correct, count_needed, detectable, estimate
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import find_benchmark, find_metric
+from xlift.tasks.benchmarks import find_benchmark
 from xlift.tasks.entries import Metric
 
 FLOOR = 5.0
 """Points of 100 below which a generated score is at its floor: what is right there is right by chance or by a quirk of the scorer."""
 DIFFERENCE, BITS = 1.0, 0.01
 """The difference that a plan asks for where none is named: points of 100, and bits per byte."""
+COLUMNS = (
+    "suite", "task", "benchmark", "language", "metric", "items", "methods", "seeds", "base", "at_floor", "signal", "noise", "ratio",
+    "late_noise", "late_ratio", "reliability", "told", "pairs", "step", "items_needed", "seeds_needed",
+)  # fmt: skip
+AGREEMENT = ("suite", "measure", "foretells", "metric", "languages", "methods", "spearman", "low", "high")
 _HALVES = 200
 _RESAMPLES = 2000
-_LIMIT = 1_000_000
 _CHANGED = 0.2
 
 
@@ -55,16 +57,20 @@ class Measured:
         return -1 if self.metric.lower_is_better else 1
 
 
+Place = tuple[str, str, str]
+"""Suite, task and metric."""
+
+
 @dataclass(frozen=True)
 class PlannedTask:
     """A task of a suite that has not run."""
 
     name: str
     benchmark: str
-    metric: str
-    """The headline, or the score of a document that stands for it."""
-    items: int
-    available: int
+    metric: Metric | None
+    """The headline, or the score of a document that stands for it; None where it is not known, as for the next two."""
+    items: int | None
+    available: int | None
 
 
 def gather(documents: Iterable[Documents]) -> list[Measured]:
@@ -72,7 +78,7 @@ def gather(documents: Iterable[Documents]) -> list[Measured]:
 
     Raises UserError where the models of one key were scored on different items.
     """
-    found: dict[tuple[str, str, str], dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[Place, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for one in documents:
         found[one.suite, one.task, one.metric][one.label].append(one)
     measured = []
@@ -91,19 +97,27 @@ def gather(documents: Iterable[Documents]) -> list[Measured]:
     return measured
 
 
-def tabulate_signal(measures: Iterable[Measured], *, difference: float = DIFFERENCE, bits: float = BITS) -> pd.DataFrame:
+def tabulate_signal(
+    measures: Iterable[Measured], late: Mapping[Place, float] | None = None, *, difference: float = DIFFERENCE, bits: float = BITS
+) -> pd.DataFrame:
     """One row for each suite, task and metric; scores are in the metric's own unit.
 
     ``base`` is the base's score. ``at_floor`` says that no model rises above chance or the floor, so that an order would be chance.
     ``signal`` is the standard deviation of the methods' means, ``noise`` that of one method's seeds (missing with one seed), ``ratio``
-    signal over noise. ``reliability`` is how far the order of the methods on half of the items agrees with that on the other half, stepped
-    up to all items (Spearman-Brown; 1 is the same order, 0 none). ``told`` of ``pairs`` of models are told apart after Holm's correction
-    within the row. ``step`` is the difference that is asked for, ``items_needed`` and ``seeds_needed`` what it takes to find it in a method
-    against the base at 80 % power and the 5 % level: items with the seeds at hand, and seeds with the items at hand; missing where no
-    number is enough or where the spread is unknown.
+    signal over noise. ``late_noise`` is the standard deviation of one training's last points, as ``late`` has it
+    (``curves.measure_late_noise``), and ``late_ratio`` signal over that; both are missing where no adapter was kept so late.
+    ``reliability`` is how far the order of the methods on half of the items agrees with that on the other half, stepped up to all items
+    (Spearman-Brown; 1 is the same order, 0 none). ``told`` of ``pairs`` of models are told apart after Holm's correction within the row.
+    ``step`` is the difference that is asked for, ``items_needed`` and ``seeds_needed`` what it takes to find it in a method against the
+    base at 80 % power and the 5 % level: items with the seeds at hand, and seeds with the items at hand; missing where no number is enough
+    or where the spread is unknown.
     """
-    rows = [_describe(one, bits if one.metric.most is None else difference / one.metric.scale) for one in measures]
-    return pd.DataFrame(rows)
+    known = late or {}
+    rows = []
+    for one in measures:
+        step = bits if one.metric.most is None else difference / one.metric.scale
+        rows.append(_describe(one, step, known.get((one.suite, one.task, one.metric.name), np.nan)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def tabulate_agreement(measures: Iterable[Measured]) -> pd.DataFrame:
@@ -124,22 +138,7 @@ def tabulate_agreement(measures: Iterable[Measured]) -> pd.DataFrame:
             for second in (board for board in boards if board not in cheap):
                 if row := _agree(boards[first], boards[second]):
                     rows.append({"suite": suite, "measure": first[0], "foretells": second[0], "metric": second[1], **row})
-    return pd.DataFrame(rows)
-
-
-def count_items(spread: float, step: float, seeds_variance: float = 0.0) -> int | None:
-    """Items at which a true difference of ``step`` is found with 80 % power by a paired t test at the 5 % level.
-
-    ``spread`` is the standard deviation of an item's difference, ``seeds_variance`` the variance of the difference that more items do not
-    lower. None where no number is enough, or more than a million.
-    """
-
-    def finds(count: int) -> bool:
-        return _reach(count) * sqrt(spread**2 / count + seeds_variance) <= step
-
-    counts = range(2, _LIMIT + 1)
-    place = bisect_left(counts, True, key=finds)
-    return counts[place] if place < len(counts) else None
+    return pd.DataFrame(rows, columns=list(AGREEMENT))
 
 
 def plan_items(
@@ -156,26 +155,25 @@ def plan_items(
     pilots = list(measured)
     rows = []
     for task in wanted:
-        metric = find_metric(task.metric)
-        step = bits if metric.most is None else difference / metric.scale
         spread, source = _find_spread(task, pilots)
-        known = not isnan(spread)
-        needed = count_items(spread, step) if known else None
+        step = bits if task.metric is None or task.metric.most is None else difference / task.metric.scale
+        needed = count_needed(spread, step)
         rows.append(
             {
                 "task": task.name,
-                "metric": task.metric,
+                "metric": task.metric.name if task.metric else "",
                 "items": task.items,
                 "available": task.available,
                 "spread": spread,
                 "source": source,
-                "step": step,
+                "step": step if task.metric else np.nan,
                 "items_needed": np.nan if needed is None else needed,
-                "found": spread * _reach(task.items) / task.items**0.5 if known and task.items > 1 else np.nan,
-                "enough": bool(known and needed is not None and needed <= task.items),
+                "found": _find_least(spread, task.items or 0),
+                "enough": needed is not None and task.items is not None and needed <= task.items,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.astype(dict.fromkeys({"items", "available"} & {*table.columns}, "Int64"))
 
 
 def find_floor(benchmark: str, metric: Metric) -> float | None:
@@ -188,10 +186,10 @@ def find_floor(benchmark: str, metric: Metric) -> float | None:
     return 1 / len(known.choices) if known.choices else FLOOR / metric.scale
 
 
-def _describe(one: Measured, step: float) -> dict[str, object]:
+def _describe(one: Measured, step: float, late_noise: float) -> dict[str, object]:
     methods = one.methods
     means = np.array([scores.mean() for scores in methods.values()])
-    noise = _pool_seeds(methods)
+    noise = pool_spread(scores.mean(axis=1) for scores in methods.values())
     signal = float(means.std(ddof=1)) if len(means) > 1 else np.nan
     pairs = compare_pairs({label: [scores] for label, scores in one.models.items()}) if len(one.models) > 1 else None
     told = 0 if pairs is None else int((correct(pairs["p"].to_numpy(dtype=np.float64)) < ALPHA).sum())
@@ -210,6 +208,8 @@ def _describe(one: Measured, step: float) -> dict[str, object]:
         "signal": signal,
         "noise": noise,
         "ratio": signal / noise if noise > 0 else np.nan,
+        "late_noise": late_noise,
+        "late_ratio": signal / late_noise if late_noise > 0 else np.nan,
         "reliability": _split(methods),
         "told": told,
         "pairs": 0 if pairs is None else len(pairs),
@@ -228,14 +228,13 @@ def _is_at_floor(one: Measured) -> bool:
     return all((score.value if isnan(score.low) else score.low) <= floor for score in found)
 
 
-def _pool_seeds(methods: Mapping[str, Array]) -> float:
-    """Standard deviation of a method's mean between its seeds, pooled over the methods; nan with one seed each."""
+def pool_spread(courses: Iterable[Sequence[float]]) -> float:
+    """The standard deviation within courses of numbers, each about its own mean, pooled over them; nan where none has two numbers."""
     squares, freedom = 0.0, 0
-    for scores in methods.values():
-        means = scores.mean(axis=1)
-        squares += float(((means - means.mean()) ** 2).sum())
-        freedom += len(means) - 1
-    return (squares / freedom) ** 0.5 if freedom else np.nan
+    for course in courses:
+        squares += float(((np.asarray(course) - np.mean(course)) ** 2).sum())
+        freedom += len(course) - 1
+    return float((squares / freedom) ** 0.5) if freedom else np.nan
 
 
 def _split(methods: Mapping[str, Array]) -> float:
@@ -244,24 +243,27 @@ def _split(methods: Mapping[str, Array]) -> float:
     count, items = means.shape
     if count < 3 or items < 4 or np.ptp(means.mean(axis=1)) == 0:
         return np.nan
-    rng, found = np.random.default_rng(0), []
-    for _ in range(_HALVES):
-        order = rng.permutation(items)
-        halves = [means[:, order[: items // 2]].mean(axis=1), means[:, order[items // 2 :]].mean(axis=1)]
-        found.append(_correlate(*halves))
-    half = float(np.nanmean(found)) if not np.isnan(found).all() else np.nan
+    rng = np.random.default_rng(0)
+    orders = np.stack([rng.permutation(items) for _ in range(_HALVES)])
+    first, second = (means[:, half].mean(axis=2).T for half in (orders[:, : items // 2], orders[:, items // 2 :]))
+    found = _correlate(first, second)
+    if np.isnan(found).all():
+        return np.nan
+    half = float(np.nanmean(found))
     return 2 * half / (1 + half) if half > -1 else -1.0
 
 
 def _find_spread(task: PlannedTask, pilots: Sequence[Measured]) -> tuple[float, str]:
     """The spread of an item's difference from the base, and where it is known from."""
-    alike = [one for one in pilots if one.benchmark == task.benchmark and one.metric.name == task.metric]
+    if task.metric is None:
+        return np.nan, "unknown: its data are not on this machine"
+    alike = [one for one in pilots if one.benchmark == task.benchmark and one.metric.name == task.metric.name]
     same = [one for one in alike if one.task == task.name]
     for some, source in ((same, "measured on this task"), (alike, "measured in other languages")):
         spreads = [found for one in some if not isnan(found := _spread(one))]
         if spreads:
             return float(np.median(spreads)), source
-    if find_metric(task.metric).share:
+    if task.metric.share:
         return _CHANGED**0.5, f"assumed: {_CHANGED:.0%} of the items change"
     return np.nan, "unknown: measure a pilot of some 40 items"
 
@@ -281,16 +283,17 @@ def _size(one: Measured, step: float, noise: float) -> tuple[float, float]:
     if isnan(spread):
         return np.nan, np.nan
     items, seeds = one.models["base"].shape[1], max(len(scores) for scores in one.methods.values())
-    between = 0.0 if isnan(noise) else noise**2
-    needed = count_items(spread, step, between / seeds)
-    room = (step / _reach(items)) ** 2 - spread**2 / items
-    enough = inf if room <= 0 else max(1, ceil(between / room))
+    error = 0.0 if isnan(noise) else noise
+    needed = count_needed(spread, step, [(error / seeds**0.5, inf)])
+    one_seed = detectable([(error, inf)]) if error > 0 else 0.0
+    room = step**2 - _find_least(spread, items) ** 2
+    enough = inf if room <= 0 else max(1, ceil(one_seed**2 / room))
     return np.nan if needed is None else needed, np.nan if isnan(noise) or enough == inf else enough
 
 
-def _reach(items: int) -> float:
-    """Standard errors that a true difference must measure to be found with 80 % power by a paired t test at the 5 % level."""
-    return float(special.stdtrit(items - 1, 1 - ALPHA / 2) + special.stdtrit(items - 1, POWER))
+def _find_least(spread: float, items: int) -> float:
+    """The smallest difference that so many items find; nan for one item."""
+    return detectable([(spread / items**0.5, items - 1)]) if items > 1 else np.nan
 
 
 def _agree(cheap: Sequence[Measured], dear: Sequence[Measured]) -> dict[str, object] | None:
@@ -301,16 +304,13 @@ def _agree(cheap: Sequence[Measured], dear: Sequence[Measured]) -> dict[str, obj
     if len(methods) < 4:
         return None
     first, second = (np.array([found[label] for label in methods]) for found in lifts)
-    rng, drawn = np.random.default_rng(0), []
-    for _ in range(_RESAMPLES):
-        chosen = rng.integers(0, len(methods), len(methods))
-        drawn.append(_correlate(first[chosen], second[chosen]))
-    whole = [one for one in drawn if not isnan(one)]
-    low, high = np.quantile(whole, [0.025, 0.975]) if whole else (np.nan, np.nan)
+    chosen = np.random.default_rng(0).integers(0, len(methods), (_RESAMPLES, len(methods)))
+    drawn = _correlate(first[chosen], second[chosen])
+    low, high = (np.nan, np.nan) if np.isnan(drawn).all() else np.nanquantile(drawn, [0.025, 0.975])
     return {
         "languages": tuple(sorted(languages)),
         "methods": len(methods),
-        "spearman": _correlate(first, second),
+        "spearman": float(_correlate(first[None], second[None])[0]),
         "low": float(low),
         "high": float(high),
     }
@@ -325,12 +325,12 @@ def _average_lifts(measures: Sequence[Measured]) -> dict[str, float]:
     return {label: sum(lifts) / len(lifts) for label, lifts in found.items() if len(lifts) == len(measures)}
 
 
-def _correlate(first: Array, second: Array) -> float:
-    """Spearman's rank correlation, ties with their mean rank; nan where one side is all equal."""
-    ranks = [pd.Series(side).rank().to_numpy() for side in (first, second)]
-    if any(np.ptp(side) == 0 for side in ranks):
-        return np.nan
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def _correlate(first: Array, second: Array) -> Array:
+    """Spearman's rank correlation of each two rows, ties with their mean rank; nan where a row is all equal."""
+    ranks = [pd.DataFrame(side).rank(axis=1).to_numpy() for side in (first, second)]
+    ours, theirs = (one - one.mean(axis=1, keepdims=True) for one in ranks)
+    sizes = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
+    return np.divide((ours * theirs).sum(axis=1), sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
 
 
 def share_of_order_kept(early: Mapping[str, float], late: Mapping[str, float]) -> float:

@@ -6,6 +6,7 @@ document in all arrays that are compared. docs/statistics.md says what each numb
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,6 +35,7 @@ _LEAST_SPREAD = 1 / 3
 """Of a resample, as a share of the sample's standard error: where few documents differ, a resample may have none of them."""
 _LEAST = 1e-100
 """No p below this is told apart."""
+_MOST_DOCUMENTS = 10**12
 _HALVINGS = 30
 """Of the logarithms between that and 1: p is then known to six digits."""
 
@@ -59,6 +61,11 @@ class Estimate:
     """Of all languages together."""
     drawn: int
     """Of them those that are drawn apart: the same document in several languages counts once."""
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of a document's score or difference, as its part of the error has it."""
+        return float(self.parts[0][0] * self.documents**0.5)
 
 
 def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -127,19 +134,21 @@ def detectable(parts: Sequence[tuple[float, float]], comparisons: int = 1) -> fl
     return float(total) if total > 0 else float("nan")
 
 
-def count_needed(found: Estimate, comparisons: int = 1) -> int | None:
-    """Documents with which a true difference of the size that was found is found again with 80 % power, at the same level.
+def count_needed(spread: float, difference: float, seeds: Sequence[tuple[float, float]] = (), comparisons: int = 1) -> int | None:
+    """Documents with which a true ``difference`` is found with 80 % power by a paired t test at the level ALPHA / comparisons.
 
-    The documents' part of the error falls with their root; that of seeds stays, so that None is returned where it alone hides the
-    difference, and where there is no difference.
+    ``spread`` is the standard deviation of a document's difference, and ``seeds`` are standard errors with their degrees of freedom which
+    more documents do not lower. None where those alone hide the difference, where there is none, and where no document differs.
     """
-    documents, *seeds = found.parts
-    item = detectable([documents], comparisons)
-    seed = detectable(seeds, comparisons)
-    room = found.value**2 - (0.0 if np.isnan(seed) else seed**2)
-    if room <= 0 or np.isnan(item):
+    if not difference > 0 or not spread > 0:
         return None
-    return int(np.ceil(found.documents * item**2 / room))
+
+    def finds(count: int) -> bool:
+        return detectable([(spread / count**0.5, count - 1), *seeds], comparisons) <= difference
+
+    counts = range(2, _MOST_DOCUMENTS)
+    place = bisect_left(counts, True, key=finds)
+    return counts[place] if place < len(counts) else None
 
 
 def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least: int = LEAST_DOCUMENTS) -> pd.DataFrame:

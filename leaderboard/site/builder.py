@@ -68,7 +68,9 @@ def list_files(out: Path) -> tuple[str, ...]:
 
 def owns(path: str) -> bool:
     """Whether a site may have made a file of this name."""
-    return bool(re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare)\.html|feed\.xml", path))
+    return bool(
+        re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare|signal)\.html|feed\.xml", path)
+    )
 
 
 def fingerprint(results: Sequence[Path], base: str | None = None) -> str:

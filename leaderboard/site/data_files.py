@@ -24,7 +24,8 @@ from xlift.leaderboard.site.text import clean
 
 EEE_VERSION = "0.3.0"
 
-TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "options", "training", "curves", "lift_curves")
+TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "options", "training", "curves", "lift_curves", "signal",
+          "agreement", "order")  # fmt: skip
 """Names of the tables below ``data/``, each as CSV and JSON."""
 
 
@@ -77,7 +78,7 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
     rates = tabulate_win_rates([rate for run in board.runs for rate in run.win_rates])
     made = (
         _rows(board), _scores(board), board.lifts, board.tasks, board.ranks, pairs, rates,
-        _options(board), _training(board), _curves(board), board.curves,
+        _options(board), _training(board), _curves(board), board.curves, board.telling.signal, board.telling.agreement, board.telling.order,
     )  # fmt: skip
     for name, table in zip(TABLES, made, strict=True):
         words = table.select_dtypes(exclude="number").items()

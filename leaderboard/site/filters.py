@@ -25,6 +25,11 @@ def points(value: float | None, signed: bool = False, digits: int = 1) -> str:
     return sign + text
 
 
+def digits(value: float) -> str:
+    """Three digits of a number in its own unit; a dash for none."""
+    return "–" if value != value else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def count(value: object) -> str:
     """A number with thousands apart; empty for none."""
     return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)

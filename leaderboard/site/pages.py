@@ -21,7 +21,7 @@ from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations
 from xlift.leaderboard.site.data_files import TABLES
-from xlift.leaderboard.site.filters import count, describe_method, heat, hub_link, points, spell, win_rate
+from xlift.leaderboard.site.filters import count, describe_method, digits, heat, hub_link, points, spell, win_rate
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
 from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
@@ -43,6 +43,7 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
     yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
     yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board), tables=TABLES)
     yield "compare.html", pages("compare.html", "", board=board, pairs=pairs)
+    yield "signal.html", pages("signal.html", "", **_signal(board))
     for benchmark in dict.fromkeys(name for group in board.groups for name in group.benchmarks):
         yield f"benchmarks/{slug(benchmark)}.html", pages("benchmark.html", "../", **_benchmark(board, differences, benchmark))
     for language in sorted({language for row in board.rows for language in row.languages}):
@@ -117,7 +118,7 @@ def _open() -> Callable[..., str]:
         "languages_of": _describe_row, "is_rate": _is_rate, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
         "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
         "calibrations": name_calibrations,
-        "win_rate": win_rate,
+        "win_rate": win_rate, "digits": digits,
         "rankc": lambda value: "–" if pd.isna(value) else f"{value:.3f}",
     }  # fmt: skip
     environment.globals.update(functions)
@@ -259,6 +260,20 @@ def _options(rows: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, dict[str,
     names = list(dict.fromkeys(name for _, options in chosen for name in options))
     varied = [name for name in names if len({repr(options.get(name)) for _, options in chosen}) > 1]
     return [(row, {name: options.get(name) for name in varied}) for row, options in chosen]
+
+
+def _signal(board: Board) -> dict[str, object]:
+    """The measures of each suite that tell and those that are set aside, agreement, and the order kept; as rows."""
+    told = board.telling
+    rows = told.signal.to_dict("records")
+    return {
+        "suites": list(dict.fromkeys(row["suite"] for row in rows)),
+        "firm": [row for row in rows if not row["at_floor"]],
+        "aside": [row for row in rows if row["at_floor"]],
+        "agreement": told.agreement.to_dict("records"),
+        "order": told.order.dropna(subset="kept").to_dict("records"),
+        "notes": told.notes,
+    }
 
 
 def _choices(board: Board) -> dict[str, list[tuple[str, str]]]:

@@ -16,7 +16,7 @@ VOID = {"meta", "link", "br", "img", "input", "hr"}
 def write_run(
     root: Path, label: str, tasks: Mapping[str, Sequence[float]], *, suite: str = "s", seed: int | None = None, key: str = "k",
     items_of: int | None = None, answers: Sequence[str] | None = None, day: str = "01", lang: str = "es", metric: str = "accuracy",
-    base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64, evaluation: Mapping[str, float] | None = None,
+    base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64, evaluation: Mapping[str, float] | None = None, share: float = 1.0,
 ) -> Path:  # fmt: skip
     """One finished evaluation: 0/1 scores by task; ``answers`` are what the model said to each document, ``evaluation`` its cost."""
     stamp, results, files = f"2026-01-{day}T00-00-00.000001", {}, {}
@@ -32,8 +32,11 @@ def write_run(
     record = Record(
         suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
         base={"name": base, "sha256": base_sha256}, adapter={"name": "x/adapter", "sha256": adapter * 64} if trained else None,
-        engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results,
-        cost={**({"fit": {"tokens_trained": 1000}} if trained else {}), **({"evaluate": dict(evaluation)} if evaluation else {})},
+        engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results, share=share,
+        cost={
+            **({"fit": {"tokens_trained": round(1000 * share)}} if trained else {}),
+            **({"evaluate": dict(evaluation)} if evaluation else {}),
+        },
     )  # fmt: skip
 
     def work(folder: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def write_run(
             (folder / files[task]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return {"finished": f"2026-01-{day}T00:00:00.000001Z", "record": record.model_dump(mode="json")}
 
-    stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "answers": digest(ascii(answers))})
+    stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "share": share, "answers": digest(ascii(answers))})
     Store(root).write(stage, work)
     return root
 

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from result_folders import write_run
 from typer.testing import CliRunner
 
 from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
 
 TASK = "xlift_mgsm_direct_es"
 
@@ -40,6 +42,39 @@ def test_signal_as_json(finished: Path) -> None:
     assert row["base"] == 0.25 and row["signal"] == pytest.approx(0.2)  # 0.3, 0.5 and 0.7
 
 
+@pytest.fixture
+def with_points(tmp_path: Path) -> Path:
+    """Bits of two methods with adapters kept at 25 % and 80 % of their training: a leads at both, b at the end."""
+    root, task = tmp_path / "s", "xlift_flores_bpb_eng_Latn_spa_Latn"
+
+    def write(label: str, bits: float, **options: Any) -> None:
+        values = [bits - 0.5, bits + 0.5] * 20
+        write_run(root, label, {task: values}, metric="bits_per_byte", adapter=f"{len(label)}{bits}"[0], **options)
+
+    write("base", 2.0)
+    for label, course in {"a": (1.7, 1.5, 1.4), "b": (1.9, 1.6, 1.2)}.items():
+        for share, bits in zip((0.25, 0.8, 1.0), course, strict=True):
+            write(label, bits, seed=0, share=share)
+    return root
+
+
+def test_the_last_points_and_the_order_at_a_quarter_are_shown(with_points: Path) -> None:
+    """1.5 and 1.4 about 1.45, 1.6 and 1.2 about 1.4: squares 0.005 and 0.08, pooled over two. Ends of 1.4 and 1.2: 0.2 / sqrt(2)."""
+    found = CliRunner().invoke(app, ["signal", str(with_points), "--json"])
+    tables = json.loads(found.output)
+    [row] = [row for row in tables["signal"] if row["metric"] == "bits_per_byte"]
+    assert row["noise"] is None and row["late_noise"] == pytest.approx((0.085 / 2) ** 0.5)
+    assert row["signal"] == pytest.approx(0.2 / 2**0.5) and row["late_ratio"] == pytest.approx(row["signal"] / row["late_noise"])
+    assert [(one["share"], one["kept"], one["methods"]) for one in tables["order"]] == [(0.25, 0.0, 2), (0.8, 0.0, 2)]
+    shown = CliRunner().invoke(app, ["signal", str(with_points)]).output
+    assert "late_noise" in shown and "late_ratio" in shown and "Share of pairs of methods that stand" in shown
+
+
+def test_without_points_no_column_of_them_is_shown(finished: Path) -> None:
+    shown = CliRunner().invoke(app, ["signal", str(finished)]).output
+    assert "late_noise" not in shown and "No order of methods before the end of their training" in shown
+
+
 def test_a_plan_of_items_learns_from_a_pilot(finished: Path, tmp_path: Path) -> None:
     suite = tmp_path / "mine.yaml"
     suite.write_text(
@@ -56,3 +91,36 @@ def test_a_plan_of_items_learns_from_a_pilot(finished: Path, tmp_path: Path) -> 
 def test_a_folder_without_results_is_one_line(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["signal", str(tmp_path)])
     assert found.exit_code != 0 and "no finished evaluation in it" in str(found.exception)
+
+
+def test_one_method_with_one_seed_has_no_spread_and_is_told_from_its_base(tmp_path: Path) -> None:
+    root = tmp_path / "s"
+    write_run(root, "base", {TASK: [0.0] * 30 + [1.0] * 10})
+    write_run(root, "one", {TASK: [1.0] * 40}, seed=0)
+    found = CliRunner().invoke(app, ["signal", str(root), "--json"])
+    assert found.exit_code == 0, found.output
+    (row,) = [row for row in json.loads(found.output)["signal"] if row["metric"] == "accuracy"]
+    assert (row["methods"], row["seeds"], row["told"], row["pairs"]) == (1, 1, 1, 1)
+    assert [row[name] for name in ("signal", "noise", "ratio", "late_noise", "reliability", "seeds_needed")] == [None] * 6
+
+
+def test_a_base_alone_and_a_method_without_its_base_are_shown(tmp_path: Path) -> None:
+    for label, seed in (("base", None), ("one", 0)):
+        root = tmp_path / label / "s"
+        write_run(root, label, {TASK: [0.0] * 10 + [1.0] * 30}, seed=seed)
+        found = CliRunner().invoke(app, ["signal", str(root)])
+        assert found.exit_code == 0 and TASK in found.output, found.output
+
+
+def test_missing_samples_are_named(finished: Path) -> None:
+    gone = next(finished.glob(f"evaluate-*/samples_{TASK}_*.jsonl"))
+    gone.unlink()
+    found = CliRunner().invoke(app, ["signal", str(finished)])
+    assert isinstance(found.exception, UserError) and "\n" not in str(found.exception) and "samples" in str(found.exception)
+
+
+def test_an_unfinished_run_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "suite.resolved.json").write_text("{}")
+    (tmp_path / "evaluate-base-0123456789ab").mkdir()
+    found = CliRunner().invoke(app, ["signal", str(tmp_path)])
+    assert isinstance(found.exception, UserError) and "no finished evaluation in it" in str(found.exception)

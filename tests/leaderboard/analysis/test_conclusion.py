@@ -42,8 +42,8 @@ def test_where_nothing_can_be_told_apart_the_items_that_would_do_are_named() -> 
     assert line.startswith("No method can be told apart from the base: the largest lift is +3.0 points (a on MGSM in es, 95 % interval ")
     # One comparison for each method and language: four. The items grow with the square of what is detectable over what was seen.
     estimate = compare([found[2].columns.values[None, :]], [found[0].columns.values[None, :]])
-    needed = count_needed(estimate, 4)
-    assert needed == pytest.approx(100 * (detectable(estimate.parts, 4) / 0.03) ** 2, abs=1)
+    needed = count_needed(estimate.spread, 0.03, comparisons=4)
+    assert needed is not None and needed == pytest.approx(100 * (detectable(estimate.parts, 4) / 0.03) ** 2, rel=0.05)
     assert f"about {-(-needed // 10) * 10:,} items in place of 100 would find one of that size four times in five" in line
 
 
@@ -75,7 +75,7 @@ def test_each_suite_has_its_own_sentence() -> None:
 def test_seeds_that_differ_by_more_than_the_lift_need_more_seeds() -> None:
     zeros, ones = np.zeros(50), np.ones(50)
     found = compare([np.stack([zeros + 0.4, ones * 0.8])], [np.stack([ones * 0.5])])
-    assert count_needed(found) is None
+    assert count_needed(found.spread, found.value, found.parts[1:]) is None
 
 
 def test_marks_are_of_significant_differences_alone() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xlift.harness.evaluation.records import Record
-from xlift.leaderboard.analysis.curves import Kept, tabulate_curves, tabulate_order
+from xlift.leaderboard.analysis.curves import Kept, measure_late_noise, tabulate_curves, tabulate_order
 from xlift.leaderboard.loading.scores import Columns, Documents
 from xlift.tasks.benchmarks import place
 
@@ -53,3 +53,12 @@ def test_order_at_a_quarter_against_the_end() -> None:
     """a leads b at a quarter, by 0.1 to 0.033, and at the end."""
     [row] = tabulate_order(tabulate_curves(MODELS)).to_dict("records")
     assert (row["share"], row["kept"], row["methods"]) == (0.25, 1.0, 2)
+
+
+def test_late_noise_is_the_spread_of_the_last_points_of_each_training() -> None:
+    """a: 2.0 and 1.8 about 1.9, b: 1.5 and 1.9 about 1.7: squares 0.02 and 0.08, one degree of freedom each."""
+    late = [kept("a", [2.0], 0.8, 800), kept("a", [1.8], tokens=1000), kept("b", [1.5], 0.75, 750), kept("b", [1.9], tokens=1000)]
+    early = [kept("a", [9.0], 0.5, 500), kept("c", [7.0], 0.5, 500), kept("c", [1.0], tokens=1000), kept("base", [2.0])]
+    found = measure_late_noise([*late, *early])
+    assert found == {("s", TASK, "bits_per_byte"): pytest.approx((0.1 / 2) ** 0.5)}
+    assert measure_late_noise(early) == {}, "half of the budget is not its end"

@@ -7,7 +7,6 @@ import pytest
 
 from xlift.leaderboard.analysis.signal import (
     PlannedTask,
-    count_items,
     find_floor,
     gather,
     plan_items,
@@ -57,6 +56,15 @@ def test_one_seed_knows_no_noise() -> None:
     assert np.isnan(row["noise"]) and np.isnan(row["ratio"]) and np.isnan(row["seeds_needed"])
 
 
+def test_noise_of_late_points_stands_apart_from_that_of_seeds() -> None:
+    """Signal: 20 and 30 spread by 10 / sqrt(2)."""
+    found = gather([chrf("base", [1, 2, 3]), chrf("a", [19, 20, 21]), chrf("b", [29, 30, 31])])
+    [row] = tabulate_signal(found, {("s", FLORES, "chrf"): 2.0}).to_dict("records")
+    assert np.isnan(row["noise"]) and row["late_noise"] == 2.0 and row["late_ratio"] == pytest.approx(10 / 2**0.5 / 2)
+    [row] = tabulate_signal(found).to_dict("records")
+    assert np.isnan(row["late_noise"]) and np.isnan(row["late_ratio"])
+
+
 def test_models_under_another_key_are_left_out() -> None:
     [one] = gather([documents("base", [0, 1, 1]), documents("a", [1, 1, 1]), documents("b", [0, 0, 0], key="other")])
     assert list(one.models) == ["base", "a"]
@@ -88,19 +96,6 @@ def test_reliability_is_one_where_all_items_agree_and_low_where_none_do() -> Non
     noise = [chrf(f"m{number}", list(rng.normal(20, 10, 40))) for number in range(5)]
     [row] = tabulate_signal(gather([chrf("base", list(rng.normal(0, 1, 40))), *noise])).to_dict("records")
     assert row["reliability"] < 0.8
-
-
-def test_items_for_a_difference() -> None:
-    """About (1.96 + 0.84)^2 * (spread / step)^2 = 7.85 * 100 = 785 where t is nearly normal, and two more for it."""
-    assert count_items(10.0, 1.0) == pytest.approx(787, abs=1)
-    assert count_items(1.0, 10.0) == 2  # (12.7 + 1.4) / sqrt(2) = 9.97
-    assert count_items(10.0, 1e-6) is None
-
-
-def test_items_are_never_enough_where_seeds_differ_more_than_the_step() -> None:
-    assert count_items(1.0, 1.0, seeds_variance=1.0) is None
-    alone, beside = count_items(10.0, 1.0), count_items(10.0, 1.0, seeds_variance=0.05)
-    assert alone is not None and beside is not None and beside > alone
 
 
 def test_seeds_needed_grow_with_their_noise() -> None:
@@ -138,10 +133,10 @@ def test_a_plan_takes_the_spread_of_a_pilot_first() -> None:
     """Differences of the pilot: 0, 2, 4, 6, whose standard deviation is 2.582."""
     pilot = gather([chrf("base", [0, 0, 0, 0]), chrf("a", [0, 2, 4, 6])])
     wanted = [
-        PlannedTask(FLORES, "xlift_flores_from_en", "chrf", 50, 1012),
-        PlannedTask("xlift_flores_eng_Latn_deu_Latn", "xlift_flores_from_en", "chrf", 50, 1012),
-        PlannedTask(MGSM, "xlift_mgsm_direct", "accuracy", 250, 250),
-        PlannedTask("xlift_xquad_es", "xlift_xquad", "f1", 50, 1190),
+        PlannedTask(FLORES, "xlift_flores_from_en", find_metric("chrf"), 50, 1012),
+        PlannedTask("xlift_flores_eng_Latn_deu_Latn", "xlift_flores_from_en", find_metric("chrf"), 50, 1012),
+        PlannedTask(MGSM, "xlift_mgsm_direct", find_metric("accuracy"), 250, 250),
+        PlannedTask("xlift_xquad_es", "xlift_xquad", find_metric("f1"), 50, 1190),
     ]
     rows = plan_items(wanted, pilot, difference=1.0).to_dict("records")
     assert [row["source"] for row in rows] == [

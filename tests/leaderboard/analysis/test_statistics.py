@@ -13,7 +13,18 @@ from statsmodels.stats.power import TTestPower
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.corpus_bootstrap import compare_corpora
-from xlift.leaderboard.analysis.statistics import Array, Scores, compare, compare_pairs, correct, detectable, estimate, mcnemar, rank
+from xlift.leaderboard.analysis.statistics import (
+    Array,
+    Scores,
+    compare,
+    compare_pairs,
+    correct,
+    count_needed,
+    detectable,
+    estimate,
+    mcnemar,
+    rank,
+)
 from xlift.leaderboard.loading.scores import join_groups
 
 TABLES = 1000
@@ -197,6 +208,20 @@ def test_detectable_difference_is_what_a_power_analysis_gives() -> None:
         peer = TTestPower().solve_power(nobs=documents, alpha=0.05 / comparisons, power=0.8)
         assert detectable([(documents**-0.5, documents - 1)], comparisons) == pytest.approx(peer, rel=0.01)
     assert np.isnan(detectable([(0.0, 9.0)]))
+
+
+def test_documents_for_a_difference_are_what_a_power_analysis_gives() -> None:
+    for step, comparisons in ((1.0, 1), (3.0, 20)):
+        peer = TTestPower().solve_power(effect_size=step / 10, alpha=0.05 / comparisons, power=0.8)
+        assert count_needed(10.0, step, comparisons=comparisons) == pytest.approx(peer, rel=0.02)
+    assert count_needed(1.0, 10.0) == 2  # (12.7 + 1.4) / sqrt(2) = 9.97
+    assert count_needed(10.0, 1e-6) is None and count_needed(0.0, 1.0) is None and count_needed(1.0, -1.0) is None
+
+
+def test_documents_are_never_enough_where_seeds_hide_the_difference() -> None:
+    assert count_needed(1.0, 1.0, [(1.0, np.inf)]) is None
+    alone, beside = count_needed(10.0, 1.0), count_needed(10.0, 1.0, [(0.2, np.inf)])
+    assert alone is not None and beside is not None and beside > alone
 
 
 def test_what_cannot_be_paired_is_refused() -> None:

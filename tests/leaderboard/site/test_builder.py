@@ -70,6 +70,20 @@ def test_ranks_share_what_cannot_be_told_apart(results: Path) -> None:
     assert better.mean == pytest.approx(90) and group.rows[2].mean == pytest.approx(10)
 
 
+def test_a_page_says_what_can_be_told_apart(results: Path, tmp_path: Path) -> None:
+    """Means of 90 and 10 points: their spread is 80 / sqrt(2), 56.6 points. Two seeds of one method are equal."""
+    for share, scores in ((0.25, BAD), (0.8, GOOD)):
+        for label in ("better", "same"):
+            bits = {"xlift_flores_bpb_eng_Latn_spa_Latn": scores if label == "better" else BAD}
+            write_run(results, label, bits, seed=0, share=share, metric="bits_per_byte", adapter=label[0])
+    build([results], tmp_path / "site")
+    page = Page((tmp_path / "site/signal.html").read_text()).text
+    assert "xlift_mgsm_direct_es" in page and "0.566" in page and "No agreement of likelihoods" in page
+    rows = json.loads((tmp_path / "site/data/signal.json").read_text())
+    assert {(row["task"], row["metric"], row["noise"]) for row in rows} >= {("xlift_mgsm_direct_es", "accuracy", 0.0)}
+    assert "signal.html" in (tmp_path / "site/index.html").read_text() and builder.owns("signal.html")
+
+
 def test_pages_say_what_was_measured(results: Path, tmp_path: Path) -> None:
     assert build([results], tmp_path / "site") == ()
     index = Page((tmp_path / "site/index.html").read_text())
@@ -405,7 +419,14 @@ def test_every_page_marks_intervals_of_one_seed(results: Path, tmp_path: Path) -
     out = tmp_path / "site"
     build([results], out)
     mark = 'title="The interval is of one training: what another seed would change is not in it">one seed</span>'
-    for name in ("index.html", "compare.html", "benchmarks/xlift_mgsm_direct.html", "languages/es.html", "runs/s--same--seed0.html"):
+    for name in (
+        "index.html",
+        "compare.html",
+        "signal.html",
+        "benchmarks/xlift_mgsm_direct.html",
+        "languages/es.html",
+        "runs/s--same--seed0.html",
+    ):
         assert mark in (out / name).read_text(), name
     assert mark not in (out / "runs/s--better--seed0.html").read_text() and mark not in (out / "runs/s--base.html").read_text()
     rows = {row["label"]: row for row in json.loads((out / "data/rows.json").read_text())}

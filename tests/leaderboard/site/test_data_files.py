@@ -40,7 +40,7 @@ def test_tables_are_the_same_in_both_formats(data: dict[str, str]) -> None:
         rows = list(csv.DictReader(io.StringIO(data[f"data/{name}.csv"])))
         plain = json.loads(data[f"data/{name}.json"])
         assert len(rows) == len(plain) and (not rows or list(rows[0]) == list(plain[0]))
-        assert rows or name in ("options", "training", "curves", "lift_curves", "win_rates")
+        assert rows or name in ("options", "training", "curves", "lift_curves", "win_rates", "agreement", "order")
     lifts = json.loads(data["data/lifts.json"])
     assert [one["value"] for one in lifts if one["metric"] == "accuracy"] == [0.8]
     (pair,) = json.loads(data["data/pairs.json"])
