@@ -41,7 +41,7 @@ def signal(
     if (ordered := order.dropna(subset="kept")).empty:
         typer.echo("No order of methods before the end of their training: it takes two methods with train.measure_at.")
     else:
-        print_table(_round(ordered), "Share of pairs of methods that stand, at a share of the budget, in their order of the end", keys=2)
+        print_table(_round(ordered), "Pairs of methods in their order of the end, by share of the budget", keys=2)
 
 
 def _choose_columns(found: pd.DataFrame) -> pd.DataFrame:

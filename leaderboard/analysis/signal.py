@@ -191,16 +191,17 @@ def _describe(one: Measured, step: float, late_noise: float) -> dict[str, object
     means = np.array([scores.mean() for scores in methods.values()])
     noise = pool_spread(scores.mean(axis=1) for scores in methods.values())
     signal = float(means.std(ddof=1)) if len(means) > 1 else np.nan
-    pairs = compare_pairs({label: [scores] for label, scores in one.models.items()}) if len(one.models) > 1 else None
+    items = next(iter(one.models.values())).shape[1]
+    pairs = compare_pairs({label: [scores] for label, scores in one.models.items()}) if len(one.models) > 1 and items > 1 else None
     told = 0 if pairs is None else int((correct(pairs["p"].to_numpy(dtype=np.float64)) < ALPHA).sum())
-    items, seeds = _size(one, step, noise)
+    needed, seeds = _size(one, step, noise)
     return {
         "suite": one.suite,
         "task": one.task,
         "benchmark": one.benchmark,
         "language": one.language,
         "metric": one.metric.name,
-        "items": next(iter(one.models.values())).shape[1],
+        "items": items,
         "methods": len(methods),
         "seeds": max((len(scores) for scores in methods.values()), default=0),
         "base": float(one.models["base"].mean()) if "base" in one.models else np.nan,
@@ -214,18 +215,23 @@ def _describe(one: Measured, step: float, late_noise: float) -> dict[str, object
         "told": told,
         "pairs": 0 if pairs is None else len(pairs),
         "step": step,
-        "items_needed": items,
+        "items_needed": needed,
         "seeds_needed": seeds,
     }
 
 
 def _is_at_floor(one: Measured) -> bool:
-    """Whether no model rises above the floor: by the lower end of its interval, or by its score where the items are too few for one."""
+    """Whether no model rises above the floor."""
     floor = find_floor(one.benchmark, one.metric)
-    if floor is None:
-        return False
-    found = [estimate([scores]) for scores in one.models.values()]
-    return all((score.value if isnan(score.low) else score.low) <= floor for score in found)
+    return floor is not None and not any(_rises(scores, floor) for scores in one.models.values())
+
+
+def _rises(scores: Array, floor: float) -> bool:
+    """By the lower end of the interval, or by the score itself where the items are too few for one."""
+    if scores.mean() <= floor or scores.shape[1] < 2:
+        return bool(scores.mean() > floor)
+    found = estimate([scores])
+    return (found.value if isnan(found.low) else found.low) > floor
 
 
 def pool_spread(courses: Iterable[Sequence[float]]) -> float:

@@ -162,6 +162,12 @@ def test_few_items_are_not_at_the_floor_for_want_of_an_interval() -> None:
     assert row["at_floor"]
 
 
+def test_one_item_tells_nothing() -> None:
+    [row] = tabulate_signal(gather([chrf("base", [10]), chrf("a", [30])])).to_dict("records")
+    assert (row["items"], row["told"], row["pairs"], row["at_floor"]) == (1, 0, 0, False)
+    assert np.isnan(row["items_needed"])
+
+
 def test_equal_methods_have_no_order_to_be_reliable() -> None:
     same = [chrf(label, [0.0] * 40) for label in ("base", "a", "b", "c")]
     assert np.isnan(tabulate_signal(gather(same))["reliability"][0])
