@@ -386,16 +386,22 @@ def _require_connection(host: str) -> None:
 
 @contextmanager
 def without_network() -> Iterator[None]:
-    """Meanwhile the hub's client and ``datasets`` give what lies on this machine, and fail for the rest, as HF_HUB_OFFLINE makes them."""
+    """Meanwhile the hub's client and ``datasets`` give what lies on this machine, and fail for the rest, as HF_HUB_OFFLINE makes them.
+
+    ``datasets`` draws no bars, as there is nothing to wait for.
+    """
     import datasets
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    before, drawn = (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE), datasets.is_progress_bar_enabled()
     constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+        if drawn:
+            datasets.enable_progress_bars()
 
 
 def _is_hub(host: str) -> bool:
