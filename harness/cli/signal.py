@@ -27,9 +27,11 @@ def signal(
     results = xlift.load_results(*folders)
     found, agreement, order = results.signal(difference, bits), results.agreement(), results.order()
     if as_json:
-        tables = {"signal": found, "agreement": agreement, "order": order}
-        typer.echo(json.dumps({name: list_rows(table) for name, table in tables.items()}, ensure_ascii=False, indent=1))
+        tables = {name: list_rows(table) for name, table in {"signal": found, "agreement": agreement, "order": order}.items()}
+        typer.echo(json.dumps({**tables, "left_out": results.lost}, ensure_ascii=False, indent=1))
         return
+    for line in results.lost:
+        typer.echo(f"left out: {line}")
     title = f"What tells methods apart (items and seeds for {difference:g} points of 100, or {bits:g} bits per byte)"
     print_table(_round(_choose_columns(found)), title, keys=2)
     for row in found[found["at_floor"]].to_dict("records"):

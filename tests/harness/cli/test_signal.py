@@ -113,11 +113,18 @@ def test_a_base_alone_and_a_method_without_its_base_are_shown(tmp_path: Path) ->
         assert found.exit_code == 0 and TASK in found.output, found.output
 
 
-def test_missing_samples_are_named(finished: Path) -> None:
-    gone = next(finished.glob(f"evaluate-*/samples_{TASK}_*.jsonl"))
-    gone.unlink()
-    found = CliRunner().invoke(app, ["signal", str(finished)])
-    assert isinstance(found.exception, UserError) and "\n" not in str(found.exception) and "samples" in str(found.exception)
+def test_missing_samples_are_named_and_the_others_compared(finished: Path) -> None:
+    lost, *others = sorted(finished.glob(f"evaluate-*/samples_{TASK}_*.jsonl"))
+    lost.unlink()
+    found = CliRunner().invoke(app, ["signal", str(finished), "--json"])
+    assert found.exit_code == 0, found.output
+    tables = json.loads(found.output)
+    assert len(tables["left_out"]) == 1 and TASK in tables["left_out"][0]
+    assert tables["signal"][0]["methods"] in (2, 3), "one of the base and three methods is gone"
+    for path in (*others, *finished.glob("evaluate-*/samples_xlift_mgsm_direct_en_*.jsonl")):
+        path.unlink()
+    gone = CliRunner().invoke(app, ["signal", str(finished)])
+    assert isinstance(gone.exception, UserError) and "no scores by document" in str(gone.exception)
 
 
 def test_an_unfinished_run_is_one_line(tmp_path: Path) -> None:
