@@ -336,7 +336,9 @@ def _correlate(first: Array, second: Array) -> Array:
     ranks = [pd.DataFrame(side).rank(axis=1).to_numpy() for side in (first, second)]
     ours, theirs = (one - one.mean(axis=1, keepdims=True) for one in ranks)
     sizes = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
-    return np.divide((ours * theirs).sum(axis=1), sizes, out=np.full(len(sizes), np.nan), where=sizes > 0)
+    found: Array = np.full(len(sizes), np.nan)
+    np.divide((ours * theirs).sum(axis=1), sizes, out=found, where=sizes > 0)
+    return found
 
 
 def share_of_order_kept(early: Mapping[str, float], late: Mapping[str, float]) -> float:
