@@ -248,6 +248,7 @@ PATCHES = {
     },
     "xlift.harness.evaluation.evaluate": {"evaluator.get_git_commit_hash"},
     "xlift.tasks.faults": {"sys.excepthook"},
+    "xlift.tasks.fetching": {"constants.HF_HUB_OFFLINE", "datasets.config.HF_HUB_OFFLINE"},
 }
 """What of a library a module replaces; docs/architecture.md gives the reasons."""
 SWITCHES = {"sys.argv", "torch.backends.mkldnn.matmul.fp32_precision", "torch.utils.deterministic.fill_uninitialized_memory"}
