@@ -235,9 +235,9 @@ class MethodSettings(Section):
 
 
 class EvaluateSettings(Section):
-    UNHASHED = frozenset({"tasks", "include_path", "adapters", "engines"})
+    UNHASHED = frozenset({"tasks", "include_path", "adapters", "engines", "share_answers"})
     """A stage hashes the tasks as they were expanded, with the files of ``include_path`` that they lie in, and the one adapter that it
-    measures; engines side by side move no score."""
+    measures; engines side by side move no score, and an answer that is kept is one that was made under the same settings."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
@@ -257,6 +257,8 @@ class EvaluateSettings(Section):
     """Further adapters to measure, name to folder or ``hub:ORG/NAME``."""
     engines: int | None = Field(None, ge=1)
     """Engines that measure side by side, each a share of the models on a share of the cores. None: 1, but for vLLM on a CPU."""
+    share_answers: bool = True
+    """Whether answers that another suite of the runs folder has paid for serve this one too; without, it keeps its own."""
 
     @field_validator("tasks")
     @classmethod

@@ -152,3 +152,5 @@ class Manifest(TypedDict, total=False):
     """evaluate: evaluation.records.Record."""
     adapter: str | None
     """evaluate: where the adapter was, a folder or a place on the hub."""
+    taken: Mapping[str, list[str]]
+    """evaluate: tasks whose results were taken over, by the stage that they were measured in."""

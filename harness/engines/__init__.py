@@ -1,3 +1,17 @@
 """One loaded base whose adapters are swapped in place: vLLM, transformers or a server, and lm-eval's model over it."""
 
-__all__ = ["base", "batches", "bounded", "cache", "device", "dtypes", "hf", "lm_eval_model", "load", "openai_api", "states", "vllm"]
+__all__ = [
+    "base",
+    "batches",
+    "bounded",
+    "cache",
+    "device",
+    "dtypes",
+    "hf",
+    "kept_answers",
+    "lm_eval_model",
+    "load",
+    "openai_api",
+    "states",
+    "vllm",
+]

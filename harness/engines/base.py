@@ -6,12 +6,15 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Generic, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import digest
 from xlift.harness.core.types import Answer, Chat, Likelihood, Sampling
 from xlift.harness.core.versions import library_versions
 from xlift.harness.engines.thinking import decode, find_marks, take_apart, widen
@@ -26,6 +29,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Made(Generic[T]):
+    """What an engine made of one request."""
+
+    said: T
+    took: Mapping[str, float]
+    """By the names in ``USAGE``. Seconds are this request's share: those since the engine was last done with some, over their number."""
+
+
+Keep: TypeAlias = Callable[[Mapping[int, Made[T]]], None]
+"""Is given what an engine has made as soon as it is done with it, by the places of the requests."""
 
 
 class EngineFacts(TypedDict):
@@ -64,10 +82,15 @@ class Engine(Protocol):
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The answers of the current weights, in the order of the chats."""
 
-    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
-        """Answers to prompts that hold their chat template already, each with its own sampling, in order."""
+    def complete(
+        self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
+    ) -> list[Answer]:
+        """Answers to prompts that hold their chat template already, each with its own sampling, in order.
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        What is drawn for a sampled answer goes by its number among ``numbers``, by its place where there are none.
+        """
+
+    def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> list[Likelihood]:
         """How likely each answer is right behind its prompt, which holds its chat template already: pairs of both, in order."""
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
@@ -141,11 +164,15 @@ class LocalEngine(ABC):
     def close(self) -> None: ...
 
     @abstractmethod
-    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]: ...
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]) -> Iterator[Mapping[int, Answer]]:
+        """Answers by the places of their prompts, some at a time, as they are done."""
 
     @abstractmethod
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
-        """The likelihoods of distinct pairs, each with a token of a prompt and one of an answer at least."""
+    def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
+        """The likelihoods of distinct pairs by their places, some at a time, as they are done.
+
+        Each pair has a token of a prompt and one of an answer at least.
+        """
 
     @abstractmethod
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
@@ -164,40 +191,60 @@ class LocalEngine(ABC):
         """The answers of the current weights, in the order of the chats; a chat that ends with the assistant's turn is continued."""
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
-    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+    def complete(
+        self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
+    ) -> list[Answer]:
         """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted.
 
         Where a prompt opens thinking, the mark stands before the answer's text, so that the thinking can be told even if it never ends.
         """
+        meter = Meter(self.usage, "generate_seconds")
         wide = [widen(sampling, self.settings.thinking_tokens, self.tokenizer) for sampling in samplings]
-        tokens = [self._fit(ids, sampling) for ids, sampling in zip(tokenize(self.tokenizer, prompts), wide, strict=True)]
-        started = time.monotonic()
-        found = self._answer(tokens, wide) if tokens else []
-        openings = map(find_opening, prompts)
-        answers = [take_apart(*parts, self.tokenizer) for parts in zip(found, openings, samplings, strict=True)]
-        count(self.usage, map(len, tokens), answers, started)
-        return answers
+        whole = tokenize(self.tokenizer, prompts)
+        fitted = [self._fit(ids, sampling) for ids, sampling in zip(whole, wide, strict=True)]
+        found: dict[int, Answer] = {}
+        for some in self._answer(fitted, wide, seeds(samplings, numbers)) if fitted else ():
+            answers = {
+                place: take_apart(answer, find_opening(prompts[place]), samplings[place], self.tokenizer) for place, answer in some.items()
+            }
+            took = {place: count(answer, len(fitted[place]), len(fitted[place]) < len(whole[place])) for place, answer in answers.items()}
+            meter.hand_over(answers, took, keep)
+            found |= answers
+        return [found[place] for place in range(len(prompts))]
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+    def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> list[Likelihood]:
         """Likelihoods of answers, equal pairs once; a prompt that leaves no room for its answer loses its beginning, and is counted.
 
         Raises UserError for an answer that is empty, for one that leaves no room for a token of the prompt, and for a model that gives no
         number.
         """
-        started = time.monotonic()
-        tokens = tokenize_pairs(self.tokenizer, pairs)
-        fitted = [self._fit_answer(tuple(pair.prompt), tuple(pair.rest)) for pair in tokens]
-        distinct = list(dict.fromkeys(fitted))
-        found = dict(zip(distinct, self._score(distinct), strict=True)) if distinct else {}
+        meter = Meter(self.usage, "score_seconds")
+        whole = tokenize_pairs(self.tokenizer, pairs)
+        fitted = [self._fit_answer(tuple(pair.prompt), tuple(pair.rest)) for pair in whole]
+        places: defaultdict[Pair, list[int]] = defaultdict(list)
+        for place, pair in enumerate(fitted):
+            places[pair].append(place)
+        distinct = list(places)
+        found: dict[Pair, Likelihood] = {}
+        for some in self._score(distinct) if distinct else ():
+            found |= {distinct[number]: likelihood for number, likelihood in some.items()}
+            sound = {distinct[number]: likelihood for number, likelihood in some.items() if math.isfinite(likelihood.nats)}
+            likelihoods = {place: likelihood for pair, likelihood in sound.items() for place in places[pair]}
+            took = {
+                place: {
+                    "scored_answers": 1,
+                    "scored_tokens": len(fitted[place][1]),
+                    "tokenised_apart": int(whole[place].apart),
+                    "truncated_prompts": int(len(fitted[place][0]) < len(whole[place].prompt)),
+                }
+                for place in likelihoods
+            }
+            meter.hand_over(likelihoods, took, keep)
         if broken := sum(not math.isfinite(one.nats) for one in found.values()):
             raise UserError(
                 f"{self.adapter.name if self.adapter else self.base.name}: no likelihood for {broken} of {len(found)} answers: the model "
                 "computes numbers that are none (NaN or infinite); set engine.dtype: float32, or leave it out if its training diverged"
             )
-        self.usage["scored_answers"] += len(pairs)
-        self.usage["tokenised_apart"] += sum(pair.apart for pair in tokens)
-        self.usage["scored_tokens"] += sum(len(answer) for _, answer in fitted)
-        self.usage["score_seconds"] += time.monotonic() - started
         return [found[pair] for pair in fitted]
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
@@ -278,10 +325,7 @@ class LocalEngine(ABC):
             raise UserError(
                 f"an answer of {sampling.max_tokens} tokens{own} leaves no room for a prompt: engine.max_length is {self.max_length}"
             )
-        if len(ids) > room:
-            self.usage["truncated_prompts"] += 1
-            return ids[-room:]
-        return ids
+        return ids[-room:]
 
     def _fit_answer(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Pair:
         if not answer:
@@ -292,8 +336,6 @@ class LocalEngine(ABC):
                 f"an answer of {len(answer)} tokens, whose likelihood is asked for, leaves no room for a prompt: engine.max_length is "
                 f"{self.max_length}; raise it"
             )
-        if len(prompt) > room:
-            self.usage["truncated_prompts"] += 1
         return prompt[-room:], answer
 
 
@@ -301,15 +343,51 @@ def _with_weights(adapter: Adapter | None) -> Adapter | None:
     return adapter if adapter and adapter.has_weights else None
 
 
-def count(usage: dict[str, float], prompt_tokens: Iterable[int], answers: Sequence[Answer], started: float) -> None:
-    """Add finished requests to an engine's sums."""
-    usage["requests"] += len(answers)
-    usage["prompt_tokens"] += sum(prompt_tokens)
-    usage["generated_tokens"] += sum(answer.tokens for answer in answers)
-    usage["thinking_tokens"] += sum(answer.thinking_tokens for answer in answers)
-    usage["generate_seconds"] += time.monotonic() - started
+class Meter:
+    """Adds what requests take to an engine's sums, and shares the time out among those that were done together."""
+
+    def __init__(self, usage: dict[str, float], seconds: str) -> None:
+        """``seconds`` is the name of the time among the sums."""
+        self._usage, self._seconds = usage, seconds
+        self._last = time.monotonic()
+
+    def hand_over(self, said: Mapping[int, T], took: Mapping[int, Mapping[str, float]], keep: Keep[T] | None) -> None:
+        """Count requests that are done now, and give them to ``keep``."""
+        now = time.monotonic()
+        share, self._last = (now - self._last) / max(1, len(said)), now
+        made = {place: Made(one, {**took[place], self._seconds: share}) for place, one in said.items()}
+        for one in made.values():
+            for name, value in one.took.items():
+                self._usage[name] += value
+        if keep:
+            keep(made)
 
 
-def seeds(sampling: Sequence[Sampling]) -> list[int]:
-    """A seed for each request, so that equal prompts sampled together get different answers, and the same ones in the next run."""
-    return [(each.seed * 1_000_003 + index) % 2**31 for index, each in enumerate(sampling)]
+def count(answer: Answer, prompt_tokens: int, truncated: bool) -> dict[str, float]:
+    """What an answer took, but for the time."""
+    return {
+        "requests": 1,
+        "prompt_tokens": prompt_tokens,
+        "generated_tokens": answer.tokens,
+        "thinking_tokens": answer.thinking_tokens,
+        "truncated_prompts": int(truncated),
+    }
+
+
+def seeds(samplings: Sequence[Sampling], numbers: Sequence[int] | None = None) -> list[int]:
+    """A seed for each request, so that equal prompts sampled together get different answers, and the same ones in the next run.
+
+    Without ``numbers`` a request goes by its place, and its answer by what is asked with it.
+    """
+    return [(each.seed * 1_000_003 + number) % 2**31 for each, number in zip(samplings, numbers or range(len(samplings)), strict=True)]
+
+
+def number_requests(prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[int]:
+    """A number for each request that goes by what it asks and how often that was asked before, and by nothing that is asked with it."""
+    asked: Counter[str] = Counter()
+    numbers = []
+    for prompt, sampling in zip(prompts, samplings, strict=True):
+        key = digest([prompt, asdict(sampling)], 7)
+        numbers.append(int(key, 16) + asked[key])
+        asked[key] += 1
+    return numbers

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.hashing import digest
-from xlift.harness.core.kept_lines import read_kept, set_aside, write_lines
-from xlift.harness.core.locks import hold
+from xlift.harness.core.kept_lines import KeptLines
 from xlift.harness.core.types import Answer, Chat, Json, Sampling
 
 if TYPE_CHECKING:
@@ -27,6 +25,8 @@ class Generations:
     model: Mapping[str, Json]
     """All that can move an answer besides chat and sampling: base, template, adapter, engine settings."""
     start: Callable[[], Engine]
+    files: dict[str, KeptLines[Answer]] = field(default_factory=dict)
+    """Those that were opened, by name."""
 
     def answer(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """Answers in the order of the chats; equal chats are asked once where decoding is greedy.
@@ -38,25 +38,19 @@ class Generations:
             keys = [f"{place}-{key}" for place, key in enumerate(keys)]
         asked = dict(zip(keys, chats, strict=True))
         whole = digest(keys, 32) if sampling.temperature else None
-        path = self.folder / f"{digest({'model': self.model, 'sampling': asdict(sampling), 'chats': whole}, 32)}.jsonl"
-        known, order = self._read(path), list(asked)
+        kept = self._open(digest({"model": self.model, "sampling": asdict(sampling), "chats": whole}, 32))
+        known, order = kept.find(asked), list(asked)
         chunks = [order] if sampling.temperature else [order[at : at + CHUNK] for at in range(0, len(order), CHUNK)]
         for chunk in chunks:
             if any(key not in known for key in chunk):
-                answers = self.start().generate([asked[key] for key in chunk], sampling)
-                known |= dict(zip(chunk, answers, strict=True))
-                with hold(self.folder, wait=True):  # another run may share the folder, and add to the same file
-                    write_lines(path, _write_lines({**read_kept(path, _read_line)[0], **{key: known[key] for key in chunk}}))
+                answers = dict(zip(chunk, self.start().generate([asked[key] for key in chunk], sampling), strict=True))
+                with kept.adding() as add:
+                    add(answers)
+                known = {**answers, **known}
         return [known[key] for key in keys]
 
-    def _read(self, path: Path) -> dict[str, Answer]:
-        found, damaged = read_kept(path, _read_line)
-        if damaged:
-            with hold(self.folder, wait=True):
-                found, damaged = read_kept(path, _read_line)
-                if damaged:
-                    set_aside(path, _write_lines(found), damaged)
-        return found
+    def _open(self, name: str) -> KeptLines[Answer]:
+        return self.files.setdefault(name, KeptLines(self.folder / f"{name}.jsonl", _read_line, _write_line))
 
 
 def _read_line(row: Mapping[str, Any]) -> tuple[str, Answer]:
@@ -68,6 +62,5 @@ def _read_line(row: Mapping[str, Any]) -> tuple[str, Answer]:
     return key, Answer(text, tokens, finished, thinking)
 
 
-def _write_lines(answers: Mapping[str, Answer]) -> Iterator[str]:
-    for key, answer in answers.items():
-        yield json.dumps({"chat": key, **asdict(answer)}, ensure_ascii=False)
+def _write_line(key: str, answer: Answer) -> dict[str, object]:
+    return {"chat": key, **asdict(answer)}

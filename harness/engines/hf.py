@@ -7,7 +7,7 @@ prompts of 64 tokens, cores shared), sizes its cache by the free memory, and has
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
-from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair, seeds
+from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
@@ -73,8 +73,8 @@ class HfEngine(LocalEngine):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
-        rows = [Request(*parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]) -> Iterator[Mapping[int, Answer]]:
+        rows = [Request(*parts) for parts in zip(prompts, samplings, seeds, strict=True)]
         with Bar(total=len(rows), desc="answers") as bar:
             for batch in cut_batches([row.width for row in rows], self.settings.batch_tokens):
                 try:
@@ -82,12 +82,12 @@ class HfEngine(LocalEngine):
                 except torch.OutOfMemoryError:
                     raise self._out_of_memory() from None
                 bar.update(len(batch))
-        return [self._to_answer(row) for row in rows]
+                yield {place: self._to_answer(rows[place]) for place in batch}
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+    def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
         try:
-            return score_pairs(self.model, pairs, self.settings.batch_tokens)
+            yield from score_pairs(self.model, pairs, self.settings.batch_tokens)
         except torch.OutOfMemoryError:
             raise self._out_of_memory() from None
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.core.types import Chat, Message, Sampling
-from xlift.harness.engines.base import Engine
+from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
+from xlift.harness.engines.base import USAGE, Engine, Keep, Made, Meter
+from xlift.harness.engines.kept_answers import KeptAnswers
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
@@ -21,6 +22,8 @@ from xlift.tasks.thinking import find_answer, find_opening
 
 PREAMBLE_TOKENS = 256
 """What a likelihood task allows an answer to hold before the part that is scored, where a profile lets a model say something there."""
+AT_ONCE = 64
+"""Whole texts whose likelihoods are found before they are kept."""
 KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty", "seed")
 NEUTRAL: Mapping[str, tuple[float, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
 
@@ -73,6 +76,9 @@ class EngineLM(LM):  # type: ignore[misc]
 
     def __init__(self, running: Engine, **arguments: object) -> None:
         self.engine = running
+        self.kept: KeptAnswers | None = None
+        """What the current weights said already; None where nothing is kept."""
+        self._took: dict[str, dict[str, float]] = {}
         self._turns: dict[str, tuple[Chat, bool]] = {}
         self._turns_for: InferenceProfile | None = None
         self._whole: list[WholeAnswer] = []
@@ -101,8 +107,8 @@ class EngineLM(LM):  # type: ignore[misc]
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         """All requests at once, so that the engine batches across tasks and languages; of each answer, what is scored."""
-        asked = self._allow([self._ask(request) for request in requests])
-        answers = self.engine.complete([one.prompt for one in asked], [one.sampling for one in asked])
+        asked = self._allow(requests, [self._ask(request) for request in requests])
+        answers = self._complete(requests, asked)
         texts = [self._read(request, one, answer.text) for request, one, answer in zip(requests, asked, answers, strict=True)]
         for request, text in zip(requests, texts, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, text)
@@ -120,7 +126,7 @@ class EngineLM(LM):  # type: ignore[misc]
         for request, lang in zip(requests, languages, strict=True):
             prompt, answer = request.args[:2]
             pairs.append((next(begun), answer) if lang else _move_spaces(prompt, answer))
-        found = self.engine.score(pairs)
+        found = self._score(requests, pairs)
         likelihoods = [(one.nats, one.greedy) for one in found]
         for request, likelihood in zip(requests, likelihoods, strict=True):
             self.cache_hook.add_partial("loglikelihood", request.args, likelihood)
@@ -129,13 +135,60 @@ class EngineLM(LM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         """As the backend's own model does. Raises UserError for a task that a profile covers."""
         self._refuse_likelihood(requests)
-        found: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
-        return found
+        read = super().loglikelihood_rolling
+        if self.kept is None:
+            found: list[float] = read(requests, disable_tqdm=disable_tqdm)
+            return found
+
+        def make(places: Sequence[int], keep: Keep[Likelihood]) -> None:
+            meter = Meter(self.engine.usage, "score_seconds")
+            for start in range(0, len(places), AT_ONCE):
+                some = places[start : start + AT_ONCE]
+                nats = read([requests[place] for place in some], disable_tqdm=disable_tqdm)
+                likelihoods = {start + turn: Likelihood(float(one), 0, False) for turn, one in enumerate(nats)}
+                meter.hand_over(likelihoods, {turn: {"scored_answers": 1} for turn in likelihoods}, keep)
+
+        made = self.kept.read([str(request.args[0]) for request in requests], make)
+        self._note(requests, made)
+        return [one.said.nats for one in made]
 
     def take_whole_answers(self) -> list[WholeAnswer]:
         """What was said to requests that a profile covers, since the last call."""
         taken, self._whole = self._whole, []
         return taken
+
+    def take_costs(self) -> dict[str, dict[str, float]]:
+        """What the answers took when they were made, by task and by the names in ``base.USAGE``, since the last call."""
+        taken, self._took = self._took, {}
+        return taken
+
+    def _complete(self, requests: Sequence[Instance], asked: Sequence[_Asked]) -> list[Answer]:
+        prompts, samplings = [one.prompt for one in asked], [one.sampling for one in asked]
+        if self.kept is None:
+            return self.engine.complete(prompts, samplings)
+        made = self.kept.complete(self.engine, prompts, samplings)
+        self._note(requests, made)
+        return [one.said for one in made]
+
+    def _score(self, requests: Sequence[Instance], pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        if self.kept is None:
+            return self.engine.score(pairs)
+        made = self.kept.score(self.engine, pairs)
+        self._note(requests, made)
+        return [one.said for one in made]
+
+    def _note(self, requests: Sequence[Instance], made: Sequence[Made[Any]]) -> None:
+        for request, one in zip(requests, made, strict=True):
+            for name, value in one.took.items():
+                self._add(request, name, value)
+
+    def _count(self, request: Instance, name: str) -> None:
+        self.engine.usage[name] += 1
+        self._add(request, name, 1)
+
+    def _add(self, request: Instance, name: str, value: float) -> None:
+        took = self._took.setdefault(request.task_name or "", dict.fromkeys(USAGE, 0))
+        took[name] += value
 
     def _ask(self, request: Instance) -> _Asked:
         prompt, kwargs = request.args[:2]
@@ -167,8 +220,9 @@ class EngineLM(LM):  # type: ignore[misc]
             if lang in profile.header:
                 grown = profile.sample(Sampling(max_tokens=PREAMBLE_TOKENS))
                 asked.setdefault(prompts[-1], (request, _Asked(prompts[-1], grown, lang, PREAMBLE_TOKENS)))
-        allowed = self._allow([one for _, one in asked.values()])
-        answers = self.engine.complete([one.prompt for one in allowed], [one.sampling for one in allowed]) if allowed else []
+        first = [request for request, _ in asked.values()]
+        allowed = self._allow(first, [one for _, one in asked.values()])
+        answers = self._complete(first, allowed) if allowed else []
         begun: dict[str, str] = {}
         for (request, one), answer in zip(asked.values(), answers, strict=True):
             self._read(request, one, answer.text)
@@ -176,13 +230,15 @@ class EngineLM(LM):  # type: ignore[misc]
             begun[one.prompt] = one.prompt + _end_with(profile.header[str(one.lang)], said)
         return [begun.get(prompt, prompt) for prompt in prompts]
 
-    def _allow(self, asked: Sequence[_Asked]) -> list[_Asked]:
+    def _allow(self, requests: Sequence[Instance], asked: Sequence[_Asked]) -> list[_Asked]:
         """Allowances that a profile has grown, cut back to what the engine's length leaves, but never below the task's own."""
         room = self.engine.measure_room([one.prompt for one in asked]) if self.engine.profile else None
         if room is None:
             return list(asked)
         allowed = [max(one.own_tokens, min(one.sampling.max_tokens, left)) for one, left in zip(asked, room, strict=True)]
-        self.engine.usage["short_allowances"] += sum(tokens < one.sampling.max_tokens for one, tokens in zip(asked, allowed, strict=True))
+        for request, one, tokens in zip(requests, asked, allowed, strict=True):
+            if tokens < one.sampling.max_tokens:
+                self._count(request, "short_allowances")
         return [replace(one, sampling=replace(one.sampling, max_tokens=tokens)) for one, tokens in zip(asked, allowed, strict=True)]
 
     def _read(self, request: Instance, asked: _Asked, answer: str) -> str:
@@ -191,7 +247,8 @@ class EngineLM(LM):  # type: ignore[misc]
             return answer
         start = find_answer(answer)
         scored = profile.extract(answer[start:], asked.lang)
-        self.engine.usage["header_missing"] += scored is None
+        if scored is None:
+            self._count(request, "header_missing")
         said = WholeAnswer(task=request.task_name, doc_id=request.doc_id, lang=asked.lang, answer=answer, header=scored is not None)
         self._whole.append(said)
         if scored is None:

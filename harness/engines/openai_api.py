@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +19,9 @@ from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core import variables
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.progress import Bar
-from xlift.harness.core.types import Answer, Chat, Message, Sampling
+from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
 from xlift.harness.core.versions import library_versions
-from xlift.harness.engines.base import USAGE, EngineFacts, count, seeds
+from xlift.harness.engines.base import USAGE, EngineFacts, Keep, Meter, count, seeds
 from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count, read_thought
 from xlift.harness.engines.thinking import take_apart, widen
 from xlift.harness.models.adapters import Adapter, check
@@ -83,29 +82,33 @@ class ApiEngine:
         """The served model's answers, in the order of the chats, ``concurrency`` requests at once."""
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
-    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
+    def complete(
+        self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
+    ) -> list[Answer]:
         """Answers to prompts in order: JSON turns go to the chat endpoint, any other text to plain completion."""
-        started = time.monotonic()
+        meter = Meter(self.usage, "generate_seconds")
+        found: dict[int, Answer] = {}
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
-            futures = [pool.submit(self._ask, *parts) for parts in zip(prompts, samplings, seeds(samplings), strict=True)]
+            asked = zip(prompts, samplings, seeds(samplings, numbers), strict=True)
+            futures = {pool.submit(self._ask, *parts): place for place, parts in enumerate(asked)}
             try:
                 with Bar(total=len(futures), desc="answers of the server") as bar:
-                    for future in futures:
-                        future.add_done_callback(lambda _: bar.update())
-                    found = [future.result() for future in futures]
+                    for future in as_completed(futures):
+                        (answer, tokens), place = future.result(), futures[future]
+                        meter.hand_over({place: answer}, {place: count(answer, tokens, truncated=False)}, keep)
+                        found[place] = answer
+                        bar.update()
             except UserError:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        answers = [answer for answer, _ in found]
-        count(self.usage, (tokens for _, tokens in found), answers, started)
-        return answers
+        return [found[place] for place in range(len(prompts))]
 
     @property
     def profile(self) -> InferenceProfile | None:
         """That of the adapter last swapped in."""
         return self._adapter.profile if self._adapter else None
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NoReturn:
+    def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> NoReturn:
         """Raises UserError: a chat endpoint says nothing of an answer that it did not write."""
         raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
 

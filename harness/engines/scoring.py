@@ -57,19 +57,19 @@ class Family:
     lines: tuple[Line, ...]
 
 
-def score_pairs(model: PreTrainedModel, pairs: Sequence[Pair], batch_tokens: int) -> list[Likelihood]:
-    """The likelihoods of pairs, in their order; a forward pass reads ``batch_tokens`` tokens at most, fewer on a CPU, or one line.
+def score_pairs(model: PreTrainedModel, pairs: Sequence[Pair], batch_tokens: int) -> Iterator[dict[int, Likelihood]]:
+    """The likelihoods of pairs by their places, after each forward pass.
+
+    One reads ``batch_tokens`` tokens at most, fewer on a CPU, or one line.
 
     Lines are padded behind their last token, which no token before sees, so that neither a mask nor positions are needed.
     """
     if model.device.type == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS)
-    found: dict[int, Likelihood] = {}
     for family in gather(make_lines(pairs)):
         start = _read(model, family.lines[0].tokens[: family.shared]) if family.shared else None
         for lines in cut(family, batch_tokens, model.config.get_text_config().vocab_size):
-            found |= _score_lines(model, lines, family.shared, copy.deepcopy(start))
-    return [found[place] for place in range(len(pairs))]
+            yield _score_lines(model, lines, family.shared, copy.deepcopy(start))
 
 
 def make_lines(pairs: Sequence[Pair]) -> list[Line]:

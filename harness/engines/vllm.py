@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from vllm.platforms import current_platform
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
-from xlift.harness.engines.base import LocalEngine, Pair, seeds
+from xlift.harness.engines.base import LocalEngine, Pair
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.thinking import cut
 from xlift.harness.engines.weight_check import HALF, RELOADED, ROUNDED, TEXT, require_same, score_text
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput, RequestOutput
 
 LARGEST_RANK = 256
+_READ = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False)
+"""Reads a prompt and says how likely each of its tokens is."""
 
 if current_platform.is_cpu():
     from xlift.harness.engines import vllm_cpu
@@ -81,46 +83,44 @@ class VllmEngine(LocalEngine):
             self._lm.model.llm_engine.engine_core.shutdown()
             self._lm.model = None
 
-    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling]) -> list[Answer]:
-        params = [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds(samplings), strict=True)]
+    def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]) -> Iterator[Mapping[int, Answer]]:
+        params = [_to_params(sampling, seed) for sampling, seed in zip(samplings, seeds, strict=True)]
         # Answers that may become long begin first, so that few are left to run by themselves at the end.
         order = sorted(range(len(prompts)), key=lambda number: -samplings[number].max_tokens)
         if self.guesses:
             # Guesses draw random numbers of their own, so that sampled answers would differ from run to run.
             greedy = all(sampling.temperature == 0 for sampling in samplings)
             self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(greedy,))
-        outputs = self._lm.model.generate(
-            [TokensPrompt(prompt_token_ids=prompts[number]) for number in order],
-            [params[number] for number in order],
-            use_tqdm=Bar,
-            lora_request=self._lm.lora_request,
-        )
-        answers = {number: self._to_answer(output.outputs[0], samplings[number]) for number, output in zip(order, outputs, strict=True)}
-        return [answers[number] for number in range(len(prompts))]
+        for outputs in self._run([prompts[number] for number in order], [params[number] for number in order]):
+            yield {order[turn]: self._to_answer(output.outputs[0], samplings[order[turn]]) for turn, output in outputs.items()}
 
-    def _score(self, pairs: Sequence[Pair]) -> list[Likelihood]:
+    def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
         if self.guesses:
             self._lm.model.collective_rpc(vllm_cpu.switch_guessing, args=(False,))
-        outputs = self._read_prompts([[*prompt, *answer] for prompt, answer in pairs], Bar)
-        return [_to_likelihood(output, len(prompt)) for output, (prompt, _) in zip(outputs, pairs, strict=True)]
+        for outputs in self._run([[*prompt, *answer] for prompt, answer in pairs], [_READ] * len(pairs)):
+            yield {place: _to_likelihood(output, len(pairs[place][0])) for place, output in outputs.items()}
+
+    def _run(self, prompts: Sequence[list[int]], params: Sequence[SamplingParams]) -> Iterator[dict[int, RequestOutput]]:
+        """What ``LLM.generate`` does, in whose place it gives outputs by the places of the prompts, as soon as some are done."""
+        model = self._lm.model
+        asked = [TokensPrompt(prompt_token_ids=ids) for ids in prompts]
+        names = model.enqueue(asked, list(params), lora_request=self._lm.lora_request, use_tqdm=False)
+        places = {name.partition("-")[0]: place for place, name in enumerate(names)}  # vLLM adds to the names that it gives outputs
+        with Bar(total=len(prompts), desc="answers") as bar:
+            while model.llm_engine.has_unfinished_requests():
+                done = {places[output.request_id]: output for output in model.llm_engine.step() if output.finished}
+                if done:
+                    bar.update(len(done))
+                    yield done
 
     def _to_answer(self, output: CompletionOutput, sampling: Sampling) -> Answer:
         # vLLM takes all special tokens out of a text, those that mark thinking too.
         text = output.text if self._marks.isdisjoint(output.token_ids) else self._read_text(output.token_ids)
         return Answer(text=cut(text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
-    def _read_prompts(self, texts: Sequence[list[int]], bar: type[Bar] | bool) -> list[RequestOutput]:
-        found: list[RequestOutput] = self._lm.model.generate(
-            [TokensPrompt(prompt_token_ids=tokens) for tokens in texts],
-            SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False),
-            use_tqdm=bar,
-            lora_request=self._lm.lora_request,
-        )
-        return found
-
     def _read_probe(self) -> list[float]:
         """The log-probability of each token of the text that is compared, after the first, with the current weights."""
-        [output] = self._read_prompts([self._probe], False)
+        [output] = [done[0] for done in self._run([self._probe], [_READ])]
         return [output.prompt_logprobs[place][token].logprob for place, token in enumerate(self._probe) if place]
 
     def _rehearse(self) -> None:

@@ -27,6 +27,7 @@ from xlift.tasks.foreign import describe_metrics
 
 if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine, EngineFacts
+    from xlift.harness.engines.kept_answers import KeptAnswers
     from xlift.harness.engines.lm_eval_model import WholeAnswer
 
 WHOLE_ANSWERS = "whole_answers.jsonl"
@@ -37,15 +38,16 @@ class Evaluation:
     """What one model did, on which engine, and at what cost."""
 
     tasks: dict[str, TaskResult]
+    """With what their answers took when they were made."""
     engine: EngineFacts
-    cost: dict[str, float]
-    """Seconds, and what the engine counted meanwhile."""
-    profile: dict[str, Json] | None
-    """Answers that an inference profile had a part scored of; None where none had a say."""
+    paid: dict[str, float]
+    """Seconds that the measurement took, and what the engine counted meanwhile: nothing for answers that were kept already."""
+    whole_answers: Sequence[WholeAnswer] = ()
+    """All that was said where an inference profile had a part scored."""
 
 
-def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluation:
-    """Run the engine's current weights through lm-eval; lm-eval's own files go to ``out``.
+def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path, kept: KeptAnswers) -> Evaluation:
+    """Run the engine's current weights through lm-eval, which asks for all that is not ``kept`` at once; its own files go to ``out``.
 
     Raises UserError where lm-eval saved nothing.
     """
@@ -55,8 +57,10 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
     started, used = time.monotonic(), dict(engine.usage)
     tracker = EvaluationTracker(output_path=str(out / "results.json"))
     evaluator.get_git_commit_hash = _name_commit  # lm-eval's own lets git complain on the terminal
+    lm = engine.lm()
+    lm.kept = kept
     results = evaluator.simple_evaluate(
-        model=engine.lm(),
+        model=lm,
         tasks=list(tasks.names),
         task_manager=tasks.manager,
         samples=tasks.items,
@@ -82,9 +86,23 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path) -> Evaluat
             directions = results.get("higher_is_better", {}).get(task)
             found = _describe(found, results["configs"][task], directions, samples[task], tasks.places[task])
         measured[task] = found
-    profile = save_whole_answers(engine.lm().take_whole_answers(), out)
-    counted = {key: engine.usage[key] - used.get(key, 0) for key in engine.usage}
-    return Evaluation(measured, described, {"seconds": round(time.monotonic() - started, 2), **counted}, profile)
+    paid = {"seconds": round(time.monotonic() - started, 2), **{key: engine.usage[key] - used.get(key, 0) for key in engine.usage}}
+    return Evaluation(_add_costs(measured, lm.take_costs(), paid), described, paid, lm.take_whole_answers())
+
+
+def _add_costs(
+    measured: Mapping[str, TaskResult], took: Mapping[str, Mapping[str, float]], paid: Mapping[str, float]
+) -> dict[str, TaskResult]:  # fmt: skip
+    """The results with what their answers took, and their share, by items, of the time that the engine did not work."""
+    idle = max(0.0, paid["seconds"] - paid["generate_seconds"] - paid["score_seconds"])
+    items = sum(result.items for result in measured.values())
+    found = {}
+    for task, result in measured.items():
+        counted = {name: round(value, 4) for name, value in took.get(task, {}).items()}
+        worked = counted.get("generate_seconds", 0) + counted.get("score_seconds", 0)
+        seconds = round(worked + idle * result.items / max(1, items), 2)
+        found[task] = result.model_copy(update={"cost": {"seconds": seconds, **counted}})
+    return found
 
 
 def _name_commit() -> str | None:

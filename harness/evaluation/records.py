@@ -60,6 +60,8 @@ class TaskResult(Section):
     """Short code; empty for a task of which no language is known, and for one in two languages of which none is the pivot."""
     measures: dict[str, Metric] = Field(default_factory=dict)
     """What is known of the metrics of a task that is not xlift's; empty for xlift's own, which ``tasks.benchmarks.METRICS`` describes."""
+    cost: dict[str, float] = Field(default_factory=dict)
+    """``seconds``, and what the engine counted for its answers when they were made; empty where an xlift before 0.2 measured."""
 
     def find_metric(self, name: str) -> Metric:
         """What is known of one of its metrics."""

@@ -192,6 +192,11 @@ def _choose_items(
 
 
 def limit_of(suite: Suite, task: str) -> int | None:
-    """How many items of a task the suite asks for: the longest matching key of ``limits``, else ``limit``."""
-    fitting = [start for start in suite.evaluate.limits if task.startswith(start)]
-    return suite.evaluate.limits[max(fitting, key=len)] if fitting else suite.evaluate.limit
+    """How many items of a task the suite asks for."""
+    return choose_limit(task, suite.evaluate.limit, suite.evaluate.limits)
+
+
+def choose_limit(task: str, limit: int | None, limits: Mapping[str, int]) -> int | None:
+    """The longest key of ``limits`` that the task's name begins with, else ``limit``."""
+    fitting = [start for start in limits if task.startswith(start)]
+    return limits[max(fitting, key=len)] if fitting else limit

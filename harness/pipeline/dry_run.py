@@ -17,6 +17,7 @@ from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.models import bases
 from xlift.harness.pipeline import needs
+from xlift.harness.pipeline.earlier import name_results, read_known
 from xlift.harness.pipeline.estimates import GIB
 from xlift.harness.pipeline.forecast import Forecast, Training
 from xlift.harness.pipeline.row_budget import choose_rows
@@ -93,11 +94,15 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
             stages += found
             models += [model, *_plan_points(suite, model)]
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-    left, counts = 0, _count_items(run, forecast.foreign)
+    left, counts, measured = 0, _count_items(run, forecast.foreign), read_known(run.root)
     for model in models:
-        items = _choose(counts, run.tasks_of(model))
-        known = model.label == "base" or model.adapter is not None
-        done = known and run.store.manifest(evaluate_stage(run, model)) is not None
+        asked, done = run.tasks_of(model), False
+        if model.label == "base" or model.adapter is not None:
+            stage = evaluate_stage(run, model)
+            done = run.store.manifest(stage) is not None
+            before = () if done else [task for task, name in name_results(stage.inputs).items() if name in measured]
+            asked = tuple(task for task in asked if task not in before)
+        items = _choose(counts, asked)
         left += not done
         stages.append(_row("evaluate", model.name, done, items=_sum(items), seconds=forecast.measure(items)))
     answers = 0

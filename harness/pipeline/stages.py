@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
@@ -25,10 +26,16 @@ from xlift.tasks import data, index
 from xlift.tasks.benchmarks import measured_group
 from xlift.tasks.thinking import has_marks
 
+if TYPE_CHECKING:
+    from xlift.harness.engines.base import Engine
+    from xlift.harness.engines.kept_answers import KeptAnswers
+
 ROWS = "rows.jsonl"
 """In the folder of a prepare stage."""
 ARRAYS = "arrays.safetensors"
 """Beside the rows, where the plan has arrays."""
+ANSWERS = "_answers"
+"""In a folder of runs, where no suite can have this name, or in one run's: what models said when they were measured."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,21 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Json]:
         "adapter": adapters.resolve(adapter).sha256 if adapter else None,
         "engine": run.suite.engine.identity(),
     }
+
+
+def keep_answers(run: Run, adapter: adapters.Adapter | None, engine: Engine) -> KeptAnswers:
+    """What the weights of an adapter, or of the base, said under this very engine: for all suites of the runs folder, or for this alone."""
+    from xlift.harness.engines.kept_answers import KeptAnswers
+
+    model = {
+        "base": run.base.sha256 or run.base.name,
+        "chat_template": run.base.chat_template_sha,
+        "template_options": run.base.template_options,
+        "url": run.suite.engine.url,
+        "adapter": adapter.sha256 if adapter and adapter.has_weights else None,
+        "engine": engine.describe(),
+    }
+    return KeptAnswers((run.root.parent if run.suite.evaluate.share_answers else run.root) / ANSWERS, cast("dict[str, Json]", model))
 
 
 def find_prepared(run: Run, turn: Round) -> Prepared | None:

@@ -207,7 +207,9 @@ def evaluate(  # noqa: PLR0913 (as many as the command's options)
     if not tasks:
         raise UserError("name tasks, or an adapter as hub:ORG/NAME to measure it again as its scores were")
     values |= {"base": {"model": base}} if base else {}
-    values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named}}
+    # A published score is reproduced by answers that are made anew, not by those that it was made of.
+    published = any(place.startswith("hub:") for place in named.values())
+    values |= {"evaluate": {"tasks": tuple(tasks), "limit": limit, "adapters": named, "share_answers": not published}}
     return run(config.read_suite(config.merge(values, sections), "evaluate", settings), runs, wait=wait)
 
 

@@ -229,13 +229,18 @@ def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
 
 
 def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
-    """What training and measuring each model took, as measured by the stages; ``thinking_tokens`` are of the ``generated_tokens``."""
+    """What training and measuring each model took, as measured by the stages; ``thinking_tokens`` are of the ``generated_tokens``.
+
+    ``evaluation_seconds`` is what all its answers took when they were made, ``paid_seconds`` what its last measurement took, to which
+    answers that were kept came for nothing.
+    """
     rows = []
     for record in records:
         fit, evaluation = record.cost.get("fit", {}), record.cost.get("evaluate", {})
         row = {"model": record.name, **{key: fit.get(key) for key in COST if key in fit}}
         told = {name: evaluation.get(name) for name in ("generated_tokens", "thinking_tokens")}
-        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), **told})
+        paid = evaluation.get("paid") or {}
+        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), "paid_seconds": paid.get("seconds"), **told})
     return pd.DataFrame(rows)
 
 
@@ -251,6 +256,7 @@ COSTS = (
     ("final loss", "final_loss", "{:.3f}"),
     ("device", "device", "{}"),
     ("measuring", "evaluation_seconds", "seconds"),
+    ("of it paid last", "paid_seconds", "seconds"),
     ("tokens generated", "generated_tokens", "{:,.0f}"),
     ("of them thinking", "thinking_tokens", "{:,.0f}"),
 )

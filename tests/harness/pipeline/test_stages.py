@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,8 +186,9 @@ def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
     tiny_base: Path, tmp_path: Path, fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training and the measuring are stood in for; rows, stages, costs and records are the run's own."""
-    from xlift.harness.evaluation import tasks
     from xlift.harness.evaluation.evaluate import Evaluation
+    from xlift.harness.evaluation.records import TaskResult
+    from xlift.harness.evaluation.tasks import TaskSet
     from xlift.harness.training import trainer
 
     data = fill_folder(**{PAIRS: table(20)})
@@ -202,9 +204,16 @@ def test_a_data_folder_that_grows_during_a_run_loses_no_measurement(
         )  # fmt: skip
 
     monkeypatch.setattr(trainer, "fit", train)
-    monkeypatch.setattr(measure.StageEngine, "hold", lambda self, adapter: None)
-    monkeypatch.setattr(tasks, "open_tasks", lambda *arguments: nullcontext())
-    monkeypatch.setattr(measure, "evaluate", lambda *arguments: Evaluation({}, {}, {"seconds": 1.0}, None))
+
+    def measured(engine: Any, suite: Any, tasks: TaskSet, out: Path, kept: Any) -> Evaluation:
+        result = TaskResult(
+            items=2, items_of=40, version="1", data_sha256=None, data_origin=None, metrics={}, comparability="c", samples=None
+        )  # fmt: skip
+        return Evaluation(dict.fromkeys(tasks.names, result), engine.describe(), {"seconds": 1.0})
+
+    monkeypatch.setattr(measure.StageEngine, "hold", lambda self, adapter: SimpleNamespace(describe=lambda: {"backend": "none"}))
+    monkeypatch.setattr(measure, "open_tasks", lambda suite, names: nullcontext(TaskSet(names, None, None)))
+    monkeypatch.setattr(measure, "evaluate", measured)
 
     suite = read_suite({**SUITE, "base": {"model": str(tiny_base)}}, "test")
     folder = pipeline.run_suite(suite, tmp_path / "runs")

@@ -100,6 +100,10 @@ def test_prompts_that_were_cut_and_answers_that_were_tokenised_apart_are_said() 
 def test_costs_stand_beside_each_model() -> None:
     row = tabulate_costs([record("m", 0.5, 0.1)]).to_dict("records")[0]
     assert (row["model"], row["seconds"], row["evaluation_seconds"], row["generated_tokens"]) == ("m", 5.0, 2.0, 7)
+    assert row["paid_seconds"] is None, "an older xlift paid for all answers of a measurement"
+    known = record("m", 0.5, 0.1)
+    known.cost["evaluate"]["paid"] = {"seconds": 0.5, "requests": 3}
+    assert tabulate_costs([known])["paid_seconds"].tolist() == [0.5]
 
 
 def test_records_come_back_from_disk_base_first(tmp_path: Path) -> None:
