@@ -37,6 +37,10 @@ CHECKS = {
         "exemplars.py: its end and the Swahili part were read, equal; GATITOS es, arz, as: as many characters as the rows make; "
         "the commit of GATITOS stands in public code; mgsm_*.tsv: " + _FOLDER,
     ),
+    "microsoft/MathOctopus": Check(
+        "listed",
+        "MSVAMP: all 10 files stand in the list at this commit; parts of de, en and sw were read, with the same items in the same order",
+    ),
     "google-deepmind/xquad": Check("named", "size and sha256 of all 12 files stand in huggingface/datasets, datasets/xquad; " + _FOLDER),
     "dl.fbaipublicfiles.com": Check(
         "named",

@@ -66,6 +66,13 @@ def name_iapp(tables: Sequence[Records], lang: str) -> Iterator[Row]:
         yield {"id": record["question_id"], "context": record["context"], "question": record["question"], "answers": answers}
 
 
+def name_msvamp(tables: Sequence[Records], lang: str) -> Iterator[Row]:
+    """MSVAMP's questions with their numbers, which are written as decimals: 8.0 is 8."""
+    for record in tables[0]:
+        number = float(record["response"])
+        yield {"question": record["m_query"].strip(), "answer": str(int(number)) if number.is_integer() else str(number)}
+
+
 def read_exemplars(tables: Sequence[Records], lang: str) -> Iterator[Row]:
     """MGSM's exemplars of all languages, from the Python file that they are published in.
 

@@ -33,6 +33,8 @@ class Remote:
 
     rows: int = 0
     """The first so many rows are read; all where 0."""
+    lines: bool = False
+    """Whether a file whose name ends in .json has a record in each line."""
 
     @property
     def url(self) -> str:
@@ -43,7 +45,7 @@ class Remote:
     @property
     def name(self) -> str:
         """What tells the format of the file: its own name, or that of the member of an archive."""
-        return (self.member or self.path).rpartition("/")[2]
+        return (self.member or self.path).rpartition("/")[2] + ("l" if self.lines else "")
 
 
 Records = Sequence[Row]

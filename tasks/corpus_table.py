@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from xlift.harness.core.languages import languages
-from xlift.tasks.conversions import flatten_squad, read_exemplars
+from xlift.tasks.conversions import flatten_squad, name_msvamp, read_exemplars
 from xlift.tasks.corpora import Choice, Corpus, File, Remote, Row, Tables, codes
 from xlift.tasks.likelihood_corpora import LIKELIHOOD_CORPORA
 from xlift.tasks.listings import FLORES_ARCHIVE, list_flores
@@ -46,6 +46,21 @@ def _mgsm_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 def _mgsm_sample(item: Row, choice: Choice) -> Row:
     return {"id": str(item["id"]), "question": item[choice.langs[0]], "answer": str(item["answer"]), "lang": choice.langs[0]}
+
+
+MATH_OCTOPUS = "microsoft/MathOctopus", "7382b696d03b9ff1d08272834046d025d31adfb1"
+
+
+def _msvamp_files(choice: Choice) -> list[File]:
+    (lang,) = choice.langs
+    path = f"step1_supervised_finetuning/data/msvamp/test_{languages()[lang].name.removeprefix('Simplified ')}.json"
+    return [File(f"msvamp/test/{lang}.jsonl", Remote(*MATH_OCTOPUS, path, "github", lines=True), convert=name_msvamp)]
+
+
+def _msvamp_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
+    [(_, found)] = tables
+    for number, record in enumerate(found):
+        yield {"id": str(number), "question": record["question"], "answer": str(record["answer"]), "lang": choice.langs[0]}
 
 
 def _without_label(texts: Sequence[str]) -> list[str]:
@@ -238,6 +253,17 @@ CORPORA: dict[str, Corpus] = {
         sampled=("test",),
         sample=_mgsm_sample,
         shared=("id", "answer"),
+    ),
+    "msvamp": Corpus(
+        _msvamp_files,
+        _msvamp_rows,
+        splits=("test",),
+        languages=codes("bn de en es fr ja ru sw th zh"),
+        texts=("question",),
+        sampled=("test",),
+        sample=_mgsm_sample,
+        shared=("id", "answer"),
+        sample_of="mgsm",
     ),
     "xquad": Corpus(
         _xquad_files,

@@ -83,6 +83,7 @@ MEASURED = {
     "language_confusion": "Apache-2.0; prompts in part CC BY-NC 4.0",
     "mgsm": "CC BY 4.0",
     "mlqa": "CC BY-SA 3.0",
+    "msvamp": "no licence file in microsoft/MathOctopus",
     "ntrex": "CC BY-SA 4.0",
     "pawsx": "free for any purpose, with thanks to Google",
     "sib200": "Apache-2.0; sentences of FLORES-200, CC BY-SA 4.0",

@@ -74,12 +74,15 @@ def start(
 
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
+        card: Annotated[str | None, typer.Option("--card", help="With --dry-run: hours on this GPU, such as a100-80gb.")] = None,
         strict: Strict = False, judge: Judge = None, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
     loaded = _load(suite, add_judge(overrides, judge), strict)
     if dry_run:
-        _show_plan(xlift.plan(loaded, runs), as_json)
+        _show_plan(xlift.plan(loaded, runs, card=card), as_json)
         return
+    if card:
+        raise UserError("--card goes with --dry-run: a run takes the GPU that there is")
     report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
 
 

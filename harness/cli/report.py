@@ -38,10 +38,16 @@ def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) 
     if as_json:
         print_frame(found, as_json)
         return
-    numbers = found.select_dtypes("number").columns
-    print_table(found.drop(columns="source").assign(**{name: found[name].round(3) for name in numbers}), keys=2)
-    for source in dict.fromkeys(found["source"]):
-        typer.echo(f"source: {source}")
+    empty = [name for name in found if name not in ("ours", "difference") and found[name].replace("", None).isna().all()]
+    shown = found.drop(columns=[*{"source", "differs", *empty}])
+    print_table(shown.assign(**{name: shown[name].round(3) for name in shown.select_dtypes("number").columns}), keys=3)
+    for column, title in (("source", "Source"), ("differs", "What differs")):
+        metrics: dict[str, list[str]] = {}
+        for text, metric in zip(found[column], found["metric"], strict=True):
+            metrics.setdefault(text, []).append(metric)
+        for text, named in metrics.items():
+            if text:
+                typer.echo(f"{title} of {', '.join(dict.fromkeys(named))}: {text}")
     if found["ours"].isna().all():
         typer.echo(f"Nothing of it was measured in {folder} yet.")
 

@@ -5,7 +5,6 @@ The resolved suite is what runs, what is hashed and what is copied beside each r
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from xlift.harness.config.base import BaseSettings as BaseSettings
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.lora import check_lora, check_schedule
 from xlift.harness.core.errors import UserError, name_nearest
@@ -26,19 +26,6 @@ from xlift.harness.core.yaml_texts import read_yaml
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a method or an adapter may be called."""
-
-
-class BaseSettings(Section):
-    model: str = "smollm2-135m-instruct"
-    """The embedded model, a local folder, or a hub repository."""
-    revision: str | None = None
-    """Commit of the hub repository."""
-    hub_id: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
-    """For a local folder: the hub repository of the same model, ORG/NAME, which the cards of pushed adapters name as their base."""
-    chat_template: Path | None = None
-    """A Jinja file, looked for beside the suite first, for a base model that brings no template."""
-    date: datetime.date | None = None
-    """The day (YYYY-MM-DD) that a template reads which writes the date; the day of the run's first start where not given."""
 
 
 class DataSettings(Section):
@@ -344,8 +331,11 @@ class Suite(Section):
             _check_pairs(f"methods.{label}.translators", chosen.translators)
         _check_pairs("translators", self.translators)
         for one in self.expected:
-            if one.label != "base" and one.label not in self.methods:
-                raise UserError(f"expected: {one.label!r} is no method of the suite{name_nearest(one.label, ['base', *self.methods])}")
+            for label in one.list_labels():
+                if label != "base" and label not in self.methods:
+                    raise UserError(f"expected: {label!r} is no method of the suite{name_nearest(label, ['base', *self.methods])}")
+            if odd := [code for code in one.languages if code not in self.languages.evaluate]:
+                raise UserError(f"expected: {one.label}, {one.task}: {odd[0]!r} is not in languages.evaluate")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
         return self

@@ -2,18 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from pydantic import model_validator
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section
+
+LANGUAGE = "{lang}"
+"""In a label, the language where each language has a model of its own."""
+
+WIN_RATES = ("win_rate", "win_rate_as_written", "length_controlled")
+"""Metrics that a judge gives after the evaluation, and that stand beside the record."""
 
 
 class PaperScores(Section):
-    """What a paper reports of one model by one metric, to be set beside what is measured."""
+    """What a paper reports of one model by one metric, to be set beside what is measured: ``values``, a ``mean`` or a ``gain``."""
 
     label: str
-    """``base`` or the label of a method of the suite."""
+    """``base`` or the label of a method of the suite; ``{lang}`` in it stands for the language, where each has a model of its own."""
     task: str
     """As in ``evaluate.tasks``, with ``{lang}`` or ``{flores}``."""
     metric: str
-    values: dict[str, float]
+    values: dict[str, float] = {}
     """By language, in the metric's own unit."""
+    mean: float | None = None
+    """Over the languages of ``over``, in the metric's own unit, where the paper has no more."""
+    gain: float | None = None
+    """How much higher the mean over ``over`` is than that of ``against``, as a share of the latter: 0.28 is 28 % more."""
+    over: tuple[str, ...] = ()
+    """Languages of ``mean`` and ``gain``."""
+    against: str | None = None
+    """The label that ``gain`` is over; of a win rate the opponent, as the judge's setting names it."""
     source: str
-    """Paper and table, and what differs from what xlift measures."""
+    """Paper and table, and how the numbers were read."""
+    differs: str = ""
+    """What differs from what xlift trains and measures here, such as data, LoRA and scorer."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> PaperScores:
+        said = [name for name in ("values", "mean", "gain") if getattr(self, name) not in (None, {})]
+        if len(said) != 1:
+            raise UserError(f"expected: {self.label}, {self.task}: give one of values, mean and gain, got {' and '.join(said) or 'none'}")
+        if bool(self.over) != ("values" not in said):
+            raise UserError(f"expected: {self.label}, {self.task}: over names the languages of a mean or a gain, and goes with these alone")
+        if bool(self.against) != ("gain" in said or self.metric in WIN_RATES):
+            raise UserError(
+                f"expected: {self.label}, {self.task}: against names the label that a gain is over, or the opponent of a win rate, and "
+                "goes with these alone"
+            )
+        return self
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self.over or tuple(self.values)
+
+    def label_in(self, language: str) -> str:
+        """The label of the model that is measured in a language."""
+        return self.label.replace(LANGUAGE, language)
+
+    def task_in(self, language: str) -> str:
+        """The task in a language."""
+        return self.task.format(lang=language, flores=find(language).flores)
+
+    def list_labels(self) -> Iterator[str]:
+        """All labels that it speaks of."""
+        yield from dict.fromkeys(self.label_in(language) for language in self.languages)
+        if self.against and self.gain is not None:
+            yield self.against

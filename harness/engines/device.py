@@ -11,6 +11,7 @@ import torch
 from xlift.harness.engines.dtypes import choose_arithmetic, measure_products
 
 _SIZE, _TURNS = 4096, 10
+_TRIES, _CPU_TURNS = 3, 25
 
 
 @dataclass(frozen=True)
@@ -27,21 +28,32 @@ class Device:
     is_gpu: bool
 
 
+def has_gpu() -> bool:
+    """Whether this machine has one."""
+    found: bool = torch.cuda.is_available()
+    return found
+
+
 def read_device() -> Device:
-    """Measure this machine as it is now: less than a second of work."""
+    """Measure this machine as it is now, by the best of several short products: some two seconds of work."""
     dtype = choose_arithmetic("bfloat16")
     if torch.cuda.is_available():
         return Device(torch.cuda.get_device_name(), _time_gpu(), torch.cuda.mem_get_info()[0], 2, is_gpu=True)
-    found = measure_products()  # not what is remembered: threads and load differ from run to run
+    found = measure_products(turns=_CPU_TURNS)  # not what is remembered: threads differ from run to run
     fp32 = max(found.fp32, found.onednn if found.fp32_is_onednn else 0)
     speed = 1e9 * (found.bf16 if dtype == torch.bfloat16 else fp32)
     return Device("this CPU", speed, psutil.virtual_memory().available, dtype.itemsize, is_gpu=False)
 
 
 def _time_gpu() -> float:
+    """The best of several tries, as another process may have its turn in one of them."""
     square = torch.ones(_SIZE, _SIZE, dtype=torch.bfloat16, device="cuda")
     square @ square
     torch.cuda.synchronize()
+    return max(_time_products(square) for _ in range(_TRIES))
+
+
+def _time_products(square: torch.Tensor) -> float:
     started = time.perf_counter()
     for _ in range(_TURNS):
         square @ square

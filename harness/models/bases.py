@@ -15,7 +15,7 @@ from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.store import parse_json
 from xlift.harness.models.dates import freeze, today, writes_date
-from xlift.harness.models.download import download
+from xlift.harness.models.download import download, find_download
 from xlift.harness.models.smollm2 import EMBEDDED, unpacked
 from xlift.harness.models.thinking import Options, find_options, serve_options, set_options
 
@@ -132,6 +132,19 @@ def is_here(settings: BaseSettings) -> bool:
     return settings.model == EMBEDDED or Path(settings.model).expanduser().is_dir()
 
 
+def resolve_here(settings: BaseSettings, engine: EngineSettings | None = None) -> Base:
+    """As ``resolve``, but nothing is downloaded: a hub repository whose weights are not in the cache has no sha256, template or positions.
+
+    Its folder has ``config.json`` if that was downloaded by itself. Raises UserError as ``resolve`` does.
+    """
+    if is_here(settings) or settings.model.startswith(SERVED) or not _is_repository(settings.model):
+        return resolve(settings, engine)
+    folder = find_download(settings.model, settings.revision)
+    if folder and any((folder / name).is_file() for name in WEIGHTS):
+        return resolve(settings, engine)
+    return Base(settings.model, folder or Path(settings.model), settings.revision, "", "", "", 0)
+
+
 def load_tokenizer(base: Base) -> PreTrainedTokenizerBase:
     """The tokenizer with the base's chat template, a pad token, and padding on the left, as generation needs it."""
     from transformers import AutoTokenizer
@@ -172,11 +185,16 @@ def _locate(settings: BaseSettings) -> tuple[Path, str | None]:
     path = Path(settings.model).expanduser()
     if path.is_dir():
         return path.resolve(), None
-    if path.is_file() or settings.model.startswith(("/", ".", "~")) or settings.model.count("/") != 1:
+    if not _is_repository(settings.model):
         known = name_nearest(settings.model, [EMBEDDED])
         raise UserError(f"base.model {settings.model!r}: neither the embedded model, nor a folder, nor a hub repository ORG/NAME{known}")
     folder = download(settings.model, settings.revision, "base model")
     return folder, folder.name
+
+
+def _is_repository(model: str) -> bool:
+    """Whether it may be one of the hub's, by its name."""
+    return not (Path(model).expanduser().is_file() or model.startswith(("/", ".", "~")) or model.count("/") != 1)
 
 
 def _config(folder: Path) -> ModelConfig:

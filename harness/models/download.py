@@ -53,3 +53,14 @@ def find_strangers(folder: Path) -> list[Path]:
     """The links in a snapshot of the hub's cache that lead out of the cache: what they point to would be taken for the repository's."""
     cache = folder.parents[2].resolve()
     return [path for path in sorted(folder.rglob("*")) if path.is_symlink() and not path.resolve().is_relative_to(cache)]
+
+
+def find_download(repository: str, revision: str | None) -> Path | None:
+    """The folder in the cache that has files of a hub repository, as many as were ever downloaded; None where there are none."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None

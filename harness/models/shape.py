@@ -34,6 +34,11 @@ class Shape:
         """Parameters of embeddings and output layer."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
+    @property
+    def parameters(self) -> int:
+        """All but those of norms and biases, which are few."""
+        return self.body + self.embeddings
+
 
 def read_shape(base: Base) -> Shape | None:
     """From ``config.json``; None for a model of another build, or that only a server holds."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from xlift.harness.config.suite import Suite
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.papers import WIN_RATES
 from xlift.harness.core.times import write_seconds
 from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.judging import judgement
@@ -19,13 +20,15 @@ from xlift.harness.models import bases
 from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.earlier import name_results, read_known
 from xlift.harness.pipeline.estimates import GIB
-from xlift.harness.pipeline.forecast import Forecast, Training
+from xlift.harness.pipeline.forecast import UNSEEN_TOKENS, Forecast, Training
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.run import check_base, check_curves, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import CurvePoint
 from xlift.tasks import data, index
+from xlift.tasks.benchmarks import find_benchmark
+from xlift.tasks.known_rows import known_rows
 
 logger = logging.getLogger(__name__)
 
@@ -58,25 +61,42 @@ def check_suite(suite: Suite) -> None:
     from xlift.harness.evaluation.tasks import expand_tasks, require_shots
 
     check_methods(suite)
-    tasks = expand_tasks(suite)[0]
+    tasks, _ = expand_tasks(suite)
     judgement.check(suite, tasks)
     check_curves(suite, tasks)
     require_shots(suite, tasks)
+    _check_expected(suite, tasks)
     here, switched = Path(suite.base.model).expanduser().exists(), suite.engine.thinking != "template"
     if here or (switched and bases.is_here(suite.base)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
 
 
-def plan_run(suite: Suite, runs: Path) -> RunPlan:
+def _check_expected(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raise UserError where a paper's number is of a task or a metric that the suite does not measure."""
+    for one in suite.expected:
+        for task in map(one.task_in, one.languages):
+            if task not in tasks:
+                raise UserError(f"expected: {task!r} is not among the suite's tasks{name_nearest(task, tasks)}")
+            benchmark = find_benchmark(task)
+            known = (*benchmark.metrics, *(WIN_RATES if task in judgement.choose(tasks) else ())) if benchmark else ()
+            if known and one.metric not in known:
+                raise UserError(f"expected: {task}: no metric {one.metric!r}{name_nearest(one.metric, known)}")
+
+
+def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
     """What a run would do. Methods that only read corpora make their rows here, so that rows, tokens and steps are known; those that ask a
     model get as far as its first answer, and have upper bounds, as all have whose data would have to be fetched.
+
+    ``card``, a key of ``estimates.CARDS``, has time and memory told of that GPU; without, they are of this machine, or of the usual card
+    where the base needs a GPU and there is none. Of a base that is not on this machine, template, tokenizer and weights are not looked at,
+    and its sizes are those of the suite's ``base.sizes``.
 
     Raises UserError for all that ``run`` would refuse: as ``open_run`` does, and where a method lacks a corpus or a translator, or the
     weights of the base are larger than the memory that is free.
     """
     run = open_run(suite, runs, fetch=False)
     needed = needs.list_needs(suite, run.tasks)
-    forecast = Forecast.of(run, needed)
+    forecast = Forecast.of(run, needed, card)
     stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
     for label, chosen in suite.methods.items():
@@ -85,12 +105,12 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
         if not prepared:
             logger.info("dry run: the rows of %s", label)
         made = None if prepared else forecast.rehearse(label)
-        rows = prepared.count if prepared else len(made.rows) if made else choose_rows(suite, label).expected if method.trains else 0
+        rows = prepared.count if prepared else len(made.rows) if made else forecast.expect_rows(label) if method.trains else 0
         seconds = 0.0 if made or rows == 0 else forecast.prepare(rows)
         stages.append(_row("prepare", label, prepared is not None, rows=rows, seconds=seconds))
         training = forecast.train(label, rows, made)
         for seed in suite.seeds if rows != 0 else (None,):
-            found, model = _plan_fits(run, label, seed, method.rounds, training)
+            found, model = _plan_fits(forecast, label, seed, method.rounds, training)
             stages += found
             models += [model, *_plan_points(suite, model)]
     models += [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
@@ -109,7 +129,7 @@ def plan_run(suite: Suite, runs: Path) -> RunPlan:
     if suite.judge:
         answers = _sum(_choose(counts, judgement.choose(run.tasks))) or 0
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
-    totals = _sum_up(run, runs, models, stages)
+    totals = _sum_up(run, runs, models) | _sum_times(forecast, counts, stages)
     if memory := forecast.write_memory():
         totals["memory of a training, roughly"] = memory
     if suite.judge:
@@ -127,7 +147,7 @@ def _plan_points(suite: Suite, model: Measured) -> list[Measured]:
     return points
 
 
-def _sum_up(run: Run, runs: Path, models: Sequence[Measured], stages: Sequence[PlannedStage]) -> dict[str, str | int]:
+def _sum_up(run: Run, runs: Path, models: Sequence[Measured]) -> dict[str, str | int]:
     weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
     totals: dict[str, str | int] = {
         "run folder": str(run.root),
@@ -138,12 +158,46 @@ def _sum_up(run: Run, runs: Path, models: Sequence[Measured], stages: Sequence[P
     }
     if cut := _name_cuts(run.suite):
         totals["fewer rows, as train.tokens reach no more"] = cut
-    times = [stage["seconds"] for stage in stages if stage["state"] == "to do" and stage["stage"] != "judge"]
-    known = [seconds for seconds in times if seconds is not None]
-    if known:
-        text = f"{write_seconds(sum(known))}, by the speed of one matrix product here; it may be a third of that or three times as much"
-        totals["time, roughly"] = text if len(known) == len(times) else f"{text}; without stages whose time cannot be told"
     return totals
+
+
+def _sum_times(forecast: Forecast, counts: Mapping[str, int | None], stages: Sequence[PlannedStage]) -> dict[str, str | int]:
+    """The time of all stages that are to be done, and what it leaves out."""
+    run, estimates = forecast.run, forecast.estimates
+    said: dict[str, str | int] = {}
+    if run.lacks_base:
+        said["base"] = f"{run.base.name} is not on this machine: template, tokenizer and weights were not looked at, and " + (
+            "its sizes are those of base.sizes" if run.suite.base.sizes else
+            "its sizes are those of its config.json" if estimates else
+            f"its sizes are unknown, and time and memory with them; give base.sizes, or `hf download {run.base.name} config.json` first"
+        )  # fmt: skip
+    todo = [stage for stage in stages if stage["state"] == "to do" and stage["stage"] != "judge"]
+    times = {kind: sum(stage["seconds"] or 0.0 for stage in todo if stage["stage"] == kind) for kind in ("prepare", "fit", "evaluate")}
+    total = sum(times.values())
+    if estimates is None or total == 0:
+        return said
+    if forecast.on_paper:
+        parts = ", ".join(f"{kind} {seconds / 3600:.1f}" for kind, seconds in times.items())
+        rows = f"a row that is not made yet is taken to have {UNSEEN_TOKENS} tokens, and an answer a tenth of its allowance"
+        said["GPU hours, on paper"] = f"{total / 3600:.1f} ({parts}) on {estimates.describe()}; {rows}; {_DOUBT}"
+    else:
+        said["time, roughly"] = f"{write_seconds(total)}, by the speed of one matrix product here; {_DOUBT}"
+    stages_left = [f"{stage['stage']} {stage['label']}" for stage in todo if stage["seconds"] is None and stage["rows"] != 0]
+    tasks_left = [task for task in run.tasks if counts[task] is None or not forecast.knows_answers(task)]
+    if stages_left or tasks_left:
+        said["not in this time"] = "; ".join(filter(None, (_shorten("stages", stages_left), _shorten("tasks", tasks_left))))
+    return said
+
+
+_DOUBT = "it may be a third of that or three times as much"
+
+
+def _shorten(title: str, names: Sequence[str], most: int = 4) -> str:
+    """The first of some names, and how many more there are; empty where there is none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{title} {', '.join(names[:most])}{more}"
 
 
 def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
@@ -184,15 +238,16 @@ def _name_cuts(suite: Suite) -> str:
     return ", ".join(cuts)
 
 
-def _plan_fits(run: Run, label: str, seed: int | None, rounds: int, training: Training) -> tuple[list[PlannedStage], Measured]:
+def _plan_fits(forecast: Forecast, label: str, seed: int | None, rounds: int, training: Training) -> tuple[list[PlannedStage], Measured]:
     """A row for each stage after the first rows, as far as the adapters of the rounds before are known."""
+    run, expected = forecast.run, forecast.expect_rows(label)
     stages: list[PlannedStage] = []
     turn, adapter = Round(label), None
     for number in range(rounds):
         turn = Round(label, number, seed, adapter) if number else turn
         prepared = find_prepared(run, turn) if number == 0 or adapter is not None else None
         if number:
-            stages.append(_row("prepare", turn.name, prepared is not None, rows=choose_rows(run.suite, label).expected))
+            stages.append(_row("prepare", turn.name, prepared is not None, rows=expected, seconds=forecast.prepare(expected)))
         stage = fit_stage(run, turn, prepared, seed) if prepared else None
         fitted = run.store.manifest(stage) if stage else None
         adapter = str(run.store.folder(stage) / "adapter") if stage and fitted else None
@@ -256,20 +311,29 @@ def _count_items(run: Run, foreign: Mapping[str, ForeignTask]) -> dict[str, int 
         elif run.data.get(task):
             rows = len(data.read(*source, samples=samples))
         else:
-            rows = data.survey(*source, samples=samples).rows
+            rows = data.survey(*source, samples=samples).rows or _find_rows(task)
         counts[task] = _limit(run.suite, task, rows)
     return counts
 
 
-def _choose(counts: Mapping[str, int | None], tasks: Sequence[str]) -> dict[str, int] | None:
-    """The items of some of the tasks; None where those of one are not known."""
-    chosen = {task: counts[task] for task in tasks}
-    known = {task: items for task, items in chosen.items() if items is not None}
-    return known if len(known) == len(chosen) else None
+def _find_rows(task: str) -> int | None:
+    """The items of a benchmark that are known in another language, where they are the same in all."""
+    benchmark = find_benchmark(task)
+    if benchmark is None or not benchmark.parallel:
+        return None
+    found = [one.rows for one in known_rows().values() if (one.corpus, one.split) == (benchmark.corpus, benchmark.split)]
+    return max(found, default=None)
 
 
-def _sum(items: Mapping[str, int] | None) -> int | None:
-    return None if items is None else sum(items.values())
+def _choose(counts: Mapping[str, int | None], tasks: Sequence[str]) -> dict[str, int | None]:
+    """The items of some of the tasks."""
+    return {task: counts[task] for task in tasks}
+
+
+def _sum(items: Mapping[str, int | None]) -> int | None:
+    """None where the items of one task are not known."""
+    known = [count for count in items.values() if count is not None]
+    return sum(known) if len(known) == len(items) else None
 
 
 def _row(

@@ -32,11 +32,47 @@ OVERHEAD = 1.5 * GIB
 
 
 @dataclass(frozen=True)
+class Card:
+    """A GPU on paper."""
+
+    title: str
+    speed: float
+    """Operations a second in bfloat16, without sparsity, as its maker says."""
+    gib: int
+    """Memory."""
+
+    @property
+    def device(self) -> Device:
+        from xlift.harness.engines.device import Device
+
+        return Device(self.title, self.speed, self.gib * GIB, 2, is_gpu=True)
+
+
+CARDS = {
+    "rtx4090-24gb": Card("one RTX 4090 of 24 GB", 165e12, 24),
+    "a100-80gb": Card("one A100 of 80 GB", 312e12, 80),
+    "h100-80gb": Card("one H100 SXM of 80 GB", 989e12, 80),
+}
+"""Cards that a dry run can count with."""
+USUAL_CARD = "a100-80gb"
+NEEDS_GPU = 500_000_000
+"""Parameters of a base from which on a machine without a GPU is not what a suite is meant for."""
+
+
+@dataclass(frozen=True)
 class Estimates:
     """Of one base on one device."""
 
     shape: Shape
     device: Device
+
+    def describe(self) -> str:
+        """The device and what its hours rest on."""
+        reading, writing = self._shares
+        return (
+            f"{self.device.name}: operations over {self.device.speed / 1e12:.0f} TFLOP/s by its maker's figures, of which training and "
+            f"reading are taken to reach {reading:.0%}, writing {writing:.0%}"
+        )
 
     def weight_bytes(self, settings: TrainSettings) -> float:
         """Memory of the base's weights in a training."""

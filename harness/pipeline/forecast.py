@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.types import list_texts
 from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.models.bases import load_tokenizer
-from xlift.harness.models.shape import read_shape
+from xlift.harness.models.shape import Shape, read_shape
 from xlift.harness.pipeline import needs
-from xlift.harness.pipeline.estimates import GIB, USED, Estimates
+from xlift.harness.pipeline.estimates import CARDS, GIB, NEEDS_GPU, USED, USUAL_CARD, Estimates
 from xlift.harness.pipeline.rehearsal import rehearse
+from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.stages import Run
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.preferences import PairOptions
 from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
 
 ANSWER_TOKENS = 300
 """That a method has written for each of its rows, answers and translations, where the method alone knows how long they are."""
+UNSEEN_TOKENS = 300
+"""Of a row that is not made yet, where the training's budget is in epochs."""
+BYTES_A_TOKEN = 3
+"""Of a row that is made, where the base's tokenizer is not here: four in English, two to three in other languages."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +45,37 @@ class Forecast:
 
     run: Run
     guard: Guard | None
-    """Against rows that are measured with; None where those are not on this machine."""
+    """Against rows that are measured with, as far as these are on this machine; None where there is no method."""
     estimates: Estimates | None
     """None for a base whose sizes are not known, and for one behind a server."""
     away: frozenset[str]
     """Methods that need data which are not on this machine: nothing is fetched."""
     foreign: Mapping[str, ForeignTask]
     """The tasks that are not xlift's."""
+    on_paper: bool = False
+    """Whether the estimates are of a card by its maker's figures, and not of this machine."""
 
     @staticmethod
-    def of(run: Run, needed: Sequence[needs.Need]) -> Forecast:
-        """Raises UserError where not even the weights of a training fit."""
-        from xlift.harness.engines.device import read_device
+    def of(run: Run, needed: Sequence[needs.Need], card: str | None = None) -> Forecast:
+        """Estimates are of this machine, or of ``card``; of the usual card where the base needs a GPU and there is none.
+
+        Raises UserError for an unknown card, and where not even the weights of a training fit into this machine.
+        """
+        from xlift.harness.engines.device import has_gpu, read_device
         from xlift.harness.evaluation.foreign_tasks import survey_foreign
 
-        shape = read_shape(run.base)
+        if card is not None and card not in CARDS:
+            raise UserError(f"--card {card!r} is none of {', '.join(CARDS)}{name_nearest(card, CARDS)}")
+        shape = _find_shape(run)
+        if card is None and shape and shape.parameters >= NEEDS_GPU and not has_gpu():
+            card = USUAL_CARD
         away = frozenset(need.who for need in needed if need.supply.state == "to fetch")
-        readable = run.suite.methods and needs.TASKS not in away
-        guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples) if readable else None
-        estimates = Estimates(shape, read_device()) if shape else None
-        found = Forecast(run, guard, estimates, away, survey_foreign(run.suite, run.tasks))
-        if found.estimates:
+        here = [need.supply.key for need in needed if need.who == needs.TASKS and need.supply.state in ("here", "samples")]
+        guard = data.guard_of(here, samples=run.suite.data.samples) if run.suite.methods else None
+        device = CARDS[card].device if card else read_device() if shape else None
+        estimates = Estimates(shape, device) if shape and device else None
+        found = Forecast(run, guard, estimates, away, survey_foreign(run.suite, run.tasks), card is not None)
+        if found.estimates and not found.on_paper:
             found._require_memory(found.estimates)
         return found
 
@@ -88,7 +105,10 @@ class Forecast:
         for label, size in sizes.items():
             labels.setdefault(f"{size:.1f} GiB", []).append(label)
         shown = [f"{size} ({', '.join(some)})" if len(labels) > 1 else size for size, some in labels.items()]
-        text = f"{', '.join(shown)}; {device.free / GIB:.1f} GiB are free on {device.name}"
+        room = (
+            f"{device.name} has {device.free / GIB:.0f} GiB" if self.on_paper else f"{device.free / GIB:.1f} GiB are free on {device.name}"
+        )
+        text = f"{', '.join(shown)}; {room}"
         more = "; lower train.micro_batch_tokens, or set train.gradient_checkpointing or train.quantise"
         return text + (more if max(sizes.values()) > device.free / GIB else "")
 
@@ -104,24 +124,48 @@ class Forecast:
         if rows == 0:
             return Training(0, 0, None, None)
         tokens, steps = settings.tokens, settings.tokens and -(-settings.tokens // settings.batch_tokens)
-        if made and made.rows:
+        if made and made.rows and not self.run.lacks_base:
             from xlift.harness.training import batching
 
             corpus = batching.encode(made.rows, load_tokenizer(self.run.base), settings.max_length)
             course = batching.plan(corpus, settings, 0, made.phases, made.objective)
             tokens, steps = course.tokens[-1], len(course.steps)
-        seconds = self.estimates.train_seconds(settings, tokens) if self.estimates and tokens else None
+        assumed = tokens or round(settings.epochs * self._assume_tokens(rows or 0, made, settings.max_length))
+        seconds = self.estimates.train_seconds(settings, assumed) if self.estimates and assumed else None
         return Training(rows, tokens, steps, seconds)
+
+    def _assume_tokens(self, rows: int, made: Plan | None, max_length: int) -> float:
+        """The tokens of rows that no tokenizer has counted."""
+        if made is None:
+            return rows * min(UNSEEN_TOKENS, max_length)
+        return sum(min(len("".join(list_texts(row)).encode()) / BYTES_A_TOKEN, max_length) for row in made.rows)
+
+    def expect_rows(self, label: str) -> int | None:
+        """Most rows of a method: by its budget; of one that makes pairs one for each prompt, language and side."""
+        chosen = self.run.suite.methods[label]
+        options = registry.load(chosen.method, chosen.options).options
+        budget = choose_rows(self.run.suite, label).expected
+        if budget is None and isinstance(options, PairOptions):
+            return 2 * options.prompts * len(self.run.suite.trained(label))
+        return budget
 
     def prepare(self, rows: int | None) -> float | None:
         """The answers that a method asks for, to make so many rows of them."""
         return self.estimates.answer_seconds(rows, ANSWER_TOKENS) if self.estimates and rows is not None else None
 
-    def measure(self, items: Mapping[str, int] | None) -> float | None:
-        """The answers of one model to so many items of each task; likelihoods as answers without a token.
+    def knows_answers(self, task: str) -> bool:
+        """Whether it is known how long answers may become: not of a task that is not xlift's and generates."""
+        return task not in self.foreign or self.foreign[task].likelihood
 
-        None where a task is not xlift's and generates: how long its answers may become is not known.
-        """
-        if self.estimates is None or items is None or not all(one.likelihood for one in self.foreign.values()):
+    def measure(self, items: Mapping[str, int | None]) -> float | None:
+        """The answers of one model to so many items of each task, where they are known; likelihoods as answers without a token."""
+        known = {task: count for task, count in items.items() if count is not None and self.knows_answers(task)}
+        if self.estimates is None or (items and not known):
             return None
-        return sum(self.estimates.answer_seconds(count, USED * index.allowance_of(task)) for task, count in items.items())
+        return sum(self.estimates.answer_seconds(count, USED * index.allowance_of(task)) for task, count in known.items())
+
+
+def _find_shape(run: Run) -> Shape | None:
+    """The sizes of the base by its own configuration, or by the suite where it is not here."""
+    stated = run.suite.base.sizes
+    return read_shape(run.base) or (Shape(**stated.model_dump()) if stated else None)

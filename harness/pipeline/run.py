@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config.suite import BaseSettings, Suite
+from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
@@ -40,7 +40,8 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     """Resolve the base and the tasks; everything that can be wrong in a suite is found here, and nothing is written.
 
     Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
-    Without ``fetch``, data that are not on this machine stay unknown. Raises UserError, before anything is trained.
+    Without ``fetch``, data that are not on this machine stay unknown, and so does a base that is not. Raises UserError, before anything is
+    trained.
     """
     from xlift.harness.evaluation.tasks import check_shots, expand_tasks, identify_foreign, locate_data
 
@@ -59,9 +60,10 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     judgement.check_sources(suite, tasks)
     check_shots(suite, tasks)
     root = runs / suite.name
-    suite, base = _resolve_base(suite, root)
+    suite, base = _resolve_base(suite, root, bases.resolve if fetch else bases.resolve_here)
     run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks))
-    check_base(suite, base)
+    if not run.lacks_base:
+        check_base(suite, base)
     return run
 
 
@@ -78,10 +80,12 @@ def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
         yield run
 
 
-def _resolve_base(suite: Suite, root: Path) -> tuple[Suite, bases.Base]:
+def _resolve_base(
+    suite: Suite, root: Path, resolve: Callable[[BaseSettings, EngineSettings | None], bases.Base]
+) -> tuple[Suite, bases.Base]:
     """The base, and the suite with the day that its template writes, if it writes one."""
     settings = suite.base if suite.base.date else suite.base.model_copy(update={"date": _first_day(root / RESOLVED)})
-    base = bases.resolve(settings, suite.engine)
+    base = resolve(settings, suite.engine)
     return (suite.model_copy(update={"base": settings.model_copy(update={"date": base.date})}) if base.date else suite), base
 
 

@@ -56,6 +56,11 @@ class Run:
     def store(self) -> Store:
         return Store(self.root)
 
+    @property
+    def lacks_base(self) -> bool:
+        """Whether the base is a repository of the hub that is not on this machine, as a dry run may find."""
+        return not self.base.sha256 and not self.suite.base.model.startswith(bases.SERVED)
+
     def tasks_of(self, model: Measured) -> tuple[str, ...]:
         """What a model is measured on: all tasks, but the likelihood tasks alone for a point of a curve, as they take the least time."""
         if model.point is None:

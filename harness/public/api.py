@@ -65,22 +65,24 @@ def validate(suite: Suite) -> None:
     check_suite(suite)
 
 
-def plan(suite: Suite, runs: str | Path = RUNS) -> pd.DataFrame:
+def plan(suite: Suite, runs: str | Path = RUNS, *, card: str | None = None) -> pd.DataFrame:
     """What ``run`` would do, without doing it: one row for each stage, with columns stage, label, state (``done`` or ``to do``), rows,
     tokens, steps, items and seconds.
 
     Methods that only read corpora make their rows for it; of those that ask a model, rows and tokens are upper bounds, missing where there
-    is none. Seconds are rough. ``attrs["totals"]`` of the table holds the run folder, the number of tasks, what is left out, time, memory
-    of each training, and the disk space that is needed and free; ``attrs["data"]`` holds the
-    rows of ``survey``. Nothing is fetched. Raises UserError as ``run`` does, also for what its methods would only
-    find out later: a corpus, a translator or a program that is missing, and memory that cannot hold the base.
+    is none. Seconds are rough: of this machine, or on paper of a ``card`` (rtx4090-24gb, a100-80gb, h100-80gb), which is taken by itself
+    where the base has 500 million parameters or more and there is no GPU here. The base need not be here: sizes that the suite gives in
+    ``base.sizes`` are enough. ``attrs["totals"]`` of the table holds the run folder, the number of tasks, what is left out, time, memory of
+    each training, and the disk space that is needed and free; ``attrs["data"]`` holds the rows of ``survey``. Nothing is fetched. Raises
+    UserError as ``run`` does, also for what its methods would only find out later: a corpus, a translator or a program that is missing,
+    and memory that cannot hold the base.
     """
     import pandas as pd
 
     from xlift.harness.pipeline.dry_run import plan_run
 
     _require_suite(suite)
-    found = plan_run(suite, Path(runs))
+    found = plan_run(suite, Path(runs), card)
     table = pd.DataFrame(found["stages"]).astype(dict.fromkeys(("rows", "tokens", "steps", "items"), "Int64"))
     table.attrs["totals"], table.attrs["data"] = found["totals"], found["data"]
     return table

@@ -177,21 +177,24 @@ class Results:
         return tabulate_consistency(self.measurements)
 
     def compare_paper(self, suite: Suite) -> pd.DataFrame:
-        """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, paper,
-        ours, difference, paper_lift, our_lift, low, high, agrees and source. Values are in the metric's own unit.
+        """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, judge,
+        paper, ours, difference with its 95 % interval low and high, paper_lift, our_lift with lift_low and lift_high, agrees, source and
+        differs, which says what the two do not have in common. Values are in the metric's own unit.
 
         Raises UserError where the suite expects nothing, and as ``lifts`` does.
         """
-        from xlift.leaderboard.analysis.papers import compare_paper
+        from xlift.harness.core.papers import WIN_RATES
+        from xlift.leaderboard.analysis.papers import Found, compare_paper
         from xlift.leaderboard.loading.scores import collect_documents
+        from xlift.leaderboard.loading.win_rates import read_win_rates
         from xlift.tasks.benchmarks import find_metric
 
         if not suite.expected:
             raise UserError(f"{suite.name}: this suite has no expected scores; of those that ship lidr-llama3-8b has")
         documents: list[Documents] = []
-        for metric in sorted({one.metric for one in suite.expected if not find_metric(one.metric).whole}):
+        for metric in sorted({one.metric for one in suite.expected if not find_metric(one.metric).whole} - set(WIN_RATES)):
             documents += [one for one in collect_documents(self.measurements, [metric]) if one.metric == metric]
-        return compare_paper(suite.expected, self.records, documents)
+        return compare_paper(suite.expected, Found(self.records, documents, read_win_rates(self.measurements)))
 
     @property
     def lost(self) -> list[str]:

@@ -14,7 +14,18 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Record
-from xlift.leaderboard.analysis.statistics import ALPHA, LEAST_DOCUMENTS, Array, Estimate, compare, compare_pairs, correct, detectable, rank
+from xlift.leaderboard.analysis.statistics import (
+    ALPHA,
+    LEAST_DOCUMENTS,
+    Array,
+    Estimate,
+    compare,
+    compare_pairs,
+    correct,
+    detectable,
+    estimate,
+    rank,
+)
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.tasks.benchmarks import choose_averaged, has_articles, is_parallel
 from xlift.tasks.entries import Metric
@@ -273,6 +284,17 @@ def compare_runs(method: Sheet, base: Sheet, name: str = "the method") -> Estima
     if next(iter(method.values()))[0].sign > 0:
         return found
     return replace(found, value=0.0 - found.value, low=0.0 - found.high, high=0.0 - found.low)
+
+
+def estimate_runs(sheet: Sheet, name: str) -> Estimate:
+    """The mean of one model over its languages (or its one task), in the metric's own direction, with its interval.
+
+    Raises UserError where its runs may not be averaged, as ``compare_runs`` does.
+    """
+    if fault := _find_fault(sheet, name):
+        raise UserError(f"not comparable: {fault}")
+    scores, parallel = _align({name: sheet})
+    return estimate(scores[name], parallel=parallel)
 
 
 def _group(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str, dict[str, list[Documents]]]]:

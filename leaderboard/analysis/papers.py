@@ -2,72 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.languages import find
-from xlift.harness.core.papers import PaperScores
+from xlift.harness.core.papers import WIN_RATES, PaperScores
 from xlift.harness.evaluation.records import Record
-from xlift.leaderboard.analysis.comparisons import compare_runs
+from xlift.leaderboard.analysis.comparisons import compare_runs, estimate_runs
+from xlift.leaderboard.analysis.statistics import Estimate
 from xlift.leaderboard.loading.scores import Documents
+from xlift.leaderboard.loading.win_rates import JudgedRate
 from xlift.tasks.benchmarks import find_metric
 
 COLUMNS = (
-    "model", "task", "language", "metric", "paper", "ours", "difference", "paper_lift", "our_lift", "low", "high", "agrees", "source",
+    "model", "task", "language", "metric", "judge", "paper", "ours", "difference", "low", "high", "paper_lift", "our_lift", "lift_low",
+    "lift_high", "agrees", "source", "differs",
 )  # fmt: skip
+Z = 1.96
 
 
-def compare_paper(expected: Sequence[PaperScores], records: Iterable[Record], documents: Iterable[Documents]) -> pd.DataFrame:
-    """One row for each model, task, language and metric of a paper; values are in the metric's own unit.
+@dataclass(frozen=True)
+class Found:
+    """What was measured in some run folders."""
 
-    ``ours`` is the mean over seeds and ``difference`` ours minus the paper's. Lifts are the value minus the base's, turned so that more is
-    better: ``paper_lift`` where the paper reports its base too, ``our_lift`` with its 95 % interval [``low``, ``high``] where both of ours
-    were measured. ``agrees`` is whether the paper's lift lies in that interval; missing where there is no interval. What was not measured
-    is missing, so that the same table serves before a run.
+    records: Sequence[Record]
+    documents: Sequence[Documents]
+    """Scores by document of the metrics that papers report."""
+    rates: Sequence[JudgedRate] = ()
+
+    def average(self, label: str, task: str, metric: str) -> float:
+        """Mean over the seeds of one model; nan where it was not measured."""
+        values = [
+            result.metrics[metric].value
+            for record in self.records
+            if record.label == label and (result := record.tasks.get(task)) and metric in result.metrics
+        ]
+        return float(np.mean(values)) if values else np.nan
+
+    def runs(self, label: str, task: str, metric: str) -> list[Documents]:
+        """The seeds of one model, document by document."""
+        return [one for one in self.documents if (one.label, one.task, one.metric) == (label, task, metric)]
+
+    def judges(self, against: str | None) -> list[str]:
+        """Who judged against an opponent, and how, each once."""
+        return list(dict.fromkeys(one.setting.name for one in self.rates if one.setting.against == against))
+
+    def win_rates(self, label: str, task: str, metric: str, judge: str) -> tuple[float, float]:
+        """One model's win rate and its standard error, means over the seeds; nan where it was not judged."""
+        found = [one.rate for one in self.rates if (one.rate.label, one.rate.task, one.setting.name) == (label, task, judge)]
+        values = [value for one in found if (value := getattr(one, metric)) is not None]
+        errors = [error for one in found if (error := _stderr(one, metric)) is not None]
+        return float(np.mean(values)) if values else np.nan, float(np.mean(errors)) if errors else np.nan
+
+
+def _stderr(rate: object, metric: str) -> float | None:
+    found = getattr(rate, f"{metric.removesuffix('_as_written')}_stderr")
+    return None if found is None else float(found)
+
+
+def compare_paper(expected: Sequence[PaperScores], found: Found) -> pd.DataFrame:
+    """One row for each model, task, metric and language, or mean over languages, of a paper; values are in the metric's own unit.
+
+    ``ours`` is the mean over seeds and ``difference`` ours minus the paper's, with its 95 % interval [``low``, ``high``] over our documents
+    and seeds: the paper's number counts as exact. A metric of the whole corpus has no interval. A win rate has a row for each ``judge``;
+    the interval of its mean over languages takes their errors as one, as they answer the same prompts. Lifts are the value minus the
+    base's, turned so that more is better: ``paper_lift`` where the paper reports its base too, ``our_lift`` with its interval where both
+    of ours were measured. ``agrees`` is whether the paper's lift lies in that interval. What was not measured is missing, so that the same
+    table serves before a run, and a mean is missing where one of its languages is.
+
+    A ``gain`` is a share of the other model's mean, which counts as exact in the interval.
     """
-    found, scores = list(documents), list(records)
     papers = {(one.label, one.task, one.metric): one for one in expected}
-    rows = []
+    rows: list[dict[str, object]] = []
     for one in expected:
-        base = papers.get(("base", one.task, one.metric)) if one.label != "base" else None
-        for language, value in one.values.items():
-            task = one.task.format(lang=language, flores=find(language).flores)
-            ours = _average(scores, one.label, task, one.metric)
-            row = {
-                "model": one.label, "task": task, "language": language, "metric": one.metric, "paper": value, "ours": ours,
-                "difference": ours - value, "source": one.source,
-            }  # fmt: skip
-            if base and language in base.values:
-                row |= _compare_lifts(one, task, value - base.values[language], found)
-            rows.append(row)
+        base = papers.get(("base", one.task, one.metric)) if one.label != "base" and one.gain is None else None
+        for languages, value in _list_values(one):
+            known = _describe(one, languages, value)
+            if one.metric in WIN_RATES:
+                rows += [known | row for row in _compare_judged(one, languages, value, found)]
+                continue
+            if one.gain is not None:
+                rows.append(known | _compare_gain(one, languages, value, found))
+                continue
+            row = known | _compare_values(one, languages, value, found)
+            theirs = dict(_list_values(base)).get(languages) if base else None
+            rows.append(row if theirs is None else row | _compare_lifts(one, languages, value - theirs, found))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _average(records: Iterable[Record], label: str, task: str, metric: str) -> float:
-    """Mean over the seeds of one model; nan where it was not measured."""
-    values = [
-        result.metrics[metric].value
-        for record in records
-        if record.label == label and (result := record.tasks.get(task)) and metric in result.metrics
-    ]
-    return float(np.mean(values)) if values else np.nan
+def _list_values(one: PaperScores) -> list[tuple[tuple[str, ...], float]]:
+    """The numbers of a paper, each with the languages that it is over."""
+    single = one.mean if one.mean is not None else one.gain
+    if single is not None:
+        return [(one.over, single)]
+    return [((language,), value) for language, value in one.values.items()]
 
 
-def _compare_lifts(one: PaperScores, task: str, lift: float, documents: Sequence[Documents]) -> dict[str, object]:
-    """The lifts of both, with the interval of ours; documents of a metric of the whole corpus have none."""
-    runs: Mapping[str, list[Documents]] = {
-        label: [found for found in documents if (found.label, found.task, found.metric) == (label, task, one.metric)]
-        for label in (one.label, "base")
-    }
-    turned = -lift if find_metric(one.metric).lower_is_better else lift
-    known: dict[str, object] = {"paper_lift": turned}
-    if not all(runs.values()):
-        return known
+def _describe(one: PaperScores, languages: Sequence[str], value: float) -> dict[str, object]:
+    named = len(one.values) > 0
+    return {
+        "model": one.label if not named else one.label_in(languages[0]),
+        "task": one.task_in(languages[0]) if named else one.task,
+        "language": languages[0] if named else f"mean of {' '.join(languages)}",
+        "metric": one.metric if one.gain is None else f"{one.metric}, gain over {one.against}",
+        "judge": "", "paper": value, "ours": np.nan, "difference": np.nan, "source": one.source, "differs": one.differs,
+    }  # fmt: skip
+
+
+def _sheet(one: PaperScores, languages: Sequence[str], found: Found, label: str | None = None) -> dict[str, list[Documents]]:
+    """The runs of one model, or of one for each language, by language."""
+    sheet = {}
+    for language in languages:
+        sheet[language] = found.runs(label or one.label_in(language), one.task_in(language), one.metric)
+    return sheet
+
+
+def _mean(one: PaperScores, languages: Sequence[str], found: Found, label: str | None = None) -> float:
+    tasks = [(label or one.label_in(language), one.task_in(language)) for language in languages]
+    return float(np.mean([found.average(name, task, one.metric) for name, task in tasks]))
+
+
+def _compare_values(one: PaperScores, languages: Sequence[str], value: float, found: Found) -> dict[str, object]:
+    """Ours, and how far it is from the paper's."""
+    ours = _mean(one, languages, found)
+    row: dict[str, object] = {"ours": ours, "difference": ours - value}
+    sheet = _sheet(one, languages, found)
+    if not all(sheet.values()):
+        return row
     try:
-        ours = compare_runs({task: runs[one.label]}, {task: runs["base"]}, one.label)
-    except UserError:  # measured under different settings: there is no lift to set beside the paper's
+        spread = estimate_runs(sheet, one.label)
+    except UserError:  # seeds of different settings: there is a mean of them, and no interval
+        return row
+    return {**row, "low": spread.low - value, "high": spread.high - value}
+
+
+def _compare_lifts(one: PaperScores, languages: Sequence[str], lift: float, found: Found) -> dict[str, object]:
+    """The lifts of both, with the interval of ours."""
+    turned = (-lift if find_metric(one.metric).lower_is_better else lift) + 0.0  # so that a zero has no minus
+    known: dict[str, object] = {"paper_lift": turned}
+    ours = _compare(_sheet(one, languages, found), _sheet(one, languages, found, "base"), one.label)
+    if ours is None:
         return known
-    return {**known, "our_lift": ours.value, "low": ours.low, "high": ours.high, "agrees": ours.low <= turned <= ours.high}
+    agrees = None if np.isnan(ours.low) else ours.low <= turned <= ours.high
+    return {**known, "our_lift": ours.value, "lift_low": ours.low, "lift_high": ours.high, "agrees": agrees}
+
+
+def _compare_gain(one: PaperScores, languages: Sequence[str], value: float, found: Found) -> dict[str, object]:
+    """How much higher ours is than that of ``against``, as a share of it."""
+    theirs = _mean(one, languages, found, one.against)
+    if not theirs > 0:
+        return {}
+    gain = _mean(one, languages, found) / theirs - 1
+    row: dict[str, object] = {"ours": gain, "difference": gain - value}
+    spread = _compare(_sheet(one, languages, found), _sheet(one, languages, found, one.against), one.label)
+    return row if spread is None else {**row, "low": spread.low / theirs - value, "high": spread.high / theirs - value}
+
+
+def _compare(method: Mapping[str, list[Documents]], base: Mapping[str, list[Documents]], name: str) -> Estimate | None:
+    """Method minus base; None where one was not measured, and where they were measured under different settings or data."""
+    if not all((*method.values(), *base.values())):
+        return None
+    try:
+        return compare_runs(method, base, name)
+    except UserError:
+        return None
+
+
+def _compare_judged(one: PaperScores, languages: Sequence[str], value: float, found: Found) -> list[dict[str, object]]:
+    """A row for each judge, or one without numbers where none judged."""
+    rows: list[dict[str, object]] = []
+    for judge in found.judges(one.against):
+        tasks = [(one.label_in(language), one.task_in(language)) for language in languages]
+        rates = [found.win_rates(label, task, one.metric, judge) for label, task in tasks]
+        ours, error = (float(np.mean(column)) for column in zip(*rates, strict=True))
+        if not np.isnan(ours):
+            away = ours - value
+            rows.append({"judge": judge, "ours": ours, "difference": away, "low": away - Z * error, "high": away + Z * error})
+    return rows or [{}]

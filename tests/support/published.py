@@ -103,6 +103,7 @@ def content(remote: Remote) -> bytes:
     evaluated = [{"id": number, "dataset": "koala", "instruction": f"Ask {number}."} for number in ROWS]
     layouts = (
         (r"mgsm/exemplars\.py", exemplars().encode()),
+        (r".*msvamp/.*\.json", to_lines([json.dumps({"m_query": f"How many, {number}?", "response": f"{number}.0"}) for number in ROWS])),
         (r"mgsm/.*\.tsv", to_lines([f"How many, {number}?\t{number},000" for number in ROWS])),
         (r"(xquad|MLQA_V1|.*dev-v2\.0|.*jaquad|.*cmrc2018|train-v0\.1).*\.json", json.dumps(squad(name.rpartition("/")[2])).encode()),
         (r"flores200_dataset/metadata_.*", to_lines(["URL\tdomain\ttopic\thas_image\thas_hyperlink", *(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from xlift.harness.core.errors import LeakError, UserError
-from xlift.tasks.conversions import name_entities, name_triples
+from xlift.tasks.conversions import name_entities, name_msvamp, name_triples
 from xlift.tasks.corpora import Choice
 from xlift.tasks.corpus_table import CORPORA
 from xlift.tasks.data import dataset, evaluation_texts, guard_of, locate, read, read_training
@@ -42,6 +42,13 @@ def test_mgsm_gold_loses_its_thousands_comma(fill_folder: Callable[..., Path]) -
         {"id": "0", "question": "¿Cuánto?", "answer": "2125", "lang": "es"},
         {"id": "1", "question": "¿Cuántos?", "answer": "3", "lang": "es"},
     ]
+
+
+def test_msvamp_has_a_record_in_each_line_and_whole_numbers_without_a_point() -> None:
+    remote = CORPORA["msvamp"].files(Choice(("zh",), "test"))[0].remotes[0]
+    assert remote.path.endswith("msvamp/test_Chinese.json") and remote.name == "test_Chinese.jsonl"
+    published = [{"m_query": " ¿Cuántos? ", "response": "8.0", "query": "how many ?"}, {"m_query": "¿Y?", "response": "2.5"}]
+    assert list(name_msvamp([published], "es")) == [{"question": "¿Cuántos?", "answer": "8"}, {"question": "¿Y?", "answer": "2.5"}]
 
 
 def test_mgsm_exemplars_lose_their_labels(fill_folder: Callable[..., Path]) -> None:
@@ -298,6 +305,7 @@ def test_topics_and_facts(fill_folder: Callable[..., Path]) -> None:
 def test_every_language_of_every_benchmark_has_an_address() -> None:
     assert {name: len(CORPORA[name].languages) for name in EVALUATION} == {
         "mgsm": 11,
+        "msvamp": 10,
         "xquad": 12,
         "mlqa": 7,
         "flores": 204,

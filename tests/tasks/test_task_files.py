@@ -26,6 +26,8 @@ PROMPTS = yaml.safe_load((TASKS / "prompts.yaml").read_text(encoding="utf-8"))
 GROUPS = {
     "mgsm_direct": 11,
     "mgsm_cot": 11,
+    "msvamp_direct": 10,
+    "msvamp_cot": 10,
     "xquad": 12,
     "mlqa": 7,
     "mlqa_cross": 7 * 6,
@@ -59,7 +61,7 @@ LANGUAGES = {name: benchmark.languages for name, benchmark in BENCHMARKS.items()
 def expected_tasks() -> set[str]:
     flores = [language.flores for language in languages().values() if language.code != "en" and language.in_flores]
     return {
-        *(f"xlift_mgsm_{kind}_{lang}" for kind in ("direct", "cot") for lang in LANGUAGES["mgsm"]),
+        *(f"xlift_{name}_{kind}_{lang}" for name in ("mgsm", "msvamp") for kind in ("direct", "cot") for lang in LANGUAGES[name]),
         *(f"xlift_mgsm_bpb_sentence_{lang}" for lang in LANGUAGES["mgsm"]),
         *(f"xlift_xquad_{bits}{lang}" for bits in ("", "bpb_") for lang in LANGUAGES["xquad"]),
         *(f"xlift_mlqa_{bits}{lang}" for bits in ("", "bpb_") for lang in LANGUAGES["mlqa"]),
@@ -118,6 +120,7 @@ def test_check_names_missing_stale_and_extra_files(
 def test_the_benchmarks_languages() -> None:
     assert {name: " ".join(codes) for name, codes in LANGUAGES.items() if len(codes) < 100} == {
         "mgsm": "bn de en es fr ja ru sw te th zh",
+        "msvamp": "bn de en es fr ja ru sw th zh",
         "xquad": "ar de el en es hi ro ru th tr vi zh",
         "mlqa": "ar de en es hi vi zh",
         "x_alpaca_eval": "ar bn de en es fr it ja ko ru sw th zh",
@@ -146,7 +149,7 @@ def test_lm_eval_finds_every_task_and_group(manager: TaskManager) -> None:
 
 
 def test_every_file_loads_and_is_named_after_its_task(configs: dict[str, dict[str, Any]]) -> None:
-    assert len(configs) == 1844 + 27
+    assert len(configs) == 1864 + 29
     for stem, config in configs.items():
         assert stem == config.get("group", config["task"])
 
@@ -216,6 +219,7 @@ def test_budgets_follow_the_script_of_the_answer(configs: dict[str, dict[str, An
 READING = {"context": "CONTEXT.", "question": "QUESTION? ", **{f"option_{number}": f" ANSWER-{number}" for number in "1234"}}
 DOCS: dict[str, dict[str, Any]] = {
     "mgsm": {"question": "QUESTION? ", "answer": "18"},
+    "msvamp": {"question": "QUESTION? ", "answer": "18"},
     "xquad": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
     "mlqa": {"context": "CONTEXT.", "question": "QUESTION?", "answers": {"text": ["SPAN"], "answer_start": [0]}},
     "flores": {"source": " SOURCE. ", "target": "TARGET."},
@@ -360,6 +364,7 @@ def evaluate(model: LM, tasks: list[Any], manager: TaskManager, **more: Any) -> 
 PERFECT = {
     "xlift_mgsm_direct_es": {"accuracy": 1.0, "extraction_failure": 0.0},
     "xlift_mgsm_cot_de": {"accuracy": 1.0},
+    "xlift_msvamp_cot_fr": {"accuracy": 1.0},
     "xlift_xquad_en": {"exact_match": 1.0, "f1": 1.0, "containment": 1.0},
     "xlift_mlqa_de": {"exact_match": 1.0},
     "xlift_mlqa_de_es": {"exact_match": 1.0, "off_target": 0.0},

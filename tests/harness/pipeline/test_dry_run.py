@@ -9,11 +9,12 @@ from xlift.harness.config.suite import Suite, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.engines import device
 from xlift.harness.pipeline.dry_run import RunPlan, check_suite, plan_run
+from xlift.harness.pipeline.estimates import START
 
 
-def suite_of(base: Path, methods: dict[str, Any], **changes: Any) -> Suite:
+def suite_of(place: Path, methods: dict[str, Any], **changes: Any) -> Suite:
     values: dict[str, Any] = {
-        "name": "small", "base": {"model": str(base)}, "languages": {"train": ["es"], "evaluate": ["es"]}, "data": {"samples": "always"},
+        "name": "small", "base": {"model": str(place)}, "languages": {"train": ["es"], "evaluate": ["es"]}, "data": {"samples": "always"},
         "rows": 12, "train": {"max_length": 256, "batch_tokens": 512}, "methods": methods,
         "evaluate": {"tasks": ["xlift_mgsm_direct_es"], "limit": 3},
     }  # fmt: skip
@@ -149,3 +150,55 @@ def test_what_cannot_be_measured_is_known_before_any_data(tiny_base: Path, chang
     with pytest.raises(UserError) as caught:
         check_suite(suite_of(tiny_base, {"m": {"method": "cross_lingual"}}, **changes))
     assert says in str(caught.value)
+
+
+LLAMA_8B = {"hidden": 4096, "layers": 32, "feed_forward": 14336, "queries": 4096, "keys": 1024, "vocabulary": 128256, "tied": False}
+AWAY = {"base": {"model": "no-such-owner/no-such-model", "sizes": LLAMA_8B}, "train": {"tokens": 1_000_000, "batch_tokens": 4096}}
+"""A base that no machine has, and a budget of a million tokens."""
+
+
+def test_gpu_hours_on_paper_of_a_base_that_is_not_here(tmp_path: Path) -> None:
+    """A token takes 4 x 6.98 GFLOP of the body, 0.25 of the adapter and 1.05 of the output layer: 29.2. A million of them at 40 % of the
+    A100's 312 TFLOP/s take 234 s, and a training's start 10 s."""
+    plan = plan_run(suite_of(Path("unused"), {"m": {"method": "pivot_only"}}, **AWAY), tmp_path)
+    assert find(plan, "fit", "m-seed0")["seconds"] == pytest.approx(244, rel=0.01)
+    hours = str(plan["totals"]["GPU hours, on paper"])
+    assert hours.startswith("0.1 (prepare 0.0, fit 0.1, evaluate 0.0) on one A100 of 80 GB: ") and "reach 40%" in hours
+    assert "its sizes are those of base.sizes" in str(plan["totals"]["base"])
+    assert str(plan["totals"]["memory of a training, roughly"]).endswith("one A100 of 80 GB has 80 GiB")
+
+
+def test_a_card_is_named_and_a_faster_one_takes_less_time(tmp_path: Path) -> None:
+    suite = suite_of(Path("unused"), {"m": {"method": "pivot_only"}}, **AWAY)
+    fits = [find(plan_run(suite, tmp_path, card), "fit", "m-seed0")["seconds"] - START for card in ("a100-80gb", "h100-80gb")]
+    assert fits[0] / fits[1] == pytest.approx(989 / 312)
+    plan = plan_run(suite, tmp_path, "rtx4090-24gb")
+    assert "one RTX 4090 of 24 GB has 24 GiB; lower train.micro_batch_tokens" in str(plan["totals"]["memory of a training, roughly"])
+    with pytest.raises(UserError, match="--card 'h100' is none of rtx4090-24gb, a100-80gb, h100-80gb"):
+        plan_run(suite, tmp_path, "h100")
+
+
+def test_what_is_not_known_of_a_base_is_said(tmp_path: Path) -> None:
+    plan = plan_run(suite_of(Path("unused"), {"m": {"method": "pivot_only"}}, base={"model": "no-such-owner/no-such-model"}), tmp_path)
+    assert "its sizes are unknown, and time and memory with them" in str(plan["totals"]["base"])
+    assert not {"GPU hours, on paper", "time, roughly"} & set(plan["totals"])
+
+
+def test_a_folder_that_is_not_there_is_no_repository(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="base.model './model': neither the embedded model, nor a folder, nor a hub repository"):
+        plan_run(suite_of(Path("unused"), {"m": {"method": "pivot_only"}}, base={"model": "./model"}), tmp_path)
+
+
+def test_a_base_that_is_here_has_its_own_sizes(tiny_base: Path, tmp_path: Path) -> None:
+    """As where another base is named for a suite that gives the sizes of its own; 8 billion parameters would be told on paper."""
+    plan = plan_run(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, base={"model": str(tiny_base), "sizes": LLAMA_8B}), tmp_path)
+    assert "time, roughly" in plan["totals"] and "GPU hours, on paper" not in plan["totals"]
+
+
+def test_rows_of_pairs_are_counted_by_prompts_languages_and_sides(tmp_path: Path) -> None:
+    """100 prompts in one language, with a pair on its side and one on English's; 300 tokens a pair, which no tokenizer has seen."""
+    lidr = {"method": "dpo_self_improvement", "options": {"prompts": 100, "rounds": 1}}
+    plan = plan_run(suite_of(Path("unused"), {"m": lidr}, **{**AWAY, "rows": None, "train": {"max_length": 512}}), tmp_path)
+    fit = find(plan, "fit", "m-seed0")
+    assert (fit["rows"], fit["tokens"]) == (200, None)
+    assert fit["seconds"] == pytest.approx(START + 0.06 * 234, rel=0.01)
