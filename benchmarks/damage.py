@@ -50,7 +50,7 @@ MAKERS = (["run", "{suite}", "--runs", "{runs}"],)
 
 def call(place: Path, arguments: list[str]) -> tuple[int, str]:
     """The exit code of one command in this process, and what it said on standard error."""
-    (adapter,) = (place / "runs" / "attacks").glob("fit-sft-*/adapter")
+    adapter = next((place / "runs" / "attacks").glob("fit-sft-*/adapter"), place)  # none before the first run
     names = {"run": place / "runs" / "attacks", "runs": place / "runs", "site": place / "site", "record": place / "record"}
     names |= {"suite": place / "suite.yaml", "adapter": adapter}
     sys.argv = ["xlift", *(argument.format(**names) for argument in arguments)]
