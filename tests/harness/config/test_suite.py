@@ -224,7 +224,7 @@ def test_a_nul_is_refused() -> None:
         ("[2]", "train.measure_at: each is a share of the budget, above 0 and at most 1, got [2]"),
         ("[0]", "train.measure_at: each is a share of the budget"),
         ("[.nan]", "train.measure_at.0: Input should be a finite number"),
-        ("[half]", "train.measure_at.0: Input should be a valid number"),
+        ("[half]", "train.measure_at.0: must be a number, got 'half'"),
         ("0.5", "train.measure_at: must be a list, got 0.5; write [0.5]"),
     ],
 )
