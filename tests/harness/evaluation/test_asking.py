@@ -13,6 +13,7 @@ from lm_eval.evaluator import simple_evaluate
 
 from xlift.harness.config.suite import EvaluateSettings, Suite
 from xlift.harness.core.errors import UserError
+from xlift.harness.engines.kept_answers import KeptAnswers
 from xlift.harness.evaluation.evaluate import evaluate
 from xlift.harness.evaluation.samples import read_samples
 from xlift.harness.evaluation.tasks import check_shots, expand_tasks, open_tasks
@@ -132,9 +133,10 @@ class KeepingEngine:
     """As much of an engine as an evaluation asks for."""
 
     def __init__(self) -> None:
-        self.usage: dict[str, int] = {}
+        self.usage: dict[str, float] = {"generate_seconds": 0, "score_seconds": 0}
         self.model = Keeping()
         self.model.take_whole_answers = list  # type: ignore[attr-defined]
+        self.model.take_costs = dict  # type: ignore[attr-defined]
 
     def lm(self) -> Keeping:
         return self.model
@@ -156,7 +158,7 @@ def test_a_limit_and_the_samples_go_by_articles(fill_folder: Callable[..., Path]
     with open_tasks(suite, [task]) as tasks:
         assert tasks.items is not None and [place // 6 for place in tasks.items[task]] == [0, 1], "one of each article"
         whole = replace(tasks, items={task: [0, 1, 6]})
-        evaluate(KeepingEngine(), suite, whole, tmp_path)  # type: ignore[arg-type]
+        evaluate(KeepingEngine(), suite, whole, tmp_path, KeptAnswers(tmp_path / "answers", {}))  # type: ignore[arg-type]
     (samples,) = tmp_path.glob(f"samples_{task}_*.jsonl")
     first, second, third = (line.group for line in read_samples(samples))
     assert first == second != third and len(first) == 16
