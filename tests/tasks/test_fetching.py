@@ -26,6 +26,7 @@ GOLDEN = {
     "flores dev": "38917413", "flores devtest": "38917413", "gsm8k train": "8c73a3a5",
     "language_confusion crosslingual": "0efa2d32", "language_confusion monolingual": "d8327a68", "lexicon/gatitos train": "6e1aadb1",
     "lexicon/xling train": "2eed9cb1", "mgsm exemplars": "0108953c", "mgsm test": "31f91557", "mlqa dev": "6a41511b",
+    "msvamp test": "67136adb",
     "mlqa test": "0fef1844", "ntrex test": "8d2c7097", "parallel/mafand train": "ed4f2b8e", "parallel/news2008 train": "74691825",
     "parallel/opus100 train": "bf5c52b8", "parallel/tatoeba train": "c54facfd", "parallel/tico19 train": "195f4691",
     "pawsx dev": "2c6b6564", "pawsx test": "2c6b6564", "qa/cmrc2018 train": "9c93eace", "qa/iapp train": "bd84a196",
