@@ -23,7 +23,8 @@ def conclude(documents: Iterable[Documents]) -> list[str]:
 
     A method is supported by the benchmarks on which its lift is significant after Holm's correction over all comparisons of the suite;
     the best one is so on the most of them, and at equal numbers by the larger mean lift. Where none is, the sentence names the largest
-    lift that was seen and how many items would find one of that size with 80 % power.
+    lift that was seen and how many items would find one of that size with 80 % power. Beside methods of several seeds one of a single seed
+    is not the best: its interval is narrow only because nobody knows how its seeds differ.
     """
     suites: dict[str, list[Documents]] = {}
     for one in documents:
@@ -39,14 +40,17 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
     compared = [row for row in lifts if row["value"] is not None]
     if not compared:
         return f"No method can be compared with the base: {lifts[0]['note']}."
+    settled = [row for row in compared if not row["one_seed"]] or compared
     winners: dict[str, list[Row]] = {}
-    for row in compared:
+    for row in settled:
         if row["significant"] and row["value"] > 0:
             winners.setdefault(row["method"], []).append(row)
+    passed = {row["method"]: None for row in compared if row["one_seed"] and row["significant"] and row["value"] > 0}
+    more = "" if settled is compared or not passed else f" Of one seed, and so not counted: lifts of {', '.join(passed)}."
     if not winners:
-        return _say_nothing_found(compared)
+        return _say_nothing_found(settled) + more
     best = max(winners, key=lambda label: (len(winners[label]), sum(row["value"] for row in winners[label]) / len(winners[label])))
-    return _praise(best, winners[best], rows, documents)
+    return _praise(best, winners[best], rows, documents) + more
 
 
 def _list_rows(compared: Sequence[Comparison]) -> list[Row]:

@@ -1,6 +1,7 @@
 """The sentence that a report ends with."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,16 @@ def test_the_best_supported_method_is_named_with_its_lift_and_what_ties_with_it(
 def test_what_it_costs_in_the_pivot_stands_in_the_same_sentence() -> None:
     (line,) = conclude(sheet(("base", 10, 60), ("a", 40, 30)))
     assert line.endswith("; it lowers MGSM in en by 30.0.")
+
+
+def test_a_method_of_one_seed_is_not_the_best_beside_methods_of_several() -> None:
+    base, *_ = sheet(("base", 10, 50))
+    of_two = [replace(documents("a", "xlift_mgsm_direct_es", right), seed=seed) for seed, right in enumerate((40, 41))]
+    of_one = replace(documents("b", "xlift_mgsm_direct_es", 70), seed=0)
+    (line,) = conclude([base, *of_two, of_one])
+    assert line.startswith("The best supported method is a: ") and line.endswith(" Of one seed, and so not counted: lifts of b.")
+    (line,) = conclude([base, of_one])
+    assert line.startswith("The best supported method is b: ") and "it was trained with one seed" in line
 
 
 def test_where_nothing_can_be_told_apart_the_items_that_would_do_are_named() -> None:
