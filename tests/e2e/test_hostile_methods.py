@@ -65,6 +65,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+def heed_interrupts() -> None:
+    """A program whose tests run in the background of a script would ignore Ctrl-C, as it inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(site: Path, folder: Path, base: Path, does: str, *arguments: str) -> "subprocess.Popen[str]":
     suite = {
         "name": "outside", "base": {"model": str(base)}, "data": {"samples": "always"}, "languages": {"train": ["es"], "evaluate": ["es"]},
@@ -75,7 +80,13 @@ def start(site: Path, folder: Path, base: Path, does: str, *arguments: str) -> "
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MARK": str(folder)}
     return subprocess.Popen(
-        [XLIFT, *arguments, "suite.yaml"], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [XLIFT, *arguments, "suite.yaml"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
 
 

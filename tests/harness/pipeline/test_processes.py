@@ -85,6 +85,11 @@ def test_a_process_that_dies_is_named() -> None:
         run_apart("fitting", die)
 
 
+def heed_interrupts() -> None:
+    """A program whose tests run in the background of a script would ignore Ctrl-C, as it inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_stage(work: str, note: Path) -> "subprocess.Popen[str]":
     """A program that runs a function of this file as a stage."""
     lines = [
@@ -93,7 +98,13 @@ def start_stage(work: str, note: Path) -> "subprocess.Popen[str]":
         "from xlift.harness.pipeline.processes import run_apart",
         f"if __name__ == '__main__': print(run_apart('x', {work}, Path({str(note)!r})))",
     ]
-    return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
 
 
 def test_a_stage_ends_with_the_command_that_was_killed(tmp_path: Path) -> None:
