@@ -50,10 +50,10 @@ def set_aside(path: Path, lines: Iterable[str], damaged: int) -> None:
     logger.warning("%s: %d lines cannot be read; the file was set aside as %s, and what is lost is made anew", path, damaged, aside.name)
     with explain_disk(path.parent):
         path.replace(aside)
-    write_lines(path, lines)
+    _write_lines(path, lines)
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a cache anew and move it into place when it is on the disk: a kill leaves it as it was, not half a line in it."""
     with explain_disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xlift.harness.engines.hf import HfEngine
+
+logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Of how states are read. Raise it with every change that moves them."""
@@ -38,17 +41,17 @@ class States:
         Raises UserError for a layer that the base does not have, a chat that its template refuses, and a text that is too long for it.
         """
         import numpy as np
-        from safetensors.numpy import load, save
+        from safetensors.numpy import save
 
         shown = [text if isinstance(text, str) else list(text) for text in texts]
         key = digest({"model": self.model, "texts": shown, "layers": list(layers), "pool": pool, "version": VERSION}, 32)
         path = self.folder / f"{key}.safetensors"
-        if not path.is_file():
-            states, tokens = self._compute(texts, layers, pool)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, save({"states": states, "tokens": np.array([tokens])}))
-        found = load(path.read_bytes())
-        return found["states"], int(found["tokens"][0])
+        if kept := _read_kept(path):
+            return kept
+        states, tokens = self._compute(texts, layers, pool)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, save({"states": states, "tokens": np.array([tokens])}))
+        return states, tokens
 
     def _compute(self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: str) -> tuple[NDArray[Any], int]:
         from jinja2 import TemplateError
@@ -65,3 +68,18 @@ class States:
             raise UserError(f"a text whose states are read has {longest} tokens: engine.max_length is {engine.max_length}; raise it")
         placed = [place_layer(layer, depth) for layer in layers]
         return read_states(engine.model, tokens, placed, pool, engine.settings.batch_tokens).numpy(), sum(map(len, tokens))
+
+
+def _read_kept(path: Path) -> tuple[NDArray[Any], int] | None:
+    """The states of a file and the tokens of their texts; None where there is no file, or a damaged one, which is warned of."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        found = load(path.read_bytes())
+        return found["states"], int(found["tokens"][0])
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, IndexError):
+        logger.warning("%s: cannot be read; the states in it are read from the model anew", path)
+        return None

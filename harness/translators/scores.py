@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xlift.harness.core.hashing import digest
-from xlift.harness.core.kept_lines import read_kept, set_aside, write_lines
+from xlift.harness.core.kept_lines import KeptLines
 from xlift.harness.translators.base import TRANSLATORS_VERSION, Translator
 
 CHUNK = 1024
-"""Translations that are scored before the file is written: a kill loses no more."""
+"""Translations that the translator gets at once: a kill loses no more of them."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +27,23 @@ class Scores:
         if not texts:
             return self.translator.score([], [], source, target)
         keys = [digest([text, translation], 32) for text, translation in zip(texts, translations, strict=True)]
-        path = self._name_file(source, target)
-        known = _read(path) if path else {}
+        kept = self._open(source, target)
+        known = kept.find(keys) if kept else {}
         asked = {key: pair for key, *pair in zip(keys, texts, translations, strict=True) if key not in known}
         order = list(asked)
         for start in range(0, len(order), CHUNK):
             chunk = order[start : start + CHUNK]
             found = self.translator.score([asked[key][0] for key in chunk], [asked[key][1] for key in chunk], source, target)
-            known |= dict(zip(chunk, found, strict=True))
-            if path:
-                write_lines(path, _write_lines(known))
+            made = dict(zip(chunk, found, strict=True))
+            known |= made
+            if kept:
+                with kept.adding() as add:
+                    add(made)
         return [known[key] for key in keys]
 
-    def _name_file(self, source: str, target: str) -> Path | None:
+    def _open(self, source: str, target: str) -> KeptLines[float | None] | None:
         about = {"translator": self.translator.describe(), "version": TRANSLATORS_VERSION, "pair": [source, target]}
-        return self.folder / f"{digest(about, 32)}.jsonl" if self.folder else None
-
-
-def _read(path: Path) -> dict[str, float | None]:
-    found, damaged = read_kept(path, _read_line)
-    if damaged:
-        set_aside(path, _write_lines(found), damaged)
-    return found
+        return KeptLines(self.folder / f"{digest(about, 32)}.jsonl", _read_line, _write_line) if self.folder else None
 
 
 def _read_line(row: Mapping[str, Any]) -> tuple[str, float | None]:
@@ -59,6 +53,5 @@ def _read_line(row: Mapping[str, Any]) -> tuple[str, float | None]:
     return key, score
 
 
-def _write_lines(scores: Mapping[str, float | None]) -> Iterator[str]:
-    for key, score in scores.items():
-        yield json.dumps({"pair": key, "score": score})
+def _write_line(key: str, score: float | None) -> dict[str, object]:
+    return {"pair": key, "score": score}

@@ -22,7 +22,7 @@ from xlift.harness.pipeline.states import States
 from xlift.tasks.leaks import Guard
 
 
-def test_states_are_read_once_and_counted(tiny: Base, tmp_path: Path) -> None:
+def test_states_are_read_once_and_counted(tiny: Base, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     asked: list[str] = []
 
     with HfEngine(tiny, EngineSettings(backend="hf", dtype="float32", max_length=128)) as engine:
@@ -43,6 +43,13 @@ def test_states_are_read_once_and_counted(tiny: Base, tmp_path: Path) -> None:
         assert np.allclose(found[1, 1], expected[2][0, -1].numpy(), atol=1e-5)
         again, counted = states.read(texts, (1, -1), "last")
         assert np.array_equal(again, found) and counted == tokens and asked == ["loaded"]
+        (file,) = tmp_path.glob("*.safetensors")
+        for damaged in (b"", b"\0" * 64, file.read_bytes()[:-8]):
+            file.write_bytes(damaged)
+            caplog.clear()
+            assert np.array_equal(states.read(texts, (1, -1), "last")[0], found)
+            assert f"{file}: cannot be read; the states in it are read from the model anew" in caplog.text
+        del asked[1:]
         for changed in (lambda: states.read(texts, (1, -1), "mean"), lambda: states.read(texts[:1], (1, -1), "last"),
                         lambda: states.read(texts, (0.5,), "last")):  # fmt: skip
             changed()
