@@ -84,9 +84,7 @@ class CrossLingualOptions(Options):
     @model_validator(mode="after")
     def _has_law(self) -> CrossLingualOptions:
         if self.allocation == "scaling" and self.scaling is None:
-            raise UserError(
-                "method cross_lingual: allocation: scaling needs the law's coefficients in scaling; xlift fit-scaling prints them"
-            )
+            raise UserError("allocation: scaling needs the law's coefficients in scaling; xlift fit-scaling prints them")
         return self
 
 

@@ -98,7 +98,7 @@ class SelfDistillationOptions(SwitchOptions, Options):
         translated = self.target_to_target or self.pivot_to_target or self.target_to_pivot
         if self.pivot_to_pivot and not translated and self.code_switch != "off" and self.dictionary == "alignment":
             raise UserError(
-                "method self_distillation: dictionary: alignment learns words from translated pairs, and pivot_to_pivot alone makes none; "
+                "dictionary: alignment learns words from translated pairs, and pivot_to_pivot alone makes none; "
                 "set dictionary: lexicon, code_switch: off, or give target_to_target, pivot_to_target or target_to_pivot a share"
             )
         return self

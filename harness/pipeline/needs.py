@@ -14,6 +14,8 @@ from xlift.tasks import data, index
 
 TASKS = "tasks"
 """Who needs the data of the benchmarks."""
+COMMON = "common rows"
+"""Who needs the data that all methods train beside their own. No label has a space."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Need:
     """Rows that a suite will ask for."""
 
     who: str
-    """Label of a method, or ``tasks``."""
+    """Label of a method, ``tasks``, or ``common rows``."""
     supply: data.Supply
     instead: str = ""
     """What the method does without them; empty where it stops."""
@@ -39,10 +41,13 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
         readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
-        if suite.common and registry.find_method(chosen.method).trains:
-            readings.append(Reading(suite.common.corpus, suite.languages.pivot))
         for (corpus, lang), instead in {(one.corpus, one.lang): one.instead for one in readings}.items():
             found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
+    if suite.common and any(registry.find_method(chosen.method).trains for chosen in suite.methods.values()):
+        try:
+            found.append(Need(COMMON, data.survey(suite.common.corpus, suite.languages.pivot, samples=samples)))
+        except UserError as error:
+            raise UserError(f"common.corpus: {error}") from None
     return found
 
 
@@ -93,6 +98,8 @@ def list_choices(need: Need) -> list[str]:
     if need.who == TASKS:
         return [*choices, "evaluate fewer languages or tasks"]
     own = "" if need.supply.corpus.partition("/")[0] not in OWN_KINDS else "add rows of your own with 'xlift data add'"
+    if need.who == COMMON:
+        return [*choices, *([own] if own else []), "name another corpus in common.corpus", "leave common out"]
     return [*choices, *([own] if own else []), f"name another corpus in methods.{need.who}.options", "train fewer languages"]
 
 

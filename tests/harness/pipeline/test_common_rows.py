@@ -10,7 +10,8 @@ from xlift.harness.config.suite import CommonRows, Suite, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.pipeline.common_rows import COMMON, add_common
-from xlift.harness.pipeline.needs import list_needs
+from xlift.harness.pipeline.needs import COMMON as COMMON_ROWS
+from xlift.harness.pipeline.needs import list_choices, list_needs
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes.contract import Dpo, Plan
 
@@ -73,9 +74,15 @@ def test_the_budget_holds_them_too() -> None:
 
 
 def test_what_is_read_for_them_is_known_before_a_run() -> None:
-    found = [(need.who, need.supply.corpus) for need in list_needs(suite_of(common={"corpus": "qa/squad", "share": 0.25}), ())]
-    assert found.count(("m", "qa/squad")) == 1
-    assert ("prompt", "qa/squad") not in found, "nothing is trained"
+    common = {"corpus": "alpaca", "share": 0.25}
+    needs = [need for need in list_needs(suite_of(common=common), ()) if need.who == COMMON_ROWS]
+    assert [(need.supply.corpus, need.supply.lang) for need in needs] == [("alpaca", "en")], "once for all methods"
+    alone = suite_of(common=common, methods={"prompt": {"method": "xlt_prompt"}})
+    assert COMMON_ROWS not in {need.who for need in list_needs(alone, ())}, "nothing is trained"
+    with pytest.raises(UserError, match=r"^common\.corpus: .*did you mean 'squad'\?"):
+        list_needs(suite_of(common={"corpus": "qa/squadd", "share": 0.25}), ())
+    (need,) = (one for one in list_needs(suite_of(common={"corpus": "parallel", "share": 0.25}), ()) if one.who == COMMON_ROWS)
+    assert need.missing and list_choices(need)[-2:] == ["name another corpus in common.corpus", "leave common out"]
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5])
