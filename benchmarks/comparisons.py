@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import stats
 
-from xlift.leaderboard.analysis.comparisons import rank_overall, tabulate_lifts, tabulate_ranks, tabulate_tasks
+from xlift.leaderboard.analysis.comparisons import tabulate_lifts, tabulate_tasks
+from xlift.leaderboard.analysis.rankings import rank_overall, tabulate_ranks
 from xlift.leaderboard.analysis.statistics import RESAMPLES
 from xlift.leaderboard.loading.scores import Columns, Documents
 

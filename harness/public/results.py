@@ -109,7 +109,7 @@ class Results:
         that may be compared meet in one ranking; a model without a rank, as one of whose scores by document some are lost, has a ``note``.
         Raises UserError as ``lifts`` does.
         """
-        from xlift.leaderboard.analysis.comparisons import find_lost, tabulate_ranks
+        from xlift.leaderboard.analysis.rankings import find_lost, tabulate_ranks
 
         _check_choice(by)
         lost = find_lost((record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True))

@@ -13,19 +13,10 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.parallel import share
 from xlift.harness.evaluation.records import ENGINE_FACTS
 from xlift.leaderboard.analysis import signal
-from xlift.leaderboard.analysis.comparisons import (
-    ONE_SEED_RANK,
-    Comparison,
-    TableRow,
-    find_lost,
-    find_scale,
-    group_models,
-    rank_overall,
-    tabulate,
-    tabulate_ranks,
-)
+from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, group_models, tabulate
 from xlift.leaderboard.analysis.consistency import tabulate_consistency
 from xlift.leaderboard.analysis.curves import Kept, measure_late_noise, tabulate_curves, tabulate_order
+from xlift.leaderboard.analysis.rankings import ONE_SEED_RANK, find_lost, rank_overall, tabulate_ranks
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents

@@ -1,33 +1,20 @@
-"""Tables of comparisons: lift, retention and transfer of each method, its difference on each task, and ranks with ties."""
+"""Tables of comparisons: lift, retention and transfer of each method, and its difference on each task."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.evaluation.records import Record
-from xlift.leaderboard.analysis.statistics import (
-    ALPHA,
-    LEAST_DOCUMENTS,
-    Array,
-    Estimate,
-    compare,
-    compare_pairs,
-    correct,
-    detectable,
-    estimate,
-    rank,
-)
+from xlift.leaderboard.analysis.seeds import SeedPool, pool_seeds
+from xlift.leaderboard.analysis.statistics import ALPHA, LEAST_DOCUMENTS, Array, Estimate, compare, correct, detectable, estimate
 from xlift.leaderboard.loading.scores import Documents, align
-from xlift.tasks.benchmarks import choose_averaged, has_articles, is_parallel
+from xlift.tasks.benchmarks import has_articles, is_parallel
 from xlift.tasks.entries import Metric
 
 Runs = Sequence[Documents]
@@ -41,7 +28,6 @@ TableRow: TypeAlias = Mapping[Hashable, Any]
 K = TypeVar("K", bound=Hashable)
 
 ONE_SEED = "one seed: variance between seeds unknown"
-ONE_SEED_RANK = "one seed: ranked above or below none, as another seed might turn the order"
 ARTICLES_UNKNOWN = "articles unknown: sentences of one article are taken for independent ones, so that the interval may be too narrow"
 
 
@@ -63,14 +49,13 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """What models must share to be ranked with each other."""
+class _Pair:
+    """What one row compares."""
 
-    name: str
-    """A task or a benchmark."""
-    metric: str
-    keys: tuple[tuple[str, str], ...]
-    """Each task or language with its comparability key."""
+    names: Mapping[str, str | tuple[str, ...]]
+    method: Sheet
+    base: Sheet
+    label: str
 
 
 def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
@@ -126,8 +111,9 @@ def group_documents(documents: Iterable[Documents]) -> dict[tuple[str, str], int
 def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
     """The rows of ``tabulate_lifts`` before they are corrected."""
     rows: list[Comparison] = []
-    for (suite, metric), models in _group(documents).items():
+    for (suite, metric), models in group_runs(documents).items():
         base = models.pop("base", {})
+        pairs: list[_Pair] = []
         for label, tasks in models.items():
             model = next(iter(tasks.values()))[0]
             for (benchmark, kind), languages in _split({**base, **tasks}, model).items():
@@ -138,19 +124,22 @@ def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
                     "suite": suite, "method": label, "benchmark": benchmark, "metric": metric, "kind": kind,
                     "languages": tuple(languages), "lacking": tuple(lacking),
                 }  # fmt: skip
-                rows.append(_compare(names, ours, theirs, label))
+                pairs.append(_Pair(names, ours, theirs, label))
+        rows += _compare_all(pairs)
     return rows
 
 
 def compare_tasks(documents: Iterable[Documents]) -> list[Comparison]:
     """The rows of ``tabulate_tasks`` before they are corrected."""
     rows: list[Comparison] = []
-    for (suite, metric), models in _group(documents).items():
+    for (suite, metric), models in group_runs(documents).items():
         base = models.pop("base", {})
+        pairs: list[_Pair] = []
         for label, tasks in models.items():
             for task, runs in tasks.items():
-                names = {"suite": suite, "method": label, "task": task, "metric": metric}
-                rows.append(_compare(names, {task: runs}, {task: base[task]} if task in base else {}, label))
+                names: dict[str, str | tuple[str, ...]] = {"suite": suite, "method": label, "task": task, "metric": metric}
+                pairs.append(_Pair(names, {task: runs}, {task: base[task]} if task in base else {}, label))
+        rows += _compare_all(pairs)
     return rows
 
 
@@ -180,110 +169,48 @@ def explain(row: TableRow, comparisons: int) -> str:
     return f"its interval leaves out 0, but the test, which is stricter, does not reject (p = {row['p']:.3f})"
 
 
-def tabulate_ranks(
-    documents: Iterable[Documents], *, average: bool = False, lost: Mapping[tuple[str, str], Mapping[str, str]] | None = None
-) -> pd.DataFrame:  # fmt: skip
-    """Models ranked on each task, or with ``average`` on each benchmark, averaged over languages; the base is ranked with the methods.
-
-    Only results with equal comparability keys, and averages over the same languages, meet in one ranking, of whatever suite they are;
-    a model that stands alone is ranked 1 of 1. Holm's correction is over all pairs of the rankings of a group (``group_models``).
-    ``value``: higher is better. A model that was trained with one seed is ranked above or below none, as another seed might turn the
-    order. A model whose own runs may not be averaged, and one in ``lost``, by model, has no rank; ``note`` says why.
-    """
-    documents = list(documents)
-    groups = group_documents(documents)
-    column = "benchmark" if average else "task"
-    rankings: dict[Ranking, dict[str, Sheet]] = defaultdict(dict)
-    unranked: list[dict[str, str]] = []
-    families: dict[Ranking, int] = {}
-    for model, label, metric, tasks in _name_models(documents):
-        suite = next(iter(tasks.values()))[0].suite
-        for name, sheet in _boards(tasks) if average else [(task, {task: runs}) for task, runs in tasks.items()]:
-            gone = lost.get((suite, label), {}).get(name) if lost else None
-            if fault := gone or _find_fault(sheet, label):
-                unranked.append({"model": model, column: name, "metric": metric, "note": fault})
-            else:
-                ranking = Ranking(name, metric, tuple((part, runs[0].comparability) for part, runs in sheet.items()))
-                rankings[ranking][model] = sheet
-                families.setdefault(ranking, groups[suite, label])
-    compared = [_compare_models(models) for models in rankings.values()]
-    for family in dict.fromkeys(families.values()):
-        _correct_together([pairs for ranking, (_, pairs) in zip(rankings, compared, strict=True) if families[ranking] == family])
-    tables = []
-    for (ranking, models), (values, pairs) in zip(rankings.items(), compared, strict=True):
-        table = rank(values, pairs)
-        single = _find_single(models)
-        table["note"] = [ONE_SEED_RANK if model in single else "" for model in table["model"]]
-        table[column] = ranking.name
-        if average:
-            table["languages"] = [tuple(language for language, _ in ranking.keys)] * len(table)
-        tables.append(table.assign(metric=ranking.metric, of=len(table)))
-    return pd.concat([*tables, pd.DataFrame(unranked)], ignore_index=True)
-
-
-def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFrame, float]:
-    """Models ranked on the mean of their benchmarks, each with equal weight and in points of 100, languages equal within a benchmark.
-
-    All models must have the same tasks under the same keys, or UserError is raised; ``off_target`` has no part in it where the benchmark
-    has another metric. Holm's correction is over all pairs, and a model with one seed is ranked above or below none. Returns a table as
-    ``rank`` does and the largest difference between neighbours in it that would have been missed more than one time in five, in points (nan
-    where that is unknown).
-    """
-    boards = {name: _headline_boards(documents, name) for name, documents in models.items()}
-    benchmarks = _choose_benchmarks(boards)
-    columns: dict[str, list[tuple[Array, float]]] = {name: [] for name in boards}
-    for benchmark in benchmarks:
-        sheets = {name: found[benchmark] for name, found in boards.items()}
-        for name, weighed in _weigh(sheets, benchmark, len(benchmarks)).items():
-            columns[name] += weighed
-    scores: dict[str, list[Array]] = {}
-    for name, weighed in columns.items():
-        # compare_pairs averages columns with equal weight: the weights go into the scores.
-        scores[name] = [column * weight * len(weighed) for column, weight in weighed]
-    tested = [one for found in boards.values() for benchmark in benchmarks for runs in found[benchmark].values() for one in runs]
-    binary = all(((one.columns.values == 0) | (one.columns.values == 1)).all() for one in tested)
-    pairs = compare_pairs(scores, least=0 if binary else LEAST_DOCUMENTS)
-    _leave_untested(pairs, {name for name, found in boards.items() if _find_single(found)})
-    _correct_together([pairs])
-    table = rank({name: _mean(found) for name, found in scores.items()}, pairs)
-    return table.assign(of=len(table)), _find_largest_missed(scores, list(table["model"]), len(pairs))
-
-
-def find_lost(models: Iterable[tuple[Record, Iterable[Documents]]]) -> dict[tuple[str, str], dict[str, str]]:
-    """The tasks and benchmarks that a model was measured on and of which scores by document are missing, each with the reason, by suite
-    and label: what ``tabulate_ranks`` takes as ``lost``.
-    """
-    lost: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for record, documents in models:
-        there = {one.task for one in documents}
-        for task, result in record.tasks.items():
-            if result.tested and task not in there:
-                for name in (task, result.benchmark):
-                    lost[record.suite, record.label][name] = f"no scores by document of {task}: not ranked"
-    return lost
-
-
-def compare_runs(method: Sheet, base: Sheet, name: str = "the method") -> Estimate:
+def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: SeedPool | None = None) -> Estimate:
     """Method minus base over the same languages (or one task), each given as its runs with different seeds.
 
-    Turned so that more is better. Raises UserError where either side lacks a language of the other, where the comparability keys or
-    the documents differ, and where a side's seeds are not the same in every language.
+    ``pool`` is what all models that were measured so tell of the variance between seeds (``pool_sheets``). The result is turned so that
+    more is better. Raises UserError where either side lacks a language of the other, where the comparability keys or the documents differ,
+    and where a side's seeds are not the same in every language.
     """
     if not base:
         raise UserError(f"not comparable: the base was not measured on {', '.join(method)}")
     for who, missing in ((name, set(base) - set(method)), ("the base", set(method) - set(base))):
         if missing:
             raise UserError(f"not comparable: {who} lacks {', '.join(sorted(missing))}; an average needs the same languages on both sides")
-    if fault := _find_fault(method, name) or _find_fault(base, "the base"):
+    if fault := find_fault(method, name) or find_fault(base, "the base"):
         raise UserError(f"not comparable: {fault}")
     for column, runs in method.items():
         if runs[0].comparability != base[column][0].comparability:
             raise UserError(f"not comparable: {name} and the base were measured under different settings or data on {column}")
-    scores, parallel = _align({name: method, "base": base})
-    found = compare(scores[name], scores["base"], parallel=parallel)
+    scores, parallel = align_sheets({name: method, "base": base})
+    found = compare(scores[name], scores["base"], parallel=parallel, pool=pool)
     if next(iter(method.values()))[0].sign > 0:
         return found
     return replace(found, value=0.0 - found.value, low=0.0 - found.high, high=0.0 - found.low)
+
+
+def pool_sheets(sheets: Iterable[Sheet]) -> SeedPool | None:
+    """What models that were measured alike, each given by task or by language, tell together of the variance between seeds.
+
+    None where too few have several seeds. A model that was measured with other seeds in one language than in another tells nothing.
+    """
+    models = []
+    for sheet in sheets:
+        seeds = {tuple(sorted(one.seed or 0 for one in runs)) for runs in sheet.values()}
+        if len(seeds) == 1:
+            means = [[_mean_told(one) for one in sorted(runs, key=lambda one: one.seed or 0)] for runs in sheet.values()]
+            models.append([float(mean) for mean in np.mean(means, axis=0)])
+    return pool_seeds(models)
+
+
+def _mean_told(one: Documents) -> float:
+    """The mean over the documents that have a score; nan where none has, which pools leave out."""
+    told = one.columns.values[~np.isnan(one.columns.values)]
+    return float(told.mean()) if len(told) else float("nan")
 
 
 def estimate_runs(sheet: Sheet, name: str) -> Estimate:
@@ -291,13 +218,13 @@ def estimate_runs(sheet: Sheet, name: str) -> Estimate:
 
     Raises UserError where its runs may not be averaged, as ``compare_runs`` does.
     """
-    if fault := _find_fault(sheet, name):
+    if fault := find_fault(sheet, name):
         raise UserError(f"not comparable: {fault}")
-    scores, parallel = _align({name: sheet})
+    scores, parallel = align_sheets({name: sheet})
     return estimate(scores[name], parallel=parallel)
 
 
-def _group(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str, dict[str, list[Documents]]]]:
+def group_runs(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str, dict[str, list[Documents]]]]:
     """Runs by (suite, metric), label and task."""
     groups: dict[tuple[str, str], dict[str, dict[str, list[Documents]]]] = {}
     for one in documents:
@@ -321,114 +248,13 @@ def _split(tasks: Sheet, model: Documents) -> dict[tuple[str, str], dict[str, st
     return groups
 
 
-def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
-    """One model's runs by benchmark, then by language."""
-    boards: dict[str, dict[str, Runs]] = defaultdict(dict)
-    for runs in tasks.values():
-        boards[runs[0].benchmark][runs[0].language] = runs
-    return [(benchmark, dict(sorted(sheet.items()))) for benchmark, sheet in boards.items()]
-
-
-def _name_models(documents: Sequence[Documents]) -> Iterator[tuple[str, str, str, dict[str, list[Documents]]]]:
-    """Name, label, metric and tasks of each model; the name tells suites apart where there are several."""
-    several = len({one.suite for one in documents}) > 1
-    for (suite, metric), models in _group(documents).items():
-        for label, tasks in models.items():
-            yield f"{suite}: {label}" if several else label, label, metric, tasks
-
-
-def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, Sheet]:
-    """One model's headline scores by benchmark, then by language."""
-    tasks: dict[str, list[Documents]] = defaultdict(list)
-    for one in documents:
-        if one.is_tested:
-            tasks[one.task].append(one)
-    boards = dict(_boards(tasks))
-    for sheet in boards.values():
-        if fault := _find_fault(sheet, name):
-            raise UserError(fault)
-    return boards
-
-
-def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
-    """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
-    found: dict[str, Documents] = {}
-    for sheets in boards.values():
-        found |= {benchmark: next(iter(sheet.values()))[0] for benchmark, sheet in sheets.items()}
-    chosen = choose_averaged(sorted(found), {name for name, one in found.items() if one.known and one.is_ranked}) or sorted(found)
-    if not chosen:
-        raise UserError("no model has the scores of all tasks by document")
-    if any(benchmark not in sheets for sheets in boards.values() for benchmark in chosen):
-        raise UserError("not every model was measured on every benchmark")
-    return chosen
-
-
-def _weigh(sheets: Mapping[str, Sheet], benchmark: str, of: int) -> dict[str, list[tuple[Array, float]]]:
-    """The scores of one benchmark ``of`` several by model, each column with its weight in a mean in points of 100."""
-    first = next(iter(sheets.values()))
-    ordered: dict[str, Sheet] = {}
-    for name, sheet in sheets.items():
-        if set(sheet) != set(first):
-            raise UserError(f"not every model was measured in the same languages of {benchmark}")
-        ordered[name] = {language: sheet[language] for language in first}
-    scores, parallel = _align(ordered)
-    one = next(iter(first.values()))[0]
-    points = one.sign * one.measure.scale / of
-    weighed: dict[str, list[tuple[Array, float]]] = {}
-    for name, columns in scores.items():
-        joined = [np.mean(np.stack(columns), axis=0)] if parallel else columns
-        weighed[name] = [(column, points / len(joined)) for column in joined]
-    return weighed
-
-
-def _find_largest_missed(scores: Mapping[str, Sequence[Array]], order: Sequence[str], comparisons: int) -> float:
-    """The largest ``detectable`` difference between neighbours in a ranking; nan where none is known."""
-    missed = [detectable(compare(scores[one], scores[other]).parts, comparisons) for one, other in pairwise(order)]
-    return max((difference for difference in missed if not math.isnan(difference)), default=math.nan)
-
-
-def _compare_models(sheets: Mapping[str, Sheet]) -> tuple[dict[str, float], pd.DataFrame]:
-    """Each model's mean, turned so that more is better, and the test of every pair."""
-    scores, parallel = _align(sheets)
-    sign = next(iter(next(iter(sheets.values())).values()))[0].sign
-    values = {name: sign * _mean(columns) + 0.0 for name, columns in scores.items()}  # so that a zero has no minus
-    if min(column.shape[1] for columns in scores.values() for column in columns) < 2:  # one document tells nobody apart
-        untested = [(one, other, values[one] - values[other], math.nan) for one, other in combinations(values, 2)]
-        return values, pd.DataFrame(untested, columns=["first", "second", "difference", "p"])
-    pairs = compare_pairs(scores, parallel=parallel)
-    _leave_untested(pairs, _find_single(sheets))
-    return values, pairs
-
-
-def _find_single(sheets: Mapping[str, Sheet]) -> set[str]:
-    """The sheets of models that were trained with one seed."""
-    return {name for name, sheet in sheets.items() if _has_one_seed(sheet)}
-
-
-def _has_one_seed(sheet: Sheet) -> bool:
+def has_one_seed(sheet: Sheet) -> bool:
+    """Whether the model was trained, and with one seed alone."""
     runs = next(iter(sheet.values()), ())
     return len(runs) == 1 and runs[0].seed is not None
 
 
-def _leave_untested(pairs: pd.DataFrame, models: Collection[str]) -> None:
-    """Take away p from the pairs that some models have a part in: such pairs are neither corrected for nor told apart."""
-    pairs.loc[pairs["first"].isin(models) | pairs["second"].isin(models), "p"] = np.nan
-
-
-def _correct_together(tables: Sequence[pd.DataFrame]) -> None:
-    """Give each table of ``compare_pairs`` its ``p_corrected``: Holm's over all of them."""
-    corrected = correct([p for table in tables for p in table["p"]])
-    start = 0
-    for table in tables:
-        table["p_corrected"] = corrected[start : start + len(table)]
-        start += len(table)
-
-
-def _mean(columns: Sequence[Array]) -> float:
-    return float(np.mean([column.mean() for column in columns]))
-
-
-def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
+def align_sheets(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
     """Scores by model, one array (seeds, documents) for each language, and whether the languages share their documents."""
     scores: dict[str, list[Array]] = {name: [] for name in sheets}
     first = next(iter(sheets.values()))
@@ -444,8 +270,8 @@ def _align(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], bool]:
     return scores, shared
 
 
-def _find_fault(sheet: Sheet, name: str) -> str | None:
-    """Why one model's runs may not be averaged."""
+def find_fault(sheet: Sheet, name: str) -> str | None:
+    """Why one model's runs may not be averaged; None where they may."""
     seeds = {column: {one.seed for one in runs} for column, runs in sheet.items()}
     first, *others = seeds
     for column in others:
@@ -462,14 +288,28 @@ def _find_fault(sheet: Sheet, name: str) -> str | None:
     return None
 
 
-def _compare(names: Mapping[str, str | tuple[str, ...]], method: Sheet, base: Sheet, label: str) -> Comparison:
+def _compare_all(pairs: Sequence[_Pair]) -> list[Comparison]:
+    """The rows of one suite and metric. Methods that are compared with the base on the same tasks share a pool of seeds."""
+    alike: dict[tuple[str, ...], list[Sheet]] = defaultdict(list)
+    for pair in pairs:
+        alike[_name_tasks(pair.method)].append(pair.method)
+    pools = {tasks: pool_sheets(sheets) for tasks, sheets in alike.items()}
+    return [_compare(pair, pools[_name_tasks(pair.method)]) for pair in pairs]
+
+
+def _name_tasks(sheet: Sheet) -> tuple[str, ...]:
+    return tuple(sorted(runs[0].task for runs in sheet.values()))
+
+
+def _compare(pair: _Pair, pool: SeedPool | None) -> Comparison:
     """One row's numbers, or the reason why there are none."""
+    names, method, base = pair.names, pair.method, pair.base
     first = next(iter((method or base).values()))[0]
     try:
-        found = compare_runs(method, base, label)
+        found = compare_runs(method, base, pair.label, pool)
     except UserError as error:
         return Comparison(names, None, str(error), first.measure, first.is_ranked)
-    one_seed = _has_one_seed(method)
+    one_seed = has_one_seed(method)
     notes = [say_no_interval(found)] if np.isnan(found.p) else []
     notes += [ONE_SEED] if one_seed else []
     columns = [run.columns for sheet in (method, base) for runs in sheet.values() for run in runs]
@@ -491,7 +331,7 @@ def find_scale(row: TableRow) -> float:
 
 def _to_cells(one: Comparison) -> dict[str, object]:
     """A comparison's cells by column."""
-    numbers = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd")
+    numbers = ("value", "low", "high", "p", "test", "documents", "seeds", "seed_sd", "seed_df")
     names = {**one.names, "most": one.measure.most, "one_seed": one.one_seed}
     if one.estimate is None:
         return {**names, **dict.fromkeys(numbers), "p": np.nan, "item_se": None, "note": one.note}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, tabulate
+from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, pool_sheets, tabulate
 from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import find_metric, name_place
@@ -97,11 +97,12 @@ def _find_like(label: str, row: Row, rows: Sequence[Row], documents: Sequence[Do
         for other in rows
         if other["method"] != label and all(other[key] == row[key] for key in ("benchmark", "metric", "kind", "languages"))
     ]
+    sheets = {name: _take(documents, name, row) for name in (label, *rivals)}
+    pool = pool_sheets(sheets.values())
     found, p = [], []
     for rival in rivals:
-        ours, theirs = (_take(documents, name, row) for name in (label, rival))
         try:
-            difference = compare_runs(ours, theirs, label)
+            difference = compare_runs(sheets[label], sheets[rival], label, pool)
         except UserError:
             continue
         found.append(rival)

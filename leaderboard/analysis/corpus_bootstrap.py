@@ -46,7 +46,7 @@ def compare_corpora(method: Pairs, base: Pairs, signature: str, *, resamples: in
     p = 2 * float(special.stdtr(df, -abs(value) / se)) if se > 0 else 1.0
     if documents < LEAST_DOCUMENTS:
         low = high = p = float("nan")
-    return Estimate(value, float(low), float(high), p, "bootstrap", ((se, df),), None, 1, documents, documents)
+    return Estimate(value, float(low), float(high), p, "bootstrap", ((se, df),), None, None, 1, documents, documents)
 
 
 def _metric(signature: str) -> BLEU | CHRF:

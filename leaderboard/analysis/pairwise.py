@@ -12,7 +12,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.board import Board, Group
-from xlift.leaderboard.analysis.comparisons import compare_runs, explain, say_no_interval
+from xlift.leaderboard.analysis.comparisons import compare_runs, explain, pool_sheets, say_no_interval
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
@@ -47,13 +47,15 @@ def tabulate(pairs: dict[int, list[Pair]]) -> pd.DataFrame:
 
 def _compare(group: Group) -> list[Pair]:
     sheets = {row.id: _sheets(row) for row in group.rows}
+    benchmarks = {benchmark for found in sheets.values() for benchmark in found}
+    pools = {benchmark: pool_sheets(found[benchmark] for found in sheets.values() if benchmark in found) for benchmark in benchmarks}
     found: list[tuple[LeaderboardRow, LeaderboardRow, str, Metric, Estimate]] = []
     for first, second in combinations(group.rows, 2):
         ours, theirs = sheets[first.id], sheets[second.id]
         for benchmark in ours.keys() & theirs.keys():
             sheet, other = ours[benchmark], theirs[benchmark]
             try:
-                estimate = compare_runs(sheet, other, first.label)
+                estimate = compare_runs(sheet, other, first.label, pools[benchmark])
             except UserError:  # such as other languages: the page shows no number there
                 continue
             found.append((first, second, benchmark, next(iter(sheet.values()))[0].measure, estimate))

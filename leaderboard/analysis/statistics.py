@@ -7,7 +7,7 @@ document in all arrays that are compared. docs/statistics.md says what each numb
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from xlift.harness.core.errors import UserError
+from xlift.leaderboard.analysis.seeds import SeedPool, pool_seeds
 
 Array = NDArray[np.float64]
 Scores = Sequence[Array]
@@ -56,6 +57,8 @@ class Estimate:
     """Standard error and degrees of freedom by source: documents first, then the seeds of each side that has several."""
     seed_sd: float | None
     """Standard deviation of the seeds' means; None with one seed, whose variance is unknown."""
+    seed_df: float | None
+    """Degrees of freedom of the seeds' variance: their number less one, and more where other models tell of it (``SeedPool``)."""
     seeds: int
     documents: int
     """Of all languages together."""
@@ -68,8 +71,12 @@ class Estimate:
         return float(self.parts[0][0] * self.documents**0.5)
 
 
-def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def compare(
+    method: Scores, base: Scores, *, parallel: bool = False, pool: SeedPool | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
     """Mean of method minus base, averaged over languages with equal weights.
+
+    ``pool`` is what the models of the same comparison tell together of the variance between seeds, that of each side's own seeds apart.
 
     Documents are resampled within each language, or jointly where they are ``parallel``: the same documents in every language, whose
     scores rise and fall together. Of fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1, and where hardly any of them
@@ -86,7 +93,7 @@ def compare(method: Scores, base: Scores, *, parallel: bool = False, resamples: 
     differences = [ours.mean(axis=0) - theirs.mean(axis=0) for ours, theirs in zip(method, base, strict=True)]
     pads = [np.array([half, -half]) if half else np.empty(0) for _ in differences]
     bounds = (-1.0, 1.0) if half else None
-    found, centre = _estimate(differences, pads, [_seed_part(method), _seed_part(base)], bounds, resamples, seed)
+    found, centre = _estimate(differences, pads, [_seed_part(method, pool), _seed_part(base, pool)], bounds, resamples, seed)
     if np.isnan(found.low):
         return replace(found, seeds=len(method[0]), documents=documents)
     if exact:
@@ -155,7 +162,7 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least
     """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
 
     ``least`` documents, and ``LEAST_FREEDOM``, are needed for a test of scores that are not 0 or 1; give 0 where they are 0 or 1 and were
-    only weighted since. One matrix product for each language serves all pairs.
+    only weighted since. One matrix product for each language serves all pairs, and the models' seeds are pooled (``pool_scores``).
     """
     names, sheets = list(scores), list(scores.values())
     for sheet in sheets[1:]:
@@ -176,7 +183,8 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least
         errors.append(np.sqrt(np.maximum(squares / size - centres[-1] ** 2, 0) / (size - 1)))
         dfs.append(np.full(len(i), size - 1.0) if half else _find_pair_freedoms(means))
     item = _average(np.stack(errors), np.stack(dfs))
-    seed_parts = [_seed_part(sheet) for sheet in sheets]
+    pool = pool_scores(sheets)
+    seed_parts = [_seed_part(sheet, pool) for sheet in sheets]
     parts = [item] + [(np.array([seed_parts[k].se for k in side]), np.array([seed_parts[k].df for k in side])) for side in (i, j)]
     documents = sum(one.shape[1] for one in sheets[0])
     p = _p_value(np.mean(centres, axis=0), parts, documents)
@@ -188,6 +196,11 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least
         p = np.where(single[i] & single[j], mcnemar(right[i, j], right[j, i]), p)
     first, second = ([names[k] for k in side] for side in (i, j))
     return pd.DataFrame({"first": first, "second": second, "difference": np.mean(values, axis=0), "p": p})
+
+
+def pool_scores(models: Iterable[Scores]) -> SeedPool | None:
+    """What models with the same languages and documents tell together of the variance between seeds."""
+    return pool_seeds([_mean_seeds(scores) for scores in models])
 
 
 def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
@@ -211,6 +224,7 @@ def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
 @dataclass(frozen=True)
 class _SeedPart:
     sd: float | None
+    """As the seeds have it, without the pool."""
     se: float
     """From the whole variance of the seeds' means: for tests."""
     excess: float
@@ -218,8 +232,13 @@ class _SeedPart:
     df: float
 
 
-def _seed_part(scores: Scores) -> _SeedPart:
-    """Variance between seeds: two-way random effects, seeds x documents.
+def _mean_seeds(scores: Scores) -> list[float]:
+    """Each seed's mean over documents, then over languages."""
+    return [float(mean) for mean in np.mean([one.mean(axis=1) for one in scores], axis=0)]
+
+
+def _seed_part(scores: Scores, pool: SeedPool | None = None) -> _SeedPart:
+    """Variance between seeds: two-way random effects, seeds x documents; moderated by the ``pool`` where there is one.
 
     A few seeds lie close together by chance often enough to make false positives at the levels that Holm asks for, so tests do not
     subtract the noise.
@@ -227,14 +246,14 @@ def _seed_part(scores: Scores) -> _SeedPart:
     seeds = len(scores[0])
     if seeds < 2:
         return _SeedPart(None, 0.0, 0.0, 1.0)
-    means = np.mean([one.mean(axis=1) for one in scores], axis=0)
+    own = float(np.var(_mean_seeds(scores), ddof=1))
     noise = 0.0
     for one in scores:
         documents = one.shape[1]
         residuals = one - one.mean(axis=1, keepdims=True) - one.mean(axis=0, keepdims=True) + one.mean()
         noise += (residuals**2).sum() / ((seeds - 1) * (documents - 1)) / documents / len(scores) ** 2
-    variance = float(means.var(ddof=1))
-    return _SeedPart(variance**0.5, (variance / seeds) ** 0.5, float(max(variance - noise, 0.0) / seeds) ** 0.5, seeds - 1.0)
+    variance, freedom = pool.moderate(own, seeds) if pool else (own, seeds - 1.0)
+    return _SeedPart(own**0.5, (variance / seeds) ** 0.5, float(max(variance - noise, 0.0) / seeds) ** 0.5, freedom)
 
 
 def _estimate(
@@ -278,6 +297,7 @@ def _estimate(
         test="none",
         parts=parts,
         seed_sd=seeds[0].sd,
+        seed_df=None if seeds[0].sd is None else seeds[0].df,
         seeds=0,
         documents=documents,
         drawn=documents,

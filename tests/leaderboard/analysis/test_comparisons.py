@@ -10,36 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.scored import documents, only, some
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import Stage, Store
 from xlift.harness.evaluation.records import Record, read_records
-from xlift.leaderboard.analysis.comparisons import (
-    ARTICLES_UNKNOWN,
-    ONE_SEED_RANK,
-    explain,
-    group_models,
-    rank_overall,
-    tabulate_lifts,
-    tabulate_ranks,
-    tabulate_tasks,
-)
+from xlift.leaderboard.analysis.comparisons import ARTICLES_UNKNOWN, explain, group_models, tabulate_lifts, tabulate_tasks
+from xlift.leaderboard.analysis.rankings import tabulate_ranks
 from xlift.leaderboard.loading.runs import collect
-from xlift.leaderboard.loading.scores import Columns, Documents, align, collect_documents, read_documents, read_pairs
-from xlift.tasks.benchmarks import place
-
-
-def documents(
-    label: str, task: str, values: Sequence[float], *, seed: int | None = None, metric: str = "accuracy", key: str = "k"
-) -> Documents:
-    columns = Columns(np.arange(len(values)), np.array([f"{task}{number}" for number in range(len(values))]), np.array(values, dtype=float))
-    return Documents("s", label, seed, ("es", "fr"), "en", task, *place(task, "en"), metric, f"{task}{key}", columns)
-
-
-def only(table: pd.DataFrame, **wanted: Any) -> dict[str, Any]:
-    """The single row with these cells."""
-    rows = [row for row in table.to_dict("records") if all(row[name] == value for name, value in wanted.items())]
-    assert len(rows) == 1, rows
-    return {str(name): value for name, value in rows[0].items()}
+from xlift.leaderboard.loading.scores import Documents, align, collect_documents, read_documents, read_pairs
 
 
 @pytest.fixture
@@ -207,12 +185,6 @@ def test_holm_is_over_the_whole_table_and_seeds_stand_apart() -> None:
     assert lift["detectable"] > 2.8 * lift["item_se"]
 
 
-def some(label: str, wins: int, *, seed: int | None = None, suite: str = "s", key: str = "k") -> Documents:
-    """60 answers to MGSM in Spanish, of which ``wins`` are right."""
-    made = documents(label, "xlift_mgsm_direct_es", [1.0] * wins + [0.0] * (60 - wins), seed=seed, key=key)
-    return replace(made, suite=suite)
-
-
 def test_another_suite_takes_no_significance_away() -> None:
     # 6 documents won and none lost: 2 / 2^6 = 0.03125 by McNemar's exact test
     alone = tabulate_tasks([some("base", 20), some("m", 26, seed=0), some("n", 20, seed=0)])
@@ -240,19 +212,20 @@ def test_a_difference_that_is_not_told_apart_beside_its_interval_says_why() -> N
     assert explain({"value": 0.1, "low": -0.01, "high": 0.2, "p": 0.3}, 3) == only(table, method="n0")["reason"] == ""
 
 
-def test_no_rank_claims_a_winner_from_one_seed() -> None:
-    base, once = some("base", 5), some("m", 55, seed=0)
-    table = tabulate_ranks([base, once])
-    assert {row["model"]: (row["rank"], row["tied"]) for row in table.to_dict("records")} == {"m": (1, ("base",)), "base": (1, ("m",))}
-    assert [row["note"] for row in table.to_dict("records")] == [ONE_SEED_RANK, ""]
-    twice = tabulate_ranks([base, once, some("m", 54, seed=1)])
-    assert {row["model"]: row["rank"] for row in twice.to_dict("records")} == {"m": 1, "base": 2}
-    prompt = tabulate_ranks([base, some("m", 55)])
-    assert {row["model"]: row["rank"] for row in prompt.to_dict("records")} == {"m": 1, "base": 2}, "what was not trained has no seeds"
-    lifts = tabulate_tasks([base, once])
-    assert only(lifts, method="m")["one_seed"] and not only(tabulate_tasks([base, some("m", 55)]), method="m")["one_seed"]
-    overall, _ = rank_overall({"base": [base], "m": [once], "n": [some("n", 55, seed=0), some("n", 54, seed=1)]})
-    assert {row["model"]: row["rank"] for row in overall.to_dict("records")} == {"m": 1, "n": 1, "base": 2}
+def test_methods_of_a_suite_share_what_they_tell_of_seeds() -> None:
+    # three methods and two seeds each are too few for a pool: one degree of freedom each; with a fourth they count for up to two more
+    rng = np.random.default_rng(0)
+    base = rng.random(60)
+    sheets = [documents("base", "xlift_xquad_es", list(base))]
+    for label in "abcd":
+        sheets += [
+            documents(label, "xlift_xquad_es", list(base + rng.normal(0.2, 0.1, 60) + rng.normal(0, 0.02)), seed=seed) for seed in (0, 1)
+        ]
+    pair, four = only(tabulate_tasks(sheets[:7]), method="a"), only(tabulate_tasks(sheets), method="a")
+    assert (pair["value"], pair["seed_sd"], pair["seed_df"]) == (four["value"], four["seed_sd"], 1.0)
+    assert 1 < four["seed_df"] <= 3 and four["p"] < pair["p"]
+    single = only(tabulate_tasks([*sheets, documents("e", "xlift_xquad_es", list(base + 0.1), seed=0)]), method="e")
+    assert single["one_seed"] and pd.isna(single["seed_df"]), "one seed stays one seed"
 
 
 def test_one_document_tells_nobody_apart() -> None:
@@ -260,14 +233,6 @@ def test_one_document_tells_nobody_apart() -> None:
     found = {row["model"]: (row["value"], row["rank"], row["tied"]) for row in tabulate_ranks(both, average=True).to_dict("records")}
     assert found == {"m": (1.0, 1, ("base",)), "base": (0.0, 1, ("m",))}
     assert "an interval needs two at least" in only(tabulate_tasks(both), method="m")["note"]
-
-
-def test_scores_by_document_that_are_gone_cost_their_own_row_its_rank() -> None:
-    lost = {("s", "m"): {"xlift_mgsm_direct": "no scores by document of xlift_mgsm_direct_fr: not ranked"}}
-    table = tabulate_ranks([some("base", 20), some("m", 40), some("n", 55)], average=True, lost=lost)
-    found = {row["model"]: (row["rank"], row["note"]) for row in table.to_dict("records")}
-    assert found["n"] == (1, "") and found["base"] == (2, "") and np.isnan(found["m"][0])
-    assert found["m"][1] == "no scores by document of xlift_mgsm_direct_fr: not ranked"
 
 
 def test_the_rate_off_target_is_compared_over_the_answers_that_can_be_told() -> None:
