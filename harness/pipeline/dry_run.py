@@ -66,9 +66,23 @@ def check_suite(suite: Suite) -> None:
     check_curves(suite, tasks)
     require_shots(suite, tasks)
     _check_expected(suite, tasks)
-    here, switched = Path(suite.base.model).expanduser().exists(), suite.engine.thinking != "template"
-    if here or (switched and bases.is_here(suite.base)):
+    if Path(suite.base.model).expanduser().exists() or (_names_parts_of_the_base(suite) and bases.is_here(suite.base)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
+
+
+def _names_parts_of_the_base(suite: Suite) -> bool:
+    """Whether a suite names layers or modules of its base, or a way to think, so that only the base can say if they are right."""
+    if suite.engine.thinking != "template":
+        return True
+    for label, chosen in suite.methods.items():
+        method, lora = registry.load(chosen.method, chosen.options), suite.training(label).lora
+        if (
+            method.where
+            or method.states
+            or (method.trains and (lora.get("target_modules", "all-linear") != "all-linear" or "modules_to_save" in lora))
+        ):
+            return True
+    return False
 
 
 def _check_expected(suite: Suite, tasks: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from math import ceil
 from typing import TypeVar
 
 import psutil
@@ -16,6 +17,9 @@ GIB = 2**30
 OF_WEIGHTS = 6
 """Memory of an engine per byte of stored weights: in fp32, packed beside for the products, and once more while an adapter is merged."""
 OF_LIBRARIES = 2 * GIB
+SLOWING = 0.77
+"""Of k engines on the same cores each takes k ** SLOWING times as long as one that has them all: 1.7 times was measured with two, 125 s
+against 73 s for the 128 prompts of a model (docs/performance.md)."""
 
 T = TypeVar("T")
 
@@ -23,8 +27,8 @@ T = TypeVar("T")
 def share_out(models: Sequence[T], suite: Suite, base: Base) -> list[list[T]]:
     """One list of models for each engine, as equal as can be, in order.
 
-    Where ``evaluate.engines`` is not given it is one engine, but for vLLM on a CPU as many as the cores, the free memory and an even number
-    of models for each allow: two with a core each were seen to finish before one with both, but not where one of them has a model more.
+    Where ``evaluate.engines`` is not given it is one engine, but for vLLM on a CPU that number which finishes first (``SLOWING``) of those
+    that the cores and the free memory allow: two with a core each finish four or nine models before one with both, but not three.
     """
     wanted = suite.evaluate.engines
     count = min(wanted, len(models)) if wanted else _count_engines(len(models), suite, base)
@@ -41,7 +45,7 @@ def _count_engines(models: int, suite: Suite, base: Base) -> int:
     def fits(count: int) -> bool:
         return count * (OF_WEIGHTS * stored + OF_LIBRARIES + share_cache(suite, count) * GIB) <= free
 
-    return next((count for count in range(most, 1, -1) if models % count == 0 and fits(count)), 1)
+    return min([1, *filter(fits, range(2, most + 1))], key=lambda count: ceil(models / count) * count**SLOWING)
 
 
 def share_cache(suite: Suite, engines: int) -> float:

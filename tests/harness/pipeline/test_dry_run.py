@@ -101,6 +101,19 @@ def test_a_lora_that_training_would_refuse_is_found_by_validate(tiny_base: Path,
         check_suite(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, train={"lora": lora}))
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"train": {"lora": {"target_modules": ["q_prj"]}}}, "smollm2-135m-instruct has no layer q_prj; did you mean 'q_proj'?"),
+        ({"methods": {"m": {"method": "question_alignment", "options": {"layers": [30]}}}}, "methods.m: .*30"),
+    ],
+)
+def test_validate_looks_into_the_embedded_base_where_a_suite_names_parts_of_it(changes: dict[str, Any], says: str) -> None:
+    values = {"base": {"model": "smollm2-135m-instruct"}, "methods": {"m": {"method": "pivot_only"}}, **changes}
+    with pytest.raises(UserError, match=says):
+        check_suite(suite_of(Path("unused"), values.pop("methods"), **values))
+
+
 def test_targets_that_the_base_has_are_taken(tiny_base: Path) -> None:
     for targets in (["q_proj", "v_proj"], "all-linear", r".*self_attn\.(q|k)_proj", ["self_attn.o_proj"]):
         check_suite(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, train={"lora": {"r": 2, "target_modules": targets}}))

@@ -1,4 +1,4 @@
-"""Models are shared out among engines: as asked, or by cores, memory and an even number of models for each."""
+"""Models are shared out among engines: as asked, or by cores, memory and what finishes first."""
 
 import os
 from pathlib import Path
@@ -46,16 +46,19 @@ def test_as_many_engines_as_asked_but_none_without_a_model(base: bases.Base) -> 
 
 @pytest.mark.parametrize(
     ("models", "cores", "free", "engines"),
-    [(4, 2, 100, 2), (3, 2, 100, 1), (6, 4, 100, 3), (7, 8, 100, 7), (1, 8, 100, 1), (6, 4, 9, 2), (6, 4, 3, 1)],
+    [(4, 2, 100, 2), (3, 2, 100, 1), (9, 2, 100, 2), (6, 4, 100, 3), (7, 8, 100, 7), (1, 8, 100, 1), (6, 4, 9, 2), (6, 4, 3, 1)],
 )
-def test_the_count_goes_by_cores_memory_and_even_shares(
+def test_the_count_goes_by_cores_memory_and_what_finishes_first(
     models: int, cores: int, free: int, engines: int, machine: SimpleNamespace, base: bases.Base
 ) -> None:
-    """Engines of a tiny base take 2 GiB each for libraries, and a cache of 1 GiB: 9 GiB hold two and no third, 3 GiB are risked on one."""
+    """Engines of a tiny base take 2 GiB each for libraries, and a cache of 1 GiB: 9 GiB hold two and no third, 3 GiB are risked on one.
+
+    Of 9 models two engines have 5 at most, which take 5 * 2 ** 0.77 = 8.5 times as long as one model on all cores; of 3 they have 2: 3.4.
+    """
     machine.cores, machine.free = cores, free * GIB
     out = scheduling.share_out(range(models), suite_of(), base)
     assert len(out) == engines
-    assert {len(share) for share in out} == {models // engines}
+    assert max(len(share) for share in out) == -(-models // engines)
 
 
 @pytest.mark.parametrize(("whole", "engines", "each"), [(2, 1, 2), (2, 2, 1), (2, 4, 1), (8, 4, 2), (0.5, 1, 1)])
