@@ -93,7 +93,7 @@ def describe_help(manifest: Manifest, base: str) -> list[str]:
         told = ", ".join(f"{key} `{value}`" for key, value in translator.items() if key != "kind" and value is not None)
         lines.append(f"Translator: {translator['kind']}{f' ({told})' if told else ''}.")
     counts = [(pair, count["asked"], count["failed"]) for pair, count in (manifest.get("translated") or {}).items()]
-    table = [tabulate(("pair and translator", "texts", "without a translation"), counts)] if counts else []
+    table = [tabulate(("pair and translator", "texts", "without a result"), counts)] if counts else []
     return ["## Generated and translated text", "\n".join(f"- {line}" for line in lines), *table] if lines else []
 
 
