@@ -28,6 +28,7 @@ from xlift.harness.cli.arguments import (
     split_names,
 )
 from xlift.harness.cli.judge import fidelity, judge
+from xlift.harness.cli.merge import merge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
 from xlift.harness.cli.report import compare_paper, report, report_on
@@ -234,6 +235,7 @@ def lm_eval(context: typer.Context) -> None:
 
 app.command()(hub.push)
 app.command()(hub.pull)
+app.command()(merge)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         list_suites,
         list_tasks,
         load_suite,
+        merge,
         plan,
         plan_items,
         prepare,
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 __all__ = [
     "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "add_data", "build_data",
     "build_site", "calibrate", "check_data", "evaluate", "export_record", "fit_scaling", "get_data", "list_corpora", "list_languages",
-    "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "plan", "plan_items", "plugin", "prepare", "probe", "pull",
-    "push", "push_all", "push_site", "run", "survey", "train", "validate",
+    "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "merge", "plan", "plan_items", "plugin", "prepare", "probe",
+    "pull", "push", "push_all", "push_site", "run", "survey", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {

@@ -394,6 +394,17 @@ def pull(repository: str, out: str | Path | None = None) -> Path:
     return hub.pull(name, revision or None, Path(out) if out else None)
 
 
+def merge(adapter: str | Path, out: str | Path, *, base: str | None = None, dtype: str = "bfloat16") -> Path:
+    """Write the base with an adapter merged into it, as a model of its own, into the empty folder ``out``, and return it.
+
+    Safetensors in ``dtype`` with tokenizer and chat template. ``adapter`` is a folder or ``hub:ORG/NAME``, ``base`` the model where the
+    adapter does not name it. Raises UserError for a profile without weights, and for an adapter that does not fit or changes nothing.
+    """
+    from xlift.harness.models.merging import write_merged
+
+    return write_merged(str(adapter), Path(out), base, dtype)
+
+
 def list_methods() -> pd.DataFrame:
     """Built-in and installed methods: columns method, and about, the first line of what it says or of what is wrong with it."""
     import pandas as pd
