@@ -9,7 +9,8 @@ has a schedule of the learning rate of its own.
 Different: the papers train on whole corpora, one run after the other; here both phases share one budget, one adapter and one optimiser. A
 question is put to the model in 10 wordings by turns, where the paper has one wording for all. The second phase has GSM8K's own solutions,
 or instructions.
-SLAM trains the weights themselves, where LoRA stands beside them here; whether it has two phases is not known to us.
+SLAM trains the weights themselves, as ``train.lora: null`` does; by default LoRA stands beside them. Whether it has two phases is not
+known to us.
 Missing: MetaMathQA, 395k rows, which is the paper's second phase, and Thai and Bengali questions, which the corpus lacks.
 """
 

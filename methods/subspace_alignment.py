@@ -12,8 +12,8 @@ A finding (shown in tests/methods/test_alignment_methods.py): with that many dim
 ``shared: literal`` is that; ``shared: complement`` is the repaired form, which aligns a prompt and its translation in all dimensions
 outside W, and with a ``rank`` below that of the paper also what W leaves of the languages' means.
 Different: prompts are AlpaGasus' in translation, each at its true last token and with one chat template throughout, where the code takes
-200 prompts, half of them harmful, reads padding or the 64th token as the last one, and has a system turn in one place and not in the
-other; the mean leaves padding and the first token out; LoRA stands beside the weights of the two layers, which the paper trains.
+200 prompts, half of them harmful, reads padding or the 64th token as the last one, and has a system turn in one place alone; the mean
+leaves padding and the first token out; LoRA stands beside the weights, which the paper trains (as ``train.lora: null`` does).
 Missing: nothing else that is known to us. Nothing in the loss is about answers: look at the rate off target and the quality of translation.
 """
 

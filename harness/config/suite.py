@@ -122,8 +122,8 @@ class TrainSettings(Section):
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of a phase's steps over which the rate rises; never its only step."""
     weight_decay: float = Field(0.0, ge=0)
-    lora: dict[str, Any] = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
-    """Passed to peft.LoraConfig as it stands."""
+    lora: dict[str, Any] | None = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
+    """Passed to peft.LoraConfig as it stands; null trains the weights themselves, at a rate of about a tenth of LoRA's."""
     quantise: Literal["4bit", "8bit"] | None = None
     """Load the base in fewer bits (bitsandbytes, CUDA only)."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
@@ -156,8 +156,9 @@ class TrainSettings(Section):
 
     @field_validator("lora")
     @classmethod
-    def _known_lora(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_lora(value)
+    def _known_lora(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            check_lora(value)
         return value
 
 
@@ -381,7 +382,13 @@ def _check_training(label: str, settings: TrainSettings, engine: EngineSettings)
             f"{where}: train.tokens {settings.tokens} is less than one step of train.batch_tokens {settings.batch_tokens}, so hardly "
             f"anything would be trained; lower train.batch_tokens (to {max(64, settings.tokens // 20)}, say), or raise train.tokens"
         )
-    if settings.lora.get("use_dora") and engine.adapter_form == "lora" and engine.backend in ("auto", "vllm"):
+    if settings.lora is None and settings.quantise:
+        raise UserError(
+            f"{where}: train.quantise {settings.quantise!r}: rounded weights cannot be trained; leave it out, or set train.lora"
+        )
+    if settings.lora is None and engine.adapter_form == "lora":
+        raise UserError(f"{where}: train.lora: null trains whole weights, which engine.adapter_form: lora does not serve; set it to merged")
+    if settings.lora and settings.lora.get("use_dora") and engine.adapter_form == "lora" and engine.backend in ("auto", "vllm"):
         raise UserError(
             f"{where}: train.lora.use_dora: vLLM does not serve DoRA in the form of LoRA; set engine.adapter_form: merged, or "
             "engine.backend: hf"

@@ -1,4 +1,5 @@
-"""Adapters: PEFT weights or a profile alone, found in a folder or on the hub, checked against a base model, and merged into its weights."""
+"""Adapters: PEFT weights, whole weights, or a profile alone, found in a folder or on the hub, checked against a base model, and merged into
+its weights."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, ProfileFacts
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
@@ -30,6 +32,10 @@ HUB = "hub:"
 PREFIX = "base_model.model."
 PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
+FULL = "FULL"
+"""That of a model of its own, whose weights were trained themselves."""
+MODEL = "model*.safetensors"
+"""The files of whole weights."""
 
 
 class NamedBase(TypedDict, total=False):
@@ -72,7 +78,8 @@ class Provenance(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or no weights, and a profile for the base's own."""
+    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or whole weights in place of the base's, or no
+    weights, and a profile for the base's own."""
 
     name: str
     """As it was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
@@ -137,7 +144,7 @@ def resolve(ref: str | Path) -> Adapter:
         revision=revision,
         sha256=hashlib.sha256(b"".join(parts)).hexdigest(),
         peft_type=str(config["peft_type"]),
-        base_name=str(config.get("base_model_name_or_path") or "") or None,
+        base_name=str(config.get("base_model_name_or_path") or (recorded or {}).get("name") or "") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
         profile=profile,
     )
@@ -157,11 +164,12 @@ def check(adapter: Adapter, base: Base) -> None:
         )
     if not adapter.has_weights:
         return
-    wrong = _first_difference(tensor_shapes(adapter.folder / WEIGHTS), _expected_shapes(adapter, base))
+    wrong = _first_difference(*(_whole_shapes(adapter, base) if adapter.peft_type == FULL else _adapter_shapes(adapter, base)))
     if wrong:
         named = f"; it names {adapter.base_name!r} as its base" if adapter.base_name else ""
         raise UserError(f"adapter {adapter.name}: does not fit base {base.name}: {wrong}{named}")
-    _check_trained(adapter)
+    if adapter.peft_type != FULL:
+        _check_trained(adapter)
     same = {Path(base.name).name.lower(), base.folder.name.lower()}
     if not adapter.base_sha256 and adapter.base_name and Path(adapter.base_name).name.lower() not in same:
         logger.warning("adapter %s names %s as its base, not %s; its shapes fit, so it is used", adapter.name, adapter.base_name, base.name)
@@ -179,7 +187,11 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     target = getattr(torch, dtype)
     model = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     before = {name: tensor.detach().to(target, copy=True) for name, tensor in model.named_parameters()}
-    merged = _merged(adapter, model)
+    if adapter.peft_type == FULL:
+        del model
+        merged = AutoModelForCausalLM.from_pretrained(adapter.folder, use_safetensors=True, dtype=torch.float32)
+    else:
+        merged = _merged(adapter, model)
     # A sum is finite only where all that it adds is, and takes a tenth of the time; one that overflows is looked at again.
     if not all(bool(tensor.sum().isfinite() or tensor.isfinite().all()) for tensor in merged.parameters()):
         raise UserError(f"adapter {adapter.name}: its weights hold values that are not finite (NaN or infinity)")
@@ -187,6 +199,15 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     if all(name in before and torch.equal(before[name], tensor) for name, tensor in merged.named_parameters()):
         raise UserError(f"adapter {adapter.name}: leaves the weights (so the logits) of {base.name} unchanged in {dtype}; train it again")
     return merged
+
+
+def hash_weights(folder: Path) -> str | None:
+    """The sha256 of an adapter's weights; of whole weights in several files that of their hashes. None for a profile alone."""
+    files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(folder.glob(MODEL))
+    hashes = [file_sha256(path) for path in files]
+    if len(hashes) < 2:
+        return hashes[0] if hashes else None
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -216,6 +237,10 @@ def _locate(ref: str) -> tuple[Path, str | None]:
 
 def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[str, object], list[bytes]]:
     """The adapter's configuration, and the bytes that make its hash."""
+    if not (folder / CONFIG).is_file() and (shards := sorted(folder.glob(MODEL))) and (folder / "config.json").is_file():
+        # Hashed file by file, as whole weights are too large to be held at once.
+        hashes = [f"{path.name}: {file_sha256(path)}".encode() for path in shards if tensor_shapes(path)]
+        return {"peft_type": FULL}, [*hashes, (folder / "config.json").read_bytes()]
     if profile is not None and not any(folder.glob("adapter_*")):
         if not profile.languages:
             raise UserError(f"adapter {folder}: neither weights, nor a profile that changes anything")
@@ -266,6 +291,23 @@ def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]
         whole = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     # An adapter may bring whole weights along, such as embeddings: PEFT loads them into the base.
     return {**{name: whole[name] for name in tensor_shapes(adapter.folder / WEIGHTS) if name in whole}, **shapes}
+
+
+def _adapter_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Of an adapter, and what PEFT would build on the base."""
+    return tensor_shapes(adapter.folder / WEIGHTS), _expected_shapes(adapter, base)
+
+
+def _whole_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Of whole weights, and of the base's; a copy of tied embeddings is no tensor of its own."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    found = {name: shape for path in sorted(adapter.folder.glob(MODEL)) for name, shape in tensor_shapes(path).items()}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder))
+    wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    return {name: shape for name, shape in found.items() if name in wanted or name not in model.state_dict()}, wanted
 
 
 def _check_trained(adapter: Adapter) -> None:

@@ -1,8 +1,8 @@
 """What a stage will roughly take, from the sizes of the base and the speed of this machine: right within a factor of two or three.
 
-Memory and operations are counted as in Korthikanti et al. 2022 (arXiv:2205.05198) for a LoRA on all linear layers, and err on the high
-side. The speed is that of one matrix product on this machine, of which training reaches a part, and answering less, as the weights are read
-again for each token. docs/runs.md sets some estimates beside what was measured.
+Memory and operations are counted as in Korthikanti et al. 2022 (arXiv:2205.05198) for a LoRA on all linear layers or for all weights, and
+err on the high side. The speed is that of one matrix product on this machine, of which training reaches a part, and answering less, as the
+weights are read again for each token. docs/runs.md sets some estimates beside what was measured.
 """
 
 from __future__ import annotations
@@ -86,12 +86,14 @@ class Estimates:
         tokens = settings.micro_batch_tokens
         kept = width * shape.layers * shape.hidden + layer if settings.gradient_checkpointing else shape.layers * layer
         logits = 10 * shape.vocabulary * tokens * RESPONSES
-        return self.weight_bytes(settings) + 16 * self._lora(rank) + tokens * kept + logits + OVERHEAD
+        trained = self._lora(rank) if settings.lora is not None else shape.body + shape.embeddings
+        return self.weight_bytes(settings) + 16 * trained + tokens * kept + logits + OVERHEAD
 
     def train_seconds(self, settings: TrainSettings, tokens: int) -> float:
         """Time of a training."""
         shape = self.shape
-        body = (6 if settings.gradient_checkpointing else 4) * shape.body
+        passes = (6 if settings.gradient_checkpointing else 4) + (2 if settings.lora is None else 0)  # the weights' own gradients
+        body = passes * shape.body
         operations = body + 6 * self._lora(_read_rank(settings)) + 4 * shape.vocabulary * shape.hidden * RESPONSES
         return START + tokens * operations / (self._shares[0] * self.device.speed)
 
@@ -112,5 +114,5 @@ class Estimates:
 
 
 def _read_rank(settings: TrainSettings) -> int:
-    rank = settings.lora.get("r", 8)
+    rank = settings.lora.get("r", 8) if settings.lora is not None else 0
     return rank if isinstance(rank, int) else 8

@@ -120,11 +120,11 @@ def check_methods(suite: Suite) -> None:
 def check_base(suite: Suite, base: bases.Base) -> None:
     """Raises UserError where the base cannot serve a method of the suite, by its template, its tokenizer or its configuration."""
     methods = {label: registry.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
-    if trained := {label: suite.training(label).lora for label, method in methods.items() if method.trains}:
+    if trained := {label: suite.training(label).lora or {} for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)
     for label, method in methods.items():
         if method.where or method.states:
-            _check_layers(base, method, f"methods.{label}", suite.training(label).lora)
+            _check_layers(base, method, f"methods.{label}", suite.training(label).lora or {})
     if asking := [label for label, method in methods.items() if method.system_turn]:
         bases.check_system_turn(base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
 

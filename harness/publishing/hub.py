@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from xlift.harness.core.errors import ServiceError, UserError
 from xlift.harness.core.paths import cache_folder
 from xlift.harness.core.store import read_object
-from xlift.harness.models.adapters import CARD, WEIGHTS, resolve
+from xlift.harness.models.adapters import CARD, FULL, hash_weights, resolve
 from xlift.harness.models.download import download
 from xlift.harness.publishing.package import README, File
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 WAIT = 120.0
 """Seconds for a connection, or for the next bytes either way, before the hub counts as not answering; the client itself has no limit."""
 
-PULLED = ("*.safetensors", "*.json", "*.md", ".eval_results/*")
+PULLED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.md", ".eval_results/*")
 
 
 @dataclass(frozen=True)
@@ -203,10 +203,10 @@ def pull(repository: str, revision: str | None = None, out: Path | None = None) 
 def check_weights(folder: Path, name: str) -> None:
     """Raise UserError for weights with another sha256 than ``xlift.json`` says, or an adapter that is not whole."""
     resolve(folder)
-    if (folder / CARD).is_file() and (folder / WEIGHTS).is_file():
+    if (folder / CARD).is_file() and (found := hash_weights(folder)):
         said = read_object(folder / CARD).get("weights_sha256")
-        if said and said != File(WEIGHTS, folder / WEIGHTS).sha256:
-            raise UserError(f"{name}: {WEIGHTS} is not the file that was pushed with {CARD} (sha256 differs); ask its author")
+        if said and said != found:
+            raise UserError(f"{name}: the weights are not those that were pushed with {CARD} (sha256 differs); ask its author")
 
 
 def fetch(target: Target, revision: str, folder: Path) -> Path:
@@ -241,6 +241,10 @@ def compare_logits(base: Base, ours: Path, theirs: Path) -> float:
             raise UserError(f"{theirs}: its profile is not the local one")
         return 0.0
     ids = load_tokenizer(base)(["What is 2 + 3? ¿Cuánto es? কত হয়?"], return_tensors="pt").input_ids
+    if resolve(ours).peft_type == FULL:
+        whole = [AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32) for folder in (ours, theirs)]
+        with torch.no_grad():
+            return float((whole[0](input_ids=ids).logits - whole[1](input_ids=ids).logits).abs().max())
     model: PreTrainedModel | PeftModel = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(ours), adapter_name="ours")
     model.load_adapter(str(theirs), adapter_name="theirs")

@@ -13,7 +13,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
-from xlift.harness.models.adapters import CONFIG
+from xlift.harness.models.adapters import CONFIG, FULL, PROFILE
 from xlift.harness.publishing.dataset_card import describe_files, describe_help, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
@@ -43,9 +43,9 @@ def _write_front(facts: Facts) -> str:
     tags += [f"arxiv:{number}" for number in find_papers(facts)]
     front = ModelCardData(
         base_model=facts.base.id,
-        base_model_relation="adapter" if weighty else None,
+        base_model_relation=None if not weighty else "finetune" if facts.adapter.peft_type == FULL else "adapter",
         base_model_revision=facts.base.revision,
-        library_name="peft" if weighty else "xlift",
+        library_name="xlift" if not weighty else "transformers" if facts.adapter.peft_type == FULL else "peft",
         pipeline_tag="text-generation",
         language=None
         if facts.is_foreign
@@ -140,7 +140,8 @@ def _join_sections(sections: Mapping[str, str]) -> str:
 
 def _introduce(facts: Facts) -> tuple[str, str, str]:
     """What it is, its base as a link, and the line of its leaderboard."""
-    what = "A LoRA adapter" if facts.adapter.peft_type == "LORA" else "An adapter" if facts.adapter.has_weights else "An inference profile"
+    sort = facts.adapter.peft_type
+    what = {"LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", PROFILE: "An inference profile"}.get(sort, "An adapter")
     base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
     board = f"\n\nIts row on the leaderboard: {facts.leaderboard}" if facts.leaderboard else ""
     return what, base, board
@@ -292,6 +293,19 @@ def _write_loading(facts: Facts) -> str:
     measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
     if not facts.adapter.has_weights:
         return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
+    if facts.adapter.peft_type == FULL:
+        return f"""{_write_thinking(facts)}```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{facts.repository}")
+model = AutoModelForCausalLM.from_pretrained("{facts.repository}")
+```
+
+```
+vllm serve {facts.repository}
+lm_eval run --model hf --model_args pretrained={facts.repository} --apply_chat_template --tasks ...
+{measured}
+```"""
     return f"""{_write_thinking(facts)}```python
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer

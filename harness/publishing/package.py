@@ -17,7 +17,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST, RESOLVED, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
-from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, Adapter, Provenance, resolve
+from xlift.harness.models.adapters import CARD, CONFIG, FULL, WEIGHTS, Adapter, Provenance, hash_weights, resolve
 from xlift.harness.models.bases import ModelFacts
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
@@ -211,11 +211,13 @@ def check_name(repository: str) -> None:
 def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     """The files of the repository, ``results`` for ``.eval_results``. Raises UserError naming one that must not be published."""
     folder, files = facts.adapter.folder, []
-    if facts.adapter.has_weights:
+    if facts.adapter.peft_type == FULL:
+        files = [File(path.name, path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in (CARD, README)]
+    elif facts.adapter.has_weights:
         config = read_object(folder / CONFIG)
         named = {"base_model_name_or_path": facts.base.id, "revision": facts.base.revision}
         files = [File(WEIGHTS, folder / WEIGHTS), _write_json(CONFIG, {**config, **named})]
-    weights = {"weights_sha256": files[0].sha256} if files else {}
+    weights = {"weights_sha256": hash_weights(folder)} if files else {}
     files += [File(README, card.encode()), _write_json(CARD, {**facts.made, **weights})]
     if facts.record:
         held = {"adapter": _publish(facts.record, facts), "base": _publish(facts.base_record, facts)}
@@ -223,7 +225,8 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     files += [File(EVAL_RESULTS, results.encode())] if results else []
     variables = secrets.name_variables(facts.made.get("settings") or {})
     for file in files:
-        scan(file, variables=variables)
+        # A tokenizer's words may look like paths; what we write ourselves may not hold any.
+        scan(file, paths=facts.adapter.peft_type != FULL or isinstance(file.content, bytes), variables=variables)
     return sorted(files, key=lambda file: file.path)
 
 

@@ -1,4 +1,4 @@
-"""The LoRA of a training: its configuration, and the weights of an adapter that training goes on from."""
+"""Which weights a training moves: LoRA's configuration, the weights of an adapter to go on from, or the base's own."""
 
 from __future__ import annotations
 
@@ -72,6 +72,22 @@ def stop_below(model: PreTrainedModel) -> None:
 
     blocks = find_blocks(model.get_decoder(), model.config.get_text_config().num_hidden_layers)
     blocks[min(numbers)].register_forward_pre_hook(detach, with_kwargs=True)
+
+
+def freeze(model: PreTrainedModel, where: Where) -> None:
+    """Leave the weights of these layers and modules alone to be trained; a model's embeddings and norms outside its layers are none.
+
+    Raises UserError for a layer or a module that the model does not have.
+    """
+    chosen = where.narrow({}, model.config.get_text_config().num_hidden_layers).get("layers_to_transform")
+    trained = 0
+    for name, weight in model.named_parameters():
+        inside, parts = LAYER.match(name), name.split(".")
+        at = inside is not None and (chosen is None or int(inside[0].split(".")[-2]) in chosen)
+        weight.requires_grad = bool(at and (not where.modules or set(parts) & set(where.modules)))
+        trained += weight.requires_grad
+    if not trained:
+        raise UserError(f"the model has no weights in {', '.join(where.modules) or 'these layers'}, so that nothing would be trained")
 
 
 def go_on(model: PeftModel, start: Adapter) -> None:

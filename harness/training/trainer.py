@@ -1,7 +1,7 @@
-"""The one trainer: a LoRA adapter through PEFT, TRL and accelerate, resumable after a kill at any time.
+"""The one trainer: a LoRA adapter or the weights themselves, through PEFT, TRL and accelerate, resumable after a kill at any time.
 
-Weights are read in ``train.dtype``; LoRA's own are fp32, as bf16 would round small updates away. A CPU without fast bf16 products computes
-in fp32 on the bf16 weights (dtypes.py, docs/performance.md).
+Weights are read in ``train.dtype``; those that are trained are fp32, as bf16 would round small updates away. A CPU without fast bf16
+products computes in fp32 on the bf16 weights (dtypes.py, docs/performance.md).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from xlift.harness.training.align import HiddenTrainer
 from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
-from xlift.harness.training.lora import go_on, read_lora, stop_below
+from xlift.harness.training.lora import freeze, go_on, read_lora, stop_below
 from xlift.harness.training.points import KeepPoints, place_points
 from xlift.harness.training.report import CurvePoint, FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
@@ -58,9 +58,9 @@ def fit(
 ) -> FitReport:
     """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Of the plan its rows, objective, phases and ``where`` count; phases are trained one after the other, each under its own schedule of the
-    learning rate. From ``start``, an adapter's folder, training goes on with that adapter's weights, so that the result too is one adapter
-    on the base; Dpo's reference is the base with that adapter.
+    Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer. Of the
+    plan all but the profile counts; phases are trained one after the other, each under its own schedule of the learning rate. From
+    ``start``, an adapter's folder, training goes on, so that the result too is one adapter on the base; that is what Dpo compares with.
 
     Adapters of ``settings.measure_at`` lie in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until all is
     done. After a kill the same call goes on from the last whole one, and the adapter is bit for bit that of an undisturbed training (on the
@@ -73,7 +73,7 @@ def fit(
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     _require_rows(plan)
-    begun, checkpoints = _open_start(start, provenance), out.parent / "checkpoints"
+    begun, checkpoints = _open_start(start, settings, provenance), out.parent / "checkpoints"
     with _explain_failure(out, settings):
         tokenizer = AutoTokenizer.from_pretrained(base_folder)
         tokenizer.chat_template = chat_template or tokenizer.chat_template
@@ -82,16 +82,15 @@ def fit(
         training = _identify(course, plan, settings, seed, provenance, begun)
         points = place_points(course, settings.measure_at)
         last, reference = find_last(checkpoints, training), checkpoints / "reference"
-        model, shown = _load(base_folder, settings), ShowProgress(course)
+        shown, kept = ShowProgress(course), Kept(provenance, tokenizer, settings.dtype)
         options: dict[str, object] = {
             "args": _arguments(settings, len(course.steps), seed, checkpoints),
-            "peft_config": read_lora(settings.lora, plan.where, model),
-            "model": model,
-            "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, provenance))],
+            **_open_model(base_folder, plan, settings, begun),
+            "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, kept))],
         }
         seconds = last.seconds if last else unseal(reference, training) or 0.0
         trainer = _build(plan, course, training, seconds, tokenizer, options)
-        if begun:
+        if begun and settings.lora is not None:
             go_on(trainer.model, begun)
         if plan.where:
             stop_below(trainer.bare)
@@ -102,7 +101,7 @@ def fit(
         finally:
             shown.close()
         report = _report(trainer, last.step if last else None, points)
-        _save(trainer.model, out, checkpoints / "adapter", provenance, report.model_dump(mode="json"))
+        _save(trainer.model, out, checkpoints / "adapter", kept, report.model_dump(mode="json"))
         discard(checkpoints)
     return report
 
@@ -121,15 +120,27 @@ def _require_rows(plan: Plan) -> None:
         raise UserError("the terms of Align only keep what is there, so nothing would be trained but rounding errors")
 
 
-def _open_start(start: Path | None, provenance: Provenance) -> adapters.Adapter | None:
+def _open_start(start: Path | None, settings: TrainSettings, provenance: Provenance) -> adapters.Adapter | None:
     if start is None:
         return None
     found, base = adapters.resolve(start), provenance["base"].get("sha256")
-    if found.peft_type != "LORA":
-        raise UserError(f"adapter {start}: holds no LoRA ({found.peft_type}), so training cannot go on from it")
+    wanted, named = ("LORA", "LoRA") if settings.lora is not None else (adapters.FULL, "weights of its own")
+    if found.peft_type != wanted:
+        raise UserError(f"adapter {start}: holds no {named} ({found.peft_type}), so training cannot go on from it")
     if found.base_sha256 and base and found.base_sha256 != base:
         raise UserError(f"adapter {start}: trained on another base ({found.base_name or 'unnamed'}), so training cannot go on from it")
     return found
+
+
+def _open_model(folder: Path, plan: Plan, settings: TrainSettings, begun: adapters.Adapter | None) -> dict[str, object]:
+    """The model that is trained, and LoRA's configuration; whole weights that training goes on from stand in for the base's."""
+    if settings.lora is not None:
+        model = _load(folder, settings)
+        return {"model": model, "peft_config": read_lora(settings.lora, plan.where, model)}
+    model = _load(begun.folder if begun else folder, settings)
+    if plan.where:
+        freeze(model, plan.where)
+    return {"model": model}
 
 
 def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
@@ -270,16 +281,49 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _keep(model: PeftModel, folder: Path, point: CurvePoint, provenance: Provenance) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """What is written beside the weights of an adapter, and in which numbers whole weights are."""
+
+    provenance: Provenance
+    tokenizer: PreTrainedTokenizerBase
+    dtype: str
+
+
+def _keep(model: PeftModel | PreTrainedModel, folder: Path, point: CurvePoint, kept: Kept) -> None:
     """The adapter as it is now, as a point of the curve."""
     out = folder / point.folder
-    _save(model, out, out / ".saving", provenance, {**point.model_dump(), "steps": point.step})
+    _save(model, out, out / ".saving", kept, {**point.model_dump(), "steps": point.step})
     discard(out / ".saving")
 
 
-def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, fit: Mapping[str, object]) -> None:
-    model.save_pretrained(staging)
+def _save(model: PeftModel | PreTrainedModel, out: Path, staging: Path, kept: Kept, fit: Mapping[str, object]) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    provenance = kept.provenance
+    if isinstance(model, PeftModel):
+        model.save_pretrained(staging)
+        _move_adapter(out, staging, provenance)
+    else:
+        _move_model(model, out, staging, kept)
+    write_json(out / "xlift.json", {**provenance, "fit": fit})
+
+
+def _move_model(model: PreTrainedModel, out: Path, staging: Path, kept: Kept) -> None:
+    """Whole weights, rounded once, with the tokenizer that they were trained with."""
+    numbers = getattr(torch, kept.dtype)
+    rounded: dict[str, torch.Tensor] = {}
+    made: dict[int, torch.Tensor] = {}  # weights that are tied stay one
+    for name, weight in model.state_dict().items():
+        rounded[name] = made.setdefault(weight.data_ptr(), weight.to(numbers) if weight.is_floating_point() else weight)
+    model.save_pretrained(staging, state_dict=rounded)
+    kept.tokenizer.save_pretrained(staging)
+    config = json.loads((staging / "config.json").read_text(encoding="utf-8"))
+    write_json(staging / "config.json", {**{key: value for key, value in config.items() if key != "_name_or_path"}, "dtype": kept.dtype})
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):  # what makes it a model comes last
+        path.replace(out / path.name)
+
+
+def _move_adapter(out: Path, staging: Path, provenance: Provenance) -> None:
     config = json.loads((staging / "adapter_config.json").read_text(encoding="utf-8"))
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -288,7 +332,6 @@ def _save(model: PeftModel, out: Path, staging: Path, provenance: Provenance, fi
     is_path = name.startswith(("/", ".", "~")) or Path(name).is_dir()
     write_json(out / "adapter_config.json", {**config, "base_model_name_or_path": Path(name).name if is_path else name})
     (staging / "adapter_model.safetensors").replace(out / "adapter_model.safetensors")
-    write_json(out / "xlift.json", {**provenance, "fit": fit})
 
 
 def _is_memory(error: BaseException) -> bool:
