@@ -40,7 +40,8 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
         bases.load_tokenizer(found).save_pretrained(staging)
         profile = adapter.profile.model_dump(mode="json") if adapter.profile else None
         named = {**found.facts(), "name": Path(found.name).name if Path(found.name).is_dir() else found.name}
-        write_json(staging / adapters.CARD, {"merged": {"adapter": adapter.facts(), "base": named, "dtype": dtype}, "profile": profile})
+        merged = {"adapter": {**adapter.facts(), "base_name": named["name"]}, "base": named, "dtype": dtype}
+        write_json(staging / adapters.CARD, {"merged": merged, "profile": profile})
         if out.exists():
             out.rmdir()
         staging.replace(out)

@@ -109,7 +109,7 @@ SUITE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("train.quantise=4bit", "methods.m: train.quantise: rounded weights cannot be trained themselves"),
+        ("train.quantise=4bit", "methods.m: train.quantise .4bit.: rounded weights cannot be trained"),
         ("engine.adapter_form=lora", "methods.m: train.lora: null trains whole weights, which engine.adapter_form: lora does not serve"),
         ("train.learning_rate=1.0e-5", ""),
     ],
