@@ -195,7 +195,9 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     # A sum is finite only where all that it adds is, and takes a tenth of the time; one that overflows is looked at again.
     if not all(bool(tensor.sum().isfinite() or tensor.isfinite().all()) for tensor in merged.parameters()):
         raise UserError(f"adapter {adapter.name}: its weights hold values that are not finite (NaN or infinity)")
-    merged.to(target)
+    for weight in merged.parameters():
+        # Not what no file holds, such as the frequencies of rotary positions: a model that is loaded in these numbers has them exact.
+        weight.data = weight.data.to(target)
     if all(name in before and torch.equal(before[name], tensor) for name, tensor in merged.named_parameters()):
         raise UserError(f"adapter {adapter.name}: leaves the weights (so the logits) of {base.name} unchanged in {dtype}; train it again")
     return merged
