@@ -1,3 +1,3 @@
 """A suite's YAML as frozen, checked settings, and the suites that ship."""
 
-__all__ = ["judge", "suite"]
+__all__ = ["judge", "lora", "suite"]

@@ -36,6 +36,22 @@ def check_schedule(name: str) -> str:
     return name
 
 
+ADDABLE = frozenset({
+    "exclude_modules", "init_lora_weights", "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "r", "target_modules",
+    "task_type", "use_rslora",
+})  # fmt: skip
+"""Keys of a LoRA whose change of the weights is a product of two matrices of one rank, so that several can be added up."""
+
+
+def check_addable(values: Mapping[str, object] | None) -> None:
+    """Raises UserError where the changes that several trainings make of the weights could not be added up into one LoRA."""
+    if values is None:
+        raise UserError("train.lora: the method puts several adapters together, which are LoRA; give train.lora, not null")
+    for key, value in sorted(values.items()):
+        if key not in ADDABLE and value not in (None, False, "none", {}, []):
+            raise UserError(f"train.lora.{key}: the method puts several adapters together, which are plain LoRA; leave it out")
+
+
 BIASES = ("none", "all", "lora_only")
 
 

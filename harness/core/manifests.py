@@ -37,12 +37,37 @@ class ProfileFacts(TypedDict, total=False):
     """By language."""
 
 
+class PartFacts(TypedDict, total=False):
+    """What is read of a part of a plan (recipes.contract.PartRecord), and of its training."""
+
+    kinds: list[str]
+    languages: list[str]
+    share: float
+    rows: int
+    sha256: str
+    """Of its adapter; once it is trained, as are the next."""
+    tokens_trained: int
+    final_loss: float
+
+
+class EditFacts(TypedDict, total=False):
+    """What is read of how parts are combined (recipes.contract.Mix)."""
+
+    kind: str
+    """mix."""
+    shares: Mapping[str, float]
+    layers: Mapping[str, Mapping[str, float]]
+
+
 class PlanFacts(TypedDict, total=False):
     """What is read of a plan (recipes.contract.PlanRecord)."""
 
     rows_sha256: str
     objective: ObjectiveFacts
     profile: ProfileFacts | None
+    parts: Mapping[str, PartFacts]
+    """Not there where the plan is trained as one."""
+    edit: EditFacts
 
 
 class Inputs(TypedDict, total=False):
@@ -107,7 +132,7 @@ class Manifest(TypedDict, total=False):
     """The manifest of a stage: ``stage``, ``label``, ``inputs`` and the times are every stage's, the others those of the kind named."""
 
     stage: str
-    """prepare, fit or evaluate."""
+    """prepare, fit, part or evaluate."""
     label: str
     inputs: Inputs
     learned: Learned
@@ -142,11 +167,15 @@ class Manifest(TypedDict, total=False):
     losses: Mapping[str, float]
     """Share lost of the parts that lost much."""
     facts: Mapping[str, Json]
+    chosen_on: str
+    """prepare: what numbers of the method were chosen on; empty where nothing was."""
 
     report: FitFacts
     """fit."""
     adapter_sha256: str
     """fit."""
+    parts: Mapping[str, PartFacts]
+    """fit: what was put together, where it was."""
 
     record: Mapping[str, Json]
     """evaluate: evaluation.records.Record."""

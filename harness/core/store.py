@@ -2,6 +2,7 @@
 
     runs/SUITE/prepare-LABEL-HASH/             rows.jsonl
     runs/SUITE/fit-LABEL-seed0-HASH/           adapter/
+    runs/SUITE/part-NAME-seed0-HASH/           adapter/, of a method that puts several together
     runs/SUITE/evaluate-LABEL-seed0-HASH/      lm-eval's results_*.json and samples_*.jsonl
                                   each with    manifest.json
 
@@ -35,7 +36,7 @@ class Stage:
     """One piece of work and all that determines its outcome."""
 
     kind: str
-    """prepare, fit or evaluate."""
+    """prepare, fit, part or evaluate."""
     label: str
     inputs: Mapping[str, object]
     """Plain data; two stages with equal inputs are the same stage."""

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import file_sha256
-from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, ProfileFacts
+from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, PartFacts, ProfileFacts
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
 from xlift.harness.models.bases import Base, ModelFacts
@@ -69,6 +70,10 @@ class Provenance(TypedDict, total=False):
     data: Manifest
     """Of the prepare stage."""
     fit: FitFacts
+    part: str
+    """Its name, where it is one part of a plan."""
+    parts: Mapping[str, PartFacts]
+    """What was put together, where it was."""
     suite: str
     """Its name."""
     settings: SuiteFacts
@@ -210,6 +215,12 @@ def hash_weights(folder: Path) -> str | None:
     if len(hashes) < 2:
         return hashes[0] if hashes else None
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def count_weights(adapter: Adapter) -> int:
+    """The numbers that an adapter holds; 0 for a profile alone."""
+    files = [adapter.folder / WEIGHTS] if (adapter.folder / WEIGHTS).is_file() else adapter.folder.glob(MODEL)
+    return sum(prod(shape) for path in files for shape in tensor_shapes(path).values())
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:

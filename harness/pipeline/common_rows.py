@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from xlift.harness.config.suite import CommonRows
 from xlift.harness.core.types import Preference
 from xlift.harness.recipes.budget import take
-from xlift.harness.recipes.contract import Context, Plan
+from xlift.harness.recipes.contract import Context, Part, Plan
 from xlift.harness.recipes.filters import RowFilter
 from xlift.harness.recipes.instructions import read_instructions
 
@@ -16,7 +17,8 @@ COMMON = "common"
 
 
 def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
-    """The plan with common rows among its own: ``share`` of all rows, mixed with the last phase where the plan has phases.
+    """The plan with common rows among its own: ``share`` of all rows, mixed with the last phase, or the last part, where the plan has
+    such.
 
     Methods get the first rows of one order, so two methods with as many rows have the same ones. Beside parallel texts they are examples,
     whose cross-entropy is added to the terms on states. A plan of preferences, or without rows, stays as it is. Raises UserError where the
@@ -31,4 +33,15 @@ def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
     rows = [*own, *take(found, count, f"{ctx.pivot}/{COMMON}", row_filter.drops)]
     ctx.rng.shuffle(rows)
     phases = (*plan.phases[:-1], (*plan.phases[-1], COMMON)) if plan.phases else ()
-    return replace(plan, rows=tuple(rows), drops={**plan.drops, **row_filter.drops}, phases=phases)
+    parts = _widen_last(plan.parts, ctx.pivot)
+    return replace(plan, rows=tuple(rows), drops={**plan.drops, **row_filter.drops}, phases=phases, parts=parts)
+
+
+def _widen_last(parts: Mapping[str, Part], pivot: str) -> dict[str, Part]:
+    """The parts of a plan, of which the last one is trained on common rows too."""
+    widened = dict(parts)
+    for name in [*parts][-1:]:
+        last = parts[name]
+        languages = (*last.languages, pivot) if last.languages else ()
+        widened[name] = replace(last, kinds=(*last.kinds, COMMON), languages=languages)
+    return widened

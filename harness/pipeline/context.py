@@ -17,6 +17,7 @@ from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
 from xlift.harness.recipes.files import MethodFile, open_file
+from xlift.harness.recipes.parts import check_parts
 from xlift.harness.translators.scores import Scores
 from xlift.tasks.data import identify_training, read_training
 from xlift.tasks.language_id import identify
@@ -178,7 +179,7 @@ class RunContext:
     def vet(self, plan: Plan) -> Plan:
         """The plan without rows that overlap evaluation items, which a method may have made up or generated.
 
-        Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice.
+        Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice, and for parts as ``check_parts``.
         """
         rows: list[Row] = list(plan.rows)
         leaking = self._guard.find_leaks([list_texts(row) for row in rows])
@@ -192,7 +193,9 @@ class RunContext:
         found = {f"{where}: overlaps evaluation": len(ids) for where, ids in self._leaks.items()}
         kinds = {row.kind for row in kept}
         phases = tuple(tuple(kind for kind in phase if kind in kinds) for phase in plan.phases)
-        return replace(plan, rows=cast(Rows, kept), drops={**plan.drops, **found}, phases=tuple(phase for phase in phases if phase))
+        vetted = replace(plan, rows=cast(Rows, kept), drops={**plan.drops, **found}, phases=tuple(phase for phase in phases if phase))
+        check_parts(vetted)
+        return vetted
 
     def _report_leaks(self, where: str, ids: list[str]) -> None:
         if self._suite.data.strict:

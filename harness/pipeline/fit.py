@@ -10,14 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.manifests import CodeFacts
+from xlift.harness.core.manifests import CodeFacts, PartFacts
+from xlift.harness.core.settings import build
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage
+from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage, part_stage, share_training
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.contract import Mix, Plan
+from xlift.harness.recipes.parts import select_rows
+from xlift.harness.training.report import FitReport, join_reports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,28 +49,78 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         "versions": library_versions(),
     }
 
-    def train(folder: Path) -> Mapping[str, object]:
-        from xlift.harness.training.trainer import fit
-
-        rows, planned = read_rows(prepared), prepared.plan
-        report = fit(
-            run.base.folder,
-            Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
-            run.suite.training(turn.label),
-            folder / "adapter",
-            seed=seed or 0,
-            provenance=provenance,
-            start=Path(turn.start) if turn.start else None,
-            chat_template=run.base.chat_template,
-        )
-        return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
-
     def keep_profile(folder: Path) -> Mapping[str, object]:
         (folder / "adapter").mkdir(exist_ok=True)
         write_json(folder / "adapter" / adapters.CARD, provenance)
         return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
 
-    run.store.write(fit_stage(run, turn, prepared, seed), train if prepared.count else keep_profile, keep_partial=True)
+    def train(folder: Path) -> Mapping[str, object]:
+        return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder)
+
+    def combine(folder: Path) -> Mapping[str, object]:
+        return _combine(run, turn, prepared, seed, provenance, folder)
+
+    work = keep_profile if not prepared.count else combine if prepared.plan.parts else train
+    run.store.write(fit_stage(run, turn, prepared, seed), work, keep_partial=True)
+
+
+def _train(
+    run: Run,
+    turn: Round,
+    prepared: Prepared,
+    rows: Rows,
+    settings: TrainSettings,
+    seed: int | None,
+    provenance: adapters.Provenance,
+    folder: Path,
+) -> Mapping[str, object]:
+    """Train one adapter on rows of a plan, as a stage's work."""
+    from xlift.harness.training.trainer import fit
+
+    planned = prepared.plan
+    report = fit(
+        run.base.folder,
+        Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
+        settings,
+        folder / "adapter",
+        seed=seed or 0,
+        provenance=provenance,
+        start=Path(turn.start) if turn.start else None,
+        chat_template=run.base.chat_template,
+    )
+    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+
+
+def _combine(
+    run: Run, turn: Round, prepared: Prepared, seed: int | None, provenance: adapters.Provenance, folder: Path
+) -> Mapping[str, object]:
+    """Train the parts of a plan, each as a stage of its own, and put their adapters together, as a stage's work."""
+    from xlift.harness.training.mixing import write_mix
+
+    planned, rows, settings = prepared.plan, read_rows(prepared), run.suite.training(turn.label)
+    found: dict[str, adapters.Adapter] = {}
+    reports: dict[str, FitReport] = {}
+    for name, part in (planned.parts or {}).items():
+        own, shared = cast(Rows, tuple(select_rows(rows, part))), share_training(settings, part.share)
+        said: adapters.Provenance = {**provenance, "part": name, "profile": None}
+
+        def work(place: Path, own: Rows = own, shared: TrainSettings = shared, said: adapters.Provenance = said) -> Mapping[str, object]:
+            return _train(run, turn, prepared, own, shared, seed, said, place)
+
+        stage = part_stage(run, turn, prepared, name, seed)
+        manifest = run.store.write(stage, work, keep_partial=True)
+        found[name] = adapters.resolve(run.store.folder(stage) / "adapter")
+        reports[name] = build(FitReport, manifest["report"], f"{run.store.folder(stage)}: manifest: report")
+    joined = join_reports(tuple(reports.values()))
+    parts = {name: _describe_part(found[name], reports[name]) for name in found}
+    out = folder / "adapter"
+    write_mix(found, planned.edit or Mix({}), run.base, out)
+    write_json(out / adapters.CARD, {**provenance, "parts": parts, "fit": joined.model_dump(mode="json")})
+    return {"report": joined.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256, "parts": parts}
+
+
+def _describe_part(adapter: adapters.Adapter, report: FitReport) -> PartFacts:
+    return {"rows": report.rows, "sha256": adapter.sha256, "tokens_trained": report.tokens_trained, "final_loss": report.final_loss}
 
 
 def see_one_gpu(environment: MutableMapping[str, str]) -> None:

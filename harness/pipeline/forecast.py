@@ -14,9 +14,10 @@ from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.estimates import CARDS, GIB, NEEDS_GPU, USED, USUAL_CARD, Estimates
 from xlift.harness.pipeline.rehearsal import rehearse
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.pipeline.stages import Run
+from xlift.harness.pipeline.stages import Run, share_training
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.parts import select_rows
 from xlift.harness.recipes.preferences import PairOptions
 from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
@@ -127,9 +128,12 @@ class Forecast:
         if made and made.rows and not self.run.lacks_base:
             from xlift.harness.training import batching
 
-            corpus = batching.encode(made.rows, load_tokenizer(self.run.base), settings.max_length)
-            course = batching.plan(corpus, settings, 0, made.phases, made.objective)
-            tokens, steps = course.tokens[-1], len(course.steps)
+            tokens, steps, tokenizer = 0, 0, load_tokenizer(self.run.base)
+            parts = [(select_rows(made.rows, part), share_training(settings, part.share)) for part in made.parts.values()]
+            for own, shared in parts or [(made.rows, settings)]:
+                corpus = batching.encode(own, tokenizer, settings.max_length)
+                course = batching.plan(corpus, shared, 0, made.phases, made.objective)
+                tokens, steps = tokens + course.tokens[-1], steps + len(course.steps)
         assumed = tokens or round(settings.epochs * self._assume_tokens(rows or 0, made, settings.max_length))
         seconds = self.estimates.train_seconds(settings, assumed) if self.estimates and assumed else None
         return Training(rows, tokens, steps, seconds)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.store import read_manifest
 from xlift.harness.core.versions import library_versions
 from xlift.harness.evaluation.evaluate import evaluate, save_whole_answers
@@ -65,6 +66,7 @@ class _Wave:
         said = [*taken.read_whole_answers(), *(measured.whole_answers if measured else ())]
         record = Record(
             **_describe(run, model, adapter),
+            extra_parameters=adapters.count_weights(adapter) if adapter and engine.get("adapter_form") == "lora" else 0,
             engine=dict(engine),
             tasks={task: results[task] for task in run.tasks_of(model)},
             cost={"evaluate": _sum_up(results, paid), **sum_costs([run.root / name for name in model.stages], model.point)},
@@ -98,13 +100,14 @@ def _sum_up(results: Mapping[str, TaskResult], paid: Mapping[str, float]) -> dic
 
 def _describe(run: Run, model: Measured, adapter: adapters.Adapter | None) -> dict[str, Any]:
     """What a record says of its model and its suite."""
-    suite, chosen = run.suite, run.suite.methods.get(model.label)
+    suite, chosen, rows = run.suite, run.suite.methods.get(model.label), _find_rows(run, model)
     return {
         "suite": suite.name,
         "label": model.label,
         "method": chosen.method if chosen else None,
         "seed": model.seed,
-        "kind": _read_kind(run, model),
+        "kind": _name_kind(rows) if rows else None,
+        "chosen_on": rows.get("chosen_on", "") if rows else "",
         "trained": suite.trained(model.label) if chosen else (),
         "pivot": suite.languages.pivot,
         "base": run.base.facts(),
@@ -116,10 +119,16 @@ def _describe(run: Run, model: Measured, adapter: adapters.Adapter | None) -> di
     }
 
 
-def _read_kind(run: Run, model: Measured) -> str | None:
-    """The objective of the last training that made a model."""
+def _find_rows(run: Run, model: Measured) -> Manifest | None:
+    """The manifest of the last rows that a model was trained on; None for a base and an adapter that was given."""
     found = [read_manifest(run.root / name) for name in model.stages]
     prepares = [manifest for manifest in found if manifest and manifest["stage"] == "prepare"]
-    if not prepares:
-        return None
-    return prepares[-1]["plan"]["objective"]["kind"] if prepares[-1]["rows"] else "profile"
+    return prepares[-1] if prepares else None
+
+
+def _name_kind(rows: Manifest) -> str:
+    """How parts were put together, else the objective of the training."""
+    if not rows["rows"]:
+        return "profile"
+    plan = rows["plan"]
+    return plan["edit"]["kind"] if "edit" in plan else plan["objective"]["kind"]

@@ -25,7 +25,8 @@ from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, id
 from xlift.harness.pipeline.states import States
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contained import MethodError, contain
-from xlift.harness.recipes.contract import PlanRecord
+from xlift.harness.recipes.contract import PartRecord, Plan, PlanRecord
+from xlift.harness.recipes.parts import select_rows
 from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
 
@@ -65,14 +66,17 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         with contain(plugin=registry.is_plugin(chosen.method)):
-            made = registry.load(chosen.method, chosen.options).prepare(context)
+            method = registry.load(chosen.method, chosen.options)
+            made = method.prepare(context)
+        if made.parts and method.rounds > 1:
+            raise UserError("parts: a later round goes on from one adapter, and this plan combines several; take one round")
         plan = context.vet(made)
         if run.suite.common:
             plan = add_common(plan, context, run.suite.common)
     except UserError as error:
         more = _keep_traceback(error, folder) if isinstance(error, MethodError) else ""
         raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}{more}") from None
-    text = "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in plan.rows)
+    text = write_rows(plan.rows)
     (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
     own = sum(count for part, count in kinds.items() if not part.endswith(f"/{COMMON}"))
@@ -90,13 +94,30 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
         profile=plan.profile,
         where=plan.where,
         arrays_sha256=write_arrays(folder, plan.arrays),
+        parts=_describe_parts(plan),
+        edit=plan.edit,
     )
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
-    counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts)}
+    counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts), "chosen_on": plan.chosen_on}
     learned: Learned = {"read": context.hashes_read}
     if context.files_read:
         learned["files"] = [(name, one.sha256) for name, one in context.files_read.items()]
     return {"learned": learned, **cost, "plan": trained.describe(), **counts}
+
+
+def write_rows(rows: Iterable[Row]) -> str:
+    """Rows as JSON lines."""
+    return "".join(json.dumps(row.to_dict(), ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+
+
+def _describe_parts(plan: Plan) -> dict[str, PartRecord] | None:
+    """What the manifest keeps of the parts of a plan; None where it has none."""
+    found: dict[str, PartRecord] = {}
+    for name, part in plan.parts.items():
+        rows = select_rows(plan.rows, part)
+        sha256 = hashlib.sha256(write_rows(rows).encode()).hexdigest()
+        found[name] = PartRecord(kinds=part.kinds, languages=part.languages, share=part.share, rows=len(rows), rows_sha256=sha256)
+    return found or None
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None:

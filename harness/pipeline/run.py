@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite
+from xlift.harness.config.lora import check_addable
+from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite, TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
@@ -28,7 +29,7 @@ from xlift.harness.pipeline.processes import run_apart, run_side_by_side
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Method, Options, Where, place_layer
+from xlift.harness.recipes.contract import Method, Options, Where, place_blocks, place_layer
 from xlift.harness.training.report import FitReport
 from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
@@ -112,9 +113,21 @@ def check_curves(suite: Suite, tasks: Iterable[str]) -> None:
 def check_methods(suite: Suite) -> None:
     """Raises UserError, which names the label, for a method, an option or a translator that is wrong by what the suite says of it."""
     for label, chosen in suite.methods.items():
-        registry.load_labelled(label, chosen.method, chosen.options)
+        method = registry.load_labelled(label, chosen.method, chosen.options)
+        if method.combines:
+            _check_parts(suite.training(label), f"methods.{label}")
         for pair, settings in suite.translating(label).items():
             check_settings(settings, f"methods.{label}: translators.{pair}")
+
+
+def _check_parts(settings: TrainSettings, place: str) -> None:
+    """Raises UserError for settings under which the adapters of a plan's parts could not become one."""
+    try:
+        check_addable(settings.lora)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    if settings.measure_at:
+        raise UserError(f"{place}: train.measure_at: the method's adapter is put together at the end, so it has no curve; leave it out")
 
 
 def check_base(suite: Suite, base: bases.Base) -> None:
@@ -123,19 +136,20 @@ def check_base(suite: Suite, base: bases.Base) -> None:
     if trained := {label: suite.training(label).lora or {} for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)
     for label, method in methods.items():
-        if method.where or method.states:
+        if method.where or method.states or method.blocks:
             _check_layers(base, method, f"methods.{label}", suite.training(label).lora or {})
     if asking := [label for label, method in methods.items() if method.system_turn]:
         bases.check_system_turn(base, f"methods.{asking[0]}: {suite.methods[asking[0]].method}")
 
 
 def _check_layers(base: bases.Base, method: Method[Options], place: str, lora: Mapping[str, Any]) -> None:
-    """Raises UserError where the base lacks what a method trains, or a state that it reads."""
+    """Raises UserError where the base lacks what a method trains or combines, or a state that it reads."""
     depth, where = trainable.count_layers(base), method.where or Where()
     try:
         where.narrow(lora, depth)
         for layer in method.states:
             place_layer(layer, depth)
+        place_blocks(method.blocks, depth)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     if where.modules:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from xlift.harness.config.suite import Suite
+from xlift.harness.config.suite import Suite, TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.settings import build
@@ -203,10 +203,30 @@ def read_prepared(folder: Path) -> Prepared:
 
 def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
     """All that determines an adapter."""
+    suffix = "" if seed is None else f"-seed{seed}"
+    label = f"{turn.label}{suffix}" + (f"-round{turn.number + 1}" if turn.number else "")
+    return Stage("fit", label, _describe_fit(run, turn, rows.manifest["plan"], run.suite.training(turn.label), seed))
+
+
+def part_stage(run: Run, turn: Round, rows: Prepared, name: str, seed: int | None) -> Stage:
+    """All that determines the adapter of one part of a plan; methods with the same part share it, whatever each does with it."""
+    plan = rows.plan
+    part = (plan.parts or {})[name]
+    alone = plan.model_copy(update={"rows_sha256": part.rows_sha256, "profile": None, "parts": None, "edit": None})
+    settings = share_training(run.suite.training(turn.label), part.share)
+    return Stage("part", f"{name}-seed{seed or 0}", _describe_fit(run, turn, alone.describe(), settings, seed))
+
+
+def share_training(settings: TrainSettings, share: float) -> TrainSettings:
+    """The settings of a part's training: its share of the tokens. Epochs are gone through on its own rows."""
+    return settings if settings.tokens is None else settings.model_copy(update={"tokens": max(1, round(settings.tokens * share))})
+
+
+def _describe_fit(run: Run, turn: Round, plan: Mapping[str, Any], settings: TrainSettings, seed: int | None) -> dict[str, object]:
     inputs = {
         "code": TRAINING_VERSION,
-        "plan": rows.manifest["plan"],
-        "train": run.suite.training(turn.label).identity(),
+        "plan": plan,
+        "train": settings.identity(),
         "seed": seed,
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,
@@ -214,8 +234,7 @@ def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
     }
     if has_marks(run.base.chat_template):  # an empty block was a part of the answer once, which no other template knows
         inputs["thinking"] = "before the answer"
-    suffix = "" if seed is None else f"-seed{seed}"
-    return Stage("fit", f"{turn.label}{suffix}" + (f"-round{turn.number + 1}" if turn.number else ""), inputs)
+    return inputs
 
 
 def evaluate_stage(run: Run, model: Measured) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -130,6 +130,11 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
     if plan.phases:
         groups = "; then ".join(", ".join(f"`{kind}`" for kind in phase) for phase in plan.phases)
         lines.append(f"- In phases, one adapter through all of them, by the column `kind`: {groups}.")
+    for name, part in (plan.parts or {}).items():
+        rows = f"{part.rows} rows ({', '.join(f'`{kind}`' for kind in part.kinds)} in {', '.join(part.languages) or 'all languages'})"
+        lines.append(f"- Part `{name}`, an adapter that is trained by itself: {rows}, {part.share:.0%} of the budget.")
+    if plan.edit:
+        lines.append(f"- {describe_mix(plan.edit.shares, plan.edit.layers)}")
     if rounds > 1:
         lines.append(f"- This is round 1 of {rounds}: the rows of a later round are made with the adapter that the round before trained.")
     if plan.profile:
@@ -141,6 +146,19 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
 
 def _say_parallel(plan: PlanRecord) -> str:
     return " (rows with answers alone, as no other trainer knows parallel texts)" if isinstance(plan.objective, Align) else ""
+
+
+def describe_mix(shares: Mapping[str, float], layers: Mapping[int, Mapping[str, float]] | Mapping[str, Mapping[str, float]]) -> str:
+    """How adapters are added up, in words; layers may be text, as in JSON."""
+    places: dict[str, list[int]] = {}
+    for layer, own in layers.items():
+        places.setdefault(_write_sum(own), []).append(int(layer))
+    elsewhere = [f"in layers {', '.join(map(str, sorted(some)))}: {total}" for total, some in places.items()]
+    return "; ".join([f"What the parts change of the weights is added up: {_write_sum(shares)}", *elsewhere]) + "."
+
+
+def _write_sum(shares: Mapping[str, float]) -> str:
+    return " + ".join(f"{share:.3g} x `{name}`" for name, share in shares.items() if share) or "nothing"
 
 
 def describe_term(term: Term) -> str:

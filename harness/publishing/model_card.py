@@ -14,7 +14,7 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
 from xlift.harness.models.adapters import CONFIG, FULL, PROFILE
-from xlift.harness.publishing.dataset_card import describe_files, describe_help, name_plugin, tabulate
+from xlift.harness.publishing.dataset_card import describe_files, describe_help, describe_mix, name_plugin, tabulate
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric
@@ -40,6 +40,7 @@ def _write_front(facts: Facts) -> str:
     objective = ((made.get("data") or {}).get("plan") or {}).get("objective", {}).get("kind")
     tags += [facts.adapter.peft_type.lower()] if weighty else ["prompting"]
     tags += [objective] if objective and weighty else []
+    tags += ["mix"] if made.get("parts") else []
     tags += [f"arxiv:{number}" for number in find_papers(facts)]
     front = ModelCardData(
         base_model=facts.base.id,
@@ -122,6 +123,7 @@ def write_body(facts: Facts) -> str:
     sections = {
         "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{board}",
         "Method": _write_method(facts),
+        "Parts": _write_parts(facts),
         "Training data and licences": _write_data(facts),
         "Settings": _write_settings(facts),
         "Cost": _write_cost(facts),
@@ -186,6 +188,24 @@ def _write_method(facts: Facts) -> str:
     papers = ", ".join(f"https://arxiv.org/abs/{number}" for number in find_papers(facts))
     said = text or f"`{facts.made['method']}`, a plugin that is not installed here."
     return "\n\n".join(part for part in (said, name_plugin(facts.made.get("code")), papers) if part)
+
+
+def _write_parts(facts: Facts) -> str:
+    """What was trained apart and how it was put together; empty for an adapter that was trained as one."""
+    parts, plan = facts.made.get("parts"), (facts.made.get("data") or {}).get("plan") or {}
+    if not parts or "edit" not in plan:
+        return ""
+    rows = []
+    for name, part in parts.items():
+        known = plan.get("parts", {}).get(name, {})
+        languages = ", ".join(known.get("languages") or ()) or "all"
+        rows.append((name, ", ".join(known.get("kinds", ())), languages, part["rows"], part["tokens_trained"], part["final_loss"]))
+    table = tabulate(("part", "rows of", "languages", "rows", "tokens trained", "loss at the end"), rows)
+    edit = plan["edit"]
+    return (
+        "It is one LoRA adapter (kind `mix`), put together of adapters that were each trained from the base by themselves. "
+        f"{describe_mix(edit['shares'], edit['layers'])} Their ranks stand side by side, so it is loaded as any other.\n\n{table}"
+    )
 
 
 def _describe_method(name: str) -> str:

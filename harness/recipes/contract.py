@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -107,6 +107,13 @@ def place_layer(layer: int | float, depth: int) -> int:
     return int(layer) % (depth + 1)
 
 
+def place_block(layer: int, depth: int) -> int:
+    """The number of a layer of the decoder, from 0. Raises UserError for one that the base does not have."""
+    if not -depth <= layer < depth:
+        raise UserError(f"layer {layer}: the base has {depth} layers, from 0 to {depth - 1}; -1 is the last one")
+    return layer % depth
+
+
 @dataclass(frozen=True)
 class Where:
     """Which weights a plan trains, where that is not all that ``train.lora`` targets.
@@ -124,15 +131,52 @@ class Where:
 
         Raises UserError for a layer that the base does not have, and for a ``train.lora`` that chooses layers itself.
         """
-        if wrong := [layer for layer in self.layers if not -depth <= layer < depth]:
-            raise UserError(f"layer {wrong[0]}: the base has {depth} layers, from 0 to {depth - 1}; -1 is the last one")
+        placed = sorted({place_block(layer, depth) for layer in self.layers})
         if self.layers and lora.get("layers_to_transform") is not None:
             raise UserError("train.lora.layers_to_transform: the method chooses the layers; leave one of them out")
         targets = list(self.modules) or lora.get("target_modules", "all-linear")
         if self.layers and isinstance(targets, str) and targets != "all-linear":
             raise UserError("train.lora.target_modules: a pattern cannot be kept to the method's layers; list the names of modules")
-        layers = {"layers_to_transform": sorted({layer % depth for layer in self.layers})} if self.layers else {}
+        layers = {"layers_to_transform": placed} if placed else {}
         return {**lora, "target_modules": targets, **layers}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several adapters that a plan combines: trained from the base by itself, as a plan of its own would be."""
+
+    kinds: tuple[str, ...]
+    """Of the rows that it is trained on."""
+    share: float
+    """Of ``train.tokens``; the shares of all parts add up to 1. Where the budget is in epochs, each part goes through its own rows."""
+    languages: tuple[str, ...] = ()
+    """Of these rows; all where empty."""
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The adapters of a plan's parts, added up into one layer by layer.
+
+    What a part changes of the weights is multiplied with its share there and added to that of the others. As the changes are LoRA's, their
+    ranks are put side by side, which is exact: the sum of the changes, and one LoRA on the base.
+    """
+
+    shares: Mapping[str, float]
+    """By part; one that is not named has 0. A share may be negative or above 1."""
+    layers: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    """Shares that stand in place of those in some layers of the base's decoder, counted from 0; -1 is the last one."""
+    kind: Literal["mix"] = field(default="mix", kw_only=True)
+
+
+def place_blocks(layers: Iterable[int], depth: int) -> dict[int, int]:
+    """Each layer of the decoder as it was named, by its number from 0. Raises UserError as ``place_block``, and for one named twice."""
+    found: dict[int, int] = {}
+    for layer in layers:
+        place = place_block(layer, depth)
+        if place in found:
+            raise UserError(f"layer {layer} and layer {found[place]} are one, as the base has {depth} layers; name fewer of them")
+        found[place] = layer
+    return found
 
 
 Objective = Annotated[Sft | Dpo | Align, Field(discriminator="kind")]
@@ -158,8 +202,26 @@ class Plan:
     """Numbers that the terms of Align name."""
     where: Where | None = None
     """Which weights are trained, as ``Method.where`` says it; what ``train.lora`` targets where None."""
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    """By name: adapters that are trained apart, each with the plan's objective, and put together as ``edit`` says. Each row is of one part
+    or of several; there are no phases beside parts, and one round."""
+    edit: Mix | None = None
+    """How the adapters of the parts become one."""
+    chosen_on: str = ""
+    """What numbers of the method were chosen on, such as ``flores dev``: never what is measured on. Empty where nothing was."""
     facts: Mapping[str, Json] = field(default_factory=dict)
     """What else the manifest shall say: a fitted law, lengths, the share of answers in the wrong language."""
+
+
+class PartRecord(Section):
+    """What a manifest keeps of a part."""
+
+    kinds: tuple[str, ...]
+    languages: tuple[str, ...]
+    share: float
+    rows: int
+    rows_sha256: str
+    """Of its rows as JSON lines."""
 
 
 class PlanRecord(Section):
@@ -175,11 +237,14 @@ class PlanRecord(Section):
     where: Where | None = None
     arrays_sha256: str | None = None
     """Of the file of arrays; None where there are none."""
+    parts: dict[str, PartRecord] | None = None
+    edit: Mix | None = None
 
     def describe(self) -> dict[str, Any]:
         """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
         found = self.model_dump(mode="json")
-        return {key: value for key, value in found.items() if key not in ("where", "arrays_sha256") or value is not None}
+        later = ("where", "arrays_sha256", "parts", "edit")
+        return {key: value for key, value in found.items() if key not in later or value is not None}
 
 
 UNSAID = "the method decides"
@@ -276,6 +341,8 @@ class Method(ABC, Generic[OptionsT]):
     """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
     trains: ClassVar[bool] = True
     """Whether there may be rows; without, the method is its profile, and a plan of a run counts no tokens for it."""
+    combines: ClassVar[bool] = False
+    """Whether its plans have parts, so that a training whose results cannot be added up is refused before any work."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options
@@ -288,6 +355,11 @@ class Method(ABC, Generic[OptionsT]):
     @property
     def states(self) -> tuple[int | float, ...]:
         """Layers whose states it reads or trains, as ``Term.layers`` names them: checked before any work, as ``where`` is."""
+        return ()
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Layers of the decoder that ``Mix.layers`` of its plans names, each once: checked before any work, as ``where`` is."""
         return ()
 
     @property

@@ -52,6 +52,11 @@ USES = {
         _SFT, "none", "none: rows are read",
         "facts and names are to be known across languages; look at BMLAMA, RankC and the length of answers",
     ),
+    "layer_swap": Use(
+        _SFT + " for two experts, whose adapters are put together", "a translator, for instructions in languages that the corpus lacks",
+        "translations alone; training is shared between the experts, and their sum takes seconds",
+        "a task is well learnt in the pivot and there are no rows of it in the languages; beside `uniform: true`",
+    ),
     "linguistically_diverse_prompts": Use(
         "none: a profile", "a translator, or the model's own translations of unlabelled text", "translations of exemplars; no training",
         "translation is what counts, and nothing may be trained",
@@ -93,6 +98,12 @@ USES = {
         "parallel prompts, whose last states are moved and aligned", "none",
         "some hundreds of prompts a language are read for their states; training touches the last layers alone",
         "the paper is to be repeated; look at the rate off target, as nothing in the loss is about answers",
+    ),
+    "task_arithmetic": Use(
+        _SFT + " for an adapter of the task and one of each language, which are added up",
+        "a translator, for instructions in languages that the corpus lacks",
+        "translations alone; other weights train nothing anew",
+        "languages are to be added to a task one by one; beside `uniform: true`",
     ),
     "translate_then_sft": Use(
         _SFT, "a translator", "translations of questions and answers", "always, beside others: the baseline that every method has to beat"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import ConfigDict, Field
 
 from xlift.harness.core.settings import Section
@@ -53,7 +55,7 @@ class FitReport(Section):
     final_loss: float
     """Mean over the last tenth of the steps."""
     curve: tuple[tuple[int, int, float], ...]
-    """Step, tokens trained, and mean loss since the point before; at most 100 points."""
+    """Step, tokens trained, and mean loss since the point before; at most 100 points of each part."""
     reward_margin: float | None
     """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
     reward_accuracy: float | None
@@ -63,6 +65,9 @@ class FitReport(Section):
     resumed_from_step: int | None
     points: tuple[CurvePoint, ...] = ()
     """Adapters that were kept on the way."""
+
+    parts: int = 1
+    """Trainings that this is the sum of, each of an adapter of its own."""
 
     def followed_by(self, later: FitReport) -> FitReport:
         """The cost of two rounds of training: sums, the larger peak, and of all else what the later round says."""
@@ -75,3 +80,30 @@ class FitReport(Section):
             "seconds": round(self.seconds + later.seconds, 4),
         }
         return later.model_copy(update={**summed, "peak_memory_mib": max(self.peak_memory_mib, later.peak_memory_mib)})
+
+
+def join_reports(reports: Sequence[FitReport]) -> FitReport:
+    """What the trainings of the parts of one adapter were together, one after the other: sums, and means by rows or tokens."""
+    rows, tokens = sum(one.rows for one in reports), sum(one.tokens_trained for one in reports)
+    curve: list[tuple[int, int, float]] = []
+    steps = before = 0
+    for one in reports:
+        curve += [(steps + step, before + trained, loss) for step, trained, loss in one.curve]
+        steps, before = steps + one.steps, before + one.tokens_trained
+    summed = ("response_tokens", "rows_cut", "rows_dropped")
+    return reports[-1].model_copy(
+        update={
+            "steps": steps,
+            "tokens_trained": tokens,
+            "rows": rows,
+            **{name: sum(getattr(one, name) for one in reports) for name in summed},
+            "trained_parameters": sum(one.trained_parameters or 0 for one in reports),
+            "epochs": round(sum(one.epochs * one.rows for one in reports) / rows, 4),
+            "padding_share": round(sum(one.padding_share * one.tokens_trained for one in reports) / tokens, 4),
+            "seconds": round(sum(one.seconds for one in reports), 4),
+            "peak_memory_mib": max(one.peak_memory_mib for one in reports),
+            "final_loss": round(sum(one.final_loss * one.tokens_trained for one in reports) / tokens, 5),
+            "curve": tuple(curve),
+            "parts": len(reports),
+        }
+    )

@@ -37,6 +37,7 @@ from xlift.harness.plugin import (
     load,
     names,
 )  # fmt: skip
+from xlift.harness.recipes.parts import check_parts
 from xlift.harness.recipes.registry import read_defaults
 from xlift.tasks.corpus_table import CORPORA
 
@@ -79,6 +80,8 @@ def check(plan: Plan, context: FakeContext) -> None:
         assert len(set(answers)) == len(answers), "a pair of equal answers teaches nothing"
     kinds = {row.kind for row in plan.rows}
     assert not plan.phases or sorted(kind for phase in plan.phases for kind in phase) == sorted(kinds)
+    if plan.rows:
+        check_parts(plan)
     for reason, count in plan.drops.items():
         assert re.fullmatch(r"[a-zA-Z-]+/[a-z_]+: \S.*", reason), "language/kind: reason"
         assert count > 0
@@ -114,6 +117,8 @@ def test_contract(name: str, budget: int | None) -> None:
     again = load_default(name).prepare(FakeContext(budget=budget)).arrays
     assert again.keys() == plan.arrays.keys() and all(np.array_equal(again[key], plan.arrays[key]) for key in again)
     assert bool(plan.rows) == find_method(name).trains
+    assert bool(plan.parts) == find_method(name).combines
+    assert {*(plan.edit.layers if plan.edit else ())} == {*load_default(name).blocks}
     assert plan.where == load_default(name).where, "what is checked against the base is what is trained"
 
 

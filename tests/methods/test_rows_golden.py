@@ -39,6 +39,8 @@ GOLDEN = {
     "representation_alignment/summed": "899ad593e2558364962314ceb4c2a776848234e75b8ec76b008e4a3a176abfd3",
     "subspace_alignment": "d347914ddeb9c23c785051f67937dcca74add3ca3c8347a1ff340bc1d5486a0a",
     "subspace_alignment/repaired": "8f7e3ff43947ae35ae0ac4fa17af94330751ae0913470b1b0d1f02222a734af0",
+    "layer_swap": "?",
+    "task_arithmetic": "?",
     "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
     "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
     "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",
@@ -146,6 +148,7 @@ def digest(plan: Plan) -> str:
         "profile": plan.profile.model_dump(mode="json") if plan.profile else None,
         "drops": dict(plan.drops),
         **({"where": asdict(plan.where)} if plan.where else {}),
+        **({"parts": {name: asdict(part) for name, part in plan.parts.items()}, "edit": asdict(plan.edit)} if plan.edit else {}),
         **({"arrays": {name: array.shape for name, array in plan.arrays.items()}} if plan.arrays else {}),
     }
     text = "\n".join(json.dumps(line, sort_keys=True, ensure_ascii=False) for line in [*lines, rest])

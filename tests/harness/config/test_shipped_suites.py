@@ -40,6 +40,7 @@ def test_a_papers_numbers_have_a_source_and_say_what_differs(name: str) -> None:
         ("mapo-llama2-7b", 6.74),
         ("prix-lm-llama2-7b", 6.74),
         ("mid-align-llama3-8b", 8.03),
+        ("layer-swap-llama3-8b", 8.03),
         ("plug-llama2-13b", 13.0),
         ("lidr-llama3-8b", 8.03),
         ("methods-1b", 1.24),
@@ -56,7 +57,7 @@ def test_the_suite_of_all_methods_has_controls_and_prompts_too() -> None:
     assert methods >= {
         "cross_lingual", "star_alignment", "pivot_language", "question_alignment", "self_distillation", "translate_then_sft", "pivot_only",
         "dpo_self_improvement", "sft_on_chosen", "alignment_preference", "multilingual_reasoning", "self_instruct", "knowledge_triples",
-        "xlt_prompt", "linguistically_diverse_prompts",
+        "layer_swap", "task_arithmetic", "xlt_prompt", "linguistically_diverse_prompts",
     }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.needs import COMMON as COMMON_ROWS
 from xlift.harness.pipeline.needs import list_choices, list_needs
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.recipes.contract import Dpo, Plan
+from xlift.harness.recipes.contract import Dpo, Mix, Part, Plan
+from xlift.harness.recipes.parts import select_rows
 
 QUARTER = CommonRows(corpus="alpaca", share=0.25)
 
@@ -50,6 +51,13 @@ def test_common_rows_are_of_the_last_phase() -> None:
     plan = add_common(Plan(rows_of(3, "one") + rows_of(3, "two"), phases=(("one",), ("two",))), FakeContext(), QUARTER)
     assert plan.phases == (("one",), ("two", COMMON))
     assert sum(row.kind == COMMON for row in plan.rows) == 2
+
+
+def test_common_rows_are_of_the_last_part() -> None:
+    parts = {"one": Part(("one",), 0.5, ("es",)), "two": Part(("two",), 0.5, ("es",))}
+    plan = add_common(Plan(rows_of(3, "one") + rows_of(3, "two"), parts=parts, edit=Mix({"one": 1.0, "two": 1.0})), FakeContext(), QUARTER)
+    assert plan.parts == {"one": parts["one"], "two": Part(("two", COMMON), 0.5, ("es", "en"))}
+    assert [len(select_rows(plan.rows, part)) for part in plan.parts.values()] == [3, 5]
 
 
 def test_preferences_and_prompts_stay_as_they_are() -> None:

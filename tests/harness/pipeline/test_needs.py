@@ -47,6 +47,8 @@ READ = {
     "question_alignment": {("gsm8k", "en"), ("gsm8k", "es")},
     "self_distillation": {("alpaca", "en"), ("lexicon", "es"), ("parallel", "es")},
     "self_instruct": {("alpaca/seed", "en"), ("alpaca/seed", "es")},
+    "layer_swap": {("gsm8k", "en"), ("alpaca", "en"), ("alpaca", "es")},
+    "task_arithmetic": {("gsm8k", "en"), ("alpaca", "en"), ("alpaca", "es")},
     "sft_on_chosen": {("alpagasus", "en"), ("alpagasus", "es")},
     "star_alignment": {("alpaca", "en"), ("parallel", "es"), ("lexicon", "es")},
     "translate_then_sft": {("alpaca", "en")},
@@ -180,8 +182,10 @@ def test_everything_that_a_shipped_suite_reads_is_fetched_from_its_published_lay
 def test_a_dry_run_of_a_shipped_suite_reports_its_data(mirror: State, tiny_base: Path, tmp_path: Path, call: Call, name: str) -> None:
     """On a tiny base that translates for itself, as neither the suites' bases nor their translators are here."""
     changes = (f"base.model={tiny_base}", "translators={default: {kind: self}}", "data.samples=never", "engine.max_length=4096")
-    if "slam" in load_suite(name).methods:
-        changes = (*changes, "methods.slam.options.layers=[0, 1]")  # the tiny base has no more
+    # the tiny base has two layers
+    fewer = {"slam": ("layers=[0, 1]",), "layer-swap": ("bottom=1", "top=1", "transition=0")}
+    labels = [label for label in fewer if label in load_suite(name).methods]
+    changes = (*changes, *(f"methods.{label}.options.{option}" for label in labels for option in fewer[label]))
     settings = [part for change in changes for part in ("--set", change)]
     code, out, err = call("run", name, "--dry-run", "--json", "--runs", tmp_path, *settings)
     assert code == 0, err

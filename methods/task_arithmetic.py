@@ -1,0 +1,68 @@
+"""Task arithmetic: what a task changes of the weights plus what each language changes, each trained apart and added with a weight.
+
+Source: Ilharco et al. 2023 (arXiv:2212.04089), which adds and subtracts changes of all weights; Chronopoulou et al. 2024
+(arXiv:2311.09344), which adds up adapters of a task in English and of languages. No code of the second is known to us.
+
+As in the papers: from one base, an adapter is trained on a task in English and one in each language; the result is their weighted sum,
+without further training.
+Different: the second paper trains languages on unlabelled text, here they have instructions, translated where a language has none; it
+looks at one language at a time, here all languages of the suite are in one sum. Weights are fixed, as nothing may be chosen on what is
+measured. What is added up are the products B A, which is exact; adding A to A and B to B, as is done under the same name, is another thing.
+Missing: weights that are searched for on held-out data of the task; negation and analogies, though a weight may be negative.
+``uniform: true`` is the control: the average of all adapters.
+Trap: with the changes their sizes add up: three of weight 1 move the weights about three times as far as one, so a sum may spoil a model
+that an average does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xlift.harness.plugin import (
+    LANGUAGE,
+    TASK,
+    Context,
+    ExpertOptions,
+    Method,
+    Mix,
+    Options,
+    Part,
+    Plan,
+    Reading,
+    RowFilter,
+    list_experts,
+    read_experts,
+)
+
+
+class TaskArithmeticOptions(ExpertOptions, Options):
+    """What the adapters learn, and their weights in the sum."""
+
+    language_weight: float
+    """Of each language's adapter; may be negative."""
+    task_weight: float
+    uniform: bool
+    """The control: the average of all adapters in place of the weights."""
+
+
+class TaskArithmetic(Method[TaskArithmeticOptions]):
+    """One adapter for the task, one for each language, and their sum."""
+
+    Options = TaskArithmeticOptions
+    combines = True
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return list_experts(self.options, pivot, languages)
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, count = self.options, len(ctx.languages)
+        row_filter = RowFilter(options.max_characters, options.max_length_ratio)
+        rows = read_experts(ctx, options, row_filter)
+        parts = {lang: Part((LANGUAGE,), options.language / count, (lang,)) for lang in ctx.languages}
+        parts[TASK] = Part((TASK,), 1 - options.language)
+        weights = {**dict.fromkeys(ctx.languages, options.language_weight), TASK: options.task_weight}
+        mix = Mix(dict.fromkeys(parts, 1 / len(parts)) if options.uniform else weights)
+        return Plan(tuple(rows), drops=dict(row_filter.drops), parts=parts, edit=mix)
+
+
+METHOD = TaskArithmetic
