@@ -21,7 +21,7 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Align, Context, Dpo, Method, Mix, Options, Part, Plan, Reading, Sft, Term, Where
+from xlift.harness.recipes.contract import Align, Context, Dpo, Mask, Method, Mix, Options, Part, Plan, Reading, Sft, Term, Where
 from xlift.harness.recipes.experts import LANGUAGE, TASK, ExpertOptions, list_experts, read_experts
 from xlift.harness.recipes.filters import (
     RowFilter,
@@ -74,9 +74,9 @@ from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, re
 
 __all__ = [
     "LANGUAGE", "TASK", "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo",
-    "Draws", "Example", "ExpertOptions", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Message",
-    "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference", "Prompt", "Reading",
-    "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError", "Where",
+    "Draws", "Example", "ExpertOptions", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Mask",
+    "Message", "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference", "Prompt",
+    "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError", "Where",
     "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions",
     "build_translations", "collect_wordings", "comes_to", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign",
     "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",

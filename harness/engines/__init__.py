@@ -1,6 +1,7 @@
 """One loaded base whose adapters are swapped in place: vLLM, transformers or a server, and lm-eval's model over it."""
 
 __all__ = [
+    "activity",
     "base",
     "batches",
     "bounded",

@@ -101,8 +101,8 @@ class Record(Section):
     method: str | None
     seed: int | None
     kind: str | None = None
-    """How parts were put together (mix), else what was minimised (sft, dpo or align), or ``profile`` where nothing was trained; None for a
-    base, for an adapter that was given, and in records of before it was kept."""
+    """How it was made of others (mix) or of the base (mask), else what was minimised (sft, dpo or align), or ``profile`` where nothing was
+    trained; None for a base, for an adapter that was given, and in records of before it was kept."""
     extra_parameters: int = 0
     """Weights beside those of the base when it answers; 0 where they are merged into the base's, and in older records."""
     chosen_on: str = ""

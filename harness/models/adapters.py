@@ -1,5 +1,5 @@
-"""Adapters: PEFT weights, whole weights, or a profile alone, found in a folder or on the hub, checked against a base model, and merged into
-its weights."""
+"""Adapters: PEFT weights, whole weights, a mask, or a profile alone, found in a folder or on the hub, checked against a base model, and
+merged into its weights."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, PartFacts, ProfileFacts
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
+from xlift.harness.models import masks
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
 from xlift.harness.models.profile import InferenceProfile, read_profile
@@ -35,6 +36,8 @@ PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
 FULL = "FULL"
 """That of a model of its own, whose weights were trained themselves."""
+MASK = "MASK"
+"""That of a mask, which puts some of the base's weights to 0."""
 MODEL = "model*.safetensors"
 """The files of whole weights."""
 
@@ -74,6 +77,8 @@ class Provenance(TypedDict, total=False):
     """Its name, where it is one part of a plan."""
     parts: Mapping[str, PartFacts]
     """What was put together, where it was."""
+    masked: int
+    """Weights that a mask puts to 0."""
     suite: str
     """Its name."""
     settings: SuiteFacts
@@ -83,8 +88,8 @@ class Provenance(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or whole weights in place of the base's, or no
-    weights, and a profile for the base's own."""
+    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or whole weights in place of the base's, a mask of
+    these, or no weights, and a profile for the base's own."""
 
     name: str
     """As it was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
@@ -139,6 +144,7 @@ def resolve(ref: str | Path) -> Adapter:
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
     profile = read_profile(card, str(folder / CARD))
     recorded = card.get("base")
+    named = recorded.get("name") if isinstance(recorded, Mapping) else None
     config, parts = _read_weights(folder, profile)
     if profile is not None:
         # Only what differs from the defaults, so that a field that is added later moves no hash.
@@ -149,7 +155,7 @@ def resolve(ref: str | Path) -> Adapter:
         revision=revision,
         sha256=hashlib.sha256(b"".join(parts)).hexdigest(),
         peft_type=str(config["peft_type"]),
-        base_name=str(config.get("base_model_name_or_path") or (recorded or {}).get("name") or "") or None,
+        base_name=str(config.get("base_model_name_or_path") or named or "") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
         profile=profile,
     )
@@ -169,11 +175,14 @@ def check(adapter: Adapter, base: Base) -> None:
         )
     if not adapter.has_weights:
         return
-    wrong = _first_difference(*(_whole_shapes(adapter, base) if adapter.peft_type == FULL else _adapter_shapes(adapter, base)))
+    shapes = {FULL: _whole_shapes, MASK: _mask_shapes}.get(adapter.peft_type, _adapter_shapes)
+    wrong = _first_difference(*shapes(adapter, base))
     if wrong:
         named = f"; it names {adapter.base_name!r} as its base" if adapter.base_name else ""
         raise UserError(f"adapter {adapter.name}: does not fit base {base.name}: {wrong}{named}")
-    if adapter.peft_type != FULL:
+    if adapter.peft_type == MASK:
+        masks.read_masks(adapter.folder)
+    elif adapter.peft_type != FULL:
         _check_trained(adapter)
     same = {Path(base.name).name.lower(), base.folder.name.lower()}
     if not adapter.base_sha256 and adapter.base_name and Path(adapter.base_name).name.lower() not in same:
@@ -195,6 +204,9 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     if adapter.peft_type == FULL:
         del model
         merged = AutoModelForCausalLM.from_pretrained(adapter.folder, use_safetensors=True, dtype=torch.float32)
+    elif adapter.peft_type == MASK:
+        masks.apply_masks(model, adapter.folder)
+        merged = model
     else:
         merged = _merged(adapter, model)
     # A sum is finite only where all that it adds is, and takes a tenth of the time; one that overflows is looked at again.
@@ -210,7 +222,8 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
 
 def hash_weights(folder: Path) -> str | None:
     """The sha256 of an adapter's weights; of whole weights in several files that of their hashes. None for a profile alone."""
-    files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(folder.glob(MODEL))
+    single = [folder / name for name in (WEIGHTS, masks.FILE) if (folder / name).is_file()]
+    files = single[:1] or sorted(folder.glob(MODEL))
     hashes = [file_sha256(path) for path in files]
     if len(hashes) < 2:
         return hashes[0] if hashes else None
@@ -254,6 +267,9 @@ def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[
         # Hashed file by file, as whole weights are too large to be held at once.
         hashes = [f"{path.name}: {file_sha256(path)}".encode() for path in shards if tensor_shapes(path)]
         return {"peft_type": FULL}, [*hashes, (folder / "config.json").read_bytes()]
+    if (folder / masks.FILE).is_file():
+        tensor_shapes(folder / masks.FILE)
+        return {"peft_type": MASK}, [(folder / masks.FILE).read_bytes()]
     if profile is not None and not any(folder.glob("adapter_*")):
         if not profile.languages:
             raise UserError(f"adapter {folder}: neither weights, nor a profile that changes anything")
@@ -321,6 +337,17 @@ def _whole_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ..
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder))
     wanted = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
     return {name: shape for name, shape in found.items() if name in wanted or name not in model.state_dict()}, wanted
+
+
+def _mask_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Of packed masks, and of those that the base's weights of the same names would have."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.folder))
+    found = tensor_shapes(adapter.folder / masks.FILE)
+    return found, {name: masks.pack_shape(tuple(weight.shape)) for name, weight in model.named_parameters() if name in found}
 
 
 def _check_trained(adapter: Adapter) -> None:

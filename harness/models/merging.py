@@ -23,6 +23,8 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
     ``xlift.json`` says what was merged, and holds the profile that the model must be asked with, if it has one.
     Raises UserError for a profile without weights, an adapter that does not fit or changes nothing, and a folder that is not empty.
     """
+    from transformers.utils import logging as transformers_logging
+
     if dtype not in DTYPES:
         raise UserError(f"--dtype {dtype!r}: take one of {', '.join(DTYPES)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -32,6 +34,7 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
         raise UserError(f"adapter {reference}: a profile without weights, so there is nothing to merge; the base is asked as it says")
     found = bases.resolve(_find_base(adapter, base))
     adapters.check(adapter, found)
+    transformers_logging.disable_progress_bar()
     staging = out.with_name(f".{out.name}.part")
     discard(staging)
     try:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
@@ -31,8 +31,17 @@ if TYPE_CHECKING:
     from xlift.harness.translators.base import Translator
 
 Generate = Callable[[Sequence[Chat], Sampling], list[Answer]]
-ReadStates = Callable[[Sequence["str | Chat"], Sequence["int | float"], str], "tuple[NDArray[Any], int]"]
-"""States, and the tokens of the texts."""
+
+
+class Inside(Protocol):
+    """What can be read of a model's inside, each with the tokens of the texts (pipeline.states.States)."""
+
+    def read(self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: str) -> tuple[NDArray[Any], int]: ...
+
+    def read_norms(self, texts: Sequence[str]) -> tuple[Mapping[str, NDArray[Any]], int]: ...
+
+    def read_activity(self, texts: Sequence[str]) -> tuple[NDArray[Any], int]: ...
+
 
 LOSS = 0.3
 """Share of a part above which its loss is worth a warning."""
@@ -46,7 +55,7 @@ class RunContext:
 
     def __init__(
         self, suite: Suite, label: str, guard: Guard, generate: Generate, number: int = 0, *, scores: Path | None = None,
-        read_states: ReadStates | None = None,
+        inside: Inside | None = None,
     ) -> None:  # fmt: skip
         self.languages = suite.trained(label)
         self.pivot = suite.languages.pivot
@@ -68,7 +77,7 @@ class RunContext:
         self._suite = suite
         self._guard = guard
         self._generate = generate
-        self._read_states = read_states
+        self._inside = inside
         self._settings = suite.translating(label)
         self._scores = scores
         self._translators: dict[str, Translator] = {}
@@ -119,11 +128,24 @@ class RunContext:
     def read_states(
         self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: Literal["last", "mean"] = "last"
     ) -> NDArray[Any]:
-        if self._read_states is None:
-            raise UserError("states are read in the prepare stage of a run alone")
-        states, tokens = self._read_states(texts, layers, pool)
+        states, tokens = self._find_inside().read(texts, layers, pool)
         self.tokens_read += tokens
         return states
+
+    def read_norms(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        norms, tokens = self._find_inside().read_norms(texts)
+        self.tokens_read += tokens
+        return norms
+
+    def read_activity(self, texts: Sequence[str]) -> NDArray[Any]:
+        activity, tokens = self._find_inside().read_activity(texts)
+        self.tokens_read += tokens
+        return activity
+
+    def _find_inside(self) -> Inside:
+        if self._inside is None:
+            raise UserError("states are read in the prepare stage of a run alone")
+        return self._inside
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         translator = self._find_translator(source, target)
@@ -186,7 +208,7 @@ class RunContext:
         for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
         kept = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
-        if not kept and (plan.rows or plan.profile is None):
+        if not kept and (plan.rows or (plan.profile is None and plan.edit is None)):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
         _require_sound(kept, {*self.languages, self.pivot}, self.budget)

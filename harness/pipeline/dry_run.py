@@ -75,10 +75,11 @@ def _names_parts_of_the_base(suite: Suite) -> bool:
     if suite.engine.thinking != "template":
         return True
     for label, chosen in suite.methods.items():
-        method, lora = registry.load(chosen.method, chosen.options), suite.training(label).lora
+        method, lora = registry.load(chosen.method, chosen.options), suite.training(label).lora or {}
         if (
             method.where
             or method.states
+            or method.blocks
             or (method.trains and (lora.get("target_modules", "all-linear") != "all-linear" or "modules_to_save" in lora))
         ):
             return True

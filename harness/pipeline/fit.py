@@ -16,10 +16,10 @@ from xlift.harness.core.manifests import CodeFacts, PartFacts
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
-from xlift.harness.models import adapters
+from xlift.harness.models import adapters, masks
 from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage, part_stage, share_training
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Mix, Plan
+from xlift.harness.recipes.contract import Mask, Mix, Plan
 from xlift.harness.recipes.parts import select_rows
 from xlift.harness.training.report import FitReport, join_reports
 
@@ -49,19 +49,24 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
         "versions": library_versions(),
     }
 
-    def keep_profile(folder: Path) -> Mapping[str, object]:
-        (folder / "adapter").mkdir(exist_ok=True)
-        write_json(folder / "adapter" / adapters.CARD, provenance)
-        return {"report": {}, "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+    def work(folder: Path) -> Mapping[str, object]:
+        match prepared.plan.edit:
+            case Mix() as edit:
+                return _combine(run, turn, prepared, edit, seed, provenance, folder / "adapter")
+            case Mask() as edit:
+                return _mask(run, prepared, edit, provenance, folder / "adapter")
+        if prepared.count:
+            return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder / "adapter")
+        return _keep_profile(provenance, folder / "adapter")
 
-    def train(folder: Path) -> Mapping[str, object]:
-        return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder)
-
-    def combine(folder: Path) -> Mapping[str, object]:
-        return _combine(run, turn, prepared, seed, provenance, folder)
-
-    work = keep_profile if not prepared.count else combine if prepared.plan.parts else train
     run.store.write(fit_stage(run, turn, prepared, seed), work, keep_partial=True)
+
+
+def _keep_profile(provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
+    """An adapter that is a profile alone, as a stage's work."""
+    out.mkdir(exist_ok=True)
+    write_json(out / adapters.CARD, provenance)
+    return {"report": {}, "adapter_sha256": adapters.resolve(out).sha256}
 
 
 def _train(
@@ -72,7 +77,7 @@ def _train(
     settings: TrainSettings,
     seed: int | None,
     provenance: adapters.Provenance,
-    folder: Path,
+    out: Path,
 ) -> Mapping[str, object]:
     """Train one adapter on rows of a plan, as a stage's work."""
     from xlift.harness.training.trainer import fit
@@ -82,17 +87,17 @@ def _train(
         run.base.folder,
         Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
         settings,
-        folder / "adapter",
+        out,
         seed=seed or 0,
         provenance=provenance,
         start=Path(turn.start) if turn.start else None,
         chat_template=run.base.chat_template,
     )
-    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(folder / "adapter").sha256}
+    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256}
 
 
 def _combine(
-    run: Run, turn: Round, prepared: Prepared, seed: int | None, provenance: adapters.Provenance, folder: Path
+    run: Run, turn: Round, prepared: Prepared, edit: Mix, seed: int | None, provenance: adapters.Provenance, out: Path
 ) -> Mapping[str, object]:
     """Train the parts of a plan, each as a stage of its own, and put their adapters together, as a stage's work."""
     from xlift.harness.training.mixing import write_mix
@@ -105,7 +110,7 @@ def _combine(
         said: adapters.Provenance = {**provenance, "part": name, "profile": None}
 
         def work(place: Path, own: Rows = own, shared: TrainSettings = shared, said: adapters.Provenance = said) -> Mapping[str, object]:
-            return _train(run, turn, prepared, own, shared, seed, said, place)
+            return _train(run, turn, prepared, own, shared, seed, said, place / "adapter")
 
         stage = part_stage(run, turn, prepared, name, seed)
         manifest = run.store.write(stage, work, keep_partial=True)
@@ -113,10 +118,18 @@ def _combine(
         reports[name] = build(FitReport, manifest["report"], f"{run.store.folder(stage)}: manifest: report")
     joined = join_reports(tuple(reports.values()))
     parts = {name: _describe_part(found[name], reports[name]) for name in found}
-    out = folder / "adapter"
-    write_mix(found, planned.edit or Mix({}), run.base, out)
+    write_mix(found, edit, run.base, out)
     write_json(out / adapters.CARD, {**provenance, "parts": parts, "fit": joined.model_dump(mode="json")})
     return {"report": joined.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256, "parts": parts}
+
+
+def _mask(run: Run, prepared: Prepared, edit: Mask, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
+    """Choose the weights that a plan puts to 0, as a stage's work."""
+    from xlift.harness.training.masking import write_mask
+
+    write_mask(edit, read_arrays(prepared), run.base, out)
+    write_json(out / adapters.CARD, {**provenance, "masked": masks.count_masked(out)})
+    return {"report": {}, "adapter_sha256": adapters.resolve(out).sha256}
 
 
 def _describe_part(adapter: adapters.Adapter, report: FitReport) -> PartFacts:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.core.types import list_texts
+from xlift.harness.core.types import Row, list_texts
 from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.models.bases import load_tokenizer
 from xlift.harness.models.shape import Shape, read_shape
@@ -129,8 +130,10 @@ class Forecast:
             from xlift.harness.training import batching
 
             tokens, steps, tokenizer = 0, 0, load_tokenizer(self.run.base)
-            parts = [(select_rows(made.rows, part), share_training(settings, part.share)) for part in made.parts.values()]
-            for own, shared in parts or [(made.rows, settings)]:
+            trained: list[tuple[Sequence[Row], TrainSettings]] = [(made.rows, settings)]
+            if made.parts:
+                trained = [(select_rows(made.rows, part), share_training(settings, part.share)) for part in made.parts.values()]
+            for own, shared in trained:
                 corpus = batching.encode(own, tokenizer, settings.max_length)
                 course = batching.plan(corpus, shared, 0, made.phases, made.objective)
                 tokens, steps = tokens + course.tokens[-1], steps + len(course.steps)

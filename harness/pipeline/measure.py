@@ -127,8 +127,8 @@ def _find_rows(run: Run, model: Measured) -> Manifest | None:
 
 
 def _name_kind(rows: Manifest) -> str:
-    """How parts were put together, else the objective of the training."""
-    if not rows["rows"]:
-        return "profile"
+    """How parts were put together, or weights masked; else the objective of the training."""
     plan = rows["plan"]
-    return plan["edit"]["kind"] if "edit" in plan else plan["objective"]["kind"]
+    if "edit" in plan:
+        return plan["edit"]["kind"]
+    return plan["objective"]["kind"] if rows["rows"] else "profile"

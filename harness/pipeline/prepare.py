@@ -62,7 +62,7 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     begun = adapters.resolve(turn.start) if turn.start else None
     answers = Generations(run.root / "generations", identify_model(run, turn.start), lambda: engine.hold(begun))
     states = States(run.root / "states", answers.model, lambda: engine.hold_model(begun))
-    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores", read_states=states.read)
+    context = RunContext(run.suite, turn.label, guard, answers.answer, turn.number, scores=run.root / "scores", inside=states)
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         with contain(plugin=registry.is_plugin(chosen.method)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,6 +48,12 @@ class _Rehearsed(RunContext):
     def read_states(
         self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: Literal["last", "mean"] = "last"
     ) -> NDArray[Any]:
+        raise _ModelNeeded
+
+    def read_norms(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        raise _ModelNeeded
+
+    def read_activity(self, texts: Sequence[str]) -> NDArray[Any]:
         raise _ModelNeeded
 
 

@@ -116,6 +116,8 @@ def check_methods(suite: Suite) -> None:
         method = registry.load_labelled(label, chosen.method, chosen.options)
         if method.combines:
             _check_parts(suite.training(label), f"methods.{label}")
+        if method.masks and suite.engine.adapter_form == "lora":
+            raise UserError(f"methods.{label}: masks the base's weights, which engine.adapter_form: lora does not serve; set merged")
         for pair, settings in suite.translating(label).items():
             check_settings(settings, f"methods.{label}: translators.{pair}")
 

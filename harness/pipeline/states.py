@@ -1,4 +1,4 @@
-"""A model's states on texts, remembered on disk by model, texts, layers and pooling."""
+"""A model's states on texts and what goes on inside it, remembered on disk by model, texts, and what is read."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Compute = Callable[["HfEngine", Sequence[Sequence[int]]], "dict[str, NDArray[Any]]"]
+"""Arrays by name, of a loaded model and the tokens of the texts."""
+
+TOKENS = "tokens"
+"""In each file, beside what was read: how many tokens the texts had."""
 VERSION = 1
 """Of how states are read. Raise it with every change that moves them."""
 
@@ -40,46 +45,75 @@ class States:
 
         Raises UserError for a layer that the base does not have, a chat that its template refuses, and a text that is too long for it.
         """
+        from xlift.harness.engines.states import read_states
+
+        def compute(engine: HfEngine, tokens: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
+            depth = engine.model.config.get_text_config().num_hidden_layers
+            placed = [place_layer(layer, depth) for layer in layers]
+            return {"states": read_states(engine.model, tokens, placed, pool, engine.settings.batch_tokens).numpy()}
+
+        found, tokens = self._remember(texts, {"layers": list(layers), "pool": pool}, compute)
+        return found["states"], tokens
+
+    def read_norms(self, texts: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
+        """Norms of the inputs of linear modules by their names, as ``Context.read_norms`` says, and the tokens of the texts."""
+        from xlift.harness.engines.activity import read_norms
+
+        def compute(engine: HfEngine, tokens: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
+            return {name: found.numpy() for name, found in read_norms(engine.model, tokens, engine.settings.batch_tokens).items()}
+
+        return self._remember(texts, {"what": "norms"}, compute)
+
+    def read_activity(self, texts: Sequence[str]) -> tuple[NDArray[Any], int]:
+        """How often neurons are active, as ``Context.read_activity`` says, and the tokens of the texts."""
+        from xlift.harness.engines.activity import read_activity
+
+        def compute(engine: HfEngine, tokens: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
+            return {"activity": read_activity(engine.model, tokens, engine.settings.batch_tokens).numpy()}
+
+        found, tokens = self._remember(texts, {"what": "activity"}, compute)
+        return found["activity"], tokens
+
+    def _remember(self, texts: Sequence[str | Chat], how: Mapping[str, Json], compute: Compute) -> tuple[dict[str, NDArray[Any]], int]:
+        """What the model shows on the texts, computed where no file has it, and the tokens of the texts."""
         import numpy as np
         from safetensors.numpy import save
 
         shown = [text if isinstance(text, str) else list(text) for text in texts]
-        key = digest({"model": self.model, "texts": shown, "layers": list(layers), "pool": pool, "version": VERSION}, 32)
-        path = self.folder / f"{key}.safetensors"
-        if kept := _read_kept(path):
-            return kept
-        states, tokens = self._compute(texts, layers, pool)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, save({"states": states, "tokens": np.array([tokens])}))
-        return states, tokens
+        path = self.folder / f"{digest({'model': self.model, 'texts': shown, **how, 'version': VERSION}, 32)}.safetensors"
+        found = _read_kept(path)
+        if found is None:
+            engine = self.start()
+            tokens = self._tokenize(engine, texts)
+            found = {**compute(engine, tokens), TOKENS: np.array([sum(map(len, tokens))])}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, save(found))
+        return {name: array for name, array in found.items() if name != TOKENS}, int(found[TOKENS][0])
 
-    def _compute(self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: str) -> tuple[NDArray[Any], int]:
+    def _tokenize(self, engine: HfEngine, texts: Sequence[str | Chat]) -> list[list[int]]:
         from jinja2 import TemplateError
 
-        from xlift.harness.engines.states import read_states
-
-        engine = self.start()
-        depth = engine.model.config.get_text_config().num_hidden_layers
         try:
             tokens = [tokenize_text(engine.tokenizer, text) for text in texts]
         except TemplateError as error:
             raise UserError(f"the chat template of {engine.base.name} refuses a text whose states are read: {one_line(error)}") from None
         if (longest := max(map(len, tokens))) > engine.max_length:
             raise UserError(f"a text whose states are read has {longest} tokens: engine.max_length is {engine.max_length}; raise it")
-        placed = [place_layer(layer, depth) for layer in layers]
-        return read_states(engine.model, tokens, placed, pool, engine.settings.batch_tokens).numpy(), sum(map(len, tokens))
+        return tokens
 
 
-def _read_kept(path: Path) -> tuple[NDArray[Any], int] | None:
-    """The states of a file and the tokens of their texts; None where there is no file, or a damaged one, which is warned of."""
+def _read_kept(path: Path) -> dict[str, NDArray[Any]] | None:
+    """What a file holds; None where there is no file, or a damaged one, which is warned of."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        found = load(path.read_bytes())
-        return found["states"], int(found["tokens"][0])
+        found: dict[str, NDArray[Any]] = load(path.read_bytes())
+        if len(found[TOKENS]) == 1:
+            return found
     except FileNotFoundError:
         return None
-    except (SafetensorError, KeyError, IndexError):
-        logger.warning("%s: cannot be read; the states in it are read from the model anew", path)
-        return None
+    except (SafetensorError, KeyError):
+        pass
+    logger.warning("%s: cannot be read; the states in it are read from the model anew", path)
+    return None

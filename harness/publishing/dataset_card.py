@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xlift.harness.core.languages import find
 from xlift.harness.core.manifests import CodeFacts, Manifest
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Align, Dpo, PlanRecord, Term
+from xlift.harness.recipes.contract import Align, Dpo, Mix, PlanRecord, Term
 
 if TYPE_CHECKING:
     from xlift.harness.pipeline.stages import Prepared, Run
@@ -133,7 +133,7 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
     for name, part in (plan.parts or {}).items():
         rows = f"{part.rows} rows ({', '.join(f'`{kind}`' for kind in part.kinds)} in {', '.join(part.languages) or 'all languages'})"
         lines.append(f"- Part `{name}`, an adapter that is trained by itself: {rows}, {part.share:.0%} of the budget.")
-    if plan.edit:
+    if isinstance(plan.edit, Mix):
         lines.append(f"- {describe_mix(plan.edit.shares, plan.edit.layers)}")
     if rounds > 1:
         lines.append(f"- This is round 1 of {rounds}: the rows of a later round are made with the adapter that the round before trained.")

@@ -13,8 +13,9 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
-from xlift.harness.models.adapters import CONFIG, FULL, PROFILE
+from xlift.harness.models.adapters import CONFIG, FULL, MASK, PROFILE
 from xlift.harness.publishing.dataset_card import describe_files, describe_help, describe_mix, name_plugin, tabulate
+from xlift.harness.publishing.loading import write_loading
 from xlift.harness.publishing.package import Facts, write_settings
 from xlift.harness.publishing.reproduction import list_settings, name_backend
 from xlift.tasks.benchmarks import find_benchmark, find_metric
@@ -46,7 +47,11 @@ def _write_front(facts: Facts) -> str:
         base_model=facts.base.id,
         base_model_relation=None if not weighty else "finetune" if facts.adapter.peft_type == FULL else "adapter",
         base_model_revision=facts.base.revision,
-        library_name="xlift" if not weighty else "transformers" if facts.adapter.peft_type == FULL else "peft",
+        library_name="xlift"
+        if not weighty or facts.adapter.peft_type == MASK
+        else "transformers"
+        if facts.adapter.peft_type == FULL
+        else "peft",
         pipeline_tag="text-generation",
         language=None
         if facts.is_foreign
@@ -128,7 +133,7 @@ def write_body(facts: Facts) -> str:
         "Settings": _write_settings(facts),
         "Cost": _write_cost(facts),
         "Evaluation": _write_evaluation(facts),
-        "Loading": _write_loading(facts),
+        "Loading": write_loading(facts),
         "Inference profile": _write_profile(facts),
         "Limits": _write_limits(facts),
         "Reproducing": _write_reproduction(facts),
@@ -143,7 +148,10 @@ def _join_sections(sections: Mapping[str, str]) -> str:
 def _introduce(facts: Facts) -> tuple[str, str, str]:
     """What it is, its base as a link, and the line of its leaderboard."""
     sort = facts.adapter.peft_type
-    what = {"LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", PROFILE: "An inference profile"}.get(sort, "An adapter")
+    named = {
+        "LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", MASK: "A mask of weights", PROFILE: "An inference profile",
+    }  # fmt: skip
+    what = named.get(sort, "An adapter")
     base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
     board = f"\n\nIts row on the leaderboard: {facts.leaderboard}" if facts.leaderboard else ""
     return what, base, board
@@ -160,7 +168,7 @@ def _write_foreign(facts: Facts) -> str:
             "Training data and licences": "Not known. Whoever uses it has to find out which licences its training data set.",
             "Settings": f"What its `{CONFIG}` says; how it was trained is not known.\n\n{_fence(_read_config(facts))}",
             "Evaluation": _write_evaluation(facts),
-            "Loading": _write_loading(facts),
+            "Loading": write_loading(facts),
             "Limits": "- Which languages it was trained for is not known; of all languages only what a table above shows.\n"
             "- Whether training rows overlap items of the benchmarks is not known, so its scores may be too high.\n"
             "- Tests of harmful answers are not known.",
@@ -229,7 +237,9 @@ def find_papers(facts: Facts) -> list[str]:
 def _write_data(facts: Facts) -> str:
     data = facts.made.get("data") or {}
     if not data.get("rows"):
-        return "Nothing was trained, so no training data."
+        read = ", ".join(f"{one['name']} in {one['lang']} ({one['licence']['text']})" for one in facts.sources)
+        said = f" Which weights are masked was chosen on states of the base over {read}." if facts.adapter.peft_type == MASK else ""
+        return f"Nothing was trained, so no training data.{said}"
     parts = [f"{data['rows']} rows, of which none overlaps an item of the suite's benchmarks (overlapping ones were left out)."]
     if sources := facts.sources:
         doubt = (
@@ -306,60 +316,6 @@ def _write_scores(facts: Facts, task: str, metric: str, result: TaskResult) -> t
 def _write_score(metric: str, score: Score, items: int) -> str:
     interval = find_interval(metric, score, items)
     return f"{score.value:.3g}" + (f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else "")
-
-
-def _write_loading(facts: Facts) -> str:
-    revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
-    measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
-    if not facts.adapter.has_weights:
-        return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
-    if facts.adapter.peft_type == FULL:
-        return f"""{_write_thinking(facts)}```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{facts.repository}")
-model = AutoModelForCausalLM.from_pretrained("{facts.repository}")
-```
-
-```
-vllm serve {facts.repository}
-lm_eval run --model hf --model_args pretrained={facts.repository} --apply_chat_template --tasks ...
-{measured}
-```"""
-    return f"""{_write_thinking(facts)}```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{facts.base.id}"{revision})
-base = AutoModelForCausalLM.from_pretrained("{facts.base.id}"{revision})
-model = PeftModel.from_pretrained(base, "{facts.repository}")
-```
-
-```
-vllm serve {facts.base.id} --enable-lora --max-lora-rank {_rank(facts)} --lora-modules {facts.name}={facts.repository}
-lm_eval run --model hf --model_args pretrained={facts.base.id},peft={facts.repository} --apply_chat_template --tasks ...
-{measured}
-```"""
-
-
-def _write_thinking(facts: Facts) -> str:
-    """What a chat template must be given, where thinking was turned on or off; else nothing."""
-    options = facts.made["base"].get("template_options") or {}
-    if not options:
-        return ""
-    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    served = json.dumps({"chat_template_kwargs": dict(options)})
-    return (
-        f"It was trained with `{given}` in the chat template. Ask it so: `tokenizer.apply_chat_template(chat, add_generation_prompt=True, "
-        f"{given})`, at a server `{served}` in the request, in lm_eval `chat_template_args={json.dumps(dict(options))}` among the model's "
-        "arguments.\n\n"
-    )
-
-
-def _rank(facts: Facts) -> int:
-    """The least rank vLLM offers that holds this adapter's."""
-    config = json.loads((facts.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= int(config.get("r") or 16)), 512)
 
 
 def _write_profile(facts: Facts) -> str:

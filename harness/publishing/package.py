@@ -17,7 +17,8 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST, RESOLVED, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
-from xlift.harness.models.adapters import CARD, CONFIG, FULL, WEIGHTS, Adapter, Provenance, hash_weights, resolve
+from xlift.harness.models import masks
+from xlift.harness.models.adapters import CARD, CONFIG, FULL, MASK, WEIGHTS, Adapter, Provenance, hash_weights, resolve
 from xlift.harness.models.bases import ModelFacts
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.licences import list_possible
@@ -213,6 +214,8 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
     folder, files = facts.adapter.folder, []
     if facts.adapter.peft_type == FULL:
         files = [File(path.name, path) for path in sorted(folder.iterdir()) if path.is_file() and path.name not in (CARD, README)]
+    elif facts.adapter.peft_type == MASK:
+        files = [File(masks.FILE, folder / masks.FILE)]
     elif facts.adapter.has_weights:
         config = read_object(folder / CONFIG)
         named = {"base_model_name_or_path": facts.base.id, "revision": facts.base.revision}

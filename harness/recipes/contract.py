@@ -168,6 +168,23 @@ class Mix:
     kind: Literal["mix"] = field(default="mix", kw_only=True)
 
 
+@dataclass(frozen=True)
+class Mask:
+    """Weights of the base that are put to 0, chosen by numbers that the plan has as arrays; nothing is trained.
+
+    ``products``: of each output of each linear module of which there is an array, the inputs' norms by the module's name, the ``ratio`` of
+    its weights whose size times their input's norm is the least (Wanda, arXiv:2306.11695). ``random``: as many of each output at random.
+    ``neurons``: what comes out of those neurons of the feed-forward part that the array of their layer, named by its number, has as true.
+    """
+
+    rule: Literal["products", "random", "neurons"]
+    ratio: float = 0.0
+    kind: Literal["mask"] = field(default="mask", kw_only=True)
+
+
+Edit = Annotated[Mix | Mask, Field(discriminator="kind")]
+
+
 def place_blocks(layers: Iterable[int], depth: int) -> dict[int, int]:
     """Each layer of the decoder as it was named, by its number from 0. Raises UserError as ``place_block``, and for one named twice."""
     found: dict[int, int] = {}
@@ -187,7 +204,7 @@ Objective = Annotated[Sft | Dpo | Align, Field(discriminator="kind")]
 class Plan:
     """What is trained: rows, the objective, and an honest count of what was left out.
 
-    Without rows nothing is trained: the method is its profile, and the base answers.
+    Without rows nothing is trained: the method is its profile, and the base answers, whole or behind a mask.
     """
 
     rows: Rows
@@ -199,14 +216,14 @@ class Plan:
     """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
     profile: InferenceProfile | None = None
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
-    """Numbers that the terms of Align name."""
+    """Numbers that the terms of Align name, or that a Mask goes by."""
     where: Where | None = None
     """Which weights are trained, as ``Method.where`` says it; what ``train.lora`` targets where None."""
     parts: Mapping[str, Part] = field(default_factory=dict)
     """By name: adapters that are trained apart, each with the plan's objective, and put together as ``edit`` says. Each row is of one part
     or of several; there are no phases beside parts, and one round."""
-    edit: Mix | None = None
-    """How the adapters of the parts become one."""
+    edit: Edit | None = None
+    """How the adapters of the parts become one (Mix), or which of the base's weights are put to 0 in a plan without rows (Mask)."""
     chosen_on: str = ""
     """What numbers of the method were chosen on, such as ``flores dev``: never what is measured on. Empty where nothing was."""
     facts: Mapping[str, Json] = field(default_factory=dict)
@@ -238,7 +255,7 @@ class PlanRecord(Section):
     arrays_sha256: str | None = None
     """Of the file of arrays; None where there are none."""
     parts: dict[str, PartRecord] | None = None
-    edit: Mix | None = None
+    edit: Edit | None = None
 
     def describe(self) -> dict[str, Any]:
         """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
@@ -325,6 +342,18 @@ class Context(Protocol):
         Layers, pooling, and what is read of a chat and of a text are as in ``Term`` and ``Parallel``.
         """
 
+    def read_norms(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        """The norms of what goes into each linear module of the layers, over all tokens of the texts: (inputs,) in float32, by its name.
+
+        Of the model that the round starts from, remembered between runs.
+        """
+
+    def read_activity(self, texts: Sequence[str]) -> NDArray[Any]:
+        """The share of the texts' tokens at which each neuron of the feed-forward parts is active, (layers, neurons) in float32.
+
+        Of the model that the round starts from, remembered between runs. Active is what the activation function is given above 0.
+        """
+
     def identify(self, texts: Sequence[str]) -> list[str]:
         """Language code of each text, ``und`` where it is too short to tell."""
 
@@ -341,6 +370,8 @@ class Method(ABC, Generic[OptionsT]):
     """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
     trains: ClassVar[bool] = True
     """Whether there may be rows; without, the method is its profile, and a plan of a run counts no tokens for it."""
+    masks: ClassVar[bool] = False
+    """Whether its plans are masks of the base's weights, which nothing but merged weights can show: refused with another adapter form."""
     combines: ClassVar[bool] = False
     """Whether its plans have parts, so that a training whose results cannot be added up is refused before any work."""
 

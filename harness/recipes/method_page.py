@@ -52,6 +52,10 @@ USES = {
         _SFT, "none", "none: rows are read",
         "facts and names are to be known across languages; look at BMLAMA, RankC and the length of answers",
     ),
+    "language_neurons": Use(
+        "none: a mask of the base", "none", "texts of every language are read for what goes on inside the model; no training",
+        "you ask what the neurons of a language do; beside `random: true`",
+    ),
     "layer_swap": Use(
         _SFT + " for two experts, whose adapters are put together", "a translator, for instructions in languages that the corpus lacks",
         "translations alone; training is shared between the experts, and their sum takes seconds",
@@ -107,6 +111,10 @@ USES = {
     ),
     "translate_then_sft": Use(
         _SFT, "a translator", "translations of questions and answers", "always, beside others: the baseline that every method has to beat"
+    ),
+    "translation_pruning": Use(
+        "none: a mask of the base", "none", "`prompts` are read for what goes on inside the model; no training",
+        "nothing may be trained, and weights may be left out; expect losses from a ratio of 0.3 on; beside `random: true`",
     ),
     "xlt_prompt": Use("none: a profile", "none", "no training; longer answers when it is used", "nothing may be trained"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The parts of a plan: which rows each is trained on, and whether their sum is worth a training."""
+"""What a plan makes of several adapters or of the base: rows of its parts, and whether their sum, or a mask, changes anything."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Row
-from xlift.harness.recipes.contract import Part, PartRecord, Plan
+from xlift.harness.recipes.contract import Mask, Part, PartRecord, Plan
 
 RowT = TypeVar("RowT", bound=Row)
 
@@ -19,9 +19,12 @@ def select_rows(rows: Iterable[RowT], part: Part | PartRecord) -> list[RowT]:
 
 
 def check_parts(plan: Plan) -> None:
-    """Raises UserError for parts that do not go together with each other, with the rows, or with how they are combined; and for a
-    combination that is one part alone, or nothing."""
+    """Raises UserError for parts that do not go together with each other, with the rows, or with how they are combined; for a combination
+    that is one part alone, or nothing; and for a mask that is empty, or has rows beside it."""
     if not plan.parts and plan.edit is None:
+        return
+    if isinstance(plan.edit, Mask):
+        _check_mask(plan, plan.edit)
         return
     if len(plan.parts) < 2 or plan.edit is None:
         raise UserError("parts: several adapters are combined by edit, so a plan has two parts or more and an edit, or neither")
@@ -29,6 +32,15 @@ def check_parts(plan: Plan) -> None:
         raise UserError("parts: each is trained apart, so there are no phases; leave phases out")
     _check_rows(plan)
     _check_shares(plan.parts, [plan.edit.shares, *plan.edit.layers.values()])
+
+
+def _check_mask(plan: Plan, edit: Mask) -> None:
+    if plan.rows or plan.parts:
+        raise UserError("edit: a mask is of the base's own weights, so there are neither rows nor parts beside it")
+    if edit.rule != "neurons" and not 0 < edit.ratio < 1:
+        raise UserError(f"edit: the ratio of weights that are put to 0 is above 0 and below 1, not {edit.ratio:g}")
+    if not any(array.any() for array in plan.arrays.values()):
+        raise UserError("edit: the mask is empty, so the base would stay as it is")
 
 
 def _check_rows(plan: Plan) -> None:

@@ -1,3 +1,3 @@
 """The one trainer: batches, the objectives, LoRA, and checkpoints."""
 
-__all__ = ["batching", "mixing", "report", "sft", "trainer"]
+__all__ = ["batching", "masking", "mixing", "report", "sft", "trainer"]

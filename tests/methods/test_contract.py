@@ -27,6 +27,7 @@ from xlift.harness.plugin import (
     Chat,
     Dpo,
     LanguageMissingError,
+    Mask,
     Method,
     Parallel,
     Plan,
@@ -59,7 +60,7 @@ def dump(plan: Plan) -> str:
 
 def check(plan: Plan, context: FakeContext) -> None:
     """What holds of every plan, however bad the world it was made in."""
-    assert plan.rows or plan.profile or plan.drops, "a plan without rows is its profile, or says why it has none"
+    assert plan.rows or plan.profile or plan.edit or plan.drops, "a plan without rows is its profile, or says why it has none"
     assert len(plan.rows) <= (context.budget or 10**9)
     assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
@@ -80,8 +81,9 @@ def check(plan: Plan, context: FakeContext) -> None:
         assert len(set(answers)) == len(answers), "a pair of equal answers teaches nothing"
     kinds = {row.kind for row in plan.rows}
     assert not plan.phases or sorted(kind for phase in plan.phases for kind in phase) == sorted(kinds)
-    if plan.rows:
+    if plan.rows or isinstance(plan.edit, Mask):
         check_parts(plan)
+    assert all(np.isfinite(array).all() for array in plan.arrays.values())
     for reason, count in plan.drops.items():
         assert re.fullmatch(r"[a-zA-Z-]+/[a-z_]+: \S.*", reason), "language/kind: reason"
         assert count > 0
@@ -108,7 +110,7 @@ def test_contract(name: str, budget: int | None) -> None:
     context = FakeContext(budget=budget)
     plan = load_default(name).prepare(context)
     check(plan, context)
-    assert plan.rows or plan.profile
+    assert plan.rows or plan.profile or plan.edit
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     chats = [chat for row in plan.rows for chat in (row.texts.values() if isinstance(row, Parallel) else [row.messages])]
     turns = [message["role"] for chat in chats if not isinstance(chat, str) for message in chat]
@@ -118,7 +120,8 @@ def test_contract(name: str, budget: int | None) -> None:
     assert again.keys() == plan.arrays.keys() and all(np.array_equal(again[key], plan.arrays[key]) for key in again)
     assert bool(plan.rows) == find_method(name).trains
     assert bool(plan.parts) == find_method(name).combines
-    assert {*(plan.edit.layers if plan.edit else ())} == {*load_default(name).blocks}
+    assert isinstance(plan.edit, Mask) == find_method(name).masks
+    assert {*getattr(plan.edit, "layers", ())} == {*load_default(name).blocks}
     assert plan.where == load_default(name).where, "what is checked against the base is what is trained"
 
 

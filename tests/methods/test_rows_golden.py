@@ -12,7 +12,7 @@ from zlib import crc32
 import pytest
 from fakes import FakeContext, make_up_task
 
-from xlift.harness.plugin import Answer, Chat, LanguageMissingError, Plan, Sampling, find_method, load, names
+from xlift.harness.plugin import Answer, Chat, LanguageMissingError, Mask, Plan, Sampling, find_method, load, names
 from xlift.tasks.data import evaluation_texts, read_training
 from xlift.tasks.language_id import identify as guess_languages
 from xlift.tasks.leaks import Guard
@@ -39,8 +39,11 @@ GOLDEN = {
     "representation_alignment/summed": "899ad593e2558364962314ceb4c2a776848234e75b8ec76b008e4a3a176abfd3",
     "subspace_alignment": "d347914ddeb9c23c785051f67937dcca74add3ca3c8347a1ff340bc1d5486a0a",
     "subspace_alignment/repaired": "8f7e3ff43947ae35ae0ac4fa17af94330751ae0913470b1b0d1f02222a734af0",
-    "layer_swap": "?",
-    "task_arithmetic": "?",
+    "language_neurons": "bc15ec8425048f171bb84c7b5cfe394aee833f2696a7cb00b782ccd54bc671ef",
+    "layer_swap": "9bc9f3dc709e8a6daa16a2769c504979404c9ea7eda7855e5875374951eb5cab",
+    "task_arithmetic": "cb32c89b106a457046f9acba399957242e975205988e3a7dc37f1282538520fe",
+    "translation_pruning": "2a9a299c39e2eb2500d76f84175b96d38f0b0d8e38a8969e92516ceacd5212ed",
+    "translation_pruning/random": "2bec0cf81dcc68b1fde882d58dba9c4633e37b216ba49934e51f1afe09f14165",
     "xlt_prompt": "bb680250a35faf5bd8815a978949724d7f881328f8aeec50d35ddc0a645584ae",
     "cross_lingual/both_directions": "d66f649551bdb397dc2e59d43425ec08f95ff6508dd5df624c4f82d97c07b6e3",
     "cross_lingual/scaling_law": "3877864e08c70357d3d08a8793580fb1388413de0322346c135fbd39aaa3968f",
@@ -88,6 +91,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "self_distillation/aligned": {"dictionary": "alignment", "code_switch": "both", "code_switch_rows": 0.6},
     "self_distillation/gold": {"bad_answers": "gold", "gold_overlap": 0.1, "code_switch": "off", "direction": "from_pivot"},
     "star_alignment/two_hubs": {"hubs": ["en", "es"], "instructions": 0.25, "constrained": 0.15, "interactive": 0.2},
+    "translation_pruning": {"shots": 2},
+    "translation_pruning/random": {"shots": 2, "random": True, "to_pivot": False},
     "translate_then_sft/mixed": {"pivot_instructions": 0.25, "target_instructions": 0.75},
     "xlt_prompt/named_languages": {"languages": ["zh", "es"], "token_factor": 3.0},
 }
@@ -119,7 +124,9 @@ def test_the_rows_of_a_method_stay_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_golden_plan_says_enough(name: str) -> None:
     plan = make_plan(name)
-    assert len(plan.rows) >= 20 or plan.profile, f"{name} makes only {len(plan.rows)} rows here, which is too few to notice a change."
+    assert len(plan.rows) >= 20 or plan.profile or plan.arrays, (
+        f"{name} makes only {len(plan.rows)} rows here, which is too few to notice a change."
+    )
 
 
 def test_every_method_has_a_hash() -> None:
@@ -150,6 +157,7 @@ def digest(plan: Plan) -> str:
         **({"where": asdict(plan.where)} if plan.where else {}),
         **({"parts": {name: asdict(part) for name, part in plan.parts.items()}, "edit": asdict(plan.edit)} if plan.edit else {}),
         **({"arrays": {name: array.shape for name, array in plan.arrays.items()}} if plan.arrays else {}),
+        **({"numbers": {name: array.tolist() for name, array in plan.arrays.items()}} if isinstance(plan.edit, Mask) else {}),
     }
     text = "\n".join(json.dumps(line, sort_keys=True, ensure_ascii=False) for line in [*lines, rest])
     return sha256(text.encode()).hexdigest()

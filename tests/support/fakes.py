@@ -96,6 +96,19 @@ class FakeContext:
         shown = [text if isinstance(text, str) else text[-1]["content"] for text in texts]
         return np.array([[[text.count(sign) + 1 for sign in "aeioun"] for _ in layers] for text in shown], dtype=np.float32)
 
+    def read_norms(self, texts: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
+        """One module of six inputs: how often some letters are in the texts."""
+        self.read_by += len(texts)
+        counts = [sum(text.count(sign) for text in texts) + 1 for sign in "aeioun"]
+        return {"model.layers.0.mlp.up_proj": np.array(counts, dtype=np.float32)}
+
+    def read_activity(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Two layers of 400 neurons, each of which some words make active: how often, and the same once more, halved."""
+        self.read_by += len(texts)
+        words = [word for text in texts for word in text.split()]
+        found = np.bincount([crc32(word.encode()) % 400 for word in words], minlength=400).astype(np.float32) / len(words)
+        return np.stack([found, found / 2])
+
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         self.translated += [(text, source, target) for text in texts]
         return [f"{text} [{target}]" if text else None for text in texts]

@@ -48,6 +48,8 @@ READ = {
     "self_distillation": {("alpaca", "en"), ("lexicon", "es"), ("parallel", "es")},
     "self_instruct": {("alpaca/seed", "en"), ("alpaca/seed", "es")},
     "layer_swap": {("gsm8k", "en"), ("alpaca", "en"), ("alpaca", "es")},
+    "language_neurons": {("parallel", "es")},
+    "translation_pruning": {("parallel", "es")},
     "task_arithmetic": {("gsm8k", "en"), ("alpaca", "en"), ("alpaca", "es")},
     "sft_on_chosen": {("alpagasus", "en"), ("alpagasus", "es")},
     "star_alignment": {("alpaca", "en"), ("parallel", "es"), ("lexicon", "es")},

@@ -66,10 +66,22 @@ def test_a_context_counts_the_tokens_that_were_read() -> None:
         "evaluate": {"tasks": ["xlift_mgsm_direct_es"]},
     }  # fmt: skip
     suite, given = read_suite(values, "test"), (np.ones((1, 1, 4), dtype=np.float32), 7)
-    context = RunContext(suite, "m", Guard([]), lambda *_: pytest.fail("nothing is asked"), read_states=lambda *_: given)
+
+    class Inside(States):
+        def __init__(self) -> None:
+            """It needs no model."""
+
+        def read(self, *_: object) -> Any:
+            return given
+
+        read_norms = read_activity = read
+
+    context = RunContext(suite, "m", Guard([]), lambda *_: pytest.fail("nothing is asked"), inside=Inside())
     assert context.read_states(["abc"], (1,)) is given[0]
     context.read_states(["abc"], (1,))
     assert context.describe_help()["tokens_read"] == 14
+    assert context.read_norms(["abc"]) is given[0] and context.read_activity(["abc"]) is given[0]
+    assert context.describe_help()["tokens_read"] == 28
 
 
 SUITE: dict[str, Any] = {

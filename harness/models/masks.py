@@ -1,0 +1,62 @@
+"""Masks on disk: which weights of a base are put to 0, as packed bits.
+
+``edit.safetensors`` has one array of bytes for each masked weight, by its name: (outputs, inputs / 8, rounded up), in which the first input
+is the highest bit of the first byte, as ``numpy.packbits`` writes it. A bit that is set puts its weight to 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xlift.harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+FILE = "edit.safetensors"
+
+
+def write_masks(masks: Mapping[str, NDArray[Any]], folder: Path) -> None:
+    """Write masks, (outputs, inputs) of bool by the name of their weight, into a folder."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_bytes(save({name: np.packbits(masks[name], axis=1) for name in sorted(masks)}))
+
+
+def read_masks(folder: Path) -> dict[str, NDArray[Any]]:
+    """The masks of a folder as they are packed, by the name of their weight. Raises UserError where no bit is set."""
+    from safetensors.numpy import load
+
+    packed: dict[str, NDArray[Any]] = load((folder / FILE).read_bytes())
+    if not any(bits.any() for bits in packed.values()):
+        raise UserError(f"adapter {folder}: its mask is empty, so the base would stay as it is")
+    return packed
+
+
+def count_masked(folder: Path) -> int:
+    """Weights that a folder's masks put to 0."""
+    import numpy as np
+
+    return sum(int(np.unpackbits(bits).sum()) for bits in read_masks(folder).values())
+
+
+def pack_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that the mask of a weight of this shape is packed in."""
+    return (*shape[:-1], -(-shape[-1] // 8))
+
+
+def apply_masks(model: PreTrainedModel, folder: Path) -> None:
+    """Put the masked weights of a model to 0. Its shapes have been looked at before."""
+    import numpy as np
+    import torch
+
+    weights = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, bits in read_masks(folder).items():
+            weight = weights[name]
+            weight[torch.from_numpy(np.unpackbits(bits, axis=1, count=weight.shape[1]).astype(bool))] = 0

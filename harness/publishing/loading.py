@@ -1,0 +1,90 @@
+"""How a pushed adapter is loaded: the part of its card that other programs are told by."""
+
+from __future__ import annotations
+
+import json
+
+from xlift.harness.models import masks
+from xlift.harness.models.adapters import FULL, MASK
+from xlift.harness.publishing.package import Facts
+
+
+def write_loading(facts: Facts) -> str:
+    """The section's text, as Markdown."""
+    revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
+    measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
+    if not facts.adapter.has_weights:
+        return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
+    if facts.adapter.peft_type == MASK:
+        return _write_unmasking(facts, revision, measured)
+    if facts.adapter.peft_type == FULL:
+        return f"""{_write_thinking(facts)}```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{facts.repository}")
+model = AutoModelForCausalLM.from_pretrained("{facts.repository}")
+```
+
+```
+vllm serve {facts.repository}
+lm_eval run --model hf --model_args pretrained={facts.repository} --apply_chat_template --tasks ...
+{measured}
+```"""
+    return f"""{_write_thinking(facts)}```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{facts.base.id}"{revision})
+base = AutoModelForCausalLM.from_pretrained("{facts.base.id}"{revision})
+model = PeftModel.from_pretrained(base, "{facts.repository}")
+```
+
+```
+vllm serve {facts.base.id} --enable-lora --max-lora-rank {_rank(facts)} --lora-modules {facts.name}={facts.repository}
+lm_eval run --model hf --model_args pretrained={facts.base.id},peft={facts.repository} --apply_chat_template --tasks ...
+{measured}
+```"""
+
+
+def _write_unmasking(facts: Facts, revision: str, measured: str) -> str:
+    count = f"{facts.made.get('masked', 0):,}"
+    return f"""PEFT cannot load it: `{masks.FILE}` has a packed bit for each weight of some modules, and the {count} weights whose bit is
+set are put to 0. `xlift merge hub:{facts.repository} --out FOLDER` writes the masked model, and so do these lines:
+
+```python
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors.numpy import load_file
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("{facts.base.id}"{revision})
+weights = dict(model.named_parameters())
+for name, bits in load_file(hf_hub_download("{facts.repository}", "{masks.FILE}")).items():
+    mask = np.unpackbits(bits, axis=1, count=weights[name].shape[1]).astype(bool)
+    weights[name].data[torch.from_numpy(mask)] = 0
+```
+
+```
+{measured}
+```"""
+
+
+def _write_thinking(facts: Facts) -> str:
+    """What a chat template must be given, where thinking was turned on or off; else nothing."""
+    options = facts.made["base"].get("template_options") or {}
+    if not options:
+        return ""
+    given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    served = json.dumps({"chat_template_kwargs": dict(options)})
+    return (
+        f"It was trained with `{given}` in the chat template. Ask it so: `tokenizer.apply_chat_template(chat, add_generation_prompt=True, "
+        f"{given})`, at a server `{served}` in the request, in lm_eval `chat_template_args={json.dumps(dict(options))}` among the model's "
+        "arguments.\n\n"
+    )
+
+
+def _rank(facts: Facts) -> int:
+    """The least rank vLLM offers that holds this adapter's."""
+    config = json.loads((facts.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= int(config.get("r") or 16)), 512)

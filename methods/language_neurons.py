@@ -1,0 +1,100 @@
+"""Language neurons (LAPE): neurons that are active in some languages alone are found, and those of chosen languages switched off.
+
+Source: Tang et al. 2024 (arXiv:2402.16438), RUCAIBox/Language-Specific-Neurons at fdeca23.
+
+As in the paper: for each neuron of the feed-forward parts the share of tokens at which it is active in each language; these shares, divided
+by their sum, have an entropy, which is low for a neuron that few languages use. Neurons that are active nowhere above the 95th percentile
+of all shares are left out; the 1 % of lowest entropy are specific, and belong to each language in which they are above that percentile.
+Switched off, a neuron gives nothing to the layer.
+Different: texts are the sides of the suite's parallel corpus, so the languages say the same, where the paper reads 100 million tokens of
+Wikipedia a language. The paper switches neurons off to show what they do; here the pivot's are the default, which asks whether a model that
+falls back into the pivot can be kept from it.
+Missing: training of these neurons alone, and the published lists, which are pickled.
+``random: true`` is the control: as many neurons of each layer, at random.
+Trap: with two languages, the pivot and one other, the two lowest shares decide, and specific means little: take several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from xlift.harness.plugin import Context, Json, Mask, Method, Options, Plan, Reading, UserError, list_pairs, read_pairs
+
+Array = NDArray[Any]
+
+
+class LanguageNeuronsOptions(Options):
+    """What is read, what counts as specific, and whose neurons are switched off."""
+
+    parallel_corpus: str
+    texts: int = Field(ge=1)
+    """Read in each language."""
+    switch_off: tuple[str, ...]
+    """Languages whose neurons are switched off; the pivot where empty."""
+    specific: float = Field(gt=0, lt=1)
+    """Share of neurons, those of lowest entropy, that are specific."""
+    active: float = Field(gt=0, lt=1)
+    """Quantile of all shares above which a neuron counts as active in a language."""
+    random: bool
+    """The control: as many neurons of each layer at random."""
+
+
+class LanguageNeurons(Method[LanguageNeuronsOptions]):
+    """A mask of what comes out of the neurons of some languages."""
+
+    Options = LanguageNeuronsOptions
+    trains = False
+    masks = True
+
+    def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        return list_pairs(self.options.parallel_corpus, (pivot, *languages))
+
+    def prepare(self, ctx: Context) -> Plan:
+        options, spoken = self.options, (ctx.pivot, *ctx.languages)
+        chosen = options.switch_off or (ctx.pivot,)
+        if unknown := [lang for lang in chosen if lang not in spoken]:
+            raise UserError(f"switch_off: {unknown[0]!r} is neither the pivot nor trained; name some of {', '.join(spoken)}")
+        shares = np.stack([ctx.read_activity(self._read_texts(ctx, lang)) for lang in spoken])
+        belongs = find_specific(shares, options.specific, options.active)
+        off: Array = np.any(belongs[[spoken.index(lang) for lang in chosen]], axis=0)
+        if options.random:
+            off = np.array([ctx.rng.sample(layer.tolist(), len(layer)) for layer in off])
+        facts: dict[str, Json] = {
+            "neurons": {lang: int(found.sum()) for lang, found in zip(spoken, belongs, strict=True)},
+            "switched_off": int(off.sum()),
+        }
+        if not off.any():
+            raise UserError(
+                f"no neuron is specific to {', '.join(chosen)}, so nothing would be switched off; raise specific, or lower active"
+            )
+        return Plan((), arrays={str(layer): found for layer, found in enumerate(off)}, edit=Mask("neurons"), facts=facts)
+
+    def _read_texts(self, ctx: Context, lang: str) -> list[str]:
+        other = lang if lang != ctx.pivot else ctx.languages[0]
+        pairs = islice(read_pairs(ctx, self.options.parallel_corpus, ctx.pivot, other), self.options.texts)
+        texts = [text for pair in pairs if (text := (pair.source if lang == ctx.pivot else pair.target).strip())]
+        if not texts:
+            raise UserError(f"{self.options.parallel_corpus} has no text in {lang!r}, so its neurons cannot be told; name another corpus")
+        return texts
+
+
+def find_specific(shares: Array, specific: float, active: float) -> Array:
+    """Whether each neuron belongs to each language, (languages, layers, neurons), by how often it is active in it."""
+    bar = np.quantile(shares, active)
+    sums = shares.sum(axis=0)
+    parts = shares / np.where(sums > 0, sums, 1)
+    entropy = -(parts * np.log(np.where(parts > 0, parts, 1))).sum(axis=0)
+    entropy = np.where((shares > bar).any(axis=0), entropy, np.inf)
+    lowest = np.argsort(entropy, axis=None, kind="stable")[: round(specific * entropy.size)]
+    among = np.zeros(entropy.size, dtype=bool)
+    among[lowest] = True
+    return among.reshape(entropy.shape) & (shares > bar)
+
+
+METHOD = LanguageNeurons
