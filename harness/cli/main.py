@@ -27,6 +27,7 @@ from xlift.harness.cli.arguments import (
     read_adapters,
     split_names,
 )
+from xlift.harness.cli.demo import demo
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.merge import merge
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
@@ -47,6 +48,7 @@ MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
 """Of all that Typer refuses: click's ClickException, which Typer brings along since 0.26 and names nowhere."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(demo)
 app.command()(report)
 app.command()(compare_paper)
 app.add_typer(data.app, name="data")

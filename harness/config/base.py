@@ -11,30 +11,34 @@ from xlift.harness.core.settings import Section
 
 
 class BaseSizes(Section):
-    """What a dry run counts with where the base is not on this machine: the sizes that its ``config.json`` has."""
+    """The sizes that the base's ``config.json`` has, for a dry run on a machine that does not have the base."""
 
     hidden: int = Field(ge=1)
+    """Width of the states."""
     layers: int = Field(ge=1)
+    """Number of layers."""
     feed_forward: int = Field(ge=1)
+    """Width inside the feed-forward part of a layer."""
     queries: int = Field(ge=1)
     """Width of all query heads together."""
     keys: int = Field(ge=1)
     """Width of all key heads together."""
     vocabulary: int = Field(ge=1)
+    """Number of tokens."""
     tied: bool
-    """Whether the first and the last layer are one."""
+    """Whether the embeddings are also the weights of the output layer."""
 
 
 class BaseSettings(Section):
     model: str = "smollm2-135m-instruct"
-    """The embedded model, a local folder, or a hub repository."""
+    """``smollm2-135m-instruct``, which needs no account, or a local folder, or a hub repository."""
     revision: str | None = None
-    """Commit of the hub repository."""
+    """Commit of the hub repository; if not given, the newest one."""
     hub_id: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
-    """For a local folder: the hub repository of the same model, ORG/NAME, which the cards of pushed adapters name as their base."""
+    """For a model in a local folder: its repository on the hub, ORG/NAME, which the cards of pushed adapters name as their base."""
     chat_template: Path | None = None
-    """A Jinja file, looked for beside the suite first, for a base model that brings no template."""
+    """A Jinja file, looked for beside the suite first, for a base that has no chat template of its own."""
     date: datetime.date | None = None
-    """The day (YYYY-MM-DD) that a template reads which writes the date; the day of the run's first start where not given."""
+    """The day (YYYY-MM-DD) for chat templates that write the date. The default is the day on which the run was first started."""
     sizes: BaseSizes | None = None
-    """Of a decoder as Llama is, for ``--dry-run`` alone, which fetches no base; where the base is here its own are taken."""
+    """Sizes of a Llama-like decoder, which ``--dry-run`` counts with where the base is not on this machine; nothing else reads them."""

@@ -25,27 +25,28 @@ class JudgeSettings(Section):
     """How fast, how dear and where: no verdict depends on them."""
 
     judge: WithoutSecrets = ""
-    """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; ``${NAME}`` in it is an environment variable. No default."""
+    """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; ``${NAME}`` in it is an environment variable. There is no
+    default."""
     model: str | None = None
     """The model's name at the server."""
     mode: Mode = "weighted"
-    """weighted (AlpacaEval 2) or verdict (MT-Bench, PLUG)."""
+    """How the judge answers: weighted (as in AlpacaEval 2) or verdict (as in MT-Bench and PLUG)."""
     against: str = "gpt-4-turbo-2024-04-09"
-    """A model of the same run, or published answers."""
+    """The opponent: a model of the same run, or published answers."""
     calibrate: bool = False
-    """Put the built-in probes to the judge first."""
+    """Whether the judge is asked the built-in probes first."""
     difficulty: Path | None = None
-    """AlpacaEval's table of instruction difficulties, a CSV, for length control."""
+    """AlpacaEval's table of instruction difficulties, a CSV file, for length control."""
     limit_tokens: int | None = Field(None, ge=1)
-    """Most tokens that one command may spend at a server, prompts and replies together."""
+    """The most tokens that one command may spend at a server, prompts and replies together."""
     concurrency: int = Field(16, ge=1)
-    """Requests under way at once."""
+    """How many requests are sent at once."""
     requests_per_minute: float | None = Field(None, gt=0)
-    """Most requests sent to the server in a minute, tries after a failure not counted; no bound where not given."""
+    """The most requests that are sent to the server in a minute, without those after a failure; if not given, there is no bound."""
     key_variable: str = "OPENAI_API_KEY"
-    """Environment variable that holds the server's key."""
+    """Name of the environment variable that holds the server's key."""
     verdicts: Path | None = None
-    """Where judges' replies are kept, for all runs; the folder ``judges`` beside the runs where not given."""
+    """Folder in which judges' replies are kept, for all runs; if not given, ``judges`` beside the runs."""
 
     @field_validator("mode", mode="before")
     @classmethod

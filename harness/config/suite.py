@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from xlift.harness.config.base import BaseSettings as BaseSettings
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.lora import check_lora, check_schedule
+from xlift.harness.config.translator import TranslatorSettings as TranslatorSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.papers import PaperScores
@@ -33,10 +34,10 @@ class DataSettings(Section):
     """A stage hashes the data that it reads, wherever they come from."""
 
     samples: Literal["never", "missing", "always"] = "never"
-    """Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
+    """When the bundled samples are read: never, where a corpus is missing otherwise, or always."""
     strict: bool = False
-    """Refuse training rows that overlap evaluation items, instead of dropping and counting them, and a group of tasks of which a language's
-    data are missing, instead of measuring the others."""
+    """Whether a run stops in two cases that are mended otherwise: training rows that overlap evaluation items, which are dropped and
+    counted, and a group of tasks that lacks the data of a language, which is measured in the other languages."""
 
 
 class EngineSettings(Section):
@@ -46,27 +47,28 @@ class EngineSettings(Section):
     """
 
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
+    """What computes the answers: vLLM, transformers (hf) or a server (api). auto is vLLM where it is installed, else hf."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """auto is bfloat16, but float32 on a CPU where that is faster (dtypes.py)."""
+    """Arithmetic of the answers. auto is bfloat16, or float32 on a CPU where that is faster (dtypes.py)."""
     max_length: int = Field(2048, ge=64)
-    """Tokens of prompt and answer together."""
+    """The most tokens that prompt and answer may have together."""
     adapter_form: Literal["auto", "merged", "lora"] = "auto"
-    """Adapters merged into the weights in place, or kept as LoRA; auto is merged."""
+    """Whether adapters are merged into the weights in place, or kept as LoRA; auto is merged."""
     batch_tokens: int = Field(8192, ge=256)
-    """hf: tokens (rows x width) that one forward pass may hold."""
+    """For hf: the most tokens (rows x width) in one forward pass."""
     kv_cache_gib: float = Field(2.0, gt=0)
-    """vllm on CPU: memory for the key-value cache, shared by engines side by side; whole GiB, and one for each engine at least."""
+    """For vllm on a CPU: memory for the key-value cache, which engines side by side share; whole GiB, and at least one for each engine."""
     gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
-    """vllm on GPU: share of the memory it may take."""
+    """For vllm on a GPU: the share of its memory that vLLM may take."""
     url: WithoutSecrets | None = None
-    """api: address of an OpenAI-compatible server, up to /v1."""
+    """For api: address of an OpenAI-compatible server, up to /v1."""
     key_variable: str = "OPENAI_API_KEY"
-    """api: environment variable that holds the key."""
+    """For api: name of the environment variable that holds the key."""
     concurrency: int = Field(16, ge=1)
-    """api: requests under way at once."""
+    """For api: how many requests are sent at once."""
     thinking: Literal["template", "off", "on"] = "template"
-    """Whether the model thinks before it answers, in training, generation and evaluation alike: what its chat template does by itself, or
-    what the template's own variable for it says."""
+    """Whether the model thinks before it answers, in training, generation and evaluation alike. template leaves it to the chat template;
+    off and on set the template's own variable for it."""
     thinking_tokens: int = Field(0, ge=0)
     """Tokens that thinking may take beyond those of the answer and beyond ``max_length``."""
 
@@ -106,38 +108,43 @@ class TrainSettings(Section):
     """
 
     tokens: int | None = Field(None, ge=1)
-    """Training budget in tokens without padding, one step (``batch_tokens``) at least; rows are gone through again until it is spent, and
-    a budget that does not reach all rows gets fewer rows."""
+    """Training budget in tokens without padding, at least one step (``batch_tokens``). Rows are trained again until it is spent, and fewer
+    rows are made if it does not reach all of them."""
     epochs: float = Field(1.0, gt=0)
-    """Training budget where ``tokens`` is not given."""
+    """Training budget in passes over the rows, if ``tokens`` is not given."""
     batch_tokens: int = Field(4096, ge=64)
-    """Tokens of one optimiser step, without padding: the budget over this is the number of steps, whatever the rows are."""
+    """Tokens of one optimiser step, without padding. The budget divided by this is the number of steps, whatever the rows are."""
     micro_batch_tokens: int = Field(4096, ge=64)
-    """Tokens (sequences x width) that one backward pass goes through: the memory knob; changes no result beyond rounding."""
+    """The most tokens (sequences x width) in one backward pass. A smaller number needs less memory, and changes no result beyond
+    rounding."""
     max_length: int = Field(1024, ge=16)
-    """Longer rows are cut at the end and counted."""
+    """The most tokens of a row. Longer rows are cut at the end and counted."""
     learning_rate: float = Field(2.0e-4, gt=0)
+    """The highest rate of the schedule."""
     schedule: str = "cosine"
-    """A learning-rate schedule of transformers that needs no arguments; each phase of a method has one of its own."""
+    """A learning-rate schedule of transformers that needs no arguments. Each phase of a method has a schedule of its own."""
     warmup: float = Field(0.05, ge=0, lt=1)
-    """Share of a phase's steps over which the rate rises; never its only step."""
+    """The share of a phase's steps in which the rate rises. A phase of one step has no warm-up."""
     weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay."""
     lora: dict[str, Any] | None = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
-    """Passed to peft.LoraConfig as it stands; null trains the weights themselves, at a rate of about a tenth of LoRA's."""
+    """Arguments of peft.LoraConfig. null trains the weights themselves, which needs a rate of about a tenth of LoRA's."""
     quantise: Literal["4bit", "8bit"] | None = None
     """Load the base in fewer bits (bitsandbytes, CUDA only)."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic of the training; bfloat16 becomes float32 on a CPU where that is faster."""
     gradient_checkpointing: bool = False
+    """Compute activations a second time in the backward pass instead of keeping them: less memory, more time."""
     checkpoint_steps: int = Field(50, ge=1)
-    """Steps between checkpoints; a killed run goes on from the last one."""
+    """Number of steps between checkpoints. A run that was killed goes on from the last one."""
     report_to: tuple[str, ...] = ()
     """Trackers of transformers: wandb, trackio, tensorboard."""
     measure_at: tuple[float, ...] = ()
-    """Shares of the budget, such as 0.1, 0.25 and 0.5, at which the adapter is kept as it is then and measured on the likelihood tasks
-    of the suite: a curve of lift against tokens. The end is always measured, on all tasks."""
+    """Shares of the budget, such as 0.1, 0.25 and 0.5. The adapter is kept as it is at each of them, and measured on the likelihood tasks
+    of the suite, which gives a curve of lift against tokens. The end is always measured, on all tasks."""
 
     def identity(self) -> dict[str, Any]:
-        """As for every section; points of a curve count where there are any, since a training without them has none to measure."""
+        """The same as for every section, without ``measure_at`` if it is empty, because a training without points has none to measure."""
         found = super().identity()
         return found if self.measure_at else {name: value for name, value in found.items() if name != "measure_at"}
 
@@ -162,64 +169,17 @@ class TrainSettings(Section):
         return value
 
 
-NEEDED = {"self": "", "seq2seq": "model", "api": "model url", "table": "corpus", "command": "command"}
-ALLOWED = {
-    "self": "max_tokens",
-    "seq2seq": "revision max_tokens batch_tokens",
-    "api": "key_variable concurrency max_tokens",
-    "table": "",
-    "command": "",
-}
-"""Options of each kind of translator: those it needs, and further ones."""
-
-
-class TranslatorSettings(Section):
-    UNHASHED = frozenset({"key_variable", "concurrency"})
-    """The key and the requests at once. ``batch_tokens`` is hashed: padding moves the last bits, and beams with them."""
-
-    kind: Literal["self", "seq2seq", "api", "table", "command"] = "self"
-    """The model itself, a translation model through transformers, a served model, a parallel corpus, or a command."""
-    model: str | None = None
-    """seq2seq: folder or hub repository (NLLB, M2M, Marian); api: the model's name at the server."""
-    revision: str | None = None
-    """seq2seq: commit of the hub repository."""
-    url: WithoutSecrets | None = None
-    """api: address of an OpenAI-compatible server, up to /v1."""
-    key_variable: str = "OPENAI_API_KEY"
-    """api: environment variable that holds the key."""
-    concurrency: int = Field(16, ge=1)
-    """api: requests under way at once."""
-    corpus: str = "parallel"
-    """table: a training corpus of pairs with English, looked up by the exact sentence."""
-    command: WithoutSecrets | None = None
-    """command: programs joined by ``|`` that read lines and write as many, run without a shell; ``${NAME}`` is an environment variable."""
-    max_tokens: int = Field(1024, ge=1)
-    """Most tokens of one translation; one that is cut off counts as failed."""
-    batch_tokens: int = Field(4096, ge=64)
-    """seq2seq: tokens (rows x width) of one batch."""
-
-    def check(self, title: str) -> None:
-        """Raises UserError where an option is missing, or belongs to another kind."""
-        needed = NEEDED[self.kind].split()
-        if missing := [name for name in needed if not getattr(self, name)]:
-            raise UserError(f"{title}: give {' and '.join(missing)} too")
-        fitting = {"kind", *needed, *ALLOWED[self.kind].split()}
-        changed = [name for name, field in type(self).model_fields.items() if getattr(self, name) != field.default]
-        if foreign := [name for name in changed if name not in fitting]:
-            kinds = [kind for kind in NEEDED if foreign[0] in f"{NEEDED[kind]} {ALLOWED[kind]}".split()]
-            raise UserError(f"{title}: {foreign[0]} is an option of kind {' or '.join(kinds)}; name the kind, or take it out")
-
-
 class MethodSettings(Section):
     method: str
+    """Name of the method, as ``xlift ls methods`` lists it."""
     languages: tuple[str, ...] = ()
-    """Languages to train; the suite's where empty."""
+    """Languages that this method trains; those of the suite if the list is empty."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """The method's own options."""
+    """The method's own options; docs/methods.md lists them."""
     train: dict[str, Any] = Field(default_factory=dict)
     """Keys of ``train`` that differ for this method."""
     translators: dict[str, TranslatorSettings] = Field(default_factory=dict)
-    """In place of the suite's, for this method."""
+    """Translators of this method, which replace those of the suite."""
 
 
 class EvaluateSettings(Section):
@@ -228,25 +188,26 @@ class EvaluateSettings(Section):
     measures; engines side by side move no score, and an answer that is kept is one that was made under the same settings."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
-    """lm-eval tasks or groups; ``{lang}`` in a name stands for each evaluation language, ``{flores}`` for its FLORES code."""
+    """lm-eval tasks or groups. ``{lang}`` in a name is replaced by each language that is measured, ``{flores}`` by its FLORES code."""
     include_path: tuple[Path, ...] = ()
-    """Folders of lm-eval task files, looked for beside the suite first; a task of theirs goes before lm-eval's own of its name."""
+    """Folders of lm-eval task files, looked for beside the suite first. Their tasks have precedence over lm-eval's own of the same name."""
     limit: int | None = Field(None, ge=1)
-    """Items of each task, drawn by a hash of their ids and so the same for all models and languages; a smoke test where it is set."""
+    """The number of items of each task, chosen by a hash of their ids, so the same for all models and languages. A limit makes a smoke
+    test."""
     limits: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Items for tasks whose name begins with the key, in place of ``limit``."""
+    """The number of items for tasks whose name begins with the key, in place of ``limit``."""
     system: str | None = None
-    """System prompt for every task; the chat template's own where not given."""
+    """System prompt of every task; if not given, the chat template's own."""
     prompt_style: Literal["chat", "plain"] = "chat"
-    """Prompts in the base's chat template, or as running text, for a base that is no chat model."""
+    """chat writes prompts in the base's chat template; plain writes them as running text, for a base that is no chat model."""
     num_fewshot: int = Field(0, ge=0)
-    """Examples before each question, the first ones of the benchmark's own dev or exemplar split."""
+    """The number of examples before each question. They are the first ones of the benchmark's own dev or exemplar split."""
     adapters: dict[str, str] = Field(default_factory=dict)
-    """Further adapters to measure, name to folder or ``hub:ORG/NAME``."""
+    """Further adapters to measure: names, each with a folder or ``hub:ORG/NAME``."""
     engines: int | None = Field(None, ge=1)
-    """Engines that measure side by side, each a share of the models on a share of the cores. None: 1, but for vLLM on a CPU."""
+    """How many engines measure side by side, each with a part of the models and of the cores. null is 1, or more for vLLM on a CPU."""
     share_answers: bool = True
-    """Whether answers that another suite of the runs folder has paid for serve this one too; without, it keeps its own."""
+    """Whether the suite uses answers that other suites of the runs folder have asked for already, and leaves its own to them."""
 
     @field_validator("tasks")
     @classmethod
@@ -263,15 +224,18 @@ class EvaluateSettings(Section):
         return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
 
     def identity(self) -> dict[str, Any]:
-        """As for every section; style and examples count where they are not the default, so that older stages stay what they are."""
+        """The same as for every section, without style and examples if they are the default, so that older stages keep their hashes."""
         found = {name: value for name, value in super().identity().items() if name not in ("prompt_style", "num_fewshot")}
         return found | self.asked
 
 
 class LanguageSettings(Section):
     pivot: str = "en"
+    """The language that the model is good at, which the others learn from."""
     train: tuple[str, ...] = ()
+    """Languages that the methods train, without the pivot."""
     evaluate: tuple[str, ...] = Field(min_length=1)
+    """Languages that are measured. They replace ``{lang}`` and ``{flores}`` in the names of tasks."""
 
     @field_validator("pivot", "train", "evaluate")
     @classmethod
@@ -289,34 +253,42 @@ class CommonRows(Section):
     corpus: str
     """A training corpus of questions with answers, such as ``qa/squad``, in the pivot language."""
     share: float = Field(gt=0, lt=1)
-    """Of the rows of each method; the method's own are the rest."""
+    """The share of these rows in the rows of each method. The others are the method's own."""
     max_characters: int = Field(1500, ge=1)
-    """Longer rows are left out and counted."""
+    """The most characters of a row. Longer rows are left out and counted."""
 
 
 class Suite(Section):
     """One comparison: a base model, methods that train adapters on it, and the tasks that measure them all."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder, and the suite in tables."""
     base: BaseSettings = BaseSettings()
+    """The model that everything starts from."""
     data: DataSettings = DataSettings()
+    """Where rows may come from, and how strictly leaks are treated."""
     languages: LanguageSettings
+    """The pivot, and the languages that are trained and measured."""
     rows: int | None = Field(None, ge=1)
-    """Most rows a method may train on, the same for all; no bound where not given."""
+    """The most rows that a method may train on, the same for all methods; if not given, there is no bound."""
     common: CommonRows | None = None
-    """Rows that all methods train beside their own; none where not given."""
+    """Rows that all methods train beside their own; if not given, there are none."""
     methods: dict[str, MethodSettings] = Field(default_factory=dict)
-    """By label, which names the row in every table."""
+    """The methods that are compared. The label of each is its name in every table."""
     translators: dict[str, TranslatorSettings] = Field(default_factory=lambda: {"default": TranslatorSettings()})
-    """By pair (``en-es``); ``default`` serves all pairs that are not named."""
+    """The translator of each pair (``en-es``). ``default`` serves all pairs that are not named."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (0,)
+    """Each method is trained once with each seed; three are needed to see how much seeds differ."""
     train: TrainSettings = TrainSettings()
+    """How adapters are trained, the same for all methods unless a method names keys of its own."""
     engine: EngineSettings = EngineSettings()
+    """What answers for the model, while rows are made and while it is measured."""
     evaluate: EvaluateSettings
+    """What is measured, and on how many items."""
     judge: JudgeSettings | None = None
-    """Who compares the X-AlpacaEval answers with others, after the evaluation; nobody where not given."""
+    """The judge that compares the answers to X-AlpacaEval with others, after the evaluation; if not given, there is none."""
     expected: tuple[PaperScores, ...] = ()
-    """What the paper of the suite reports; ``xlift compare-paper`` sets it beside what was measured, and nothing else depends on it."""
+    """What the paper of the suite reports. ``xlift compare-paper`` shows it beside what was measured, and nothing else depends on it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

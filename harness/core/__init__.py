@@ -13,6 +13,7 @@ __all__ = [
     "paths",
     "progress",
     "secrets",
+    "setting_tables",
     "settings",
     "store",
     "times",

@@ -11,30 +11,32 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section
 
 LANGUAGE = "{lang}"
-"""In a label, the language where each language has a model of its own."""
+"""Stands for the language in a label, if each language has a model of its own."""
 
 WIN_RATES = ("win_rate", "win_rate_as_written", "length_controlled")
-"""Metrics that a judge gives after the evaluation, and that stand beside the record."""
+"""Metrics that a judge gives after the evaluation. They are kept beside the record."""
 
 
 class PaperScores(Section):
-    """What a paper reports of one model by one metric, to be set beside what is measured: ``values``, a ``mean`` or a ``gain``."""
+    """What a paper reports of one model by one metric, for a comparison with what is measured: ``values``, a ``mean`` or a ``gain``."""
 
     label: str
-    """``base`` or the label of a method of the suite; ``{lang}`` in it stands for the language, where each has a model of its own."""
+    """``base`` or the label of a method of the suite. ``{lang}`` in it is replaced by the language, if each language has a model of its
+    own."""
     task: str
-    """As in ``evaluate.tasks``, with ``{lang}`` or ``{flores}``."""
+    """Name of the task as in ``evaluate.tasks``, with ``{lang}`` or ``{flores}``."""
     metric: str
+    """Name of the metric, as the task reports it."""
     values: dict[str, float] = {}
-    """By language, in the metric's own unit."""
+    """The number of each language, in the metric's own unit."""
     mean: float | None = None
-    """Over the languages of ``over``, in the metric's own unit, where the paper has no more."""
+    """The mean over the languages of ``over``, in the metric's own unit, if the paper says no more."""
     gain: float | None = None
     """How much higher the mean over ``over`` is than that of ``against``, as a share of the latter: 0.28 is 28 % more."""
     over: tuple[str, ...] = ()
     """Languages of ``mean`` and ``gain``."""
     against: str | None = None
-    """The label that ``gain`` is over; of a win rate the opponent, as the judge's setting names it."""
+    """For a gain, the label that it is over. For a win rate, the opponent, as the judge's setting names it."""
     source: str
     """Paper and table, and how the numbers were read."""
     differs: str = ""

@@ -35,46 +35,46 @@ class Score(Section):
 
 
 class TaskResult(Section):
-    """One task as one model did it."""
+    """The result of one task for one model."""
 
     items: int = Field(ge=0)
     items_of: int = Field(ge=0)
-    """Items the task has; more than ``items`` makes it a smoke test."""
+    """Number of items that the task has. If it is more than ``items``, the result is a smoke test."""
     version: str
     data_sha256: str | None
-    """None for tasks that are not xlift's."""
+    """Hash of the rows; None for tasks that are not xlift's."""
     data_origin: str | None
-    """folder, hub or samples."""
+    """Where the rows came from: folder, hub or samples."""
     metrics: dict[str, Score]
     signatures: dict[str, str] = Field(default_factory=dict)
-    """sacrebleu's signatures of translation metrics, which name the tokeniser that was really used."""
+    """sacrebleu's signatures of translation metrics, which name the tokeniser that was used."""
     comparability: str
-    """Two results may be compared only where this is equal."""
+    """The comparability key: two results may be compared only if it is equal."""
     samples: str | None
-    """File of lm-eval's samples, beside the manifest."""
+    """Name of the file of lm-eval's samples, beside the manifest."""
     samples_sha256: str | None = None
-    """Of that file, so that one that was cut or edited is not read; None where others, or an xlift before 0.2, measured."""
+    """Hash of that file, so that one that was cut or edited is not read. None if other programs, or an xlift before 0.2, measured."""
     benchmark: str = ""
-    """The leaderboard's benchmark, which averages the languages of its tasks; a task that is not xlift's is its own."""
+    """The leaderboard's benchmark, which averages the languages of its tasks. A task that is not xlift's is a benchmark of its own."""
     language: str = ""
-    """Short code; empty for a task of which no language is known, and for one in two languages of which none is the pivot."""
+    """Short code of the language. It is empty if no language is known, and for a task in two languages of which none is the pivot."""
     measures: dict[str, Metric] = Field(default_factory=dict)
-    """What is known of the metrics of a task that is not xlift's; empty for xlift's own, which ``tasks.benchmarks.METRICS`` describes."""
+    """What is known about the metrics of a task that is not xlift's. Empty for xlift's own, which ``tasks.entries.METRICS`` describes."""
     cost: dict[str, float] = Field(default_factory=dict)
-    """``seconds``, and what the engine counted for its answers when they were made; empty where an xlift before 0.2 measured."""
+    """``seconds``, and what the engine counted for the answers when they were made. Empty if an xlift before 0.2 measured."""
 
     def find_metric(self, name: str) -> Metric:
-        """What is known of one of its metrics."""
+        """What is known about one of its metrics."""
         return self.measures.get(name) or find_metric(name)
 
     @property
     def headline(self) -> str | None:
-        """The metric that tables show; None where none stands for the task."""
+        """The metric that tables show; None if the task has none."""
         return choose_headline(self.measures) if self.measures else headline(self.benchmark)
 
     @property
     def tested(self) -> str | None:
-        """The metric whose scores by document stand for the task in tests; None where there is none."""
+        """The metric whose scores by document are used in tests; None if there is none."""
         if not self.measures:
             return per_document(self.benchmark)
         return None if self.find_metric(self.headline or "").whole else self.headline
@@ -86,13 +86,13 @@ class TaskResult(Section):
 
     @property
     def told(self) -> int:
-        """Answers whose language can be told, which ``off_target`` is over; all where an xlift before 0.2 measured, which did not say."""
+        """Number of answers whose language can be told, which ``off_target`` is a rate of. All answers if an xlift before 0.2 measured."""
         unknown = self.metrics.get("language_unknown")
         return self.items - (round(unknown.value * self.items) if unknown else 0)
 
 
 class Record(Section):
-    """All that is known of one measured model."""
+    """Everything that is known about one measured model."""
 
     schema_version: Literal[1] = 1
     suite: str
@@ -101,14 +101,14 @@ class Record(Section):
     method: str | None
     seed: int | None
     kind: str | None = None
-    """How it was made of others (mix) or of the base (mask), else what was minimised (sft, dpo or align), or ``profile`` where nothing was
-    trained; None for a base, for an adapter that was given, and in records of before it was kept."""
+    """How it was made of others (mix) or of the base (mask), or else what was minimised (sft, dpo or align), or ``profile`` if nothing was
+    trained. None for a base, for an adapter that was given, and in older records."""
     extra_parameters: int = 0
-    """Weights beside those of the base when it answers; 0 where they are merged into the base's, and in older records."""
+    """Number of weights beside those of the base when it answers; 0 if they are merged into the base's, and in older records."""
     chosen_on: str = ""
-    """What numbers of the method were chosen on, such as ``flores dev``; empty where nothing was, and in older records."""
+    """What numbers of the method were chosen on, such as ``flores dev``; empty if nothing was chosen, and in older records."""
     trained: tuple[str, ...]
-    """Languages trained, without the pivot."""
+    """Languages that were trained, without the pivot."""
     pivot: str
     base: dict[str, Any]
     adapter: dict[str, Any] | None
@@ -116,19 +116,21 @@ class Record(Section):
     system: str | None
     tasks: dict[str, TaskResult]
     share: float = 1.0
-    """Of the training's budget that the adapter had when it was kept; below 1 it is a point of a curve, and no row of a table."""
+    """The share of the training's budget that was spent when the adapter was kept. Below 1 it is a point of a curve, and no row of a
+    table."""
     cost: dict[str, dict[str, Any]]
-    """Measured seconds, tokens and memory by stage."""
+    """Seconds, tokens and memory that were measured in each stage."""
     profile: dict[str, Any] | None = None
-    """Answers that an inference profile had a part scored of, and those without the header by task; None where none had a say."""
+    """How many answers were scored in part because of an inference profile, and how many lacked the header, by task; None without a
+    profile."""
     left_out: tuple[str, ...] = ()
-    """Languages a benchmark lacks."""
+    """Languages that were asked for and that a benchmark lacks."""
     versions: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("tasks")
     @classmethod
     def _place(cls, tasks: dict[str, TaskResult], known: ValidationInfo) -> dict[str, TaskResult]:
-        """Fill in what results do not say, those of xlift 0.1 and of other programs: benchmark, language, and what metrics mean.
+        """Fill in what results of xlift 0.1 and of other programs do not say: benchmark, language, and what metrics mean.
 
         Scores of translation that an older xlift took of every line, in whatever language, get the names that such scores have now.
         """

