@@ -37,3 +37,5 @@ def show_progress() -> None:
         warnings.simplefilter("ignore", category)
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # torch's C++ code, and with it vLLM's, warns of NUMA nodes at every start of an engine on a CPU.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
