@@ -59,7 +59,7 @@ def write_run(root: Path, suite: str, label: str, seed: int | None, rng: random.
             (stage / file).write_text("".join(write_sample(f"{suite} {name} {task}", n, metric, value) for n, value in enumerate(values)))
     record = Record(
         suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
-        base={"name": f"model-{suite}", "sha256": "b" * 64}, adapter={"name": "x/adapter", "sha256": adapter} if trained else None,
+        base={"name": f"model-{suite}", "sha256": f"{suite:b<64}"}, adapter={"name": "x/adapter", "sha256": adapter} if trained else None,
         engine={"backend": "vllm", "dtype": "bfloat16", "device": "cuda"}, system=None, tasks=tasks, cost={},
     )  # fmt: skip
     (stage / "manifest.json").write_text(json.dumps({"record": record.model_dump(mode="json")}))

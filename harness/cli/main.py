@@ -60,6 +60,7 @@ app.command()(signal)
 app.command()(plan_items)
 app.command()(site.site)
 app.command()(site.record)
+app.command()(site.reproduce)
 
 
 def _show_version(asked: bool) -> None:

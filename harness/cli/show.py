@@ -34,6 +34,7 @@ def show(
     wrong: Annotated[bool, typer.Option("--wrong", help="Below 50 points on the headline metric.")] = False,
     flipped: Annotated[bool, typer.Option("--flipped", help="Right in one of the two models and wrong in the other.")] = False,
     off_target: Annotated[bool, typer.Option("--off-target", help="Answers in another language than the one asked for.")] = False,
+    thinking_cut: Annotated[bool, typer.Option("--thinking-cut", help="Answers whose thinking never ended.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most samples to show; 10, and all with --json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:  # fmt: skip
@@ -41,7 +42,7 @@ def show(
     from xlift.leaderboard.loading.samples import MARKS
     from xlift.leaderboard.loading.select_samples import select
 
-    marks = [name for name, asked in zip(MARKS, (wrong, flipped, off_target), strict=True) if asked]
+    marks = [name for name, asked in zip(MARKS, (wrong, flipped, off_target, thinking_cut), strict=True) if asked]
     found = select(run, task, model, diff, marks)
     if as_json:
         # Escapes keep what a model wrote exact, and a terminal safe from it.

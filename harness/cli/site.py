@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import xlift
+from xlift.harness.cli.arguments import RUNS, AsJson, Runs, Wait
+from xlift.harness.cli.output import print_frame
 from xlift.harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ def site(
     base: Annotated[
         str | None, typer.Option("--base", metavar="NAME", help="What results of other programs are compared with, by its name there.")
     ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Show it at http://127.0.0.1:PORT until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8000,
     push: Annotated[str | None, typer.Option("--push", metavar="ORG/NAME", help="Put it on the hub as a static Space.")] = None,
@@ -36,19 +40,58 @@ def site(
     typer.echo(out / "index.html")
     if push:
         _push(out, push, private, dry_run)
+    if show:
+        webbrowser.open((out / "index.html").resolve().as_uri())
     if serve:
         _serve(out, port)
 
 
 def record(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")],
-    out: Annotated[Path, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Where the record is written, such as leaderboard/results/demo.")] = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who measured it, as a board shows it.")] = "",
+    check: Annotated[Path | None, typer.Option("--check", metavar="DIR", help="Check a record instead of making one.")] = None,
 ) -> None:
-    """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it."""
-    files = xlift.export_record(run, out)
+    """Copy a run's numbers without its texts and adapters: manifests, scores by document, costs. The site can be built from it.
+
+    With --check, say whether a record is whole and may be published.
+    """
+    if check is not None:
+        if run is not None or out is not None:
+            raise UserError("--check DIR takes neither RUN nor --out: it makes nothing")
+        _check_record(check)
+        return
+    if run is None or out is None:
+        raise UserError("name a run and where its record is written: xlift record RUN --out DIR; or xlift record --check DIR")
+    files = xlift.export_record(run, out, by=by)
     size = sum((out / name).stat().st_size for name in files)
     typer.echo(f"{out}: {len(files)} files, {size:,} bytes", err=True)
     typer.echo(out)
+
+
+def reproduce(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record or a run folder, such as leaderboard/results/methods-small.")],
+    row: Annotated[str, typer.Argument(metavar="ROW", help="The method's label in it, such as cross-lingual.")],
+    runs: Runs = RUNS,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who runs it again, as a board shows it.")] = "",
+    wait: Wait = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run one row of a record again as it was run, and set both beside each other, task by task."""
+    print_frame(xlift.reproduce(record, row, runs, by=by, wait=wait), as_json)
+
+
+def _check_record(folder: Path) -> None:
+    from xlift.leaderboard.loading.check_record import list_limits
+
+    faults = xlift.check_record(folder)
+    for fault in faults:
+        typer.echo(fault)
+    if faults:
+        raise typer.Exit(1)
+    for line in list_limits(folder):
+        typer.echo(f"smoke test: {line}", err=True)
+    typer.echo(f"{folder}: whole, and may be published")
 
 
 def _push(folder: Path, repository: str, private: bool, dry_run: bool) -> None:

@@ -61,6 +61,12 @@ def _by_flores() -> dict[str, Language]:
     return {language.flores: language for language in languages().values()}
 
 
+def name_language(code: str) -> str:
+    """English name of a language, its code where it is not known."""
+    found = languages().get(code)
+    return found.name if found else code
+
+
 def find(code: str) -> Language:
     """The language of a short code or a FLORES code.
 

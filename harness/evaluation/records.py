@@ -223,6 +223,8 @@ class Newest(Generic[M]):
     """Of adapters that were kept before their training ended, by label, seed and share: the points of curves."""
     left_out: tuple[str, ...] = ()
     """A line for each older one."""
+    older: tuple[M, ...] = ()
+    """The older ones, the oldest first, without copies of a measurement that is there."""
 
     @property
     def records(self) -> list[Record]:
@@ -242,17 +244,22 @@ def choose_newest(found: Iterable[M]) -> Newest[M]:
     models: dict[tuple[str, str, int | None, float], list[M]] = {}
     for one in sorted(_name_bases(list(found)), key=lambda one: one.age):
         models.setdefault(one.key, []).append(one)
-    newest, left_out = [], []
+    newest, left_out, replaced = [], [], []
     for *older, last in models.values():
         newest.append(last)
         left_out += [_say_older(one, last) for one in older]
+        replaced += [one for one in older if not _is_copy(one, last)]
     newest.sort(key=lambda one: (one.record.suite, one.record.label != "base", one.record.label, one.record.seed or 0, one.record.share))
     whole = tuple(one for one in newest if one.record.share == 1)
-    return Newest(whole, tuple(one for one in newest if one.record.share < 1), tuple(sorted(left_out)))
+    return Newest(whole, tuple(one for one in newest if one.record.share < 1), tuple(sorted(left_out)), tuple(replaced))
+
+
+def _is_copy(one: Measurement, other: Measurement) -> bool:
+    return (one.stage.name, one.finished) == (other.stage.name, other.finished)
 
 
 def _say_older(one: Measurement, last: Measurement) -> str:
-    if (one.stage.name, one.finished) == (last.stage.name, last.finished):
+    if _is_copy(one, last):
         return f"{one.stage}: the same measurement of {one.record.name} is in {last.stage.parent}"
     return f"{one.record.suite}/{one.stage.name}: {one.record.name} has a newer measurement, {last.stage.name}"
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         build_site,
         calibrate,
         evaluate,
-        export_record,
         fit_scaling,
         list_languages,
         list_methods,
@@ -43,18 +42,20 @@ if TYPE_CHECKING:
     from xlift.harness.core.errors import UserError
     from xlift.harness.evaluation.records import Record
     from xlift.harness.publishing.hub import Pushed, PushPlan, Target
+    from xlift.records import check_record, export_record, reproduce
     from xlift.results import Results, load_results
 
     __version__: str
 
 __all__ = [
     "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "add_data", "build_data",
-    "build_site", "calibrate", "check_data", "evaluate", "export_record", "fit_scaling", "get_data", "list_corpora", "list_languages",
-    "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "merge", "plan", "plan_items", "plugin", "prepare", "probe",
-    "pull", "push", "push_all", "push_site", "run", "survey", "train", "validate",
+    "build_site", "calibrate", "check_data", "check_record", "evaluate", "export_record", "fit_scaling", "get_data", "list_corpora",
+    "list_languages", "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "merge", "plan", "plan_items", "plugin",
+    "prepare", "probe", "pull", "push", "push_all", "push_site", "reproduce", "run", "survey", "train", "validate",
 ]  # fmt: skip
 
 PLACES = {
+    **dict.fromkeys(("check_record", "export_record", "reproduce"), "xlift.records"),
     **dict.fromkeys(("add_data", "build_data", "check_data", "get_data", "list_corpora", "survey"), "xlift.data"),
     "PushPlan": "xlift.harness.publishing.hub",
     "Pushed": "xlift.harness.publishing.hub",

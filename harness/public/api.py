@@ -5,7 +5,6 @@ Each loads what it needs when it is called, so that a mistake in a suite shows b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from xlift.data import list_names
 from xlift.harness.config import suite as config
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.secrets import name_variables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -300,23 +298,6 @@ def build_site(
     for one in [results] if isinstance(results, str | Path) else results:
         places += [Path(one)] if isinstance(one, str | Path) else one.folders
     return build(places, Path(out), base)
-
-
-def export_record(run: str | Path, out: str | Path) -> list[str]:
-    """Copy a run's numbers without its texts and adapters into ``out``, to be committed and published; returns the files' names.
-
-    The copy is read as a run folder is. Raises UserError for a run that is not whole, and where a file holds a path or a secret.
-    """
-    from xlift.harness.core.store import RESOLVED
-    from xlift.harness.publishing.package import File, scan
-    from xlift.leaderboard.loading.record import extract_record, write_record
-
-    files = extract_record(Path(run))
-    variables = name_variables(json.loads(files.get(RESOLVED, "{}")))
-    for name, text in files.items():
-        scan(File(name, text.encode()), variables=variables)
-    write_record(files, Path(out))
-    return list(files)
 
 
 def push(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xlift.leaderboard.analysis.curves import Kept
     from xlift.leaderboard.loading.scores import Documents
 
-Mark = Literal["wrong", "flipped", "off-target"]
+Mark = Literal["wrong", "flipped", "off-target", "thinking-cut"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -228,7 +228,8 @@ class Results:
 
         ``model`` is ``LABEL`` or ``LABEL-seedN``, the first method where not given. ``diff`` names another model, such as ``base``, whose
         answer, extraction and scores stand in columns that begin with ``diff_``. ``marks`` keeps the documents that have all of them:
-        ``wrong`` is below 50 points, ``flipped`` right in one of the two models alone, ``off-target`` an answer in another language.
+        ``wrong`` is below 50 points, ``flipped`` right in one of the two models alone, ``off-target`` an answer in another language, and
+        ``thinking-cut`` one whose thinking had not ended when its tokens were spent.
 
         Raises UserError for a name that is not there, samples that are gone, and two models that may not be compared.
         """

@@ -10,9 +10,12 @@ __all__ = [
     "pairwise",
     "papers",
     "rankings",
+    "reproduction",
     "rows",
     "seeds",
     "signal",
     "statistics",
+    "summary",
     "tables",
+    "views",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,24 +9,22 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.parallel import share
+from xlift.harness.core.parallel import SHARED, share
 from xlift.harness.evaluation.records import ENGINE_FACTS
 from xlift.leaderboard.analysis import signal
-from xlift.leaderboard.analysis.comparisons import Comparison, TableRow, find_scale, group_models, tabulate
+from xlift.leaderboard.analysis.comparisons import Comparison, group_models, tabulate
 from xlift.leaderboard.analysis.consistency import tabulate_consistency
 from xlift.leaderboard.analysis.curves import Kept, measure_late_noise, tabulate_curves, tabulate_order
-from xlift.leaderboard.analysis.rankings import ONE_SEED_RANK, find_lost, rank_overall, tabulate_ranks
-from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow, make_row
+from xlift.leaderboard.analysis.rankings import ONE_SEED_RANK, find_lost, tabulate_ranks
+from xlift.leaderboard.analysis.rows import LeaderboardRow, make_rows
+from xlift.leaderboard.analysis.views import Compared, View, lacks_scores, make_views
 from xlift.leaderboard.loading.runs import Collection, Run
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import choose_averaged
-
-KINDS = ("lift", "retention", "transfer")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared: no two of them did one task under different keys."""
+    """Rows on one base that may be compared: no two of them did one task under different keys."""
 
     number: int
     rows: tuple[LeaderboardRow, ...]
@@ -35,8 +32,18 @@ class Group:
     benchmarks: tuple[str, ...]
     differences: tuple[str, ...]
     """Settings in which the group differs from the first one."""
-    detectable: float | None
-    note: str = ""
+    views: tuple[View, ...]
+    """The first is that of everything, which ranks the rows."""
+
+    @property
+    def base(self) -> str:
+        """Name of the base model; empty where each row is a model of its own."""
+        names = {row.base for row in self.rows}
+        return names.pop() if len(names) == 1 else ""
+
+    @property
+    def view(self) -> View:
+        return self.views[0]
 
     @property
     def suites(self) -> tuple[str, ...]:
@@ -78,20 +85,22 @@ class Board:
 def make(collection: Collection) -> Board:
     """The board of all runs."""
     pooled: dict[str, list[Run]] = defaultdict(list)
-    bases: dict[str, tuple[Documents, ...]] = defaultdict(tuple)
+    suites: dict[str, list[Run]] = defaultdict(list)
     for run in collection.runs:
         pooled[run.row].append(run)
-        if run.record.label == "base":
-            bases[run.record.suite] += run.documents
-    measured = share(_measure, [(runs, bases[runs[0].record.suite]) for runs in pooled.values()])
+        suites[run.record.suite].append(run)
+    least = 2 if len(pooled) >= SHARED else None  # few suites may hold much work
+    measured = share(_measure, [(runs,) for runs in suites.values()], least)
     lost = find_lost((run.record, run.documents) for run in collection.runs)
     ranks = tabulate_ranks(collection.documents, average=True, lost=lost)  # while others measure
-    made, by_kind, by_task = zip(*measured, strict=True)
-    rows = [replace(row, runs=tuple(runs)) for row, runs in zip(made, pooled.values(), strict=True)]
+    made, by_kind, by_task = zip(*(one for found in measured for one in found), strict=True)
+    rows = [replace(row, runs=tuple(pooled[row.id])) for row in made]
+    ids = [row.id for row in rows]
+    compared = Compared(dict(zip(ids, by_kind, strict=True)), dict(zip(ids, by_task, strict=True)))
     gathered = _gather(rows)
     groups_of = {(row.suite, row.label): number for number, members in enumerate(gathered, 1) for row in members}
     lifts, tasks = (tabulate([one for found in each for one in found], groups_of) for each in (by_kind, by_task))
-    groups = [_fill(number, members, gathered[0], lifts) for number, members in enumerate(gathered, 1)]
+    groups = [_fill(number, members, gathered[0], compared) for number, members in enumerate(gathered, 1)]
     kept = [Kept(run.record, run.documents) for run in (*collection.runs, *collection.points)]
     curves = tabulate_curves(kept)
     telling = _tell(collection.documents, measure_late_noise(kept), tabulate_order(curves))
@@ -113,103 +122,48 @@ def _tell(documents: Iterable[Documents], late: Mapping[signal.Place, float], or
     return Telling(signal.tabulate_signal(measured, late), signal.tabulate_agreement(measured), order, tuple(notes))
 
 
-def _measure(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:
-    """``make_row``, the row without its runs: the caller has them, and they take long to send from one process to another."""
-    row, by_kind, by_task = make_row(runs, base)
-    return replace(row, runs=()), by_kind, by_task
+def _measure(runs: Sequence[Run]) -> list[tuple[LeaderboardRow, list[Comparison], list[Comparison]]]:
+    """``make_rows``, the rows without their runs: the caller has them, and they take long to send from one process to another."""
+    return [(replace(row, runs=()), by_kind, by_task) for row, by_kind, by_task in make_rows(runs)]
 
 
 def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
-    """Groups in which no task was done under two keys; each row goes to the first that it shares a task with."""
+    """Groups of one base in which no task was done under two keys; each row goes to the first that it shares a task with."""
     ordered = {row.id: row for row in sorted(rows, key=lambda row: (-len(row.keys), row.suite, row.label != "base", row.label))}
-    groups: dict[int, list[LeaderboardRow]] = defaultdict(list)
-    for name, number in group_models({name: row.keys for name, row in ordered.items()}).items():
-        groups[number].append(ordered[name])
-    return [groups[number] for number in sorted(groups)]
+    bases: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
+    for name, row in ordered.items():
+        bases[_name_base(row)][name] = row.keys
+    groups: list[list[LeaderboardRow]] = []
+    for keys in bases.values():
+        found: dict[int, list[LeaderboardRow]] = defaultdict(list)
+        for name, number in group_models(keys).items():
+            found[number].append(ordered[name])
+        groups += [found[number] for number in sorted(found)]
+    return groups
 
 
-def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> Group:
-    """A group with its averages and ranks; rows that lack a task of the group are not ranked."""
+def _name_base(row: LeaderboardRow) -> str:
+    """What tells bases apart; models that stand for themselves, and of which no base is known, count as of one."""
+    return "" if row.base == row.label else str(row.record.base.get("sha256") or row.base)
+
+
+def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], compared: Compared) -> Group:
+    """A group with its views, and its rows as the first of them has them; rows that lack a task of it are not ranked."""
     keys = {task: key for row in members for task, key in row.keys.items()}
     benchmarks = tuple(sorted({benchmark for row in members for benchmark in row.scores}))
-    averaged = _average(members, lifts)
-    whole = [row for row in members if row.keys.keys() == keys.keys() and _has_documents(row)]
-    ranks, missed, note = {}, None, ""
-    try:
-        table, missed = rank_overall({row.id: [one for run in row.runs for one in run.documents] for row in whole})
-        ranks = {found["model"]: found for found in table.to_dict("records")}
-    except UserError as error:
-        note = f"not ranked: {error}"
+    views = make_views(members, compared)
+    view = views[0]
     rows = []
     for row in members:
-        found = ranks.get(row.id, {})
-        lacking = "no scores by document" if row.keys.keys() == keys.keys() else f"{len(row.keys)}/{len(keys)} tasks"
-        notes = row.notes if row in whole else (*row.notes, f"{lacking}: not ranked")
-        notes = (*notes, ONE_SEED_RANK) if row in whole and row.one_seed else notes
-        rows.append(
-            replace(
-                row,
-                group=number,
-                averages=averaged[row.id],
-                rank=found.get("rank"),
-                of=int(found.get("of", 0)),
-                tied=found.get("tied", ()),
-                mean=found.get("value"),
-                notes=notes,
-            )  # fmt: skip
-        )
+        place = view.places.get(row.id)
+        lacking = lacks_scores(row, view.tasks)
+        notes = (*row.notes, f"{lacking}: not ranked") if lacking else row.notes
+        notes = (*notes, ONE_SEED_RANK) if row.one_seed and not lacking else notes
+        row = replace(row, group=number, averages=view.figures.get(row.id, {}), notes=notes)
+        rows.append(replace(row, rank=place.rank, of=place.of, tied=place.tied, mean=place.mean) if place else row)
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, -(row.mean or 0), row.suite, row.label))
-    detectable = missed if missed is not None and not math.isnan(missed) else None
-    return Group(number, tuple(rows), keys, benchmarks, () if number == 1 else _tell_apart(members, first), detectable, note)
-
-
-def _has_documents(row: LeaderboardRow) -> bool:
-    """Whether the scores of every task that is ranked are there by document."""
-    ranked = {task for task, result in row.results.items() if result.is_ranked}
-    return all(ranked <= {one.task for one in run.documents} for run in row.runs)
-
-
-def _average(members: Sequence[LeaderboardRow], lifts: pd.DataFrame) -> dict[str, dict[str, Figure]]:
-    """Lift, retention and transfer of each row of a group over the benchmarks that the group has for that kind, in points.
-
-    Likelihood is averaged where nothing else was measured, in bits for each byte, and never with the scores of answers.
-
-    The intervals of benchmarks are combined as those of separate documents.
-    """
-    suites = {row.suite for row in members}
-    foreign = {result.benchmark for row in members for result in row.results.values() if result.measures and result.is_ranked}
-    averaged = set(choose_averaged({benchmark for row in members for benchmark in row.scores}, foreign))
-    found: dict[tuple[str, str, str], list[TableRow]] = defaultdict(list)
-    wanted: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    for one in lifts.to_dict("records"):
-        if one["suite"] in suites and one["benchmark"] in averaged:
-            wanted[one["kind"]].add(one["benchmark"])
-            found[one["suite"], one["method"], one["kind"]] += [one] if one["metric"] != "off_target" else []
-    return {
-        row.id: {kind: _average_kind(found[row.suite, row.label, kind], len(wanted[kind])) for kind in KINDS}
-        if row.label != "base" and not lifts.empty
-        else {}
-        for row in members
-    }
-
-
-def _average_kind(found: Sequence[TableRow], wanted: int) -> Figure:
-    good = [one for one in found if one["value"] is not None and not pd.isna(one["value"])]
-    metrics = {one["metric"] for one in good}
-    note, metric = next((one["note"] for one in found if one not in good), ""), metrics.pop() if len(metrics) == 1 else ""
-    figure = Figure(have=len(good), of=wanted, note=note, metric=metric)
-    if not good or len(good) < wanted:
-        return figure
-    points = [find_scale(one) for one in good]
-    value = sum(size * one["value"] for size, one in zip(points, good, strict=True)) / len(good)
-    figure = replace(figure, value=value, one_seed=any(one["one_seed"] for one in good))
-    if untested := next((one["note"] for one in good if pd.isna(one["low"])), ""):
-        return replace(figure, note=untested)
-    below, above = (
-        math.sqrt(sum((size * (one[end] - one["value"])) ** 2 for size, one in zip(points, good, strict=True))) / len(good)
-        for end in ("low", "high")
-    )
-    return replace(figure, low=value - below, high=value + above)
+    differences = () if number == 1 else _tell_apart(members, first)
+    return Group(number, tuple(rows), keys, benchmarks, differences, views)
 
 
 UNSAID = {"thinking": "template", "thinking_tokens": "0"}

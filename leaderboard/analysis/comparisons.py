@@ -186,8 +186,9 @@ def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: See
     for column, runs in method.items():
         if runs[0].comparability != base[column][0].comparability:
             raise UserError(f"not comparable: {name} and the base were measured under different settings or data on {column}")
-    scores, parallel = align_sheets({name: method, "base": base})
-    found = compare(scores[name], scores["base"], parallel=parallel, pool=pool)
+    other = "base" if name != "base" else "the other one"
+    scores, parallel = align_sheets({name: method, other: base})
+    found = compare(scores[name], scores[other], parallel=parallel, pool=pool)
     if next(iter(method.values()))[0].sign > 0:
         return found
     return replace(found, value=0.0 - found.value, low=0.0 - found.high, high=0.0 - found.low)

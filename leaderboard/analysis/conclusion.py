@@ -10,7 +10,7 @@ import pandas as pd
 
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages, compare_runs, pool_sheets, tabulate
-from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed
+from xlift.leaderboard.analysis.statistics import ALPHA, correct, count_needed, round_up
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import find_metric, name_place
 
@@ -137,7 +137,7 @@ def _say_nothing_found(compared: Sequence[Row]) -> str:
         wanted = "more seeds are needed to find one of that size, as seeds differ by more than that"
     else:
         wanted = (
-            f"about {_round_up(best['needed']):,} items in place of {best['documents']:.0f} would find one of that size four times in five"
+            f"about {round_up(best['needed']):,} items in place of {best['documents']:.0f} would find one of that size four times in five"
         )
     return f"No method can be told apart from the base: the largest lift is {seen}, and {wanted}{tail}."
 
@@ -155,12 +155,6 @@ def _write(row: Row, key: str = "value", unit: str = "") -> str:
 
 def _write_p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
-
-
-def _round_up(items: int) -> int:
-    """Two digits are all that such a forecast is worth."""
-    unit = int(10 ** max(len(str(items)) - 2, 0))
-    return -(-items // unit) * unit
 
 
 def mark_lifts(differences: pd.DataFrame) -> dict[tuple[str, str, str, bool], int]:

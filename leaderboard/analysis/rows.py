@@ -14,7 +14,7 @@ from xlift.leaderboard.analysis.comparisons import Comparison, compare_languages
 from xlift.leaderboard.analysis.statistics import Array, Estimate, estimate
 from xlift.leaderboard.analysis.tables import ASTRAY, doubt_thinking, doubt_tokens, warn_off_target
 from xlift.leaderboard.loading.runs import Run
-from xlift.leaderboard.loading.scores import Documents, align
+from xlift.leaderboard.loading.scores import align
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import Setting
 from xlift.tasks.benchmarks import find_metric, headline, is_parallel
@@ -99,6 +99,8 @@ class LeaderboardRow:
     tied: tuple[str, ...] = ()
     mean: float | None = None
     notes: tuple[str, ...] = ()
+    fooled: tuple[str, ...] = ()
+    """Tasks of which most answers are in another language than asked for, where such answers can earn a score."""
 
     @property
     def record(self) -> Record:
@@ -193,12 +195,25 @@ def describe_languages(results: Iterable[TaskResult]) -> Languages:
     return Languages(sum(result.items for result in looked), told, astray / told if told else None, len(looked), len(every))
 
 
-def make_row(runs: Sequence[Run], base: Sequence[Documents]) -> tuple[LeaderboardRow, list[Comparison], list[Comparison]]:
-    """A row of runs that differ in their seeds, and what it differs in from the base by kind of language and by task."""
-    documents: list[Documents] = []
-    if runs[0].record.label != "base":
-        documents = [*base, *(one for run in runs for one in run.documents)]
-    return _pool(runs), compare_languages(documents), compare_tasks(documents)
+def make_rows(runs: Sequence[Run]) -> list[tuple[LeaderboardRow, list[Comparison], list[Comparison]]]:
+    """The rows of a suite, each of runs that differ in their seeds, and what each differs in from the base by kind of language and by task.
+
+    All rows are compared at once, as they tell together how much seeds differ.
+    """
+    documents = [one for run in runs for one in run.documents]
+    by_kind, by_task = (_sort(compared) for compared in (compare_languages(documents), compare_tasks(documents)))
+    pooled: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        pooled[run.record.label].append(run)
+    return [(_pool(found), by_kind[label], by_task[label]) for label, found in pooled.items()]
+
+
+def _sort(compared: Iterable[Comparison]) -> dict[str, list[Comparison]]:
+    """Comparisons by the label of their method."""
+    found: dict[str, list[Comparison]] = defaultdict(list)
+    for one in compared:
+        found[str(one.names["method"])].append(one)
+    return found
 
 
 def _pool(runs: Sequence[Run]) -> LeaderboardRow:
@@ -209,10 +224,9 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
     for task in keys:
         boards[benchmarks[task]].append(task)
     astray = _find_astray(runs, list(keys))
+    fooled = {task: found for task, found in astray.items() if _is_fooled(benchmarks[task])}
     notes = [note for run in runs for note in run.notes]
-    notes += [
-        f"{task}: {warn_off_target(found.off_target or 0.0, found.told)}" for task, found in astray.items() if _is_fooled(benchmarks[task])
-    ]
+    notes += [f"{task}: {warn_off_target(found.off_target or 0.0, found.told)}" for task, found in fooled.items()]
     records = [run.record for run in runs]
     notes += [*doubt_thinking(records), *doubt_tokens(records)]
     return LeaderboardRow(
@@ -224,6 +238,7 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
         scores={benchmark: _score(runs, tasks) for benchmark, tasks in boards.items()},
         tasks={task: replace(_score(runs, [task]), astray=astray[task].off_target if task in astray else None) for task in keys},
         notes=tuple(dict.fromkeys(notes)),
+        fooled=tuple(fooled),
     )
 
 

@@ -114,6 +114,46 @@ def estimate(scores: Scores, *, parallel: bool = False, resamples: int = RESAMPL
     return replace(found, seeds=len(scores[0]), documents=sum(one.shape[1] for one in scores))
 
 
+def combine(found: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """The sum of estimates by the same seeds over different documents, each given with its weight, which is above 0.
+
+    The interval joins the half-widths as those of independent estimates. The test is stricter: it joins the documents' errors in the same
+    way, but adds the seeds' errors up, as each estimate measured the same trainings. Where one of the estimates has no interval, neither
+    has the sum.
+    """
+    if len(found) == 1:
+        ((weight, one),) = found
+        scaled = tuple((weight * se, df) for se, df in one.parts)
+        return replace(one, value=weight * one.value, low=weight * one.low, high=weight * one.high, parts=scaled)
+    value = sum(weight * one.value for weight, one in found)
+    below = sum((weight * (one.value - one.low)) ** 2 for weight, one in found) ** 0.5
+    above = sum((weight * (one.high - one.value)) ** 2 for weight, one in found) ** 0.5
+    errors, dfs = (
+        np.array(column)[:, None] for column in zip(*((weight * one.parts[0][0], one.parts[0][1]) for weight, one in found), strict=True)
+    )
+    mean, df = _average(errors, dfs)
+    parts = [(float(mean[0]) * len(found), float(df[0]))]
+    for number in range(1, max(len(one.parts) for _, one in found)):
+        seeds = [(weight * one.parts[number][0], one.parts[number][1]) for weight, one in found if len(one.parts) > number]
+        parts.append((sum(se for se, _ in seeds), min(df for _, df in seeds)))
+    drawn = sum(one.drawn for _, one in found)
+    tested = not any(np.isnan(one.p) for _, one in found)
+    p = float(_p_value(np.array([value]), [(np.array([se]), np.array([df])) for se, df in parts], drawn)[0]) if tested else float("nan")
+    return Estimate(
+        value=value,
+        low=value - below,
+        high=value + above,
+        p=p,
+        test="t" if tested else "none",
+        parts=tuple(parts),
+        seed_sd=None,
+        seed_df=parts[1][1] if len(parts) > 1 else None,
+        seeds=found[0][1].seeds,
+        documents=sum(one.documents for _, one in found),
+        drawn=drawn,
+    )
+
+
 def mcnemar(wins: ArrayLike, losses: ArrayLike) -> Array:
     """Two-sided p of the exact McNemar test: a binomial test on the documents that one side alone gets right."""
     fewer = np.minimum(wins, losses)
@@ -156,6 +196,12 @@ def count_needed(spread: float, difference: float, seeds: Sequence[tuple[float, 
     counts = range(2, _MOST_DOCUMENTS)
     place = bisect_left(counts, True, key=finds)
     return counts[place] if place < len(counts) else None
+
+
+def round_up(items: int) -> int:
+    """Two digits are all that a forecast of items is worth."""
+    unit = int(10 ** max(len(str(items)) - 2, 0))
+    return -(-items // unit) * unit
 
 
 def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least: int = LEAST_DOCUMENTS) -> pd.DataFrame:

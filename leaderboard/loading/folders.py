@@ -20,6 +20,8 @@ class State(TypedDict, total=False):
     """Of a site: what it was made of."""
     left_out: list[str]
     """Of a site."""
+    by: str
+    """Of a record: who measured it."""
 
 
 def read_state(out: Path, name: str, what: str) -> State:

@@ -22,7 +22,7 @@ from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
 from xlift.harness.evaluation.records import Record, make_public
 from xlift.harness.evaluation.samples import read_lines, read_samples
-from xlift.leaderboard.loading.folders import delete_files, read_state, write_file, write_state
+from xlift.leaderboard.loading.folders import State, delete_files, read_state, write_file, write_state
 from xlift.leaderboard.loading.runs import Run, collect
 from xlift.leaderboard.loading.scores import HASH, choose_metrics
 from xlift.tasks.entries import AS_WRITTEN
@@ -60,8 +60,8 @@ def extract_record(folder: Path) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def write_record(files: Mapping[str, str], out: Path) -> None:
-    """Write a record in ``out``; files that an earlier one had and this one lacks are deleted.
+def write_record(files: Mapping[str, str], out: Path, by: str = "") -> None:
+    """Write a record in ``out``, which ``by`` measured; files that an earlier one had and this one lacks are deleted.
 
     Raises UserError where ``out`` holds something else than a record.
     """
@@ -71,7 +71,8 @@ def write_record(files: Mapping[str, str], out: Path) -> None:
         for name, text in files.items():
             write_file(out, name, text)
         delete_files(out, set(before["files"]) - set(files))
-        write_state(out, STATE, {"schema_version": 1, "files": list(files)})
+        done: State = {"schema_version": 1, "files": list(files)}
+        write_state(out, STATE, {**done, "by": by} if by else done)
     except OSError as error:
         raise UserError(f"{error.filename or out}: cannot write the record ({error.strerror}); choose another folder with --out") from None
 

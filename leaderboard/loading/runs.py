@@ -32,6 +32,17 @@ UNREADABLE = (UserError, OSError, ValueError, TypeError, KeyError, AttributeErro
 
 
 @dataclass(frozen=True)
+class Reproduction:
+    """A method that was run again: how many of its tasks came out as before."""
+
+    label: str
+    by: str
+    agree: int
+    tasks: int
+    """Those that may be compared."""
+
+
+@dataclass(frozen=True)
 class Run(Measurement):
     """One measured model with what its run left beside it."""
 
@@ -44,10 +55,16 @@ class Run(Measurement):
     """Where its adapter lies on the hub, as the push of its run wrote down."""
     collection: str | None = None
     """The hub's collection of its suite, where its adapter was pushed with it."""
+    by: str = ""
+    """Who measured it, where its record says so."""
+    reproductions: tuple[Reproduction, ...] = ()
+    """Who ran its method again, as files in its folder say."""
     documents: tuple[Documents, ...] = ()
     win_rates: tuple[JudgedRate, ...] = ()
     notes: tuple[str, ...] = ()
     """What of it is missing, and why."""
+    earlier: tuple[Measurement, ...] = ()
+    """Measurements of the same model that this one stands for, the oldest first."""
 
     @cached_property
     def id(self) -> str:
@@ -145,7 +162,13 @@ def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = 
         why = f": {unread[0]}" if unread else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished evaluation in it{why}")
     newest = choose_newest(_pair_with_bases(_join_files(found), base))
-    return Collection(tuple(map(_add_win_rates, newest.measurements)), newest.points, tuple(unread), newest.left_out)
+    measured = [_add_win_rates(_add_earlier(run, newest.older)) for run in newest.measurements]
+    return Collection(tuple(measured), newest.points, tuple(unread), newest.left_out)
+
+
+def _add_earlier(run: Run, older: Iterable[Run]) -> Run:
+    earlier = [Measurement(one.record, one.stage, one.finished, one.asked) for one in older if one.key == run.key]
+    return replace(run, earlier=tuple(earlier)) if earlier else run
 
 
 def _join_files(found: Sequence[Run]) -> list[Run]:
@@ -238,7 +261,8 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
     return [
         Run(
             record, stage, found.finished, found.asked, found.adapter, stages=folder.find_stages(record), suite=folder.suite, link=link,
-            collection=folder.collection if link else None,
+            collection=folder.collection if link else None, by=folder.by,
+            reproductions=tuple(one for one in folder.reproductions if one.label == record.label),
         )
     ]  # fmt: skip
 
@@ -263,6 +287,8 @@ class _Folder:
     """Manifests by the plan that was made: prompts alone make the same rows, none."""
     links: Mapping[tuple[str, int | None], str]
     collection: str | None
+    by: str
+    reproductions: tuple[Reproduction, ...]
 
     def find_stages(self, record: Record) -> dict[str, Manifest]:
         """The fit that made a record's adapter, and the prepare that made the fit's rows."""
@@ -283,7 +309,18 @@ def _read_folder(run: Path) -> _Folder:
         {plan: one for one in prepares if (plan := _name_plan(one))},
         _read_links(pushed),
         str(pushed["collection"]) if _is_address(pushed.get("collection")) else None,
+        str((_read_json(run / "record.json") or {}).get("by") or "")[:100],
+        tuple(found for path in sorted(run.glob("reproduced-*.json")) if (found := _read_reproduction(path))),
     )
+
+
+def _read_reproduction(path: Path) -> Reproduction | None:
+    """What ``xlift reproduce`` wrote; None for a file that is not of that form."""
+    found = _read_json(path) or {}
+    tasks = found.get("tasks")
+    rows = [one for one in tasks if isinstance(one, dict)] if isinstance(tasks, list) else []
+    told = [one["agrees"] for one in rows if isinstance(one.get("agrees"), bool)]
+    return Reproduction(str(found.get("label")), str(found.get("by") or "")[:100], sum(told), len(told)) if told else None
 
 
 def _read_links(pushed: Mapping[str, object]) -> dict[tuple[str, int | None], str]:

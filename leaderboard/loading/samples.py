@@ -18,7 +18,7 @@ PER_PAGE = 50
 RIGHT = 50.0
 """Points from which an answer counts as right in the filters."""
 
-MARKS = ("wrong", "flipped", "off-target")
+MARKS = ("wrong", "flipped", "off-target", "thinking-cut")
 
 
 @dataclass(frozen=True)
@@ -171,5 +171,5 @@ def _mark(scores: Mapping[str, float], base: Mapping[str, float], known: Metric 
 
     ours, theirs = judge(scores), judge(base)
     flipped = ours is not None and theirs is not None and ours != theirs
-    off_target = scores.get("off_target", 0) > 0
-    return tuple(name for name, holds in zip(MARKS, (ours is False, flipped, off_target), strict=True) if holds)
+    off_target, cut = (scores.get(name, 0) > 0 for name in ("off_target", "thinking_cut"))
+    return tuple(name for name, holds in zip(MARKS, (ours is False, flipped, off_target, cut), strict=True) if holds)

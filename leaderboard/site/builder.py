@@ -69,7 +69,11 @@ def list_files(out: Path) -> tuple[str, ...]:
 def owns(path: str) -> bool:
     """Whether a site may have made a file of this name."""
     return bool(
-        re.fullmatch(r"(assets|benchmarks|charts|data|languages|methods|runs|samples)/.+|(index|compare|signal)\.html|feed\.xml", path)
+        re.fullmatch(
+            r"(assets|bases|benchmarks|charts|data|languages|methods|runs|samples)/.+"
+            r"|(about|bases|benchmarks|compare|data|index|languages|methods|signal)\.html|feed\.xml",
+            path,
+        )
     )
 
 

@@ -21,50 +21,15 @@ try:
 except ModuleNotFoundError as error:
     raise UserError(f"charts need {error.name}, which is not installed: pip install 'xlift[site]'") from None
 
-INK, MUTED, GRID, MARK = "#1f2328", "#59636e", "#d1d9e0", "#0b57d0"
-DARK = {INK: "#f0f6fc", MUTED: "#9198a1", GRID: "#3d444d", MARK: "#7fb0ff"}
+INK, MUTED, GRID, MARK = "#1b1f24", "#57606a", "#d5dbe1", "#0b57d0"
+DARK = {INK: "#f0f3f6", MUTED: "#9aa4ae", GRID: "#363d46", MARK: "#7fb0ff"}
+"""As in assets/site.css, which a picture cannot read."""
 DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [14, 4]]
 Points: TypeAlias = Sequence[Mapping[str, object]]
 """Rows of a chart's table."""
 Specification: TypeAlias = dict[str, Any]
 """A chart as Vega or Vega-Lite."""
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
-
-
-@debug_mode(False)
-def draw_forest(points: Points, title: str) -> str:
-    """Lifts with intervals: rows of name, part, value, low and high, in points; a line at no lift."""
-    data = pd.DataFrame(points)
-    names = list(dict.fromkeys(data["name"]))
-    y = alt.Y("name:N", sort=names, title=None)
-    shape = alt.Shape("part:N", title=None, scale=alt.Scale(range=SHAPES))
-    offset = alt.YOffset("part:N", sort=list(dict.fromkeys(data["part"])))
-    base = alt.Chart(data)
-    zero = alt.Chart(pd.DataFrame({"zero": [0]})).mark_rule(color=MUTED, strokeDash=[4, 3]).encode(x="zero:Q")
-    lines = base.mark_rule(color=MARK).encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y, yOffset=offset)
-    marks = base.mark_point(color=MARK, filled=True, size=50, opacity=1).encode(x="value:Q", y=y, yOffset=offset, shape=shape)
-    return _write(alt.layer(zero, lines, marks).properties(width=440, height=alt.Step(16)))
-
-
-@debug_mode(False)
-def draw_cost(points: Points, title: str, cost: str) -> str:
-    """Lift against cost: rows of name, cost, value. Names that would lie on each other are moved apart."""
-    data = pd.DataFrame(points).sort_values("value", ignore_index=True)
-    data["label"] = _part(list(data["value"]), max(data["value"].max() - min(0, data["value"].min()), 1) / 18)
-    # Room for the last name inside the frame: how wide it is depends on the reader's fonts.
-    x = alt.X("cost:Q", title=cost, scale=alt.Scale(domain=[0, 1.4 * max(data["cost"].max(), 1)], nice=True))
-    base = alt.Chart(data).encode(x=x, y=alt.Y("value:Q", title=title))
-    marks = base.mark_point(color=MARK, filled=True, size=60, opacity=1)
-    names = base.mark_text(align="left", baseline="middle", dx=7, color=INK, limit=180).encode(y="label:Q", text="name:N")
-    return _write(alt.layer(marks, names).properties(width=440, height=260))
-
-
-def _part(values: Sequence[float], least: float) -> list[float]:
-    """Rising values, moved up where they lie closer together than ``least``."""
-    placed: list[float] = []
-    for value in values:
-        placed.append(max(value, placed[-1] + least) if placed else value)
-    return placed
 
 
 @debug_mode(False)
@@ -138,7 +103,9 @@ def _configure(chart: alt.TopLevelMixin, aria: bool = True) -> Specification:
     axis = {"labelColor": INK, "titleColor": INK, "gridColor": GRID, "domainColor": MUTED, "tickColor": MUTED, "labelLimit": 260}
     legend = {"labelColor": INK, "symbolFillColor": MARK, "symbolStrokeColor": MARK, "orient": "bottom"}
     view, header = {"stroke": "transparent"}, {"labelColor": INK}
-    made = chart.configure(background="transparent", font="sans-serif", axis=axis, legend=legend, view=view, header=header, aria=aria)
+    made = chart.configure(
+        background="transparent", font="system-ui, sans-serif", axis=axis, legend=legend, view=view, header=header, aria=aria
+    )
     specification: Specification = made.to_dict(validate=False)
     return specification
 

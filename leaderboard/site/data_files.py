@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Literal
@@ -27,6 +27,10 @@ EEE_VERSION = "0.3.0"
 TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "options", "training", "curves", "lift_curves", "signal",
           "agreement", "order")  # fmt: skip
 """Names of the tables below ``data/``, each as CSV and JSON."""
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ")
+"""What a cell of a CSV may not begin with."""
 
 
 class PublishedRun(BaseModel):
@@ -81,9 +85,10 @@ def write_data(board: Board, pairs: pd.DataFrame) -> Iterator[tuple[str, str]]:
         _options(board), _training(board), _curves(board), board.curves, board.telling.signal, board.telling.agreement, board.telling.order,
     )  # fmt: skip
     for name, table in zip(TABLES, made, strict=True):
-        words = table.select_dtypes(exclude="number").items()
-        plain = table.assign(**{str(column): _flatten_all(values) for column, values in words})
-        yield f"data/{name}.csv", plain.to_csv(index=False, lineterminator="\n")
+        words = [str(column) for column in table.select_dtypes(exclude="number")]
+        plain = table.assign(**{column: _change_all(table[column], _flatten) for column in words})
+        guarded = plain.assign(**{column: _change_all(plain[column], _guard) for column in words})
+        yield f"data/{name}.csv", guarded.to_csv(index=False, lineterminator="\n")
         yield f"data/{name}.json", _to_json(plain)
     results = Results(
         rows=tuple(_publish_row(row) for row in board.rows), runs=tuple(_publish_run(run) for run in board.runs), left_out=board.left_out
@@ -229,25 +234,49 @@ def _write_feed(board: Board) -> str:
         ElementTree.SubElement(entry, "id").text = f"urn:xlift:{run.id}:{digest}"
         ElementTree.SubElement(entry, "updated").text = run.written or "1970-01-01T00:00:00Z"
         ElementTree.SubElement(entry, "link", href=f"runs/{run.id}.html")
+        ElementTree.SubElement(entry, "summary").text = clean(_say_change(run))
     ElementTree.indent(feed)
     return ElementTree.tostring(feed, encoding="unicode", xml_declaration=False) + "\n"
 
 
-def _flatten_all(cells: pd.Series) -> pd.Series:
-    """Each cell as CSV can hold it; few of them are different, as names stand in a table once for each of their scores."""
+def _say_change(run: Run) -> str:
+    """What is new in a run: that it is there, or what changed since it was measured before."""
+    if not run.earlier:
+        return f"measured for the first time, on {len(run.record.tasks)} tasks"
+    before, now = run.earlier[-1].record, run.record
+    changes = []
+    for task, result in now.tasks.items():
+        old = before.tasks.get(task)
+        if old is None:
+            changes.append(f"{task} is new")
+        elif old.version != result.version:
+            changes.append(f"{task} is of version {result.version}, not {old.version}")
+        elif old.comparability != result.comparability:
+            changes.append(f"{task} was measured under other settings or on other data")
+    changes += [f"{task} is gone" for task in before.tasks if task not in now.tasks]
+    for name, version in now.versions.items():
+        if (known := before.versions.get(name)) and known != version:
+            changes.append(f"{name} {version}, not {known}")
+    return f"measured again: {'; '.join(changes) or 'the same tasks under the same settings'}"
+
+
+def _change_all(cells: pd.Series, change: Callable[[object], object]) -> pd.Series:
+    """Each cell changed; few of them are different, as names stand in a table once for each of their scores."""
     codes, values = pd.factorize(cells)
-    flat = [*(_flatten(value) for value in values), None]  # a cell without a value has the code -1
+    flat = [*(change(value) for value in values), None]  # a cell without a value has the code -1
     return pd.Series([flat[code] for code in codes], index=cells.index, dtype=object)
 
 
 def _flatten(value: object) -> object:
-    """Several values become words; text that a spreadsheet would take for a formula gets a quote before it."""
+    """A cell as a table can hold it: several values become words."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
-    if not isinstance(value, str):
-        return value
-    text = clean(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+    return clean(value) if isinstance(value, str) else value
+
+
+def _guard(value: object) -> object:
+    """Text that a spreadsheet would take for a formula, at once or after it drops what is blank before it, gets a quote before it."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
 def _to_json(table: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ import ast
 import re
 from importlib.resources import files
 
+from xlift.harness.evaluation.records import TaskResult
 from xlift.leaderboard.analysis.rows import Figure
 from xlift.leaderboard.loading.runs import Run
 
@@ -28,6 +29,16 @@ def points(value: float | None, signed: bool = False, digits: int = 1) -> str:
 def digits(value: float) -> str:
     """Three digits of a number in its own unit; a dash for none."""
     return "–" if value != value else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def score(result: TaskResult, metric: str) -> str:
+    """A score as pages write all of them, in points where it has a bound, with its standard error unless that is 0."""
+    found, known = result.metrics.get(metric), result.find_metric(metric)
+    if found is None:
+        return "–"
+    places = 1 if known.most is not None else 3
+    error = "" if found.stderr is None else f"{known.scale * found.stderr:.{places}f}"
+    return f"{points(known.scale * found.value, digits=places)}{f' ± {error}' if error and float(error) else ''}"
 
 
 def count(value: object) -> str:

@@ -2,59 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import name_language
 from xlift.harness.evaluation.records import TaskResult
-from xlift.leaderboard.analysis.board import KINDS, Board, Group
+from xlift.leaderboard.analysis.board import Board, Group
 from xlift.leaderboard.analysis.comparisons import TableRow, find_scale
 from xlift.leaderboard.analysis.pairwise import Pair
 from xlift.leaderboard.analysis.rows import Figure, Languages, LeaderboardRow, describe_languages
+from xlift.leaderboard.analysis.signal import find_floor
+from xlift.leaderboard.analysis.summary import summarise
+from xlift.leaderboard.analysis.views import KINDS
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations
+from xlift.leaderboard.site.boards import UNITS, Page, describe_cell, list_across, list_pages, write_views
 from xlift.leaderboard.site.data_files import TABLES
-from xlift.leaderboard.site.filters import count, describe_method, digits, heat, hub_link, points, spell, win_rate
+from xlift.leaderboard.site.drawings import draw_interval, find_reach, write_size
+from xlift.leaderboard.site.filters import count, describe_method, digits, heat, hub_link, points, score, spell, win_rate
 from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
 from xlift.leaderboard.site.sample_html import link_samples, write_article
-from xlift.leaderboard.site.text import clean, direction, name_language, show, write_prose
-from xlift.tasks.benchmarks import choose_averaged, headline, name_place
+from xlift.leaderboard.site.text import clean, direction, show, write_prose
+from xlift.tasks.benchmarks import find_benchmark, headline, name_place
 from xlift.tasks.entries import Metric
 
 Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
+NAVIGATION = (
+    ("index.html", "Ranking"),
+    ("bases.html", "Bases"),
+    ("methods.html", "Methods"),
+    ("languages.html", "Languages"),
+    ("benchmarks.html", "Benchmarks"),
+    ("compare.html", "Compare"),
+    ("data.html", "Data"),
+    ("about.html", "About"),
+)
+"""Pages that every page leads to."""
 Cells = dict[str, dict[str, tuple[str, Figure, Figure]]]
 """A task, its score and its difference from the base, by row and column of a table."""
 
 
 def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
     """The pages and charts that show many rows, one after the other."""
-    pages = _open()
+    pages, boards = _open(), list_pages(board)
     charts, differences = dict(collect_charts(board)), _collect_differences(board)
     yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
-    yield "index.html", pages("index.html", "", board=board, charts=charts, choices=_choices(board), tables=TABLES)
+    for number, one in enumerate(boards):
+        shown = {"page": one, "pages": boards, "charts": charts}
+        if not number:
+            yield "index.html", pages("index.html", "", left_out=board.left_out, **shown)
+        yield one.file, pages("index.html", "../", left_out=(), **shown)
+        yield one.data, write_views(one)
+    across = dict(list_across(boards))
+    yield "bases.html", pages("bases.html", "", pages=boards, across=across)
     yield "compare.html", pages("compare.html", "", board=board, pairs=pairs)
     yield "signal.html", pages("signal.html", "", **_signal(board))
-    for benchmark in dict.fromkeys(name for group in board.groups for name in group.benchmarks):
-        yield f"benchmarks/{slug(benchmark)}.html", pages("benchmark.html", "../", **_benchmark(board, differences, benchmark))
-    for language in sorted({language for row in board.rows for language in row.languages}):
-        yield f"languages/{slug(language)}.html", pages("language.html", "../", **_language(board, differences, language))
+    yield "data.html", pages("data.html", "", tables=TABLES)
+    yield "about.html", pages("about.html", "")
+    yield from _render_lists(pages, board, boards)
+    for benchmark in _list_benchmarks(board):
+        answers = _answer(boards, benchmark=benchmark)
+        yield (
+            f"benchmarks/{slug(benchmark)}.html",
+            pages("benchmark.html", "../", answers=answers, **_benchmark(board, differences, benchmark)),
+        )
+    for language in _list_languages(board):
+        answers = _answer(boards, language=language)
+        yield f"languages/{slug(language)}.html", pages("language.html", "../", answers=answers, **_language(board, differences, language))
     for method in dict.fromkeys(row.method for row in board.rows):
         rows = [row for row in board.rows if row.method == method]
         text, defaults = describe_method(method)
         yield (
             f"methods/{slug(method)}.html",
-            pages("method.html", "../", method=method, rows=rows, text=text, defaults=defaults, charts=charts, options=_options(rows)),
+            pages(
+                "method.html",
+                "../",
+                method=method,
+                rows=rows,
+                text=text,
+                defaults=defaults,
+                options=_options(rows),
+                lifts=across.get(method, ()),
+            ),
         )
+
+
+def _render_lists(pages: Callable[..., str], board: Board, boards: Sequence[Page]) -> Pages:
+    """The pages that list all methods, languages and benchmarks, each with what it is or with its answer."""
+    methods, languages, benchmarks = [], [], []
+    for method in sorted({row.method for row in board.rows}):
+        text = describe_method(method)[0] or ("The base model as it is." if method == "base" else "")
+        methods.append((f"methods/{slug(method)}.html", method, write_prose(text.split("\n\n")[0])))
+    for language in _list_languages(board):
+        answers = [text for _, text, _ in _answer(boards[:1], language=language)]
+        languages.append((f"languages/{slug(language)}.html", name_language(language), answers[0] if answers else ""))
+    for benchmark in _list_benchmarks(board):
+        answers = [text for _, text, _ in _answer(boards[:1], benchmark=benchmark)]
+        benchmarks.append((f"benchmarks/{slug(benchmark)}.html", name_place(benchmark), answers[0] if answers else ""))
+    first = f" The sentences are of {boards[0].group.base or 'the first ranking'}; each page has all bases." if boards else ""
+    yield "methods.html", pages("list.html", "", title="Methods", about="What each method does, its rows and its lifts.", entries=methods)
+    about = f"Which method lifts which language.{first}"
+    yield "languages.html", pages("list.html", "", title="Languages", about=about, entries=sorted(languages, key=lambda one: one[1]))
+    about = f"What is measured, and who is ahead there.{first}"
+    yield "benchmarks.html", pages("list.html", "", title="Benchmarks", about=about, entries=sorted(benchmarks, key=lambda one: one[1]))
+
+
+def _list_benchmarks(board: Board) -> list[str]:
+    return list(dict.fromkeys(name for group in board.groups for name in group.benchmarks))
+
+
+def _list_languages(board: Board) -> list[str]:
+    """Languages that were evaluated or trained."""
+    return sorted({language for row in board.rows for language in (*row.languages, *row.record.trained)})
+
+
+def _answer(
+    boards: Sequence[Page], language: str = "", benchmark: str = ""
+) -> list[tuple[Page, str, list[tuple[LeaderboardRow, Figure, Markup]]]]:
+    """The answer of each ranking and measure in a language or on a benchmark, with the methods' lifts there, the largest first."""
+    found = []
+    for page in boards:
+        for view in page.group.views:
+            if (view.scope.language, view.scope.benchmark) != (language, benchmark):
+                continue
+            lifts = [(row, view.figures[row.id]["lift"]) for row in page.group.rows if "lift" in view.figures.get(row.id, {})]
+            lifts = sorted((each for each in lifts if each[1].value is not None), key=lambda each: -(each[1].value or 0))
+            reach = find_reach([lift for _, lift in lifts])
+            found.append((page, summarise(page.group.rows, view), [(row, lift, draw_interval(lift, reach)) for row, lift in lifts]))
+    return found
 
 
 def list_rows(board: Board) -> list[tuple[LeaderboardRow, Run | None, Mapping[tuple[str, str], Figure]]]:
@@ -118,7 +205,8 @@ def _open() -> Callable[..., str]:
         "languages_of": _describe_row, "is_rate": _is_rate, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
         "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
         "calibrations": name_calibrations,
-        "win_rate": win_rate, "digits": digits,
+        "win_rate": win_rate, "digits": digits, "units": UNITS, "size": write_size, "describe_cell": describe_cell,
+        "navigation": NAVIGATION, "trend": list_trend, "score": score,
         "rankc": lambda value: "–" if pd.isna(value) else f"{value:.3f}",
     }  # fmt: skip
     environment.globals.update(functions)
@@ -157,21 +245,27 @@ def to_figure(found: TableRow) -> Figure:
     )  # fmt: skip
 
 
-def average(run: Run) -> float | None:
-    """Mean score of one run over its benchmarks, in points, weighed as the rank weighs them; None where a score is missing."""
+def average(run: Run, group: Group) -> float | None:
+    """Mean score of one run over the tasks that its group is ranked on, weighed as the rank weighs them; None where a score is missing."""
     boards: dict[str, list[float]] = {}
-    results = run.record.tasks.values()
-    foreign = {result.benchmark for result in results if result.measures and result.is_ranked}
-    averaged = choose_averaged({result.benchmark for result in results}, foreign)
-    for result in run.record.tasks.values():
+    for task, result in run.record.tasks.items():
         shown = result.tested
         score = result.metrics.get(shown or "")
-        if shown and result.benchmark in averaged:
+        if shown and task in group.view.tasks:
             if score is None or score.value is None:
                 return None
             boards.setdefault(result.benchmark, []).append(result.find_metric(shown).scale * score.value)
     means = [sum(values) / len(values) for values in boards.values()]
     return sum(means) / len(means) if means else None
+
+
+def list_trend(run: Run) -> Iterator[tuple[str, str, TaskResult, str, bool]]:
+    """Each task's measurements, the oldest first: task, time, result, versions of libraries, and whether it compares with the last one."""
+    for task, last in run.record.tasks.items():
+        for one in (*run.earlier, run):
+            if result := one.record.tasks.get(task):
+                versions = ", ".join(f"{name} {version}" for name, version in one.record.versions.items())
+                yield task, one.written, result, versions, result.comparability == last.comparability
 
 
 def _collect_differences(board: Board) -> Differences:
@@ -227,7 +321,27 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
     table = board.consistency[board.consistency["benchmark"] == benchmark]
     rows = {(row.suite, row.label): row for row in board.rows}
     consistency = [(rows[one["suite"], one["model"]], one) for one in table.to_dict("records") if (one["suite"], one["model"]) in rows]
-    return {"name": benchmark, "groups": groups, "consistency": consistency}
+    return {"name": benchmark, "groups": groups, "consistency": consistency, "facts": list(_list_facts(board, benchmark))}
+
+
+def _list_facts(board: Board, benchmark: str) -> Iterator[tuple[str, str]]:
+    """What a benchmark is, where its floor lies, and what tells a point apart in it."""
+    known = find_benchmark(benchmark)
+    if known:
+        yield "Data", known.dataset
+        if known.headline:
+            yield "Measured by", known.headline.replace("_", " ")
+    results = [result for row in board.rows for result in row.results.values() if result.benchmark == benchmark]
+    if items := sorted({result.items for result in results if result.items}):
+        yield "Items of a language", f"{items[0]:,}" if len(items) == 1 else f"{items[0]:,} to {items[-1]:,}"
+    metric = next((result.find_metric(result.headline) for result in results if result.headline), None)
+    if metric and (floor := find_floor(benchmark, metric)) is not None:
+        yield "Floor and ceiling", f"{points(metric.scale * floor)} to 100 points"
+    rows = board.telling.signal.to_dict("records")
+    needed = [one["items_needed"] for one in rows if one["benchmark"] == benchmark and one["metric"] != "off_target"]
+    if told := sorted(float(items) for items in needed if not pd.isna(items)):
+        step = "0.01 bits per byte" if metric and metric.most is None else "1 point"
+        yield f"Items that tell {step} apart", f"about {count(told[len(told) // 2])}"
 
 
 def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
@@ -273,18 +387,4 @@ def _signal(board: Board) -> dict[str, object]:
         "agreement": told.agreement.to_dict("records"),
         "order": told.order.dropna(subset="kept").to_dict("records"),
         "notes": told.notes,
-    }
-
-
-def _choices(board: Board) -> dict[str, list[tuple[str, str]]]:
-    """What the index can be filtered by: value and name of each choice."""
-    rows = board.rows
-    judges = {setting.key: setting for row in rows for setting in row.judges}
-    return {
-        "base": [(name, name) for name in sorted({row.base for row in rows})],
-        "method": [(name, name) for name in sorted({row.method for row in rows})],
-        "trained": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.record.trained})],
-        "evaluated": [(code, name_language(code)) for code in sorted({code for row in rows for code in row.languages})],
-        "benchmark": [(name, name_place(name)) for name in sorted({name for row in rows for name in row.scores})],
-        "judge": [(setting.key, setting.name) for setting in sorted(judges.values())],
     }

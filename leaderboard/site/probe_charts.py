@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from xlift.harness.core.languages import name_language
 from xlift.harness.diagnostics.records import Alignment, ModelProbe, Probe, read_probe
 from xlift.leaderboard.loading.runs import Run
 from xlift.leaderboard.site.charts import DASHES, draw_layers
-from xlift.leaderboard.site.text import clean, name_language
+from xlift.leaderboard.site.text import clean
 
 MOST = 12
 """Languages of one chart; the others are in the numbers."""

@@ -5,27 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xlift.leaderboard.analysis.board import KINDS, Board
+from xlift.leaderboard.analysis.board import Board
 from xlift.leaderboard.analysis.rows import LeaderboardRow
 from xlift.leaderboard.loading.runs import Run, read_curve
-from xlift.leaderboard.loading.slugs import slug
-from xlift.leaderboard.site.charts import draw_cost, draw_curve, draw_forest, draw_lift_curves
+from xlift.leaderboard.site.charts import draw_curve, draw_lift_curves
 from xlift.leaderboard.site.probe_charts import draw_alignment
 from xlift.leaderboard.site.text import clean
 from xlift.tasks.benchmarks import name_place
 
-MOST = 60
-"""Rows of one forest plot: more cannot be read."""
-
 
 def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
-    """Name and SVG: forest plot and cost of each group, cost of each method."""
+    """Name and SVG of the curves of each group that was measured on the way of its trainings."""
     for group in board.groups:
-        yield from _forest(f"lift-{group.number}", group.rows)
-        yield from _cost(f"cost-{group.number}", group.rows)
         yield from _lift_curves(f"curve-of-{group.number}", board, group.rows)
-    for method in dict.fromkeys(row.method for row in board.rows):
-        yield from _cost(f"cost-{slug(method)}-of", [row for row in board.rows if row.method == method])
 
 
 @dataclass(frozen=True)
@@ -53,30 +45,6 @@ def draw_layers(run: Run) -> Chart | None:
     if drawing := draw_alignment(run):
         return Chart("Alignment with the pivot by layer", f"alignment-{run.id}", drawing.text, drawing.svg)
     return None
-
-
-def _forest(name: str, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
-    names = _names(rows)
-    points = [
-        {"name": names[row.id], "part": kind, "value": figure.value, "low": figure.low, "high": figure.high}
-        for row in rows[:MOST]
-        for kind in KINDS
-        if (figure := row.averages.get(kind)) and figure.value is not None
-    ]
-    if points:
-        yield name, draw_forest(points, "difference from the base, points of 100, with 95 % interval")
-
-
-def _cost(name: str, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
-    names = _names(rows)
-    points = []
-    for row in rows[:MOST]:
-        lift, cost = row.averages.get("lift"), row.cost
-        if lift and lift.value is not None and cost.tokens_trained is not None:
-            tokens = cost.tokens_trained + (cost.tokens_generated or 0)
-            points.append({"name": names[row.id], "cost": tokens, "value": lift.value})
-    if len(points) > 1:
-        yield name, draw_cost(points, "lift, points of 100", "tokens trained and generated")
 
 
 def _lift_curves(name: str, board: Board, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:

@@ -81,9 +81,3 @@ def direction(language: str | None) -> str:
     """``ltr``, ``rtl``, or ``auto`` for a language that is not known: a value of HTML's ``dir``."""
     found = languages().get(language or "")
     return "auto" if found is None else "rtl" if found.script in RTL_SCRIPTS else "ltr"
-
-
-def name_language(code: str) -> str:
-    """English name of a language, its code where it is not known."""
-    found = languages().get(code)
-    return found.name if found else code

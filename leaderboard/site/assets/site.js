@@ -1,18 +1,31 @@
-// Filters and sorting for pages that are whole without it. The view is kept in the address after "#".
+// Filters, sorting and re-scoring for pages that are whole without it. The view is kept in the address after "#".
 "use strict";
 (function () {
+  const DIGITS = { answers: 1, likelihood: 3 };
+  const REACH = 56; // how far a bar reaches from its middle, in its own units
   const state = () => new URLSearchParams(location.hash.slice(1));
   function keep(values) {
     const text = values.toString();
     history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
   }
+  function write(value, digits) {
+    const text = Math.abs(value).toFixed(digits);
+    return (Number(text) === 0 ? "" : value < 0 ? "−" : "+") + text;
+  }
+  const sign = (figure) => (!figure || !figure[3] ? "unsure" : figure[0] > 0 ? "up" : "down");
 
-  function openIndex(form) {
-    const tables = [...document.querySelectorAll("table.board")];
-    const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
-    const order = new Map(rows.map((row, index) => [row, index]));
+  function openBoard(form) {
+    const table = document.querySelector("table.board");
+    const rows = [...table.querySelectorAll("tr[data-id]")];
+    const bodies = rows.map((row) => row.parentElement);
+    const data = window.xliftViews;
+    const places = new Map(data.rows.map((id, number) => [id, number]));
+    const leading = table.dataset.measure;
     const link = document.getElementById("compare");
-    const chosen = new Set((state().get("rows") || "").split(",").filter(Boolean));
+    const empty = document.getElementById("empty");
+    const answer = document.getElementById("answer");
+    const badge = table.querySelector("td .badge");
+    const chosen = new Set((state().get("rows") || "").split(",").filter((id) => places.has(id)));
     let sort = state().get("sort") || "";
     let falling = state().get("order") === "desc";
 
@@ -24,69 +37,158 @@
       if (chosen.size) values.set("rows", [...chosen].join(","));
       return values;
     }
-    function fits(row, values) {
-      const holds = (name) => !values.get(name) || (row.dataset[name] || "").split(" ").includes(values.get(name));
-      const equal = (name) => !values.get(name) || row.dataset[name] === values.get(name);
-      return equal("base") && equal("method") && holds("judge") && holds("trained") && holds("evaluated") && holds("benchmark") &&
-        !(values.get("smoke") === "hide" && row.dataset.smoke === "yes");
+    function scope(values) {
+      const [measure, benchmark] = (values.get("benchmark") || " ").split(" ");
+      return { measure: measure || values.get("measure") || leading, language: values.get("language") || "", benchmark: benchmark || "" };
     }
+    function find({ measure, language, benchmark }) {
+      return data.views[[measure, language || "-", benchmark || "-"].join(" ")];
+    }
+
+    // Every number below comes from the data of the page's views: each view was tested by itself when the site was built.
+    function score(values) {
+      const wanted = scope(values);
+      const view = find(wanted) || { answer: "", rows: [] };
+      const digits = DIGITS[wanted.measure];
+      answer.textContent = view.answer || "Nothing was measured with this choice: no benchmark of this kind was asked in this language.";
+      const lifts = view.rows.map((row) => row[2]).filter(Boolean);
+      const reach = Math.max(...lifts.flatMap((one) => one.slice(0, 3).map((end) => Math.abs(end || 0))), 0) || 1;
+      table.classList.toggle("one-language", Boolean(wanted.language));
+      rows.forEach((row) => {
+        const [rank, ties, ...figures] = view.rows[places.get(row.dataset.id)] || [null, 0];
+        const cell = row.querySelector("td.rank");
+        cell.textContent = rank === null ? "–" : rank + (ties ? "=" : "");
+        cell.dataset.value = rank === null ? 999999 : rank;
+        fill(row.querySelector("td.lift"), figures[0], digits);
+        row.querySelectorAll("td.kind").forEach((one, index) => fill(one, figures[index + 1], digits));
+        draw(row.querySelector("td.bars"), figures[0], reach);
+        row.parentElement.classList.toggle("unmeasured", Boolean(wanted.language || wanted.benchmark) && rank === null && !figures[0]);
+      });
+      shade(wanted);
+    }
+    function fill(cell, figure, digits) {
+      if (!figure) {
+        cell.replaceChildren("–");
+        delete cell.dataset.value;
+        return;
+      }
+      const value = document.createElement("b");
+      value.textContent = write(figure[0], digits);
+      cell.replaceChildren(value);
+      if (figure[1] !== null) {
+        const ends = document.createElement("small");
+        ends.textContent = "[" + write(figure[1], digits) + ", " + write(figure[2], digits) + "]";
+        cell.append(" ", ends);
+        if (cell.parentElement.dataset.seeds === "1") cell.append(" ", badge.cloneNode(true));
+      }
+      cell.dataset.value = figure[0];
+    }
+    function draw(cell, figure, reach) {
+      if (!figure) { cell.replaceChildren(); return; }
+      const [value, low, high] = [figure[0], figure[1] ?? figure[0], figure[2] ?? figure[0]].map((one) => (one * REACH) / reach);
+      cell.replaceChildren(shape("svg", { class: "bar " + sign(figure), viewBox: "-60 -8 120 16", "aria-hidden": "true" },
+        shape("path", { class: "zero", d: "M0-8V8" }), shape("rect", { x: low, y: -3, width: high - low, height: 6, rx: 3 }), shape("circle", { cx: value, r: 4.5 })));
+    }
+    function shape(name, attributes, ...inside) {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      made.append(...inside);
+      return made;
+    }
+    function shade(wanted) {
+      for (const map of document.querySelectorAll("table.heat")) {
+        const measure = map.dataset.measure;
+        map.closest(".map").hidden = Boolean(wanted.benchmark) && measure !== wanted.measure;
+        for (const cell of map.querySelectorAll("td[data-language]")) {
+          const language = cell.dataset.language;
+          const view = find({ measure, language, benchmark: measure === wanted.measure ? wanted.benchmark : "" });
+          const row = cell.parentElement.dataset.row;
+          const figure = view && view.rows[places.get(row)][2];
+          const anchor = cell.querySelector("a");
+          const size = figure ? Math.abs(figure[0]) * (measure === "likelihood" ? 100 : 1) : 0;
+          const step = [2, 5, 10].filter((edge) => size >= edge).length;
+          const kept = cell.classList.contains("astray") ? " astray" : "";
+          cell.className = (!figure ? "none" : !step ? "h0" : (figure[0] > 0 ? "up" : "down") + step) + (figure && figure[3] ? " sure" : "") + kept;
+          cell.classList.toggle("chosen", language === wanted.language);
+          anchor.textContent = figure ? write(figure[0], DIGITS[measure]) : "–";
+          anchor.setAttribute("aria-label", describe(cell, figure, DIGITS[measure]));
+        }
+      }
+    }
+    function describe(cell, figure, digits) {
+      const language = cell.closest("table").tHead.rows[0].cells[cell.cellIndex].querySelector("a").textContent;
+      const place = cell.parentElement.cells[0].textContent.trim() + ", " + language + ": ";
+      if (!figure) return place + "not measured";
+      const interval = figure[1] === null ? "" : ", 95 % interval " + write(figure[1], digits) + " to " + write(figure[2], digits);
+      const told = figure[1] === null ? ", no test" : figure[3] ? ", significant" : ", not told from the base";
+      return place + write(figure[0], digits) + interval + told + (cell.classList.contains("astray") ? "; most answers are in another language" : "");
+    }
+
     function show() {
       const values = read();
+      score(values);
+      const words = (values.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
-      for (const row of rows) { row.hidden = !fits(row, values); shown += row.hidden ? 0 : 1; }
-      for (const table of tables) {
-        [...table.tHead.rows[0].cells].forEach((head, index) => {
-          const away = Boolean(head.dataset.benchmark && values.get("benchmark") && head.dataset.benchmark !== values.get("benchmark"));
-          for (const row of table.rows) row.cells[index].hidden = away;
-        });
-        arrange(table);
+      for (const row of rows) {
+        const name = row.dataset.name.toLowerCase();
+        const fits = words.every((word) => name.includes(word)) && !(values.get("smoke") === "hide" && row.dataset.smoke === "yes") &&
+          !row.parentElement.classList.contains("unmeasured");
+        row.parentElement.hidden = !fits;
+        shown += fits ? 1 : 0;
       }
+      for (const line of document.querySelectorAll("table.heat tr[data-row]")) {
+        const row = rows[places.get(line.dataset.row)];
+        line.hidden = row.parentElement.hidden && !row.parentElement.classList.contains("unmeasured");
+      }
+      arrange();
       form.querySelector("output").textContent = shown + " of " + rows.length + " rows";
+      empty.hidden = shown > 0;
+      table.closest(".scroll").hidden = shown === 0;
       link.hidden = chosen.size < 2 || chosen.size > 4;
-      link.href = "compare.html#rows=" + [...chosen].join(",");
+      link.href = link.href.split("#")[0] + "#rows=" + [...chosen].join(",");
       keep(values);
     }
-    function arrange(table) {
+    function arrange() {
       const heads = [...table.tHead.rows[0].cells];
       const column = heads.findIndex((head) => head.dataset.sort === sort);
       heads.forEach((head, index) => {
         if (index === column) head.setAttribute("aria-sort", falling ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
       });
-      const body = table.tBodies[0];
-      const value = (row) => { const cell = row.cells[column]; return cell.dataset.value ?? (cell.className === "words" ? cell.textContent.trim() : ""); };
-      body.append(...[...body.rows].sort((one, other) => {
+      const rank = (row) => Number(row.querySelector("td.rank").dataset.value);
+      const lift = (row) => Number(row.querySelector("td.lift").dataset.value ?? -Infinity);
+      const order = [...rows].sort((one, other) => {
         if (column >= 0) {
-          const [a, b] = [value(one), value(other)];
+          const [a, b] = [one, other].map((row) => row.cells[column].dataset.value ?? "");
           if ((a === "") !== (b === "")) return a === "" ? 1 : -1;
           const difference = a !== "" && !isNaN(a) && !isNaN(b) ? a - b : a.localeCompare(b);
           if (difference) return falling ? -difference : difference;
         }
-        return order.get(one) - order.get(other);
-      }));
+        const changed = form.elements.language?.value || form.elements.benchmark?.value || form.elements.measure?.value;
+        const apart = changed ? rank(one) - rank(other) || lift(other) - lift(one) : 0;
+        return apart || rows.indexOf(one) - rows.indexOf(other);
+      });
+      table.append(...order.map((row) => row.parentElement));
     }
     function load() {
       const values = state();
       for (const field of form.elements) {
         if (field.type === "checkbox") field.checked = values.get(field.name) === field.value;
         else if (field.name) field.value = values.get(field.name) || "";
+        if (field.name && field.tagName === "SELECT" && field.selectedIndex < 0) field.value = "";
       }
     }
 
-    for (const table of tables) {
-      for (const head of table.tHead.rows[0].cells) {
-        const button = document.createElement("button");
-        const anchor = head.querySelector("a");
-        button.type = "button";
-        button.textContent = (anchor || head).textContent;
-        if (anchor) { anchor.textContent = "page"; anchor.setAttribute("aria-label", "Page of " + button.textContent); head.append(" ", anchor); head.prepend(button); }
-        else head.replaceChildren(button);
-        button.addEventListener("click", () => {
-          falling = sort === head.dataset.sort ? !falling : !["rank", "name", "base", "trained", "device", "help"].includes(head.dataset.sort);
-          sort = head.dataset.sort;
-          show();
-        });
-      }
+    for (const head of table.tHead.rows[0].querySelectorAll("th[data-sort]")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = head.textContent;
+      head.replaceChildren(button);
+      button.addEventListener("click", () => {
+        falling = sort === head.dataset.sort ? !falling : !["rank", "name", "cost"].includes(head.dataset.sort);
+        sort = head.dataset.sort;
+        show();
+      });
     }
     for (const row of rows) {
       const label = document.createElement("label");
@@ -99,43 +201,111 @@
       label.append(box);
       row.querySelector("th").prepend(label);
     }
-    form.addEventListener("change", show);
+    const go = form.querySelector("select[data-go]");
+    if (go) go.addEventListener("change", (event) => { event.stopPropagation(); location.href = go.value + location.hash; });
+    form.addEventListener("input", show);
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("reset", () => { sort = ""; falling = false; setTimeout(show); });
+    form.addEventListener("reset", () => { sort = ""; falling = false; setTimeout(() => { if (go) go.value = [...go.options].find((one) => one.defaultSelected).value; show(); }); });
+    empty.querySelector("button").addEventListener("click", () => form.reset());
     form.hidden = false;
     load();
-    if (location.hash.includes("=") || !location.hash) show();
-    addEventListener("hashchange", () => { if (location.hash.includes("=")) { sort = state().get("sort") || ""; falling = state().get("order") === "desc"; load(); show(); } });
+    if (location.hash.includes("=")) show();
+    else form.querySelector("output").textContent = rows.length + " of " + rows.length + " rows";
+    addEventListener("hashchange", () => {
+      if (location.hash && !location.hash.includes("=")) return;
+      sort = state().get("sort") || "";
+      falling = state().get("order") === "desc";
+      load();
+      show();
+    });
+  }
+
+  // One cell of a map takes the focus; arrows, Home and End move it, and the line below says what the cell holds.
+  function openMap(table) {
+    const told = table.closest(".map").querySelector(".told");
+    const lines = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.querySelectorAll("td a")]);
+    const all = [...table.querySelectorAll("td a")];
+    all.forEach((one, number) => { one.tabIndex = number ? -1 : 0; });
+    function move(target) {
+      if (!target) return;
+      for (const one of all) one.tabIndex = -1;
+      target.tabIndex = 0;
+      target.focus();
+    }
+    table.addEventListener("keydown", (event) => {
+      const anchor = event.target.closest("td a");
+      if (!anchor) return;
+      const grid = lines();
+      const line = grid.findIndex((cells) => cells.includes(anchor));
+      const column = grid[line].indexOf(anchor);
+      const steps = {
+        ArrowRight: () => grid[line][column + 1], ArrowLeft: () => grid[line][column - 1], Home: () => grid[line][0], End: () => grid[line].at(-1),
+        ArrowDown: () => grid[line + 1]?.[column], ArrowUp: () => grid[line - 1]?.[column],
+      };
+      if (!steps[event.key]) return;
+      event.preventDefault();
+      move(steps[event.key]());
+    });
+    for (const kind of ["focusin", "mouseover"]) {
+      table.addEventListener(kind, (event) => {
+        const anchor = event.target.closest("td")?.querySelector("a");
+        if (anchor) told.textContent = anchor.getAttribute("aria-label");
+      });
+    }
   }
 
   function openSamples(form) {
     const articles = [...document.querySelectorAll("article")];
+    const texts = new Map();
+    function text(article) {
+      if (!texts.has(article)) texts.set(article, article.textContent.toLowerCase());
+      return texts.get(article);
+    }
     function show() {
-      const wanted = new FormData(form).getAll("mark");
+      const values = new FormData(form);
+      const wanted = values.getAll("mark");
+      const words = values.get("q").toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const article of articles) {
         const marks = article.dataset.marks.split(" ");
-        article.hidden = !wanted.every((mark) => marks.includes(mark));
+        article.hidden = !wanted.every((mark) => marks.includes(mark)) || !words.every((word) => text(article).includes(word));
         shown += article.hidden ? 0 : 1;
       }
       form.querySelector("output").textContent = shown + " of " + articles.length + " on this page";
     }
-    form.addEventListener("change", show);
+    form.addEventListener("input", show);
+    form.addEventListener("submit", (event) => event.preventDefault());
     form.hidden = false;
     show();
   }
 
-  function openCompare() {
-    const chosen = new Set((state().get("rows") || "").split(",").filter(Boolean));
-    if (!chosen.size) return;
-    for (const cell of document.querySelectorAll(".comparison [data-id]")) cell.hidden = !chosen.has(cell.dataset.id);
-    for (const row of document.querySelectorAll("[data-pair]")) row.hidden = !row.dataset.pair.split(" ").every((id) => chosen.has(id));
-    for (const part of document.querySelectorAll(".comparison")) part.hidden = !part.querySelector("[data-id]:not([hidden])");
+  function openPicker(form) {
+    const fields = [...form.querySelectorAll("select")];
+    const chosen = (state().get("rows") || "").split(",").filter(Boolean);
+    fields.forEach((field, number) => { field.value = chosen[number] || ""; if (field.selectedIndex < 0) field.value = ""; });
+    form.addEventListener("change", () => {
+      const wanted = fields.map((field) => field.value).filter(Boolean);
+      location.hash = wanted.length ? "rows=" + wanted.join(",") : "";
+    });
+    form.hidden = false;
   }
 
-  const index = document.getElementById("filters");
+  function openCompare() {
+    const chosen = new Set((state().get("rows") || "").split(",").filter(Boolean));
+    const wanted = (id) => !chosen.size || chosen.has(id);
+    for (const cell of document.querySelectorAll(".comparison [data-id]")) cell.hidden = !wanted(cell.dataset.id);
+    for (const row of document.querySelectorAll("[data-pair]")) row.hidden = !row.dataset.pair.split(" ").every(wanted);
+    for (const part of document.querySelectorAll(".comparison")) part.hidden = !part.querySelector("[data-id]:not([hidden])");
+    const apart = chosen.size > 1 && document.querySelectorAll(".comparison:not([hidden])").length > 1;
+    document.getElementById("apart").hidden = !apart;
+  }
+
+  const filters = document.getElementById("filters");
   const marks = document.getElementById("marks");
-  if (index) openIndex(index);
+  for (const table of document.querySelectorAll("table.heat[data-measure]")) openMap(table);
+  if (filters && window.xliftViews) openBoard(filters);
   if (marks) openSamples(marks);
-  if (document.querySelector(".comparison")) { openCompare(); addEventListener("hashchange", () => location.reload()); }
+  const picker = document.getElementById("picker");
+  if (picker) openPicker(picker);
+  if (document.querySelector(".comparison")) { openCompare(); addEventListener("hashchange", openCompare); }
 })();

@@ -69,7 +69,7 @@ def test_an_adapter_names_its_base(out: Path) -> None:
     assert (group.benchmarks, tuned.languages) == (("belebele_*",), ("es", "fr"))
     assert tuned.averages["lift"].value == pytest.approx(80) and tuned.scores["belebele_*"].value == pytest.approx(90)
     assert [(row.rank, row.mean) for row in group.rows] == [(1, pytest.approx(90)), (2, pytest.approx(10))]
-    assert group.note == "" and not any("not ranked" in note for row in group.rows for note in row.notes)
+    assert group.view.note == "" and not any("not ranked" in note for row in group.rows for note in row.notes)
 
 
 @pytest.mark.slow
@@ -106,8 +106,8 @@ def test_without_samples_the_reason_is_told(tmp_path: Path) -> None:
         write_results(tmp_path, {"pretrained": "org/base", **adapter}, {SPA: {"acc": GOOD}}, samples=False)
     (group,) = make(tmp_path).groups
     assert {row.rank for row in group.rows} == {None}
-    assert "no samples" in group.note or all(any("no samples" in note for note in row.notes) for row in group.rows)
-    assert "not every model was measured" not in group.note
+    assert "no samples" in group.view.note or all(any("no samples" in note for note in row.notes) for row in group.rows)
+    assert "not every model was measured" not in group.view.note
 
 
 def test_less_is_better_where_lm_eval_says_so(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_page_says_what_can_be_told_apart(results: Path, tmp_path: Path) -> No
     assert "xlift_mgsm_direct_es" in page and "0.566" in page and "No agreement of likelihoods" in page
     rows = json.loads((tmp_path / "site/data/signal.json").read_text())
     assert {(row["task"], row["metric"], row["noise"]) for row in rows} >= {("xlift_mgsm_direct_es", "accuracy", 0.0)}
-    assert "signal.html" in (tmp_path / "site/index.html").read_text() and builder.owns("signal.html")
+    assert "signal.html" in (tmp_path / "site/about.html").read_text() and builder.owns("signal.html")
 
 
 def test_pages_say_what_was_measured(results: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_thinking_has_a_cost_and_is_folded_away(tmp_path: Path) -> None:
     assert [row.cost.thinking for row in board.make(runs.collect([root], foreign.read)).rows] == [0, 4]
     build([root], tmp_path / "site")
     index = (tmp_path / "site/index.html").read_text()
-    assert "Thinking tokens an answer" in index and '<td data-value="4">4</td>' in index
+    assert "Thinking tokens an answer" in index and 'data-value="4">4</td>' in index
     shown = (tmp_path / f"site/samples/s--m--seed0/{TASKS[0]}-1.html").read_text()
     folded = "<details><summary>18 characters</summary>Perhaps &lt;b&gt;13&lt;/b&gt;?</details>"
     assert f'<dt>Answer: thinking</dt><dd class="text" dir="auto">{folded}</dd>' in shown
@@ -135,7 +135,9 @@ def test_every_link_leads_somewhere_and_nothing_leaves_the_folder(results: Path,
                     if anchor:
                         ids = [one.get("id") for _, one in Page(target.read_text()).elements]
                         assert ids.count(anchor) == 1, link
-    assert Page((out / "index.html").read_text()).all("script") == [{"src": "assets/site.js", "defer": None}]
+    assert Page((out / "index.html").read_text()).all("script") == [
+        {"src": "data/views/tiny.js", "defer": None}, {"src": "assets/site.js", "defer": None},
+    ]  # fmt: skip
 
 
 def test_rebuilds_are_equal_and_a_change_stays_on_its_pages(results: Path, tmp_path: Path) -> None:
@@ -222,7 +224,7 @@ def test_hostile_samples_and_names_are_shown_and_do_nothing(tmp_path: Path) -> N
     for name, text in plain.items():
         page = Page(text)
         assert re.fullmatch(r"[a-z0-9_./-]+", name), name
-        assert len(page.all("script")) == 1 and not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", text)
+        assert len(page.all("script")) <= 2 and not re.search("[\u202a-\u202e\u2066-\u2069\x00\x1b]", text)
         if name.startswith("samples"):
             assert {tag for tag, _ in page.elements} <= expected | {"span"}
     shown = Page(next(text for name, text in plain.items() if name.startswith("samples") and "base" not in name)).text
@@ -324,6 +326,11 @@ def test_of_two_evaluations_the_newer_counts(results: Path, tmp_path: Path) -> N
     assert "same (seed 0) has a newer measurement, evaluate-stage-0-" in line
     rows = json.loads((tmp_path / "site/data/rows.json").read_text())
     assert {row["label"]: row["mean"] for row in rows}["same"] == pytest.approx(90)
+    page = Page((tmp_path / "site/runs/s--same--seed0.html").read_text()).text
+    assert "Earlier measurements" in page and page.count("2026-01-01T00:00:00Z") == 2, "one line for each task"
+    assert "Earlier measurements" not in (tmp_path / "site/runs/s--better--seed0.html").read_text()
+    feed = (tmp_path / "site/feed.xml").read_text()
+    assert "measured again: the same tasks under the same settings" in feed and "measured for the first time, on 2 tasks" in feed
 
 
 @pytest.mark.parametrize("make", [lambda out: out.write_text("x"), lambda out: (out.mkdir(), (out / "thesis.tex").write_text("x"))])
@@ -333,9 +340,13 @@ def test_a_folder_that_is_not_a_site_is_refused(results: Path, tmp_path: Path, m
         build([results], tmp_path / "site")
 
 
-def test_the_command(results: Path, tmp_path: Path) -> None:
+def test_the_command(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["site", str(results), "--out", str(tmp_path / "site")])
     assert done.exit_code == 0 and done.stdout.strip() == str(tmp_path / "site/index.html")
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert CliRunner().invoke(app, ["site", str(results), "--out", str(tmp_path / "site"), "--open"]).exit_code == 0
+    assert opened == [(tmp_path / "site/index.html").resolve().as_uri()]
     with pytest.raises(UserError, match="no such results"):
         build([tmp_path / "nothing"], tmp_path / "other")
     (tmp_path / "empty").mkdir()

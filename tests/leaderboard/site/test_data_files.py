@@ -47,8 +47,26 @@ def test_tables_are_the_same_in_both_formats(data: dict[str, str]) -> None:
     assert (pair["value"], pair["first"], pair["significant"]) == (pytest.approx(80), "s--cmd-" + pair["first"][-6:], True)
 
 
+def test_a_base_that_is_ahead_has_its_difference(tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "s"
+    write_run(root, "base", {TASK: [1.0] * 9 + [0.0]})
+    write_run(root, "worse", {TASK: [0.0] * 9 + [1.0]}, seed=0)
+    (pair,) = tabulate(compare_rows(board.make(runs.collect([root], foreign.read)))).to_dict("records")
+    assert (pair["first"], pair["value"]) == ("s--base", pytest.approx(80))
+
+
 def test_a_spreadsheet_takes_no_label_for_a_formula(data: dict[str, str]) -> None:
     assert {row["label"] for row in csv.DictReader(io.StringIO(data["data/rows.csv"]))} == {"base", "'=cmd()"}
+    assert {row["label"] for row in json.loads(data["data/rows.json"])} == {"base", "=cmd()"}, "JSON needs no quote"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\n", " "])
+def test_no_cell_begins_as_a_formula_may(start: str, tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "s"
+    write_run(root, f"{start}1", {TASK: [1.0, 0.0]}, seed=0)
+    made = board.make(runs.collect([root], foreign.read))
+    rows = list(csv.DictReader(io.StringIO(dict(write_data(made, tabulate(compare_rows(made))))["data/rows.csv"])))
+    assert [row["label"][0] for row in rows] == ["'"]
 
 
 def test_results_follow_their_schema(data: dict[str, str]) -> None:

@@ -1,0 +1,1 @@
+../../harness/public/records.py

@@ -1,0 +1,78 @@
+"""Records: what of a run is published, whether one that is handed in can be, and running a row of it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xlift.api import RUNS, load_suite, run
+from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.secrets import name_variables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def export_record(run: str | Path, out: str | Path, *, by: str = "") -> list[str]:
+    """Copy a run's numbers without its texts and adapters into ``out``, to be committed and published; returns the files' names.
+
+    ``by`` says who measured, as a board shows it. The copy is read as a run folder is. Raises UserError for a run that is not whole, and
+    where a file holds a path or a secret.
+    """
+    from xlift.harness.core.store import RESOLVED
+    from xlift.harness.publishing.package import File, scan
+    from xlift.leaderboard.loading.record import extract_record, write_record
+
+    files = extract_record(Path(run))
+    variables = name_variables(json.loads(files.get(RESOLVED, "{}")))
+    for name, text in files.items():
+        scan(File(name, text.encode()), variables=variables)
+    write_record(files, Path(out), by)
+    return list(files)
+
+
+def check_record(folder: str | Path) -> list[str]:
+    """A line for everything for which a record could not be published; none where it can be.
+
+    Its files, hashes and schema are checked, its scores against those of its documents, each method against its base, and that there are
+    no texts, secrets and paths of a machine in it. Raises UserError for a folder that is no record.
+    """
+    from xlift.harness.publishing.package import File, scan
+    from xlift.leaderboard.loading.check_record import check_record as check
+
+    place = Path(folder)
+    faults = check(place)
+    for path in sorted(place.rglob("*.json*")):
+        try:
+            scan(File(path.relative_to(place).as_posix(), path.read_bytes()))
+        except UserError as error:
+            faults.append(str(error))
+        except ValueError:
+            faults.append(f"{path.relative_to(place).as_posix()}: not JSON that can be read")
+    return faults
+
+
+def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: str = "", wait: bool = False) -> pd.DataFrame:
+    """Run one method of a record again, as its resolved suite says, and set both beside each other, one row for each task.
+
+    The run is ``runs/NAME-again``; it holds the table as ``reproduced-LABEL.json`` with who did it (``by``), which a board shows where it
+    lies in the record. Columns are those of ``compare_again``. Raises UserError as ``run`` does, and for a label that is not in the record.
+    """
+    from xlift.harness.core.store import RESOLVED, read_object, write_json
+    from xlift.leaderboard.analysis.reproduction import compare_again, write_reproduction
+    from xlift.leaderboard.loading.scores import collect_documents
+    from xlift.results import load_results
+
+    folder = Path(record)
+    if not (folder / RESOLVED).is_file():
+        raise UserError(f"{folder}: no {RESOLVED} in it, so nobody knows how it was run; name a record or a run folder")
+    values = read_object(folder / RESOLVED)
+    if label not in (methods := values.get("methods") or {}):
+        raise UserError(f"{label!r}: no such method in {folder / RESOLVED}{name_nearest(label, methods)}")
+    suite = load_suite({**values, "name": f"{values['name']}-again", "methods": {label: methods[label]}})
+    theirs = collect_documents(load_results(folder).measurements)
+    found = run(suite, runs, wait=wait)
+    table = compare_again(theirs, collect_documents(found.measurements), label)
+    write_json(found.folder / f"reproduced-{label}.json", write_reproduction(table, label, by))
+    return table

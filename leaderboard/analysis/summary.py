@@ -1,0 +1,122 @@
+"""The sentence that a page begins with: which method lifts most in a view, what that costs, and what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from xlift.harness.core.languages import name_language
+from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
+from xlift.leaderboard.analysis.statistics import LEAST_DOCUMENTS, round_up
+from xlift.leaderboard.analysis.views import Scope, View
+from xlift.tasks.benchmarks import name_place
+
+MOST_NAMES = 3
+"""Methods or languages of one list that are named; of more their number is told."""
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def summarise(rows: Sequence[LeaderboardRow], view: View) -> str:
+    """The answer of a view in one sentence or two, from its tests: signs of lifts that are not significant are not told.
+
+    As everywhere, a method of one seed is not named as the best beside methods of several, as another seed might turn the order.
+    """
+    methods = [row for row in rows if row.label != "base"]
+    said = _begin(rows, view.scope)
+    if not methods:
+        return f"{said} only the base was measured."
+    lifts = {row.id: view.figures.get(row.id, {}).get("lift", Figure()) for row in methods}
+    tested = [row for row in methods if lifts[row.id].significant is not None]
+    if not tested:
+        return f"{said} nothing can be told: {_say_untested(lifts.values())}."
+    settled = [row for row in tested if not row.one_seed] or tested
+    better = sorted((row for row in settled if _is_clear(lifts[row.id], 1)), key=lambda row: -(lifts[row.id].value or 0))
+    harmful = [row for row in tested if _is_clear(lifts[row.id], -1)]
+    unclear = [row for row in tested if lifts[row.id].significant is False]
+    single = [row for row in tested if row not in settled and _is_clear(lifts[row.id], 1)]
+    none = "no method is seen to lift" if harmful else "nothing can be told apart from the base"
+    parts = [_praise(better[0], view, rows[0])] if better else [f"{none}: {_say_largest(settled, view)}"]
+    if len(better) > 1:
+        parts.append(f"{_list(better[1:])} {'lifts' if len(better) == 2 else 'lift'} too")
+    if better and unclear:
+        parts.append(f"{_list(unclear)} cannot be told from the base")
+    if harmful:
+        parts.append(f"{_list(harmful)} {'harms' if len(harmful) == 1 else 'harm'}")
+    if single:
+        parts.append(f"lifts of {_list(single)} are of one seed and not counted")
+    return f"{said} {'; '.join(parts)}."
+
+
+def write_amount(figure: Figure, value: float | None) -> str:
+    """A signed number of a figure, with a real minus sign."""
+    text = f"{abs(value or 0):.{figure.digits}f}"
+    sign = "" if not float(text) else "−" if (value or 0) < 0 else "+"
+    return sign + text
+
+
+def _begin(rows: Sequence[LeaderboardRow], scope: Scope) -> str:
+    bases = {row.base for row in rows}
+    parts = [f"On {bases.pop()}"] if len(bases) == 1 else []
+    if scope.benchmark:
+        parts.append(f"{'on' if parts else 'On'} {name_place(scope.benchmark)}")
+    if scope.language:
+        parts.append(f"in {name_language(scope.language)}")
+    else:
+        trained = {row.record.trained for row in rows if row.record.trained}
+        if len(trained) == 1:
+            parts.append(f"trained for {_join([name_language(code) for code in trained.pop()])}")
+    if scope.measure == "likelihood":
+        parts.append("by likelihood")
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}:" if text else "Here:"
+
+
+def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow) -> str:
+    figures = view.figures[best.id]
+    lift, kept = figures["lift"], figures.get("retention")
+    text = f"{best.label} lifts most, by {_write(lift)}"
+    pivot = name_language(first.record.pivot)
+    if kept is None or kept.value is None:
+        return text
+    if kept.significant:
+        return f"{text}, and {pivot} {'rises' if kept.value > 0 else 'falls'} by {write_amount(kept, abs(kept.value)).removeprefix('+')}"
+    return f"{text}, and no change of {pivot} can be seen" if kept.significant is False else text
+
+
+def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
+    best = max(rows, key=lambda row: view.figures[row.id]["lift"].value or 0)
+    lift = view.figures[best.id]["lift"]
+    if (lift.value or 0) <= 0:
+        return f"no lift is above 0, the highest is {_write(lift)} ({best.label})"
+    seen = f"the largest lift is {_write(lift)} ({best.label})"
+    if view.needed is None:
+        return f"{seen}, and more seeds are needed, as seeds differ by more than that"
+    return f"{seen}; about {round_up(view.needed):,} items in place of {view.documents:,} would find one of that size four times in five"
+
+
+def _say_untested(figures: Iterable[Figure]) -> str:
+    found = [one for one in figures if one.value is not None]
+    if not found:
+        return next((one.note for one in figures if one.note), "") or "no method was compared with the base"
+    items = max(one.items for one in found)
+    if items < LEAST_DOCUMENTS:
+        return f"{items} items are too few for an interval, which needs {LEAST_DOCUMENTS}"
+    return "there is no interval for any lift"
+
+
+def _is_clear(figure: Figure, sign: int) -> bool:
+    return bool(figure.significant) and sign * (figure.value or 0) > 0
+
+
+def _write(figure: Figure) -> str:
+    unit = " bits per byte" if figure.in_bits else " points"
+    return f"{write_amount(figure, figure.value)}{unit} [{write_amount(figure, figure.low)}, {write_amount(figure, figure.high)}]"
+
+
+def _list(rows: Sequence[LeaderboardRow]) -> str:
+    if len(rows) <= MOST_NAMES:
+        return _join([row.label for row in rows])
+    return f"{NUMBERS[len(rows)] if len(rows) < len(NUMBERS) else len(rows)} methods"
+
+
+def _join(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

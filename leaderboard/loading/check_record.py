@@ -1,0 +1,125 @@
+"""Whether a record that somebody hands in is whole, says what its scores by document say, and may be published."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import MANIFEST
+from xlift.harness.evaluation.records import Measurement, read_measurement
+from xlift.harness.evaluation.samples import read_lines, read_samples
+from xlift.leaderboard.loading.folders import read_state
+from xlift.leaderboard.loading.record import STATE
+from xlift.leaderboard.loading.runs import UNREADABLE
+from xlift.leaderboard.loading.scores import choose_metrics, take_scores
+
+KEPT = {"doc_id", "doc_hash", "filter", "group", "metrics"}
+"""What a line of scores may hold beside the scores themselves; a prompt or an answer is under a licence of its own."""
+LARGEST = 20_000_000
+"""Bytes of one file."""
+REPRODUCED = "reproduced-*.json"
+"""What others add to a record: that they ran a method of it again."""
+CLOSE = 1e-6
+"""How far a mean may lie from what its documents say, as a share of it."""
+
+
+def check_record(folder: Path) -> list[str]:
+    """A line for everything that is wrong with a record; none where it can be published.
+
+    Looked at are its list of files, their size and kind, the records' schema, the hashes of the files of scores, that each task's score is
+    the mean of its documents' scores, that no line holds a text, and that each method has a base that did the same tasks on the same data
+    under the same settings. Secrets and paths are looked for by the caller. Raises UserError for a folder that is no record.
+    """
+    if not (folder / STATE).is_file():
+        raise UserError(f"{folder}: no {STATE} in it, so it is no record; make one with: xlift record RUN --out {folder}")
+    faults = list(_check_files(folder))
+    measured: list[Measurement] = []
+    for stage in sorted(path.parent for path in folder.glob(f"evaluate-*/{MANIFEST}")):
+        try:
+            if found := read_measurement(stage):
+                measured.append(found)
+                faults += [f"{stage.name}: {fault}" for fault in _check_scores(found)]
+            else:
+                faults.append(f"{stage.name}: not finished")
+        except UNREADABLE as error:
+            faults.append(f"{stage.name}: {error}")
+    if not measured:
+        faults.append("no finished evaluation in it")
+    return [*faults, *_check_bases(measured)]
+
+
+def _check_files(folder: Path) -> Iterator[str]:
+    listed = set(read_state(folder, STATE, "a record")["files"])
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
+    yield from (f"{name}: listed in {STATE} and not there" for name in sorted(listed - there.keys()))
+    for name, path in sorted(there.items()):
+        if name not in listed and name != STATE and not (path.parent == folder and path.match(REPRODUCED)):
+            yield f"{name}: not listed in {STATE}; make the record anew"
+        elif path.is_symlink():
+            yield f"{name}: a link, where a file is wanted"
+        elif path.suffix not in (".json", ".jsonl"):
+            yield f"{name}: a record holds .json and .jsonl alone"
+        elif path.stat().st_size > LARGEST:
+            yield f"{name}: {path.stat().st_size:,} bytes, of which {LARGEST:,} are allowed"
+
+
+def _check_scores(measured: Measurement) -> Iterator[str]:
+    """What the files of scores of one evaluation say against its record."""
+    for task, result in measured.record.tasks.items():
+        if not result.samples:
+            yield f"{task}: no scores by document, so it cannot be tested"
+            continue
+        path = measured.stage / result.samples
+        if not path.is_file():
+            yield f"{task}: {result.samples} is not there"
+            continue
+        if result.samples_sha256 is None:
+            yield f"{task}: its file of scores has no hash in the record"
+        for line in read_lines(path, result.samples_sha256):
+            if texts := sorted(key for key, value in line.items() if key not in KEPT and not isinstance(value, int | float | type(None))):
+                yield f"{task}: holds {', '.join(texts)} of documents, and a record has no texts"
+                break
+        lines = read_samples(path, result.samples_sha256)
+        for metric in choose_metrics(result):
+            values = take_scores(lines, path, measured.record, task, metric).values
+            said, mean = result.metrics.get(metric), float(np.nanmean(values))
+            if len(values) != result.items:
+                yield f"{task}: {len(values)} documents where the record says {result.items}"
+            if said and abs(said.value - mean) > CLOSE * max(1.0, abs(mean)):
+                yield f"{task}: {metric} is {said.value:.6g} in the record, and {mean:.6g} by its documents"
+
+
+def _check_bases(measured: list[Measurement]) -> Iterator[str]:
+    """Whether each method can be compared with the base of its suite."""
+    suites: dict[str, list[Measurement]] = defaultdict(list)
+    for one in measured:
+        suites[one.record.suite].append(one)
+    for suite, found in suites.items():
+        base = next((one.record for one in found if one.record.label == "base"), None)
+        if base is None:
+            yield f"{suite}: its base was not measured, so there is no lift"
+            continue
+        for one in found:
+            for task, result in one.record.tasks.items():
+                other = base.tasks.get(task)
+                if other is None:
+                    yield f"{one.stage.name}: {task} was not measured for the base"
+                elif other.comparability != result.comparability:
+                    what = "data" if other.data_sha256 != result.data_sha256 else "settings"
+                    yield f"{one.stage.name}: {task} was measured on other {what} than for the base"
+
+
+def list_limits(folder: Path) -> list[str]:
+    """The tasks of a record of which a limit kept items out: it may be published, and is shown as a smoke test."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob(f"evaluate-*/{MANIFEST}")):
+        tasks = json.loads(path.read_text(encoding="utf-8"))["record"]["tasks"]
+        for task, result in tasks.items():
+            if result["items"] < result["items_of"]:
+                found[task] = f"{task}: {result['items']} of {result['items_of']} items"
+    return list(found.values())

@@ -1,0 +1,107 @@
+"""What a record that is handed in is refused for."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from result_folders import write_run, write_training
+from typer.testing import CliRunner
+
+import xlift
+from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
+
+TASK = "xlift_mgsm_direct_es"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    run = tmp_path / "runs" / "s"
+    write_run(run, "base", {TASK: [0.0] * 15 + [1.0] * 5})
+    write_run(run, "better", {TASK: [1.0] * 15 + [0.0] * 5}, seed=0, items_of=40)
+    write_training(run, "better")
+    xlift.export_record(run, tmp_path / "record", by="A <lab>")
+    return tmp_path / "record"
+
+
+def find(record: Path, pattern: str, held: str = "") -> Path:
+    return next(path for path in sorted(record.glob(pattern)) if held in path.read_text())
+
+
+def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    found = json.loads(path.read_text())
+    change(found)
+    path.write_text(json.dumps(found))
+
+
+def test_a_record_as_it_was_made_is_whole(record: Path) -> None:
+    assert xlift.check_record(record) == []
+    done = CliRunner().invoke(app, ["record", "--check", str(record)])
+    assert done.exit_code == 0 and done.stdout.strip() == f"{record}: whole, and may be published"
+    assert f"smoke test: {TASK}: 20 of 40 items" in done.stderr
+
+
+def test_a_board_says_who_measured(record: Path, tmp_path: Path) -> None:
+    xlift.build_site(record, tmp_path / "site")
+    for page in ("index.html", "runs/s--better--seed0.html"):
+        assert "<bdi>A &lt;lab&gt;</bdi>" in (tmp_path / "site" / page).read_text()
+
+
+def claim_more(record: Path) -> None:
+    edit(
+        find(record, "evaluate-*/manifest.json", "better"),
+        lambda found: found["record"]["tasks"][TASK]["metrics"]["accuracy"].update(value=0.9),
+    )
+
+
+def cut(record: Path) -> None:
+    path = find(record, "evaluate-*/samples_*")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def tell_texts(record: Path) -> None:
+    manifest = find(record, "evaluate-*/manifest.json", "better")
+    (path,) = manifest.parent.glob("samples_*")
+    path.write_text("".join(json.dumps({**json.loads(line), "target": "siete"}) + "\n" for line in path.read_text().splitlines()))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    edit(manifest, lambda found: found["record"]["tasks"][TASK].update(samples_sha256=digest))
+
+
+def take_other_data(record: Path) -> None:
+    changed = {"comparability": "other", "data_sha256": "e" * 64}
+    edit(find(record, "evaluate-*/manifest.json", "better"), lambda found: found["record"]["tasks"][TASK].update(changed))
+
+
+def add_weights(record: Path) -> None:
+    (record / "adapter_model.safetensors").write_bytes(b"weights")
+
+
+def hold_a_token(record: Path) -> None:
+    edit(record / "suite.resolved.json", lambda found: found.update(name="hf_" + "a" * 34))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (claim_more, "accuracy is 0.9 in the record, and 0.75 by its documents"),
+        (cut, "samples_"),
+        (tell_texts, "holds target of documents, and a record has no texts"),
+        (take_other_data, "was measured on other data than for the base"),
+        (add_weights, "adapter_model.safetensors: not listed in record.json"),
+        (hold_a_token, "suite.resolved.json: holds what looks like a token"),
+        (lambda record: (record / "suite.resolved.json").unlink(), "suite.resolved.json: listed in record.json and not there"),
+    ],
+)
+def test_a_record_that_was_changed_is_refused_with_the_reason(record: Path, change: Callable[[Path], object], said: str) -> None:
+    change(record)
+    (fault,) = xlift.check_record(record)
+    assert said in fault
+    done = CliRunner().invoke(app, ["record", "--check", str(record)])
+    assert done.exit_code == 1 and fault in done.stdout
+
+
+def test_what_is_no_record_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="so it is no record; make one with: xlift record RUN --out"):
+        xlift.check_record(tmp_path)
