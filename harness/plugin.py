@@ -21,7 +21,7 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Align, Context, Dpo, Mask, Method, Mix, Options, Part, Plan, Reading, Sft, Term, Where
+from xlift.harness.recipes.contract import Align, Context, Dpo, Gap, Mask, Method, Mix, Options, Part, Plan, Reading, Sft, Term, Where
 from xlift.harness.recipes.experts import LANGUAGE, TASK, ExpertOptions, list_experts, read_experts
 from xlift.harness.recipes.filters import (
     RowFilter,
@@ -46,7 +46,7 @@ from xlift.harness.recipes.instructions import (
     translate_prompts,
 )
 from xlift.harness.recipes.parallel import pair_texts, require_batch
-from xlift.harness.recipes.preferences import PairOptions, Pairs, list_prompts, make_pairs
+from xlift.harness.recipes.preferences import PairOptions, Pairs, list_prompts, make_pairs, make_twins
 from xlift.harness.recipes.reasoning import Draws, Solution, comes_to, keep_distinct, read_final_answers, sample_solutions, solve_problems
 from xlift.harness.recipes.registry import describe, find_method, load, names
 from xlift.harness.recipes.scaling_law import Allocation, ScalingLaw, allocate
@@ -74,15 +74,15 @@ from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, re
 
 __all__ = [
     "LANGUAGE", "TASK", "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo",
-    "Draws", "Example", "ExpertOptions", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Mask",
-    "Message", "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference", "Prompt",
-    "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError", "Where",
-    "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained", "build_revisions",
-    "build_translations", "collect_wordings", "comes_to", "describe", "fill", "find", "find_fault", "find_flaw", "find_foreign",
-    "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english", "is_repetitive",
-    "judge_task", "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "measure_overlap",
-    "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers", "read_instructions", "read_lexicon",
-    "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language", "request_tasks",
-    "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words", "take",
-    "translate_instructions", "translate_prompts", "turn_lexicon",
+    "Draws", "Example", "ExpertOptions", "Gap", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon",
+    "Mask", "Message", "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference",
+    "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError",
+    "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
+    "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill", "find", "find_fault", "find_flaw",
+    "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english",
+    "is_repetitive", "judge_task", "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs",
+    "make_twins", "measure_overlap", "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers",
+    "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations",
+    "request_language", "request_tasks", "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget",
+    "split_stages", "switch_words", "take", "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ class ObjectiveFacts(TypedDict):
     """What is read of an objective."""
 
     kind: str
-    """sft or dpo."""
+    """sft, dpo, align or gap."""
 
 
 class ProfileFacts(TypedDict, total=False):

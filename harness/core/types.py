@@ -56,9 +56,13 @@ class Preference:
     """Unique in a plan, stable between runs."""
     kind: str
     """The part of the recipe the pair belongs to, for shares and drop counts."""
+    twin: Preference | None = None
+    """The pair of the same prompt in the pivot, which has no twin itself; for ``Gap`` alone."""
 
     def to_dict(self) -> dict[str, object]:
-        return {**asdict(self), "messages": list(self.messages)}
+        found = {**asdict(self), "messages": list(self.messages)}
+        del found["twin"]
+        return {**found, "twin": self.twin.to_dict()} if self.twin else found
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,18 @@ def list_texts(row: Row) -> list[str]:
     """What a row is asked and answered with, or says in each language: what must not be an evaluation item."""
     if isinstance(row, Parallel):
         return [text if isinstance(text, str) else text[-1]["content"] for text in row.texts.values()]
-    answers = [row.response] if isinstance(row, Example) else [row.chosen, row.rejected]
-    return [row.messages[-1]["content"], *answers]
+    if isinstance(row, Example):
+        return [row.messages[-1]["content"], row.response]
+    twin = list_texts(row.twin) if row.twin else []
+    return [row.messages[-1]["content"], row.chosen, row.rejected, *twin]
+
+
+def list_languages(row: Row) -> list[str]:
+    """The languages of a row's answers, or of its parallel texts."""
+    if isinstance(row, Parallel):
+        return list(row.texts)
+    twin = row.twin if isinstance(row, Preference) else None
+    return [row.lang, *([twin.lang] if twin else [])]
 
 
 def read_row(values: Mapping[str, Any]) -> Row:
@@ -109,8 +123,10 @@ def read_row(values: Mapping[str, Any]) -> Row:
     if "texts" in values:
         texts = {lang: text if isinstance(text, str) else tuple(text) for lang, text in values["texts"].items()}
         return Parallel(**{**values, "texts": texts})
-    kind = Preference if "chosen" in values else Example
-    return kind(**{**values, "messages": tuple(values["messages"])})
+    values = {**values, "messages": tuple(values["messages"])}
+    if "chosen" not in values:
+        return Example(**values)
+    return Preference(**{**values, "twin": read_row(values["twin"]) if values.get("twin") else None})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.manifests import FileFacts, Manifest
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Parallel, Row, Rows, Sampling, list_texts
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Row, Rows, Sampling, list_languages, list_texts
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
@@ -242,7 +242,7 @@ def _require_sound(rows: Iterable[Row], languages: set[str], budget: int | None)
     rows = tuple(rows)
     if budget is not None and len(rows) > budget:
         raise UserError(f"the method made {len(rows)} rows, its budget allows {budget}")
-    spoken = [row.texts if isinstance(row, Parallel) else (row.lang,) for row in rows]
+    spoken = [list_languages(row) for row in rows]
     if foreign := {lang for langs in spoken for lang in langs} - languages:
         raise UserError(f"the method made rows in {', '.join(sorted(foreign))}, which the suite does not train")
     ids = Counter(row.id for row in rows)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from xlift.harness.core.languages import find
 from xlift.harness.core.manifests import CodeFacts, Manifest
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Align, Dpo, Mix, PlanRecord, Term
+from xlift.harness.recipes.contract import Align, Dpo, Gap, Mix, PlanRecord, Term
 
 if TYPE_CHECKING:
     from xlift.harness.pipeline.stages import Prepared, Run
     from xlift.tasks.licences import Source
 
-SORTS = {"sft": "rows", "dpo": "preference pairs", "align": "parallel texts and rows"}
+SORTS = {"sft": "rows", "dpo": "preference pairs", "align": "parallel texts and rows", "gap": "preference pairs with their twins"}
 """What the rows of an objective are called."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
@@ -122,6 +122,8 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
         lines = [f"- {describe_term(term)}" for term in goal.terms]
         turns = "in optimiser steps of their own, by turns" if goal.alternate else "added up in every step"
         lines.append(f"- Where there are rows with answers, {goal.sft_weight:g} times their cross-entropy; the two are {turns}.")
+    elif isinstance(goal, Gap):
+        lines = [f"- Reward gaps (MPO) with beta {goal.beta:g}, and {goal.keep:g} times how far the last states of the twins have moved."]
     elif not isinstance(goal, Dpo):
         lines = ["- Cross-entropy on the responses alone (LLaMA-Factory: `mask_history: true`, where rows have several turns)."]
     else:
@@ -145,6 +147,8 @@ def _describe_training(plan: PlanRecord, rounds: int) -> list[str]:
 
 
 def _say_parallel(plan: PlanRecord) -> str:
+    if isinstance(plan.objective, Gap):
+        return " (none of them is here, as no other trainer knows twins)"
     return " (rows with answers alone, as no other trainer knows parallel texts)" if isinstance(plan.objective, Align) else ""
 
 

@@ -19,7 +19,7 @@ from xlift.harness.core.types import Example, Parallel, Preference, Row
 from xlift.harness.pipeline.fit import read_rows
 from xlift.harness.pipeline.stages import Run, read_prepared
 from xlift.harness.publishing.dataset_card import write_card
-from xlift.harness.recipes.contract import Dpo, Objective
+from xlift.harness.recipes.contract import Align, Dpo, Objective
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,11 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
             return [out / PROFILE]
         _write_parquet(out / ROWS, rows)
-        if others := sum(isinstance(row, Parallel) for row in rows):
-            logger.info("%s: %d rows are parallel texts, which no other trainer knows; %s alone holds them", label, others, out / ROWS)
-        if known := [row for row in rows if not isinstance(row, Parallel)]:
+        known = [row for row in rows if not (isinstance(row, Parallel) or (isinstance(row, Preference) and row.twin))]
+        if others := len(rows) - len(known):
+            what = "parallel texts" if isinstance(made.plan.objective, Align) else "pairs with twins"
+            logger.info("%s: %d rows are %s, which no other trainer knows; %s alone holds them", label, others, what, out / ROWS)
+        if known:
             _write_for_trainers(out, label, cast(Rows, known), made.plan.objective)
         write_json(out / SUITE, run.suite.model_dump(mode="json"))
         write_card(out / CARD, run, label, made)
@@ -118,13 +120,14 @@ def _mark(row: Example | Preference) -> dict[str, str]:
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
-    """A column for each field; texts by language as JSON, since rows have different languages, and chats and texts beside each other."""
+    """A column for each field; texts by language and twins as JSON, since rows have different languages, and chats and texts beside each
+    other."""
     import pandas as pd
 
     tables = [row.to_dict() for row in rows]
     for table in tables:
-        if "texts" in table:
-            table["texts"] = json.dumps(table["texts"], ensure_ascii=False, sort_keys=True)
+        for key in {"texts", "twin"} & {*table}:
+            table[key] = json.dumps(table[key], ensure_ascii=False, sort_keys=True)
     pd.DataFrame(tables).to_parquet(path, index=False)
 
 

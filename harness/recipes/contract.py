@@ -98,6 +98,20 @@ class Align:
     """Parallel rows and examples in steps of their own, by turns, in place of both in every step."""
 
 
+@dataclass(frozen=True)
+class Gap:
+    """The gap between two answers is drawn to the gap of their twins in the pivot (MPO, arXiv:2505.16869).
+
+    The gap of a pair is the mean log-probability of the chosen answer's tokens less that of the rejected one's. Loss of a pair:
+    (beta * gap - gap of the twin)^2 + keep * mean squared difference of the twin's two mean last states and what they were. The gap of a
+    twin, and its states, are those of the model at the start of the round.
+    """
+
+    kind: Literal["gap"] = field(default="gap", kw_only=True)
+    beta: float = 1.0
+    keep: float = 1.0
+
+
 def place_layer(layer: int | float, depth: int) -> int:
     """The number of a state, from 0 to ``depth``, as ``Term.layers`` names it. Raises UserError for one that the base does not have."""
     if 0 < layer < 1:
@@ -196,7 +210,7 @@ def place_blocks(layers: Iterable[int], depth: int) -> dict[int, int]:
     return found
 
 
-Objective = Annotated[Sft | Dpo | Align, Field(discriminator="kind")]
+Objective = Annotated[Sft | Dpo | Align | Gap, Field(discriminator="kind")]
 """What is minimised. As plain data, in manifests, ``kind`` says which it is."""
 
 
@@ -208,7 +222,7 @@ class Plan:
     """
 
     rows: Rows
-    """Examples for Sft, preferences for Dpo, parallel rows for Align, with examples beside them or without."""
+    """Examples for Sft, preferences for Dpo, preferences with twins for Gap, parallel rows for Align, with examples beside them or not."""
     objective: Objective = Sft()
     drops: Mapping[str, int] = field(default_factory=dict)
     """Rows left out, by reason: ``"es/translation: empty response"``."""

@@ -77,6 +77,11 @@ USES = {
         "the model is much better in the pivot, and longer answers are no burden",
     ),
     "pivot_only": Use(_SFT, "none", "none: rows are read", "always, beside others: it shows what fine-tuning does by itself"),
+    "preference_gap": Use(
+        "preference pairs with their twins in the pivot, for reward gaps", "none: the model translates by itself",
+        "two answers a prompt and language, and their translations; a row trains four sequences",
+        "the model tells good answers from bad ones in the pivot alone; beside `shuffled: true` and `dpo_self_improvement`",
+    ),
     "question_alignment": Use(
         _SFT + ", in two phases", "none", "none: rows are read", "a task is well learnt in the pivot, and questions are in other languages"
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import regex
@@ -30,6 +30,7 @@ FRAME = (
 )
 """Without the language's name, twice, native answers drift into English (LIDR); the wording is ours."""
 
+TARGET, PIVOT = SIDES = ("target_side", "pivot_side")
 QUESTIONS = {"reasoning": "question", "general": "instruction"}
 
 
@@ -80,11 +81,43 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
     A pair is made of answers that came to their end, and of translations that are in the language asked for.
     Raises UserError where the prompts are not to be had in the pivot or too few are left for this round.
     """
+    drops: Counter[str] = Counter()
+    rows, facts = _make_sides(ctx, options, drops, needed=(ctx.budget or 0) / 2)
+    ctx.rng.shuffle(rows)
+    rows = rows[: ctx.budget]
+    for kind in SIDES:
+        facts[kind] = _describe_pairs(ctx, [row for row in rows if row.kind == kind])
+    return Pairs(tuple(rows), dict(drops), facts)
+
+
+def make_twins(ctx: Context, options: PairOptions) -> Pairs:
+    """As ``make_pairs``, but both sides of a prompt and language in one row: the target's pair, with the pivot's as its twin.
+
+    A prompt of which one side makes no pair has no row.
+    """
+    drops: Counter[str] = Counter()
+    sides, facts = _make_sides(ctx, options, drops, needed=ctx.budget or 0)
+    known = {row.id.removesuffix(f"-{row.kind}"): row for row in sides if row.kind == PIVOT}
+    rows = []
+    for row in (row for row in sides if row.kind == TARGET):
+        name = row.id.removesuffix(f"-{row.kind}")
+        if name in known:
+            rows.append(replace(row, id=f"{name}-twins", kind="twins", twin=known[name]))
+        else:
+            drops[f"{row.lang}/twins: no pair in the pivot"] += 1
+    ctx.rng.shuffle(rows)
+    rows = rows[: ctx.budget]
+    facts[TARGET] = _describe_pairs(ctx, rows)
+    facts[PIVOT] = _describe_pairs(ctx, [row.twin for row in rows if row.twin])
+    return Pairs(tuple(rows), dict(drops), facts)
+
+
+def _make_sides(ctx: Context, options: PairOptions, drops: Counter[str], needed: float) -> tuple[list[Preference], dict[str, Json]]:
+    """Pairs of both sides in every language, language by language, and what is to be said of them; ``needed`` of each side, 0 for all."""
     for lang in ctx.languages:
         ctx.require_translator(ctx.pivot, lang)
         ctx.require_translator(lang, ctx.pivot)
-    drops: Counter[str] = Counter()
-    prompts, translated = _read_prompts(ctx, options, drops)
+    prompts, translated = _read_prompts(ctx, options, drops, needed)
     answers = {lang: _answer(ctx, options, lang, prompts) for lang in (ctx.pivot, *ctx.languages)}
     rows: list[Preference] = []
     facts: dict[str, Json] = {}
@@ -93,18 +126,14 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
         source = "translated" if lang in translated else "corpus"
         facts[lang] = {"prompts": source, **_describe_answers(ctx, lang, answers[lang].values()), **_compare_languages(ctx, pairs)}
         rows += _keep_one_language(ctx, pairs, drops) if options.one_language else pairs
-    ctx.rng.shuffle(rows)
-    rows = rows[: ctx.budget]
-    for kind in ("target_side", "pivot_side"):
-        facts[kind] = _describe_pairs(ctx, [row for row in rows if row.kind == kind])
-    return Pairs(tuple(rows), dict(drops), facts)
+    return rows, facts
 
 
-def _read_prompts(ctx: Context, options: PairOptions, drops: Counter[str]) -> tuple[Prompts, frozenset[str]]:
+def _read_prompts(ctx: Context, options: PairOptions, drops: Counter[str], needed: float) -> tuple[Prompts, frozenset[str]]:
     """The prompts of this round, and the languages whose prompts were translated."""
     column, wanted = QUESTIONS[options.track], options.prompts
-    if ctx.budget:
-        wanted = min(wanted, -int(-ctx.budget * options.spare // (2 * len(ctx.languages))))
+    if needed:
+        wanted = min(wanted, -int(-needed * options.spare // len(ctx.languages)))
     tables: dict[str, dict[str, str]] = {}
     for lang in (ctx.pivot, *ctx.languages):
         if lang != ctx.pivot and not has_language(ctx, options.prompt_corpus, lang):
@@ -173,7 +202,7 @@ def _pair_language(
             drops.update([f"{lang}/target_side: {reason}", f"{ctx.pivot}/pivot_side: {reason}"])
             continue
         better, better_lang = (own, ctx.pivot) if untouched else (forward, lang)
-        sides = (("target_side", lang, better, better_lang, foreign), ("pivot_side", ctx.pivot, own, ctx.pivot, backward))
+        sides = ((TARGET, lang, better, better_lang, foreign), (PIVOT, ctx.pivot, own, ctx.pivot, backward))
         for kind, asked, chosen, answered, rejected in sides:
             if chosen.strip() == rejected.strip():
                 drops[f"{asked}/{kind}: both answers alike"] += 1

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import cross_entropy, normalize
@@ -22,8 +20,8 @@ from torch.nn.functional import cross_entropy, normalize
 from xlift.harness.engines.states import compute_states, pool_states
 from xlift.harness.recipes.contract import Align, Term, place_layer
 from xlift.harness.training.batching import Course, Pass, Step, split
-from xlift.harness.training.checkpoints import seal, unseal
-from xlift.harness.training.sft import CourseTrainer, PassInput, StepInput
+from xlift.harness.training.reference import ReferenceTrainer
+from xlift.harness.training.sft import PassInput
 
 Place = tuple[str, int]
 """How states are pooled, and their layer."""
@@ -86,36 +84,28 @@ def measure_term(term: Term, place: int, sides: Sides, arrays: Mapping[str, Tens
     return mean_square(project(sides.others - sides.before["others"], basis, term.complement) - wanted)
 
 
-class HiddenTrainer(CourseTrainer):
-    """A pass holds rows whole, with all their languages, or answers. The load-balancing loss of a mixture of experts is left out."""
+class HiddenTrainer(ReferenceTrainer):
+    """A pass holds rows whole, with all their languages, or answers."""
 
     def __init__(
         self, objective: Align, arrays: Mapping[str, Tensor], course: Course, pad: int, training: str, seconds: float, **arguments: object
     ) -> None:
         self.objective = objective
         super().__init__(course, pad, training, seconds, **arguments)
-        self.aux_loss_enabled = False
         self.arrays = {name: array.float().to(self.args.device) for name, array in arrays.items()}
         depth = self.bare.config.get_text_config().num_hidden_layers
         self.terms = [(term, [place_layer(layer, depth) for layer in term.layers]) for term in objective.terms]
         self.reference: dict[Place, Tensor] = {}
-        self.parts: dict[str, float] = {}
 
-    def read_reference(self, folder: Path, limit: int) -> None:
-        """The states that ``keep`` and ``offset`` compare with: of the model as it stands, without dropout, for every parallel text.
-
-        They are computed, in batches of at most ``limit`` tokens, where ``folder`` does not hold them for this training yet.
-        """
+    def compute_reference(self, limit: int) -> Mapping[str, Tensor]:
+        """The states that ``keep`` and ``offset`` compare with, of every parallel text."""
         places: set[Place] = {(term.pool, layer) for term, layers in self.terms if term.name in ("keep", "offset") for layer in layers}
-        if not places:
-            return
-        if unseal(folder, self.training) is None:
-            found = self._read_all(places, limit)
-            folder.mkdir(parents=True)
-            save_file({f"{pool}/{layer}": states for (pool, layer), states in found.items()}, folder / "reference.safetensors")
-            seal(folder, self.training, self.seconds)
-        loaded = load_file(folder / "reference.safetensors")
-        self.reference = {(pool, layer): loaded[f"{pool}/{layer}"] for pool, layer in places}
+        found = self._read_all(places, limit) if places else {}
+        return {f"{pool}/{layer}": states for (pool, layer), states in found.items()}
+
+    def take_reference(self, found: Mapping[str, Tensor]) -> None:
+        places = [name.partition("/") for name in found]
+        self.reference = {(pool, int(layer)): found[f"{pool}/{layer}"] for pool, _, layer in places}
 
     def gather(self, one: Pass, step: Step) -> PassInput:
         """Padded batches with the pairs in them, as places in the batches put end to end; or a batch of answers."""
@@ -148,7 +138,7 @@ class HiddenTrainer(CourseTrainer):
         if "answers" in inputs:
             batch = {name: inputs[name] for name in ("input_ids", "attention_mask", "labels")}
             loss = -self.objective.sft_weight * self.score(model, batch).sum() / inputs["answers"]
-            self._note("answers", loss)
+            self.note("answers", loss)
             return cast(Tensor, loss)
         found = self._read_batches(inputs["batches"])
         pairs, rows = inputs["divisors"]
@@ -160,21 +150,9 @@ class HiddenTrainer(CourseTrainer):
                 anchors, others, kept = (states[inputs[side]] for side in ("anchors", "others", "kept"))
                 losses = measure_term(term, at, Sides(anchors, others, inputs["alike"], inputs["langs"], kept, before), self.arrays)
                 loss = term.weight * losses.sum() / (rows if term.name == "keep" else pairs) / len(layers)
-                self._note(f"{number} {term.name}", loss)
+                self.note(f"{number} {term.name}", loss)
                 total = total + loss
         return total
-
-    def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> Tensor:
-        self.parts = {}
-        return super().training_step(model, inputs, num_items_in_batch)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:
-            logs = {**logs, **{f"terms/{name}": value for name, value in self.parts.items()}}
-        super().log(logs, start_time)
-
-    def _note(self, name: str, loss: Tensor) -> None:
-        self.parts[name] = self.parts.get(name, 0.0) + float(loss.detach())
 
     def _share(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         """Whether two pairs have a text in common."""
@@ -202,8 +180,7 @@ class HiddenTrainer(CourseTrainer):
 
     def _read_all(self, places: set[Place], limit: int) -> dict[Place, Tensor]:
         corpus = self.course.corpus
-        used = {number for step in self.course.steps for one in step for batch in one for number in batch}
-        parallel = [number for number in used if corpus.is_parallel(corpus.row_of[number])]
+        parallel = [number for number in self.list_used() if corpus.is_parallel(corpus.row_of[number])]
         hidden = self.bare.config.get_text_config().hidden_size
         found = {place: torch.zeros(len(corpus.sequences), hidden) for place in places}
         self.model.eval()

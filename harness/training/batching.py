@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
-from xlift.harness.core.types import Example, Parallel, Preference, Row
+from xlift.harness.core.types import Chat, Example, Parallel, Preference, Row
 from xlift.harness.models.thinking import split_turn
 from xlift.harness.models.tokens import tokenize_pairs, tokenize_text
 from xlift.harness.recipes.contract import Align, Objective
@@ -61,13 +61,14 @@ class Corpus:
     """The rows that can be trained on, and what the length limit did to the others."""
 
     sequences: tuple[Encoded, ...]
-    """One for each example; of each preference the chosen one, then the rejected one; of each parallel row the anchor, then the others."""
+    """One for each example; of each preference the chosen one, then the rejected one, then those of its twin; of each parallel row the
+    anchor, then the others."""
     cut: int
     """Rows that lost an end."""
     dropped: int
     """Rows whose prompt alone fills the limit, and pairs that the limit makes equal."""
     sides: tuple[int, ...] = ()
-    """Sequences of each row: 2 for preferences, one for each language of a parallel row. One where not given."""
+    """Sequences of each row: 2 for preferences, 4 with a twin, one for each language of a parallel row. One where not given."""
 
     @property
     def rows(self) -> int:
@@ -257,17 +258,18 @@ def split(numbers: Iterable[int], lengths: Sequence[int], limit: int) -> tuple[B
 def _tokenize_answers(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[tuple[list[int], int]]]:
     """Tokens of each side of each row, and how many of them are the prompt's."""
     ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    texts = [_render(row, answer, tokenizer) for row in rows for answer in _answers(row)]
-    sides = len(texts) // len(rows) if rows else 0
-    found = [([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail, _ in tokenize_pairs(tokenizer, texts)]
-    return (found[number * sides : (number + 1) * sides] for number in range(len(rows)))
+    texts = [_render(row.id, chat, answer, tokenizer) for row in rows for chat, answer in _list_answers(row)]
+    found = (([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail, _ in tokenize_pairs(tokenizer, texts))
+    return ([next(found) for _ in _list_answers(row)] for row in rows)
 
 
 def _encode_answers(row: Example | Preference, sides: Sequence[tuple[list[int], int]], max_length: int) -> tuple[list[Encoded], bool]:
     """A row's sides, none where it cannot be trained on, and whether one of them is cut."""
     short = [Encoded(row.id, row.kind, tuple(tokens[:max_length]), prompt) for tokens, prompt in sides]
-    _require_choice(row, [tokens for tokens, _ in sides])
-    if sides[0][1] >= max_length or len({sequence.tokens for sequence in short}) < len(sides):
+    if isinstance(row, Preference):
+        _require_choice(row, [tokens for tokens, _ in sides])
+    pairs = [short[first : first + 2] for first in range(0, len(short), 2)]
+    if max(prompt for _, prompt in sides) >= max_length or any(len({one.tokens for one in pair}) < len(pair) for pair in pairs):
         return [], False
     return short, any(len(tokens) > max_length for tokens, _ in sides)
 
@@ -288,31 +290,36 @@ def _encode_parallel(row: Parallel, tokenizer: PreTrainedTokenizerBase, max_leng
     return [Encoded(row.id, row.kind, tuple(ids), len(ids), lang) for lang, ids in zip(langs, tokens, strict=True)]
 
 
-def _answers(row: Example | Preference) -> tuple[str, ...]:
-    return (row.chosen, row.rejected) if isinstance(row, Preference) else (row.response,)
+def _list_answers(row: Example | Preference) -> list[tuple[Chat, str]]:
+    """What is answered, and each answer; of a preference its own two, then those of its twin."""
+    if isinstance(row, Example):
+        return [(row.messages, row.response)]
+    twin = _list_answers(row.twin) if row.twin else []
+    return [(row.messages, row.chosen), (row.messages, row.rejected), *twin]
 
 
-def _require_choice(row: Example | Preference, sides: Sequence[Sequence[int]]) -> None:
-    if isinstance(row, Preference):
-        if not row.chosen.strip():
-            raise UserError(f"row {row.id!r}: the chosen answer is empty; leave the pair out")
-        if sides[0] == sides[1]:
-            raise UserError(f"row {row.id!r}: the chosen and the rejected answer are the same, so there is no preference; leave it out")
+def _require_choice(row: Preference, sides: Sequence[Sequence[int]]) -> None:
+    if not row.chosen.strip():
+        raise UserError(f"row {row.id!r}: the chosen answer is empty; leave the pair out")
+    if sides[0] == sides[1]:
+        raise UserError(f"row {row.id!r}: the chosen and the rejected answer are the same, so there is no preference; leave it out")
+    if row.twin:
+        _require_choice(row.twin, sides[2:])
 
 
-def _render(row: Example | Preference, answer: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+def _render(row_id: str, messages: Chat, answer: str, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
     from jinja2 import TemplateError
 
-    chat = list(row.messages)
+    chat = list(messages)
     try:
         prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         whole = tokenizer.apply_chat_template([*chat, {"role": "assistant", "content": answer}], tokenize=False)
     except TemplateError as error:
-        raise UserError(f"row {row.id!r}: the base model's chat template refuses it: {error}") from None
+        raise UserError(f"row {row_id!r}: the base model's chat template refuses it: {error}") from None
     parts = split_turn(prompt, whole)
     if parts is None:
         raise UserError(
-            f"row {row.id!r}: the base model's chat template writes a finished turn unlike an open one, so training would not match what "
+            f"row {row_id!r}: the base model's chat template writes a finished turn unlike an open one, so training would not match what "
             "is asked later; give another template with base.chat_template, or set engine.thinking: off where it opens thinking"
         )
     return parts

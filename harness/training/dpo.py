@@ -7,17 +7,16 @@ precomputed reference lies in the dataset's cache, where no seal ties it to the 
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch.nn import Module
 from torch.nn.functional import logsigmoid
 
 from xlift.harness.recipes.contract import Dpo
-from xlift.harness.training.batching import Course, Pass, Step, split
-from xlift.harness.training.checkpoints import seal, unseal
-from xlift.harness.training.sft import CourseTrainer, PassInput, StepInput
+from xlift.harness.training.batching import Course, Pass, Step
+from xlift.harness.training.reference import ReferenceTrainer
+from xlift.harness.training.sft import PassInput, StepInput
 
 REFERENCE = "log_probabilities"
 
@@ -34,29 +33,20 @@ def dpo_loss(objective: Dpo, scores: torch.Tensor, reference: torch.Tensor, leng
     return -logsigmoid(margins) - objective.nll_weight * likelihood, margins
 
 
-class PreferenceTrainer(CourseTrainer):
-    """A pass holds both sides of its pairs, for the sigmoid couples them; the loss is the mean over the pairs of a step.
-
-    The load-balancing loss of a mixture of experts is left out.
-    """
+class PreferenceTrainer(ReferenceTrainer):
+    """A pass holds both sides of its pairs, for the sigmoid couples them; the loss is the mean over the pairs of a step."""
 
     def __init__(self, objective: Dpo, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         self.objective = objective
         self.margins: list[torch.Tensor] = []
         super().__init__(course, pad, training, seconds, **arguments)
-        self.aux_loss_enabled = False
 
-    def read_reference(self, folder: Path, limit: int) -> None:
-        """The log-probabilities that the model gives to both sides of every pair as it stands, without dropout.
+    def compute_reference(self, limit: int) -> Mapping[str, torch.Tensor]:
+        """The log-probabilities of both sides of every pair."""
+        return {REFERENCE: self.score_all(self.list_used(), limit)}
 
-        They are computed, in batches of at most ``limit`` tokens, where ``folder`` does not hold them for this training yet.
-        """
-        if unseal(folder, self.training) is None:
-            scores = self._score_all(limit)
-            folder.mkdir(parents=True)
-            save_file({REFERENCE: scores}, folder / "reference.safetensors")
-            seal(folder, self.training, self.seconds)
-        self.reference = load_file(folder / "reference.safetensors")[REFERENCE]
+    def take_reference(self, found: Mapping[str, torch.Tensor]) -> None:
+        self.reference = found[REFERENCE]
 
     def weigh(self, step: Step) -> int:
         """What the losses of a step are divided by: its pairs."""
@@ -92,13 +82,3 @@ class PreferenceTrainer(CourseTrainer):
             margins = torch.cat(self.margins)  # of the last step, as each is logged
             logs = {**logs, "rewards/margins": float(margins.mean()), "rewards/accuracies": float((margins > 0).float().mean())}
         super().log(logs, start_time)
-
-    def _score_all(self, limit: int) -> torch.Tensor:
-        corpus = self.course.corpus
-        used = {number for step in self.course.steps for one in step for batch in one for number in batch}
-        scores = torch.full((len(corpus.sequences),), torch.nan)
-        self.model.eval()
-        with torch.no_grad(), self.accelerator.autocast():
-            for batch in split(used, corpus.lengths, limit):
-                scores[list(batch)] = self.score(self.model, self._prepare_inputs(self.pad(batch))).cpu()
-        return scores

@@ -61,7 +61,7 @@ class FitReport(Section):
     reward_accuracy: float | None
     """Dpo: share of those pairs whose margin is above 0."""
     terms: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    """Align: of each part of the loss, weighted, the mean over the first tenth of its steps and over the last."""
+    """Align and Gap: of each part of the loss, weighted, the mean over the first tenth of its steps and over the last."""
     resumed_from_step: int | None
     points: tuple[CurvePoint, ...] = ()
     """Adapters that were kept on the way."""

@@ -31,14 +31,16 @@ from xlift.harness.core.types import Example, Parallel, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic, route_products
 from xlift.harness.models import adapters
 from xlift.harness.models.adapters import Provenance
-from xlift.harness.recipes.contract import Align, Dpo, Plan, Sft
+from xlift.harness.recipes.contract import Align, Dpo, Gap, Plan, Sft
 from xlift.harness.training import batching
 from xlift.harness.training.align import HiddenTrainer
 from xlift.harness.training.batching import Course
 from xlift.harness.training.checkpoints import find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
+from xlift.harness.training.gap import GapTrainer
 from xlift.harness.training.lora import freeze, go_on, read_lora, stop_below
 from xlift.harness.training.points import KeepPoints, place_points
+from xlift.harness.training.reference import ReferenceTrainer
 from xlift.harness.training.report import CurvePoint, FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
@@ -95,7 +97,7 @@ def fit(
         if plan.where:
             stop_below(trainer.bare)
         try:
-            if isinstance(trainer, PreferenceTrainer | HiddenTrainer):
+            if isinstance(trainer, ReferenceTrainer):
                 trainer.read_reference(reference, settings.micro_batch_tokens)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
@@ -107,13 +109,15 @@ def fit(
 
 
 def _require_rows(plan: Plan) -> None:
-    wanted: dict[type, tuple[type, ...]] = {Sft: (Example,), Dpo: (Preference,), Align: (Parallel, Example)}
+    wanted: dict[type, tuple[type, ...]] = {Sft: (Example,), Dpo: (Preference,), Align: (Parallel, Example), Gap: (Preference,)}
     objective = type(plan.objective)
     for row in plan.rows:
         if not isinstance(row, wanted[objective]):
             named = " and ".join(kind.__name__ for kind in wanted[objective])
             sort = {Example: "an example", Preference: "a preference", Parallel: "a parallel row"}[type(row)]
             raise UserError(f"row {row.id!r} is {sort}, but the objective {objective.__name__} trains on {named} rows")
+        if isinstance(row, Preference) and bool(row.twin) != isinstance(plan.objective, Gap):
+            raise UserError(f"row {row.id!r} {'has a' if row.twin else 'lacks its'} twin, which the objective Gap alone, and always, needs")
     if isinstance(plan.objective, Align) and not any(isinstance(row, Parallel) for row in plan.rows):
         raise UserError("there are no parallel rows, on whose states the objective Align is")
     if isinstance(plan.objective, Align) and all(term.name == "keep" for term in plan.objective.terms):
@@ -172,6 +176,8 @@ def _build(
     with _explain_refusal():
         if isinstance(objective, Dpo):
             return PreferenceTrainer(objective, course, pad, training, seconds, processing_class=tokenizer, **options)
+        if isinstance(objective, Gap):
+            return GapTrainer(objective, course, pad, training, seconds, processing_class=tokenizer, **options)
         if isinstance(objective, Align):
             arrays = {name: torch.from_numpy(array) for name, array in plan.arrays.items()}
             return HiddenTrainer(objective, arrays, course, pad, training, seconds, processing_class=tokenizer, **options)

@@ -26,6 +26,7 @@ from xlift.harness.plugin import (
     Answer,
     Chat,
     Dpo,
+    Gap,
     LanguageMissingError,
     Mask,
     Method,
@@ -64,7 +65,8 @@ def check(plan: Plan, context: FakeContext) -> None:
     assert len(plan.rows) <= (context.budget or 10**9)
     assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
-    assert all(isinstance(row, Preference) == isinstance(plan.objective, Dpo) for row in plan.rows)
+    assert all(isinstance(row, Preference) == isinstance(plan.objective, Dpo | Gap) for row in plan.rows)
+    assert all(bool(row.twin) == isinstance(plan.objective, Gap) for row in plan.rows if isinstance(row, Preference))
     parallel = [row for row in plan.rows if isinstance(row, Parallel)]
     assert isinstance(plan.objective, Align) >= bool(parallel)
     for row in parallel:
@@ -220,6 +222,7 @@ class NoTranslator(FakeContext):
     [
         ("dpo_self_improvement", {}, "en-es"),
         ("sft_on_chosen", {}, "en-es"),
+        ("preference_gap", {}, "en-es"),
         ("self_distillation", {}, "en-es"),
         ("translate_then_sft", {}, "en-es"),
         ("pivot_language", {"answers": "self"}, "en-es"),

@@ -30,6 +30,8 @@ GOLDEN = {
     "sft_on_chosen": "264636b43c1b3e66a0e8976112509ff54df1b8cc746ef8996dc45006e8e92a25",
     "star_alignment": "865d700f2503114b109302a6cb32eeda31a3c9658639fc0dbe7ecd2607aa5efa",
     "translate_then_sft": "078b6353d6475b724ddc5bd5c76885ebf3bb951fdc0a7cbd576c8ebf4139c5c3",
+    "preference_gap": "new",
+    "preference_gap/shuffled": "new",
     "alignment_preference": "0baccf4bd35e87cc1d449e3e2e784883d5212b84201c60eca598ccebef30f444",
     "knowledge_triples": "66e4e7e5f4c520cd794fea1616cf8077dd69551ab6902939cc23914a24187aa6",
     "multilingual_reasoning": "c5592490b392bef0f144b1a77739154e305c43ba44eb09b8ffbb48da6a4b51bf",
@@ -81,6 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multilingual_reasoning/steps": {"frame": "steps", "answers": "sampled"},
     "dpo_self_improvement/reasoning": {"track": "reasoning", "prompt_corpus": "gsm8k"},
     "dpo_self_improvement/round_2": {"prompts": 30},
+    "preference_gap/shuffled": {"shuffled": True, "keep": 0.0},
     "linguistically_diverse_prompts/translator": {"translations": "translator", "exemplars": 3, "characters": 50},
     "knowledge_alignment": {"entities": 1.0, "triples": 0.0},  # no object of the bundled facts has a name in two languages
     "representation_alignment/summed": {"layer": 1, "pool": "last", "alternate": False, "shuffled": True},

@@ -5,7 +5,7 @@ from typing import Any
 
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.types import Example, Preference, ask
-from xlift.harness.plugin import Dpo, Plan, Sft
+from xlift.harness.plugin import Dpo, Gap, Plan, Sft
 from xlift.harness.training.report import FitReport
 from xlift.harness.training.trainer import fit
 
@@ -25,7 +25,7 @@ def train(
     base: Path,
     stage: Path,
     rows: tuple[Example, ...] | tuple[Preference, ...] | None = None,
-    objective: Sft | Dpo | None = None,
+    objective: Sft | Dpo | Gap | None = None,
     start: Path | None = None,
     phases: tuple[tuple[str, ...], ...] = (),
     **changed: Any,

@@ -41,6 +41,7 @@ def test_a_papers_numbers_have_a_source_and_say_what_differs(name: str) -> None:
         ("prix-lm-llama2-7b", 6.74),
         ("mid-align-llama3-8b", 8.03),
         ("layer-swap-llama3-8b", 8.03),
+        ("mpo-llama31-8b", 8.03),
         ("plug-llama2-13b", 13.0),
         ("lidr-llama3-8b", 8.03),
         ("methods-1b", 1.24),

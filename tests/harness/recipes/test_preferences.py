@@ -11,6 +11,7 @@ from xlift.harness.plugin import (
     Answer,
     Chat,
     Dpo,
+    Gap,
     LanguageMissingError,
     Plan,
     Preference,
@@ -254,3 +255,49 @@ def test_sft_on_chosen_learns_each_answer_once() -> None:
     assert {(row.messages[-1]["content"], row.response, row.lang) for row in plan.rows if row.kind == "target_side"} >= {
         ("Nenne einen Vogel 1", "en>de <Name a bird 1>", "de")
     }
+
+
+def test_twins_are_both_sides_of_a_prompt_in_one_row() -> None:
+    plan = prepare(Speaker(), "preference_gap", beta=1.5)
+    rows = {row.id: row for row in plan.rows}
+    assert sorted(rows) == ["p0-de-twins", "p0-es-twins", "p1-de-twins", "p1-es-twins"]
+    sides = {row.id: row for row in prepare(Speaker()).rows}
+    row = rows["p0-es-twins"]
+    assert isinstance(row, Preference) and (row.lang, row.kind) == ("es", "twins")
+    assert (row.messages, row.chosen, row.rejected) == (*_said(sides["p0-es-target_side"]),)
+    assert row.twin == sides["p0-es-pivot_side"]
+    assert plan.objective == Gap(1.5, 1.0)
+    assert plan.facts["pivot_side"]["pairs"] == 4  # type: ignore[index, call-overload]
+
+
+def _said(row: Any) -> tuple[Any, ...]:
+    return row.messages, row.chosen, row.rejected
+
+
+def test_shuffled_twins_are_the_same_ones_each_with_another_prompt() -> None:
+    plans = [prepare(Speaker(), "preference_gap", prompts=3, shuffled=shuffled) for shuffled in (False, True)]
+    own, mixed = ({row.id: row.twin for row in plan.rows if isinstance(row, Preference)} for plan in plans)
+    assert own.keys() == mixed.keys() and all(own[name] != mixed[name] for name in own)
+    for lang in ("es", "de"):
+        ids = [{twin.id for name, twin in twins.items() if twin and f"-{lang}-" in name} for twins in (own, mixed)]
+        assert ids[0] == ids[1] and len(ids[0]) == 3
+    with pytest.raises(UserError, match="shuffled: es has one pair, which has no other twin; raise prompts"):
+        prepare(Speaker(), "preference_gap", prompts=1, shuffled=True)
+
+
+def test_a_budget_of_twins_asks_for_as_many_prompts_as_it_needs() -> None:
+    speaker = Speaker(budget=4)
+    assert len(prepare(speaker, "preference_gap", prompts=6, spare=1.0).rows) == 4
+    assert len(speaker.asked) == 6, "two prompts in three languages"
+
+
+def test_a_side_without_its_twin_is_dropped_and_counted() -> None:
+    class Echo(Speaker):
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            """Back from Spanish the second text comes as the pivot's own answer."""
+            found = super().translate(texts, source, target)
+            return [f"<{PROMPTS['en']} {n}>" if (source, n) == ("es", 1) else text for n, text in enumerate(found)]
+
+    plan = prepare(Echo(), "preference_gap")
+    assert "p1-es-twins" not in {row.id for row in plan.rows} and len(plan.rows) == 3
+    assert plan.drops == {"en/pivot_side: both answers alike": 1, "es/twins: no pair in the pivot": 1}

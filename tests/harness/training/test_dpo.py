@@ -229,7 +229,7 @@ def test_killed_and_resumed_equals_undisturbed(
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    monkeypatch.setattr(PreferenceTrainer, "_score_all", refuse)
+    monkeypatch.setattr(PreferenceTrainer, "score_all", refuse)
     report, expected = train(tiny_base, tmp_path, epochs=2), undisturbed[1]
     assert report.resumed_from_step is not None and report.resumed_from_step >= 2
     assert fingerprint(tmp_path) == fingerprint(undisturbed[0])
@@ -247,7 +247,7 @@ def test_a_reference_is_used_only_where_it_is_whole(
         patched.setattr(PreferenceTrainer, "train", lambda *_, **named: sys.exit("killed"))
         with pytest.raises(SystemExit, match="killed"):
             train(tiny_base, tmp_path, epochs=2)
-    monkeypatch.setattr(PreferenceTrainer, "_score_all", refuse)
+    monkeypatch.setattr(PreferenceTrainer, "score_all", refuse)
     train(tiny_base, tmp_path, epochs=2)
     assert fingerprint(tmp_path) == fingerprint(undisturbed[0])
     with pytest.raises(AssertionError, match="computed again"):  # another training
