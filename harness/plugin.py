@@ -9,6 +9,7 @@ from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.languages import Language, find
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Parallel, Preference, Sampling, ask
 from xlift.harness.models.profile import InferenceProfile
+from xlift.harness.models.steering import Steer
 from xlift.harness.recipes.budget import split_budget, take
 from xlift.harness.recipes.code_switch import (
     CodeSwitcher,
@@ -76,8 +77,8 @@ __all__ = [
     "LANGUAGE", "TASK", "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo",
     "Draws", "Example", "ExpertOptions", "Gap", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon",
     "Mask", "Message", "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference",
-    "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "SwitchOptions", "Task", "Term", "UserError",
-    "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
+    "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "Steer", "SwitchOptions", "Task", "Term",
+    "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
     "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill", "find", "find_fault", "find_flaw",
     "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english",
     "is_repetitive", "judge_task", "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs",

@@ -68,6 +68,8 @@ class PlanFacts(TypedDict, total=False):
     parts: Mapping[str, PartFacts]
     """Not there where the plan is trained as one."""
     edit: EditFacts
+    steer: Mapping[str, Json]
+    """Not there where no states are moved."""
 
 
 class Inputs(TypedDict, total=False):
@@ -150,7 +152,7 @@ class Manifest(TypedDict, total=False):
     thinking_cut: int
     """Answers whose thinking never ended."""
     tokens_read: int
-    """Of texts whose states were read."""
+    """Of texts whose states, or whose likelihoods, were read."""
     corpora: list[str]
     """``corpus`` or ``corpus/part``, with the language behind it."""
     sources: list[SourceFacts]

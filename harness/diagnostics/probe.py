@@ -109,7 +109,7 @@ def open_run(folder: Path) -> Subject:
         if adapter is None:
             left_out.append(f"{label}: its adapter is gone")
         elif not adapter.has_weights:
-            left_out.append(f"{label}: a profile without weights, so its states are the base's")
+            left_out.append(f"{label}: no weights, so the states of a text are the base's")
         else:
             found[label] = adapter
     return Subject(base, found, tuple(left_out), codes, languages["pivot"])
@@ -127,7 +127,7 @@ def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
         if label == "base":
             raise UserError("--adapter base=...: 'base' is the model without adapters; choose another name")
         if not adapter.has_weights:
-            raise UserError(f"adapter {adapter.name}: a profile without weights, so its states are the base's")
+            raise UserError(f"adapter {adapter.name}: a profile or moves without weights, so the states of a text are the base's")
     return found
 
 

@@ -21,6 +21,7 @@ from xlift.harness.engines.thinking import decode, find_marks, take_apart, widen
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.profile import InferenceProfile
+from xlift.harness.models.steering import Steer
 from xlift.harness.models.tokens import tokenize, tokenize_pairs
 from xlift.tasks.thinking import find_opening
 
@@ -78,6 +79,13 @@ class Engine(Protocol):
     @property
     def profile(self) -> InferenceProfile | None:
         """How the current adapter must be asked and read; applied to lm-eval's requests alone."""
+
+    @property
+    def steering(self) -> Steer | None:
+        """How the current adapter moves states."""
+
+    def steer(self, lang: str | None) -> None:
+        """From now on move states as for answers in this language; None moves none, as after each swap."""
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The answers of the current weights, in the order of the chats."""
@@ -155,6 +163,7 @@ class LocalEngine(ABC):
         self.form: Literal["merged", "lora"] = "merged" if settings.adapter_form == "auto" else settings.adapter_form
         self.adapter: Adapter | None = None
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
+        self._moving: tuple[Steer, str] | None = None
         self._marks = find_marks(self.tokenizer)
 
     @abstractmethod
@@ -266,6 +275,15 @@ class LocalEngine(ABC):
         """That of the adapter last swapped in."""
         return self.adapter.profile if self.adapter else None
 
+    @property
+    def steering(self) -> Steer | None:
+        """That of the adapter last swapped in."""
+        return self.adapter.steer if self.adapter else None
+
+    def steer(self, lang: str | None) -> None:
+        """From now on move states as the current adapter does for answers in this language; None moves none."""
+        self._moving = (self.steering, lang) if self.steering and lang else None
+
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
         """What ``max_length`` leaves after each prompt and its thinking."""
         room = self.max_length - self.settings.thinking_tokens
@@ -277,10 +295,11 @@ class LocalEngine(ABC):
             return
         if adapter is not None:
             check(adapter, self.base)
+            require_steering(adapter, self.backend)
         wanted = _with_weights(adapter)
         if wanted != _with_weights(self.adapter):
             self._make_current(wanted)
-        self.adapter = adapter
+        self.adapter, self._moving = adapter, None
 
     def _make_current(self, adapter: Adapter | None) -> None:
         if self.form == "lora":
@@ -337,6 +356,12 @@ class LocalEngine(ABC):
                 f"{self.max_length}; raise it"
             )
         return prompt[-room:], answer
+
+
+def require_steering(adapter: Adapter, backend: str) -> None:
+    """Raises UserError for an adapter that moves states on a backend that cannot."""
+    if adapter.steer and backend != "hf":
+        raise UserError(f"adapter {adapter.name}: moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
 
 
 def _with_weights(adapter: Adapter | None) -> Adapter | None:

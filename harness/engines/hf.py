@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
@@ -25,13 +26,16 @@ from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.scoring import score_pairs
+from xlift.harness.engines.steering import Moves, score_moved
 from xlift.harness.engines.thinking import cut
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
+from xlift.harness.models.steering import Steer, place_moves, read_arrays
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.api.model import LM
+    from numpy.typing import NDArray
     from peft import PeftModel
     from transformers import PreTrainedModel
 
@@ -56,6 +60,7 @@ class HfEngine(LocalEngine):
         except torch.OutOfMemoryError:
             raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {self.settings.dtype}") from None
         self._tuned: PeftModel | None = None
+        self._arrays: dict[str, torch.Tensor] = {}
         self._lm = _Lm(self)
 
     def lm(self) -> LM:
@@ -65,6 +70,22 @@ class HfEngine(LocalEngine):
     def describe(self) -> EngineFacts:
         """As for every backend, and the library of the matrix products."""
         return {**super().describe(), "products": self.products}
+
+    def swap(self, adapter: Adapter | None) -> None:
+        """As every backend; an adapter that moves states has its arrays loaded."""
+        changes = adapter != self.adapter
+        super().swap(adapter)
+        if changes:
+            self._arrays = _to_tensors(read_arrays(adapter.folder)) if adapter and adapter.steer else {}
+
+    @contextmanager
+    def try_steering(self, steer: Steer, arrays: Mapping[str, NDArray[Any]], lang: str) -> Iterator[None]:
+        """Move states as no adapter does yet, for answers in a language, while the context lasts."""
+        kept, self._arrays, self._moving = self._arrays, _to_tensors(arrays), (steer, lang)
+        try:
+            yield
+        finally:
+            self._arrays, self._moving = kept, None
 
     def close(self) -> None:
         """Let go of the weights."""
@@ -87,16 +108,33 @@ class HfEngine(LocalEngine):
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
         try:
-            yield from score_pairs(self.model, pairs, self.settings.batch_tokens)
+            if self._moving:
+                yield from score_moved(self.model, self._move(), pairs, self.settings.batch_tokens)
+            else:
+                yield from score_pairs(self.model, pairs, self.settings.batch_tokens)
         except torch.OutOfMemoryError:
             raise self._out_of_memory() from None
+
+    def _move(self) -> Moves:
+        """The moves of states that are asked for; none for most."""
+        if self._moving is None:
+            return Moves(self.model, {})
+        steer, lang = self._moving
+        depth = self.model.config.get_text_config().num_hidden_layers
+        layers = place_moves(steer.layers, depth)
+        return Moves(self.model, dict(zip(layers, self._arrays[lang] * steer.strengths[lang], strict=True)), steer.positions)
 
     def _out_of_memory(self) -> UserError:
         return UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})")
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _decode(self, rows: list[Request]) -> None:
+        with self._move() as moves:
+            self._write(rows, moves)
+
+    def _write(self, rows: list[Request], moves: Moves) -> None:
         ids, mask = self._pad(rows)
+        moves.read_prompts(*ids.shape)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self.model.config)
         common: dict[str, object] = {"past_key_values": cache, "use_cache": True}
@@ -114,6 +152,7 @@ class HfEngine(LocalEngine):
             if len(keep) < len(chosen):
                 cache.batch_select_indices(left)
             ids = torch.tensor([[row.answer[-1]] for row in rows], device=self.device)
+            moves.read_answers(len(keep))
             mask = torch.nn.functional.pad(mask[left], (0, 1), value=1)
             positions = positions[left, -1:] + 1
 
@@ -162,6 +201,10 @@ class HfEngine(LocalEngine):
 
     def _batch_policy(self) -> str:
         return f"{self.settings.batch_tokens} tokens, longest first"
+
+
+def _to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    return {lang: torch.from_numpy(array).float() for lang, array in arrays.items()}
 
 
 @dataclass

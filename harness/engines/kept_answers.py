@@ -31,11 +31,16 @@ class KeptAnswers:
         self._answers = KeptLines(folder / f"{name}.jsonl", _read_answer, _write_answer)
         self._likelihoods = KeptLines(folder / f"{name}.scores.jsonl", _read_likelihood, _write_likelihood)
 
-    def complete(self, engine: Engine, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Made[Answer]]:
-        """Answers in order; those that are missing are made in one call of the engine. Of equal requests the first alone took something."""
+    def complete(
+        self, engine: Engine, prompts: Sequence[str], samplings: Sequence[Sampling], lang: str | None = None
+    ) -> list[Made[Answer]]:
+        """Answers in order; those that are missing are made in one call of the engine. Of equal requests the first alone took something.
+
+        ``lang`` is the language that the engine moves states for, if it does.
+        """
         numbers = number_requests(prompts, samplings)
         keys = [
-            digest([prompt, asdict(sampling), number if sampling.temperature else 0], 32)
+            digest([prompt, asdict(sampling), number if sampling.temperature else 0, *([lang] if lang else [])], 32)
             for prompt, sampling, number in zip(prompts, samplings, numbers, strict=True)
         ]
 
@@ -45,13 +50,13 @@ class KeptAnswers:
 
         return _gather(self._answers, keys, make)
 
-    def score(self, engine: Engine, pairs: Sequence[tuple[str, str]]) -> list[Made[Likelihood]]:
+    def score(self, engine: Engine, pairs: Sequence[tuple[str, str]], lang: str | None = None) -> list[Made[Likelihood]]:
         """``complete`` for likelihoods of answers behind prompts."""
 
         def make(places: Sequence[int], keep: Keep[Likelihood]) -> object:
             return engine.score([pairs[place] for place in places], keep)
 
-        return _gather(self._likelihoods, [digest([*pair], 32) for pair in pairs], make)
+        return _gather(self._likelihoods, [digest([*pair, *([lang] if lang else [])], 32) for pair in pairs], make)
 
     def read(self, texts: Sequence[str], make: Callable[[Sequence[int], Keep[Likelihood]], object]) -> list[Made[Likelihood]]:
         """``complete`` for the likelihoods of whole texts; ``make`` finds those at some places."""

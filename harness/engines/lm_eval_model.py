@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -19,6 +20,8 @@ from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
 from xlift.tasks.language_id import identify
 from xlift.tasks.thinking import find_answer, find_opening
+
+T = TypeVar("T")
 
 PREAMBLE_TOKENS = 256
 """What a likelihood task allows an answer to hold before the part that is scored, where a profile lets a model say something there."""
@@ -135,6 +138,7 @@ class EngineLM(LM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         """As the backend's own model does. Raises UserError for a task that a profile covers."""
         self._refuse_likelihood(requests)
+        self._refuse_steering(requests)
         read = super().loglikelihood_rolling
         if self.kept is None:
             found: list[float] = read(requests, disable_tqdm=disable_tqdm)
@@ -163,19 +167,48 @@ class EngineLM(LM):  # type: ignore[misc]
         return taken
 
     def _complete(self, requests: Sequence[Instance], asked: Sequence[_Asked]) -> list[Answer]:
-        prompts, samplings = [one.prompt for one in asked], [one.sampling for one in asked]
-        if self.kept is None:
-            return self.engine.complete(prompts, samplings)
-        made = self.kept.complete(self.engine, prompts, samplings)
-        self._note(requests, made)
-        return [one.said for one in made]
+        def complete(places: Sequence[int], lang: str | None) -> list[Answer]:
+            prompts, samplings = [asked[place].prompt for place in places], [asked[place].sampling for place in places]
+            if self.kept is None:
+                return self.engine.complete(prompts, samplings)
+            made = self.kept.complete(self.engine, prompts, samplings, lang)
+            self._note([requests[place] for place in places], made)
+            return [one.said for one in made]
+
+        return self._steer(requests, complete)
 
     def _score(self, requests: Sequence[Instance], pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
-        if self.kept is None:
-            return self.engine.score(pairs)
-        made = self.kept.score(self.engine, pairs)
-        self._note(requests, made)
-        return [one.said for one in made]
+        def score(places: Sequence[int], lang: str | None) -> list[Likelihood]:
+            some = [pairs[place] for place in places]
+            if self.kept is None:
+                return self.engine.score(some)
+            made = self.kept.score(self.engine, some, lang)
+            self._note([requests[place] for place in places], made)
+            return [one.said for one in made]
+
+        return self._steer(requests, score)
+
+    def _steer(self, requests: Sequence[Instance], make: Callable[[Sequence[int], str | None], Sequence[T]]) -> list[T]:
+        """What is made of requests by their places, in order: all at once, or language by language where states are moved."""
+        groups: defaultdict[str | None, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            groups[self._find_steered(request)].append(place)
+        found: dict[int, T] = {}
+        try:
+            for lang, places in groups.items():
+                self.engine.steer(lang)
+                found.update(zip(places, make(places, lang), strict=True))
+        finally:
+            self.engine.steer(None)
+        return [found[place] for place in range(len(requests))]
+
+    def _find_steered(self, request: Instance) -> str | None:
+        """The language that states are moved for; None where they stay. For a task that is not xlift's it is that of the prompt."""
+        steering, task = self.engine.steering, request.task_name or ""
+        if steering is None:
+            return None
+        lang = index.answer_language(task) or identify([str(request.args[0])])[0]
+        return lang if steering.covers(task, lang) else None
 
     def _note(self, requests: Sequence[Instance], made: Sequence[Made[Any]]) -> None:
         for request, one in zip(requests, made, strict=True):
@@ -294,6 +327,14 @@ class EngineLM(LM):  # type: ignore[misc]
                 raise UserError(
                     f"task {request.task_name} is scored by likelihood, and the adapter's profile for {lang!r} needs generation; "
                     "leave the task out, or choose one that generates"
+                )
+
+    def _refuse_steering(self, requests: Sequence[Instance]) -> None:
+        for request in requests:
+            if lang := self._find_steered(request):
+                raise UserError(
+                    f"task {request.task_name} is scored by the likelihood of whole texts, which have no prompt after which the adapter "
+                    f"could move states for {lang!r}; leave the task out"
                 )
 
 

@@ -21,7 +21,7 @@ from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
 from xlift.harness.core.versions import library_versions
-from xlift.harness.engines.base import USAGE, EngineFacts, Keep, Meter, count, seeds
+from xlift.harness.engines.base import USAGE, EngineFacts, Keep, Meter, count, require_steering, seeds
 from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count, read_thought
 from xlift.harness.engines.thinking import take_apart, widen
 from xlift.harness.models.adapters import Adapter, check
@@ -108,6 +108,13 @@ class ApiEngine:
         """That of the adapter last swapped in."""
         return self._adapter.profile if self._adapter else None
 
+    @property
+    def steering(self) -> None:
+        """None: no adapter that moves states is taken."""
+
+    def steer(self, lang: str | None) -> None:
+        """Nothing."""
+
     def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> NoReturn:
         """Raises UserError: a chat endpoint says nothing of an answer that it did not write."""
         raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
@@ -125,8 +132,10 @@ class ApiEngine:
 
         Raises UserError where the server does not list it.
         """
-        if adapter is not None and self.base.sha256:
-            check(adapter, self.base)
+        if adapter is not None:
+            require_steering(adapter, self.backend)
+            if self.base.sha256:
+                check(adapter, self.base)
         self._model = self._find_served(adapter) if adapter and adapter.has_weights else self.base.name
         self._adapter = adapter
 

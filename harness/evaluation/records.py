@@ -101,8 +101,8 @@ class Record(Section):
     method: str | None
     seed: int | None
     kind: str | None = None
-    """How it was made of others (mix) or of the base (mask), or else what was minimised (sft, dpo, align or gap), or ``profile`` if nothing
-    was trained. None for a base, for an adapter that was given, and in older records."""
+    """How it was made of others (mix) or of the base (mask, steer), or else what was minimised (sft, dpo, align or gap), or ``profile`` if
+    nothing was trained. None for a base, for an adapter that was given, and in older records."""
     extra_parameters: int = 0
     """Number of weights beside those of the base when it answers; 0 if they are merged into the base's, and in older records."""
     chosen_on: str = ""

@@ -19,10 +19,11 @@ from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, PartFacts, ProfileFacts
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
-from xlift.harness.models import masks
+from xlift.harness.models import masks, steering
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
 from xlift.harness.models.profile import InferenceProfile, read_profile
+from xlift.harness.models.steering import Steer, read_steer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,6 +39,8 @@ FULL = "FULL"
 """That of a model of its own, whose weights were trained themselves."""
 MASK = "MASK"
 """That of a mask, which puts some of the base's weights to 0."""
+STEER = "STEER"
+"""That of one that moves the states of the base, whose weights stay."""
 MODEL = "model*.safetensors"
 """The files of whole weights."""
 
@@ -70,6 +73,8 @@ class Provenance(TypedDict, total=False):
     round: int
     base: Required[ModelFacts]
     profile: ProfileFacts | None
+    steer: Mapping[str, Json]
+    """What is moved, where the adapter is moves of states (models.steering.Steer)."""
     data: Manifest
     """Of the prepare stage."""
     fit: FitFacts
@@ -105,6 +110,8 @@ class Adapter:
     """The base's weights, where ``xlift.json`` records them."""
     profile: InferenceProfile | None = field(default=None, hash=False)
     """How it must be asked and read, where ``xlift.json`` says so."""
+    steer: Steer | None = field(default=None, hash=False)
+    """How the base's states are moved while it answers, where ``xlift.json`` says so."""
 
     @property
     def place(self) -> str:
@@ -121,8 +128,8 @@ class Adapter:
 
     @property
     def has_weights(self) -> bool:
-        """False for a profile alone: the base's own weights answer."""
-        return self.peft_type != PROFILE
+        """False for a profile alone, and for moves of states: the base's own weights answer."""
+        return self.peft_type not in (PROFILE, STEER)
 
     def facts(self) -> ModelFacts:
         """What a record keeps of it."""
@@ -143,9 +150,9 @@ def resolve(ref: str | Path) -> Adapter:
     folder, revision = _locate(str(ref))
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
     profile = read_profile(card, str(folder / CARD))
-    recorded = card.get("base")
+    recorded, steer = card.get("base"), read_steer(card, folder)
     named = recorded.get("name") if isinstance(recorded, Mapping) else None
-    config, parts = _read_weights(folder, profile)
+    config, parts = _read_steering(folder, steer) if steer else _read_weights(folder, profile)
     if profile is not None:
         # Only what differs from the defaults, so that a field that is added later moves no hash.
         parts += [json.dumps(profile.model_dump(mode="json", exclude_defaults=True), sort_keys=True).encode()]
@@ -158,6 +165,7 @@ def resolve(ref: str | Path) -> Adapter:
         base_name=str(config.get("base_model_name_or_path") or named or "") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
         profile=profile,
+        steer=steer,
     )
 
 
@@ -173,6 +181,8 @@ def check(adapter: Adapter, base: Base) -> None:
             f"adapter {adapter.name}: trained on another base ({adapter.base_name or 'unnamed'}, sha256 {adapter.base_sha256[:12]}), "
             f"not on {base.name} (sha256 {base.sha256[:12]}); set base.model to that base"
         )
+    if adapter.steer:
+        steering.check_base(adapter.steer, adapter.folder, base, adapter.name)
     if not adapter.has_weights:
         return
     shapes = {FULL: _whole_shapes, MASK: _mask_shapes}.get(adapter.peft_type, _adapter_shapes)
@@ -279,6 +289,13 @@ def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[
         raise UserError(f"adapter {folder}: {CONFIG} names no peft_type, so not a PEFT adapter")
     tensor_shapes(_weights(folder))
     return config, [(folder / name).read_bytes() for name in (WEIGHTS, CONFIG)]
+
+
+def _read_steering(folder: Path, steer: Steer) -> tuple[dict[str, object], list[bytes]]:
+    if any(folder.glob("adapter_*")):
+        raise UserError(f"adapter {folder}: both weights and moves of states; keep them in folders of their own")
+    said = json.dumps(steer.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return {"peft_type": STEER}, [(folder / steering.ARRAYS).read_bytes(), said.encode()]
 
 
 def _weights(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from xlift.harness.core.errors import UserError
 from xlift.harness.models.bases import Base
 
 
@@ -58,3 +59,13 @@ def read_shape(base: Base) -> Shape | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):
         return None
+
+
+def place_layer(layer: int | float, depth: int) -> int:
+    """The number of a state, from 0 to ``depth``, by the name that a plan gives it: a share of the depth, or its number, -1 for
+    the last. Raises UserError for one that the base does not have."""
+    if 0 < layer < 1:
+        return max(1, round(layer * depth))
+    if int(layer) != layer or not -depth - 1 <= layer <= depth:
+        raise UserError(f"layer {layer}: the base has states 0 to {depth}; -1 is the last one, and 0.5 the one at half the depth")
+    return int(layer) % (depth + 1)

@@ -13,6 +13,7 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.manifests import FileFacts, Manifest
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Row, Rows, Sampling, list_languages, list_texts
+from xlift.harness.models.steering import Steer, check_arrays
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Plan
@@ -42,6 +43,10 @@ class Inside(Protocol):
 
     def read_activity(self, texts: Sequence[str]) -> tuple[NDArray[Any], int]: ...
 
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None, arrays: Mapping[str, NDArray[Any]], lang: str
+    ) -> tuple[list[float], int]: ...
+
 
 LOSS = 0.3
 """Share of a part above which its loss is worth a warning."""
@@ -66,7 +71,7 @@ class RunContext:
         self.thinking_cut = 0
         """Answers whose thinking never ended."""
         self.tokens_read = 0
-        """Of texts whose states were read."""
+        """Of texts whose states, or whose likelihoods, were read."""
         self.rows_read: Counter[str] = Counter()
         """Rows of each ``language/corpus``, leaking ones included."""
         self.hashes_read: dict[str, str | None] = {}
@@ -142,6 +147,14 @@ class RunContext:
         self.tokens_read += tokens
         return activity
 
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None = None, arrays: Mapping[str, NDArray[Any]] | None = None,
+        lang: str = "",
+    ) -> list[float]:  # fmt: skip
+        found, tokens = self._find_inside().score(chats, answers, steer, arrays or {}, lang)
+        self.tokens_read += tokens
+        return found
+
     def _find_inside(self) -> Inside:
         if self._inside is None:
             raise UserError("states are read in the prepare stage of a run alone")
@@ -201,14 +214,19 @@ class RunContext:
     def vet(self, plan: Plan) -> Plan:
         """The plan without rows that overlap evaluation items, which a method may have made up or generated.
 
-        Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice, and for parts as ``check_parts``.
+        Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice, for parts as ``check_parts``, and
+        for moves of states that move nothing.
         """
         rows: list[Row] = list(plan.rows)
         leaking = self._guard.find_leaks([list_texts(row) for row in rows])
         for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
             self._report_leaks(f"{row.lang}/{row.kind}", [row.id])
         kept = tuple(row for row, hit in zip(rows, leaking, strict=True) if not hit)
-        if not kept and (plan.rows or (plan.profile is None and plan.edit is None)):
+        if plan.steer:
+            check_arrays(plan.steer, plan.arrays, "the method's arrays")
+            if plan.rows:
+                raise UserError("the method has rows and moves of states; it can have one of them")
+        if not kept and (plan.rows or (plan.profile is None and plan.edit is None and plan.steer is None)):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
         _require_sound(kept, {*self.languages, self.pivot}, self.budget)

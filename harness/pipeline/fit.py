@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from xlift.harness.core.manifests import CodeFacts, PartFacts
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
-from xlift.harness.models import adapters, masks
+from xlift.harness.models import adapters, masks, steering
 from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage, part_stage, share_training
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Mask, Mix, Plan
@@ -57,14 +58,18 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
                 return _mask(run, prepared, edit, provenance, folder / "adapter")
         if prepared.count:
             return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder / "adapter")
-        return _keep_profile(provenance, folder / "adapter")
+        return _keep_as_made(prepared, provenance, folder / "adapter")
 
     run.store.write(fit_stage(run, turn, prepared, seed), work, keep_partial=True)
 
 
-def _keep_profile(provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
-    """An adapter that is a profile alone, as a stage's work."""
+def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
+    """An adapter that is a profile alone, or moves of states, as a stage's work."""
     out.mkdir(exist_ok=True)
+    if steer := prepared.plan.steer:
+        provenance["steer"] = steer.model_dump(mode="json")
+        read_arrays(prepared)  # which are checked
+        shutil.copyfile(prepared.folder / ARRAYS, out / steering.ARRAYS)
     write_json(out / adapters.CARD, provenance)
     return {"report": {}, "adapter_sha256": adapters.resolve(out).sha256}
 

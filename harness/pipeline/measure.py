@@ -15,7 +15,7 @@ from xlift.harness.core.versions import library_versions
 from xlift.harness.evaluation.evaluate import evaluate, save_whole_answers
 from xlift.harness.evaluation.records import Record, TaskResult
 from xlift.harness.evaluation.tasks import TaskSet, open_tasks
-from xlift.harness.models import adapters
+from xlift.harness.models import adapters, steering
 from xlift.harness.pipeline.costs import sum_costs
 from xlift.harness.pipeline.earlier import Known, Taken, find_common_engine, name_results, read_known
 from xlift.harness.pipeline.engine import StageEngine
@@ -66,7 +66,7 @@ class _Wave:
         said = [*taken.read_whole_answers(), *(measured.whole_answers if measured else ())]
         record = Record(
             **_describe(run, model, adapter),
-            extra_parameters=adapters.count_weights(adapter) if adapter and engine.get("adapter_form") == "lora" else 0,
+            extra_parameters=_count_extra(adapter, engine),
             engine=dict(engine),
             tasks={task: results[task] for task in run.tasks_of(model)},
             cost={"evaluate": _sum_up(results, paid), **sum_costs([run.root / name for name in model.stages], model.point)},
@@ -127,8 +127,19 @@ def _find_rows(run: Run, model: Measured) -> Manifest | None:
 
 
 def _name_kind(rows: Manifest) -> str:
-    """How parts were put together, or weights masked; else the objective of the training."""
+    """How parts were put together, weights masked or states moved; else the objective of the training."""
     plan = rows["plan"]
     if "edit" in plan:
         return plan["edit"]["kind"]
+    if plan.get("steer"):
+        return "steer"
     return plan["objective"]["kind"] if rows["rows"] else "profile"
+
+
+def _count_extra(adapter: adapters.Adapter | None, engine: Mapping[str, object]) -> int:
+    """Weights beside those of the base when it answers."""
+    if adapter is None:
+        return 0
+    if adapter.steer:
+        return steering.count_numbers(adapter.folder)
+    return adapters.count_weights(adapter) if engine.get("adapter_form") == "lora" else 0

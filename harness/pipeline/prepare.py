@@ -93,6 +93,7 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
         phases=plan.phases,
         profile=plan.profile,
         where=plan.where,
+        steer=plan.steer,
         arrays_sha256=write_arrays(folder, plan.arrays),
         parts=_describe_parts(plan),
         edit=plan.edit,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Answer, Chat, Sampling
+from xlift.harness.models.steering import Steer
 from xlift.harness.pipeline.context import RunContext
 from xlift.harness.pipeline.stages import Run
 from xlift.harness.recipes import registry
@@ -54,6 +55,12 @@ class _Rehearsed(RunContext):
         raise _ModelNeeded
 
     def read_activity(self, texts: Sequence[str]) -> NDArray[Any]:
+        raise _ModelNeeded
+
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None = None, arrays: Mapping[str, NDArray[Any]] | None = None,
+        lang: str = "",
+    ) -> list[float]:  # fmt: skip
         raise _ModelNeeded
 
 

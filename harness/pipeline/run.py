@@ -53,7 +53,11 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
-        adapters.resolve(reference)
+        if adapters.resolve(reference).steer and suite.engine.backend != "hf":
+            raise UserError(
+                f"evaluate.adapters: {name!r} moves hidden states, which engine.backend {suite.engine.backend} does not do; set "
+                "engine.backend: hf"
+            )
     locate_data(suite, tasks, fetch=False)  # what is nowhere is found out before anything is fetched
     needs.require(needs.list_needs(suite, tasks))
     data, without_data = locate_data(suite, tasks, fetch=fetch)
@@ -118,6 +122,12 @@ def check_methods(suite: Suite) -> None:
             _check_parts(suite.training(label), f"methods.{label}")
         if method.masks and suite.engine.adapter_form == "lora":
             raise UserError(f"methods.{label}: masks the base's weights, which engine.adapter_form: lora does not serve; set merged")
+        if method.backends and suite.engine.backend not in method.backends:
+            named = " or ".join(method.backends)
+            raise UserError(
+                f"methods.{label}: {chosen.method} works inside the model, which engine.backend {suite.engine.backend} does not let it; "
+                f"set engine.backend: {named}"
+            )
         for pair, settings in suite.translating(label).items():
             check_settings(settings, f"methods.{label}: translators.{pair}")
 

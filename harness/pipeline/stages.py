@@ -163,7 +163,7 @@ def keep_answers(run: Run, adapter: adapters.Adapter | None, engine: Engine) -> 
         "chat_template": run.base.chat_template_sha,
         "template_options": run.base.template_options,
         "url": run.suite.engine.url,
-        "adapter": adapter.sha256 if adapter and adapter.has_weights else None,
+        "adapter": adapter.sha256 if adapter and (adapter.has_weights or adapter.steer) else None,
         "engine": engine.describe(),
     }
     return KeptAnswers((run.root.parent if run.suite.evaluate.share_answers else run.root) / ANSWERS, cast("dict[str, Json]", model))

@@ -1,10 +1,12 @@
-"""A model's states on texts and what goes on inside it, remembered on disk by model, texts, and what is read."""
+"""A model's states on texts, what goes on inside it, and how likely it finds answers, remembered on disk."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,14 @@ from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.paths import write_whole
 from xlift.harness.core.types import Chat, Json
-from xlift.harness.models.tokens import tokenize_text
+from xlift.harness.models.tokens import tokenize_pairs, tokenize_text
 from xlift.harness.recipes.contract import place_layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xlift.harness.engines.hf import HfEngine
+    from xlift.harness.models.steering import Steer
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +31,7 @@ Compute = Callable[["HfEngine", Sequence[Sequence[int]]], "dict[str, NDArray[Any
 TOKENS = "tokens"
 """In each file, beside what was read: how many tokens the texts had."""
 VERSION = 1
-"""Of how states are read. Raise it with every change that moves them."""
+"""Of how states and likelihoods are read. Raise it with every change that moves them."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,31 @@ class States:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, save(found))
         return {name: array for name, array in found.items() if name != TOKENS}, int(found[TOKENS][0])
+
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None, arrays: Mapping[str, NDArray[Any]], lang: str
+    ) -> tuple[list[float], int]:
+        """The mean log-probability of each answer's tokens behind its chat, and the tokens of all chats and answers.
+
+        With ``steer`` the model's states are moved as for answers in ``lang``. Raises UserError as the engine does.
+        """
+        import numpy as np
+        from safetensors.numpy import save
+
+        moved = {"steer": steer.model_dump(mode="json"), "array": sha256(arrays[lang].tobytes()).hexdigest(), "lang": lang} if steer else {}
+        asked = [[list(chat), answer] for chat, answer in zip(chats, answers, strict=True)]
+        path = self.folder / f"{digest({'model': self.model, 'scored': asked, **moved, 'version': VERSION}, 32)}.safetensors"
+        found = _read_kept(path)
+        if found is None:
+            engine = self.start()
+            pairs = [(engine.render(chat), answer) for chat, answer in zip(chats, answers, strict=True)]
+            with engine.try_steering(steer, arrays, lang) if steer else nullcontext():
+                means = [one.nats / one.tokens for one in engine.score(pairs)]
+            tokens = sum(len(pair.prompt) + len(pair.rest) for pair in tokenize_pairs(engine.tokenizer, pairs))
+            found = {"means": np.array(means), TOKENS: np.array([tokens])}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, save(found))
+        return found["means"].tolist(), int(found[TOKENS][0])
 
     def _tokenize(self, engine: HfEngine, texts: Sequence[str | Chat]) -> list[list[int]]:
         from jinja2 import TemplateError

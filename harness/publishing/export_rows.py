@@ -50,6 +50,8 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
             (out / name).unlink(missing_ok=True)
         if profile := made.manifest["plan"]["profile"]:
             write_json(out / PROFILE, profile)
+        if not rows and not profile:
+            raise UserError(f"{label}: has no rows: it moves the states of the base, and what it moves is in its adapter's folder")
         if not rows:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
             return [out / PROFILE]

@@ -237,8 +237,8 @@ def compare_logits(base: Base, ours: Path, theirs: Path) -> float:
     from xlift.harness.models.bases import load_tokenizer
 
     if not resolve(ours).has_weights:
-        if resolve(ours).profile != resolve(theirs).profile:
-            raise UserError(f"{theirs}: its profile is not the local one")
+        if resolve(ours).sha256 != resolve(theirs).sha256:
+            raise UserError(f"{theirs}: its profile, or what it moves, is not the local one")
         return 0.0
     ids = load_tokenizer(base)(["What is 2 + 3? ¿Cuánto es? কত হয়?"], return_tensors="pt").input_ids
     if resolve(ours).peft_type == FULL:

@@ -6,6 +6,7 @@ import json
 
 from xlift.harness.models import masks
 from xlift.harness.models.adapters import FULL, MASK
+from xlift.harness.models.steering import Steer
 from xlift.harness.publishing.package import Facts
 
 
@@ -13,6 +14,8 @@ def write_loading(facts: Facts) -> str:
     """The section's text, as Markdown."""
     revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
     measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
+    if facts.adapter.steer:
+        return _write_steering(facts, facts.adapter.steer, measured)
     if not facts.adapter.has_weights:
         return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
     if facts.adapter.peft_type == MASK:
@@ -67,6 +70,48 @@ for name, bits in load_file(hf_hub_download("{facts.repository}", "{masks.FILE}"
 
 ```
 {measured}
+```"""
+
+
+def _write_steering(facts: Facts, steer: Steer, measured: str) -> str:
+    """How the moves are applied, in words and in a few lines of Python."""
+    said = json.dumps(steer.model_dump(mode="json", exclude_defaults=True), indent=1)
+    where = (
+        "the prompt's last token" if steer.positions == "prompt" else "the prompt's last token and of each token of the answer but its last"
+    )
+    return f"""xlift applies the moves by itself on its hf backend, language by language; other programs do not:
+
+```
+{measured} --backend hf
+```
+
+`steer.safetensors` holds an array for each language: at the layers below a state `h` of {where} becomes `h + strength * v`, or
+`h + strength * h @ W` where the array has maps. Layer `n` is what comes out of the n-th layer; a number below 1 is a share of the depth.
+
+```json
+{said}
+```
+
+```python
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+
+arrays = load_file(hf_hub_download("{facts.repository}", "steer.safetensors"))
+moves = arrays["{min(steer.strengths)}"] * {steer.strengths[min(steer.strengths)]:g}
+
+def move(at):
+    def hook(module, given, named):  # while the prompt is read: its last token
+        states = (given[0] if given else named["hidden_states"]).clone()
+        h = states[:, -1].float()
+        states[:, -1] += (h @ moves[at] if moves[at].ndim == 2 else moves[at]).to(states.dtype)
+        return ((states, *given[1:]), named) if given else (given, {{**named, "hidden_states": states}})
+    return hook
+
+depth = model.config.num_hidden_layers  # of the base, as transformers loads it
+for at, layer in enumerate({list(steer.layers)}):
+    block = model.model.layers[round(layer * depth) if 0 < layer < 1 else layer]
+    block.register_forward_pre_hook(move(at), with_kwargs=True)
 ```"""
 
 

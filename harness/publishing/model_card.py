@@ -13,7 +13,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
-from xlift.harness.models.adapters import CONFIG, FULL, MASK, PROFILE
+from xlift.harness.models.adapters import CONFIG, FULL, MASK, PROFILE, STEER
 from xlift.harness.publishing.dataset_card import describe_files, describe_help, describe_mix, name_plugin, tabulate
 from xlift.harness.publishing.loading import write_loading
 from xlift.harness.publishing.package import Facts, write_settings
@@ -39,7 +39,7 @@ def _write_front(facts: Facts) -> str:
     made, tags = facts.made, ["xlift", "multilingual", *([] if facts.is_foreign else [str(facts.made["method"])])]
     weighty = facts.adapter.has_weights
     objective = ((made.get("data") or {}).get("plan") or {}).get("objective", {}).get("kind")
-    tags += [facts.adapter.peft_type.lower()] if weighty else ["prompting"]
+    tags += [facts.adapter.peft_type.lower()] if weighty else ["steering"] if facts.adapter.steer else ["prompting"]
     tags += [objective] if objective and weighty else []
     tags += ["mix"] if made.get("parts") else []
     tags += [f"arxiv:{number}" for number in find_papers(facts)]
@@ -150,6 +150,7 @@ def _introduce(facts: Facts) -> tuple[str, str, str]:
     sort = facts.adapter.peft_type
     named = {
         "LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", MASK: "A mask of weights", PROFILE: "An inference profile",
+        STEER: "Moves of hidden states (no weights, and PEFT cannot load them)",
     }  # fmt: skip
     what = named.get(sort, "An adapter")
     base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
@@ -236,11 +237,14 @@ def find_papers(facts: Facts) -> list[str]:
 
 def _write_data(facts: Facts) -> str:
     data = facts.made.get("data") or {}
-    if not data.get("rows"):
+    if not data.get("rows") and not facts.adapter.steer:
         read = ", ".join(f"{one['name']} in {one['lang']} ({one['licence']['text']})" for one in facts.sources)
         said = f" Which weights are masked was chosen on states of the base over {read}." if facts.adapter.peft_type == MASK else ""
         return f"Nothing was trained, so no training data.{said}"
-    parts = [f"{data['rows']} rows, of which none overlaps an item of the suite's benchmarks (overlapping ones were left out)."]
+    what = f"{data['rows']} rows" if data.get("rows") else "Lines of parallel text that the moves were made of and chosen on"
+    parts = [f"{what}, of which none overlaps an item of the suite's benchmarks (overlapping ones were left out)."]
+    if chosen_on := data.get("chosen_on"):
+        parts.append(f"Numbers of the method were chosen on: {chosen_on}; never on items of a benchmark.")
     if sources := facts.sources:
         doubt = (
             ""
@@ -265,7 +269,7 @@ def _write_cost(facts: Facts) -> str:
         "generated_tokens": "tokens generated",
         "thinking_tokens": "of them thinking",
         "thinking_cut": "answers whose thinking never ended",
-        "tokens_read": "tokens read for states",
+        "tokens_read": "tokens read for states and likelihoods",
         "trained_parameters": "weights trained",
         "tokens_trained": "tokens trained",
         "steps": "optimiser steps",

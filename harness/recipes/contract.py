@@ -15,6 +15,8 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.profile import InferenceProfile
+from xlift.harness.models.shape import place_layer as place_layer
+from xlift.harness.models.steering import Steer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,15 +112,6 @@ class Gap:
     kind: Literal["gap"] = field(default="gap", kw_only=True)
     beta: float = 1.0
     keep: float = 1.0
-
-
-def place_layer(layer: int | float, depth: int) -> int:
-    """The number of a state, from 0 to ``depth``, as ``Term.layers`` names it. Raises UserError for one that the base does not have."""
-    if 0 < layer < 1:
-        return max(1, round(layer * depth))
-    if int(layer) != layer or not -depth - 1 <= layer <= depth:
-        raise UserError(f"layer {layer}: the base has states 0 to {depth}; -1 is the last one, and 0.5 the one at half the depth")
-    return int(layer) % (depth + 1)
 
 
 def place_block(layer: int, depth: int) -> int:
@@ -218,7 +211,7 @@ Objective = Annotated[Sft | Dpo | Align | Gap, Field(discriminator="kind")]
 class Plan:
     """What is trained: rows, the objective, and an honest count of what was left out.
 
-    Without rows nothing is trained: the method is its profile, and the base answers, whole or behind a mask.
+    Without rows nothing is trained: the method is its profile or its moves of states, and the base answers, whole or behind a mask.
     """
 
     rows: Rows
@@ -230,7 +223,9 @@ class Plan:
     """Kinds of rows that are trained one group after the other; all rows are mixed where empty."""
     profile: InferenceProfile | None = None
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, compare=False)
-    """Numbers that the terms of Align name, or that a Mask goes by."""
+    """Numbers that the terms of Align name, or that a Mask goes by; of Steer those of each language, by its code."""
+    steer: Steer | None = None
+    """How the states of the base are moved while it answers, without rows."""
     where: Where | None = None
     """Which weights are trained, as ``Method.where`` says it; what ``train.lora`` targets where None."""
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -266,6 +261,7 @@ class PlanRecord(Section):
     phases: tuple[tuple[str, ...], ...]
     profile: InferenceProfile | None
     where: Where | None = None
+    steer: Steer | None = None
     arrays_sha256: str | None = None
     """Of the file of arrays; None where there are none."""
     parts: dict[str, PartRecord] | None = None
@@ -274,7 +270,7 @@ class PlanRecord(Section):
     def describe(self) -> dict[str, Any]:
         """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
         found = self.model_dump(mode="json")
-        later = ("where", "arrays_sha256", "parts", "edit")
+        later = ("where", "steer", "arrays_sha256", "parts", "edit")
         return {key: value for key, value in found.items() if key not in later or value is not None}
 
 
@@ -368,6 +364,15 @@ class Context(Protocol):
         Of the model that the round starts from, remembered between runs. Active is what the activation function is given above 0.
         """
 
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None = None, arrays: Mapping[str, NDArray[Any]] | None = None,
+        lang: str = "",
+    ) -> list[float]:  # fmt: skip
+        """How likely the model that the round starts from finds each answer behind its chat: natural log-probabilities, means over tokens.
+
+        With ``steer`` its states are moved, by ``arrays``, as for answers in ``lang``. Remembered between runs.
+        """
+
     def identify(self, texts: Sequence[str]) -> list[str]:
         """Language code of each text, ``und`` where it is too short to tell."""
 
@@ -383,11 +388,13 @@ class Method(ABC, Generic[OptionsT]):
     system_turn: ClassVar[bool] = False
     """Whether rows or profile have a system turn, which some chat templates refuse: found out before any work is done."""
     trains: ClassVar[bool] = True
-    """Whether there may be rows; without, the method is its profile, and a plan of a run counts no tokens for it."""
+    """Whether there may be rows; without, the method is its profile or its moves, and a plan of a run counts no tokens for it."""
     masks: ClassVar[bool] = False
     """Whether its plans are masks of the base's weights, which nothing but merged weights can show: refused with another adapter form."""
     combines: ClassVar[bool] = False
     """Whether its plans have parts, so that a training whose results cannot be added up is refused before any work."""
+    backends: ClassVar[tuple[str, ...]] = ()
+    """Backends of the engine that can serve what it makes; all where empty. Others are refused before any work is done."""
 
     def __init__(self, options: OptionsT) -> None:
         self.options = options

@@ -45,6 +45,10 @@ USES = {
         "two answers a prompt and language in each round, and their translations",
         "the model answers well in the pivot and can translate; small models spoil most translations",
     ),
+    "inference_intervention": Use(
+        "none: moves of hidden states", "none", "states of some hundred lines a language, and likelihoods of a few; no training",
+        "nothing may be trained and the engine is hf; beside `random: true`, and look at what its facts say of held-out lines",
+    ),
     "knowledge_alignment": Use(
         "parallel names and facts, whose states are contrasted", "none", "none: rows are read",
         "facts are to be known across languages; look at BMLAMA and RankC, beside `shuffled: true`",

@@ -232,16 +232,31 @@ def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
     """What training and measuring each model took, as measured by the stages; ``thinking_tokens`` are of the ``generated_tokens``.
 
     ``evaluation_seconds`` is what all its answers took when they were made, ``paid_seconds`` what its last measurement took, to which
-    answers that were kept came for nothing.
+    answers that were kept came for nothing. ``inference_factor`` is how many tokens were read and written for an answer, as a multiple of
+    those of the base in the same suite.
     """
     rows = []
+    bases = {record.suite: _count_tokens(record) for record in records if record.label == "base"}
     for record in records:
         fit, evaluation = record.cost.get("fit", {}), record.cost.get("evaluate", {})
         row = {"model": record.name, **{key: fit.get(key) for key in COST if key in fit}}
         told = {name: evaluation.get(name) for name in ("generated_tokens", "thinking_tokens")}
         paid = evaluation.get("paid") or {}
-        rows.append({**row, "evaluation_seconds": evaluation.get("seconds"), "paid_seconds": paid.get("seconds"), **told})
+        mine, base = _count_tokens(record), bases.get(record.suite)
+        more = {
+            "extra_parameters": record.extra_parameters,
+            "inference_factor": mine / base if mine and base and record.label != "base" else None,
+            "chosen_on": record.chosen_on or None,
+        }
+        rows.append({**row, **more, "evaluation_seconds": evaluation.get("seconds"), "paid_seconds": paid.get("seconds"), **told})
     return pd.DataFrame(rows)
+
+
+def _count_tokens(record: Record) -> float | None:
+    """Tokens that were read and written for an answer of the model, a mean over its answers; None where it gave none."""
+    found = [record.cost.get("evaluate", {}).get(name) for name in ("prompt_tokens", "generated_tokens", "requests")]
+    read, written, answers = (value if isinstance(value, int | float) else 0 for value in found)
+    return (read + written) / answers if answers else None
 
 
 COSTS = (
@@ -255,6 +270,9 @@ COSTS = (
     ("peak memory, MiB", "peak_memory_mib", "{:,.0f}"),
     ("final loss", "final_loss", "{:.3f}"),
     ("device", "device", "{}"),
+    ("weights beside the base's", "extra_parameters", "{:,.0f}"),
+    ("tokens an answer, of the base's", "inference_factor", "{:.2f}"),
+    ("chosen on", "chosen_on", "{}"),
     ("measuring", "evaluation_seconds", "seconds"),
     ("of it paid last", "paid_seconds", "seconds"),
     ("tokens generated", "generated_tokens", "{:,.0f}"),
@@ -267,7 +285,7 @@ def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
     """The table people read: a row for each cost that any model has, a column for each model."""
     rows = []
     for title, column, form in COSTS:
-        if column in costs and costs[column].fillna(0).astype(bool).any():
+        if column in costs and any(value for value in costs[column] if not pd.isna(value)):
             cells = ["" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value) for value in costs[column]]
             rows.append({"cost": title, **dict(zip(costs["model"], cells, strict=True))})
     return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from fakes import TEXT, FakeContext
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.languages import languages
 from xlift.harness.core.types import list_texts
+from xlift.harness.models.steering import check_arrays
 from xlift.harness.pipeline.dry_run import check_suite
 from xlift.harness.plugin import (
     Align,
@@ -61,7 +62,11 @@ def dump(plan: Plan) -> str:
 
 def check(plan: Plan, context: FakeContext) -> None:
     """What holds of every plan, however bad the world it was made in."""
-    assert plan.rows or plan.profile or plan.edit or plan.drops, "a plan without rows is its profile, or says why it has none"
+    none = "a plan without rows is its profile, its edit or its moves, or says why it has none"
+    assert plan.rows or plan.profile or plan.edit or plan.steer or plan.drops, none
+    if plan.steer:
+        check_arrays(plan.steer, plan.arrays, "arrays")
+        assert not plan.rows and {*plan.arrays} == {*plan.steer.strengths} and plan.chosen_on
     assert len(plan.rows) <= (context.budget or 10**9)
     assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
@@ -112,7 +117,7 @@ def test_contract(name: str, budget: int | None) -> None:
     context = FakeContext(budget=budget)
     plan = load_default(name).prepare(context)
     check(plan, context)
-    assert plan.rows or plan.profile or plan.edit
+    assert plan.rows or plan.profile or plan.edit or plan.steer
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     chats = [chat for row in plan.rows for chat in (row.texts.values() if isinstance(row, Parallel) else [row.messages])]
     turns = [message["role"] for chat in chats if not isinstance(chat, str) for message in chat]

@@ -30,8 +30,10 @@ GOLDEN = {
     "sft_on_chosen": "264636b43c1b3e66a0e8976112509ff54df1b8cc746ef8996dc45006e8e92a25",
     "star_alignment": "865d700f2503114b109302a6cb32eeda31a3c9658639fc0dbe7ecd2607aa5efa",
     "translate_then_sft": "078b6353d6475b724ddc5bd5c76885ebf3bb951fdc0a7cbd576c8ebf4139c5c3",
-    "preference_gap": "new",
-    "preference_gap/shuffled": "new",
+    "inference_intervention": "253d22e9d9606a93ff308397ab0405582f388c2689118499937b1126f2d1c77b",
+    "inference_intervention/vectors": "5865b68f47b61ad0605f2e5647f33e026dbebe575197c55c44192a53f03f7d32",
+    "preference_gap": "29a6e35a014c5f5b006022f5800ad373578e64f004aef06bba0a6139e930ee2d",
+    "preference_gap/shuffled": "9512cd7d2886eeacee74fe99c0ff4eaf61adba4b6810e6f2808265073e14143a",
     "alignment_preference": "0baccf4bd35e87cc1d449e3e2e784883d5212b84201c60eca598ccebef30f444",
     "knowledge_triples": "66e4e7e5f4c520cd794fea1616cf8077dd69551ab6902939cc23914a24187aa6",
     "multilingual_reasoning": "c5592490b392bef0f144b1a77739154e305c43ba44eb09b8ffbb48da6a4b51bf",
@@ -83,6 +85,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multilingual_reasoning/steps": {"frame": "steps", "answers": "sampled"},
     "dpo_self_improvement/reasoning": {"track": "reasoning", "prompt_corpus": "gsm8k"},
     "dpo_self_improvement/round_2": {"prompts": 30},
+    "inference_intervention/vectors": {"move": "vector", "positions": "answer", "layers": [0.5], "random": True, "held_out": 5},
     "preference_gap/shuffled": {"shuffled": True, "keep": 0.0},
     "linguistically_diverse_prompts/translator": {"translations": "translator", "exemplars": 3, "characters": 50},
     "knowledge_alignment": {"entities": 1.0, "triples": 0.0},  # no object of the bundled facts has a name in two languages
@@ -159,6 +162,7 @@ def digest(plan: Plan) -> str:
         "drops": dict(plan.drops),
         **({"where": asdict(plan.where)} if plan.where else {}),
         **({"parts": {name: asdict(part) for name, part in plan.parts.items()}, "edit": asdict(plan.edit)} if plan.edit else {}),
+        **({"steer": plan.steer.model_dump(mode="json"), "chosen_on": plan.chosen_on} if plan.steer else {}),
         **({"arrays": {name: array.shape for name, array in plan.arrays.items()}} if plan.arrays else {}),
         **({"numbers": {name: array.tolist() for name, array in plan.arrays.items()}} if isinstance(plan.edit, Mask) else {}),
     }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xlift.harness.core.errors import LanguageMissingError, LeakError
-from xlift.harness.plugin import Answer, Chat, Sampling
+from xlift.harness.plugin import Answer, Chat, Sampling, Steer
 
 TEXT = {
     "en": "the little bird sings in the garden every morning",
@@ -108,6 +108,14 @@ class FakeContext:
         words = [word for text in texts for word in text.split()]
         found = np.bincount([crc32(word.encode()) % 400 for word in words], minlength=400).astype(np.float32) / len(words)
         return np.stack([found, found / 2])
+
+    def score(
+        self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None = None, arrays: Mapping[str, NDArray[Any]] | None = None,
+        lang: str = "",
+    ) -> list[float]:  # fmt: skip
+        """The longer an answer the likelier, most of all with a strength of 0.2."""
+        assert steer is None or arrays is not None
+        return [-1 / len(answer) - (abs(steer.strengths[lang] - 0.2) if steer else 0.1) for answer in answers]
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
         self.translated += [(text, source, target) for text in texts]

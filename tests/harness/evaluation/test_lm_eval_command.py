@@ -48,3 +48,18 @@ def test_tasks_are_known_without_a_path_and_results_bear_the_models_names(
 def test_a_task_that_does_not_exist_is_named_before_the_model_is_loaded() -> None:
     with pytest.raises(UserError, match="unknown task 'xlift_mgsm_dirct_es'; did you mean 'xlift_mgsm_direct_es'"):
         run_command(["run", "--model", "xlift", "--model_args", "base=/none", "--tasks", "xlift_mgsm_dirct_es"])
+
+
+def test_moves_of_states_are_served_on_hf_and_refused_elsewhere(tiny_base: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from xlift.harness.evaluation.lm_eval_entry import XliftLM
+
+    (tmp_path / "xlift.json").write_text(json.dumps({"steer": {"layers": [1], "strengths": {"es": 1}, "positions": "answer"}}))
+    save_file({"es": torch.ones(1, 32)}, tmp_path / "steer.safetensors")
+    served = XliftLM(base=str(tiny_base), adapter=str(tmp_path), dtype="float32")
+    assert served.engine.backend == "hf" and served.engine.steering is not None
+    served.engine.close()
+    with pytest.raises(UserError, match="moves hidden states, which the vllm backend cannot do; set engine.backend: hf"):
+        XliftLM(base=str(tiny_base), adapter=str(tmp_path), backend="vllm")

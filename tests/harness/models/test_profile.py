@@ -22,6 +22,7 @@ from xlift.harness.evaluation.evaluate import save_whole_answers
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.bases import Base
 from xlift.harness.models.profile import InferenceProfile, read_profile
+from xlift.harness.models.steering import Steer
 from xlift.tasks import index
 
 PLUG = InferenceProfile(system={"es": "English, then Spanish."}, header={"es": "[ES]"}, token_factor=3, stops=())
@@ -111,6 +112,13 @@ class Scripted:
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self.asked: list[tuple[Any, Sampling]] = []
         self.scored: list[tuple[str, str]] = []
+        self.steering: Steer | None = None
+        self.steered: list[tuple[str | None, int]] = []
+        self.lang: str | None = None
+
+    def steer(self, lang: str | None) -> None:
+        """Remembers the language, and how many requests come for it."""
+        self.lang = lang
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
         return json.dumps([list(chat), add_generation_prompt], ensure_ascii=False)
@@ -120,10 +128,12 @@ class Scripted:
 
     def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
         self.asked = list(zip(map(json.loads, prompts), samplings, strict=True))
-        return [Answer(text, 1, True) for text in self.answers]
+        self.steered.append((self.lang, len(prompts)))
+        return [Answer(text, 1, True) for text in self.answers[: len(prompts)]]
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         self.scored = list(pairs)
+        self.steered.append((self.lang, len(pairs)))
         return [Likelihood(-1.0, 1, True) for _ in pairs]
 
 
@@ -351,3 +361,27 @@ def test_whole_answers_are_kept_beside_what_was_scored(tmp_path: Path) -> None:
 )
 def test_what_a_pulled_profile_may_ask_for_is_bounded(change: dict[str, float]) -> None:
     assert next(iter(change)) in refusal(lambda: read_profile({"profile": change}, "xlift.json"))
+
+
+def test_states_are_moved_language_by_language() -> None:
+    engine = Scripted(None, "a", "b")
+    lm, requests = ask_lm(engine, ("xlift_xquad_es", user("a")), ("xlift_xquad_en", user("b")), ("xlift_mgsm_cot_es", user("c")))
+    engine.answers = ("a", "b", "c")
+    assert lm.generate_until(requests) == ["a", "b", "c"] and engine.steered == [(None, 3)], "no moves, so all at once"
+    engine.steering, engine.steered = Steer(layers=(1,), strengths={"es": 0.5}, positions="answer"), []
+    engine.answers = ("x", "y")
+    assert lm.generate_until(requests) == ["x", "x", "y"], "each answer at its own place"
+    assert engine.steered == [("es", 2), (None, 1)] and engine.lang is None
+    engine.steering, engine.steered = engine.steering.model_copy(update={"tasks": ("xlift_mgsm",)}), []
+    lm.generate_until(requests)
+    assert engine.steered == [(None, 2), ("es", 1)]
+
+
+def test_likelihoods_are_taken_with_moved_states_and_those_of_running_text_are_refused() -> None:
+    engine = Scripted(None)
+    engine.steering = Steer(layers=(1,), strengths={"es": 0.5}, positions="answer")
+    lm, requests = ask_likelihoods(engine, ("xlift_xquad_bpb_es", "a", "b"), ("xlift_xquad_bpb_en", "a", "b"), ("other", SPANISH, "b"))
+    lm.loglikelihood(requests)
+    assert engine.steered == [("es", 2), (None, 1)]
+    spanish = Instance("loglikelihood_rolling", {}, (SPANISH,), 0, ("choices_es", 0, 1))
+    assert "no prompt after which the adapter could move states for 'es'" in refusal(lambda: lm.loglikelihood_rolling([spanish]))

@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from xlift.harness.config.suite import EngineSettings, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import ask
 from xlift.harness.engines.hf import HfEngine
+from xlift.harness.evaluation.records import read_records
+from xlift.harness.models.adapters import resolve
 from xlift.harness.models.bases import Base
 from xlift.harness.pipeline.context import RunContext
 from xlift.harness.pipeline.fit import read_arrays
-from xlift.harness.pipeline.run import begin, fit_all
-from xlift.harness.pipeline.stages import Round, find_prepared
+from xlift.harness.pipeline.run import begin, evaluate_all, fit_all, open_run
+from xlift.harness.pipeline.stages import Measured, Round, find_prepared
 from xlift.harness.pipeline.states import States
+from xlift.harness.plugin import Steer
 from xlift.tasks.leaks import Guard
 
 
@@ -110,3 +113,73 @@ def test_arrays_go_from_the_rows_to_the_training(tiny_base: Path, tmp_path: Path
     (prepared.folder / "arrays.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match="arrays.safetensors: not the arrays that were prepared"):
         read_arrays(prepared)
+
+
+STEERED: dict[str, Any] = {
+    **SUITE, "methods": {"m": {"method": "inference_intervention", "options": {"sentences": 9, "held_out": 2, "layers": [1]}}},
+    "evaluate": {"tasks": ["xlift_flores_bpb_eng_Latn_spa_Latn", "xlift_flores_bpb_eng_Latn_fra_Latn"], "limit": 2},
+    "languages": {"train": ["es"], "evaluate": ["es", "fr"]},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+def test_moves_go_from_the_plan_to_the_record(tiny_base: Path, tmp_path: Path) -> None:
+    suite = read_suite({**STEERED, "base": {"model": str(tiny_base)}}, "test")
+    with begin(suite, tmp_path) as run:
+        (model,) = fit_all(run)
+        prepared = find_prepared(run, Round("m"))
+        evaluate_all(run, [Measured("base", None, None), model])
+    assert prepared is not None and model.adapter is not None and model.seed is None
+    adapter = resolve(model.adapter)
+    assert adapter.peft_type == "STEER" and adapter.steer == prepared.plan.steer
+    assert (adapter.folder / "steer.safetensors").read_bytes() == (prepared.folder / "arrays.safetensors").read_bytes()
+    assert prepared.manifest["tokens_read"] > 0 and prepared.manifest["rows"] == 0
+    base, moved = read_records([run.root]).records
+    assert (moved.kind, moved.chosen_on, moved.extra_parameters) == ("steer", "parallel, 2 held-out lines of each language", 32 * 32)
+    assert (base.chosen_on, base.extra_parameters) == ("", 0)
+    apart = [abs(moved.tasks[task].metrics["bits_per_byte"].value - base.tasks[task].metrics["bits_per_byte"].value) for task in base.tasks]
+    assert apart[1] < 1e-6 < 1e-4 < apart[0], "French, without a map, is left alone"
+    assert all(moved.tasks[task].comparability == base.tasks[task].comparability for task in base.tasks)
+
+
+def test_a_backend_that_cannot_move_states_is_refused_before_any_work(tiny_base: Path, tmp_path: Path) -> None:
+    for backend in ("auto", "vllm"):
+        suite = read_suite({**STEERED, "base": {"model": str(tiny_base)}, "engine": {"backend": backend}}, "test")
+        with pytest.raises(UserError, match=f"m: inference_intervention works inside the model, which engine.backend {backend} does not"):
+            open_run(suite, tmp_path)
+
+    folder = tmp_path / "moves"
+    folder.mkdir()
+    (folder / "xlift.json").write_text(json.dumps({"steer": {"layers": [1], "strengths": {"es": 1}, "positions": "answer"}}))
+    save_file({"es": torch.ones(1, 32)}, folder / "steer.safetensors")
+    evaluate = {**STEERED["evaluate"], "adapters": {"given": str(folder)}}
+    suite = read_suite({**STEERED, "base": {"model": str(tiny_base)}, "methods": {}, "evaluate": evaluate, "engine": {}}, "test")
+    with pytest.raises(
+        UserError, match="evaluate.adapters: 'given' moves hidden states, which engine.backend auto does not do; set engine"
+    ):
+        open_run(suite, tmp_path)
+
+
+def test_likelihoods_are_read_once_with_and_without_moves(tiny: Base, tmp_path: Path) -> None:
+    steer, arrays = Steer(layers=(1,), strengths={"es": 0.5}, positions="answer"), {"es": np.ones((1, 32), dtype=np.float32)}
+    asked: list[str] = []
+    with HfEngine(tiny, EngineSettings(backend="hf", dtype="float32")) as engine:
+
+        def start() -> HfEngine:
+            asked.append("loaded")
+            return engine
+
+        states, chats, answers = States(tmp_path, {"base": tiny.sha256}, start), [ask("hi"), ask("you")], ["yes", "no no"]
+        plain, tokens = states.score(chats, answers, None, {}, "")
+        pairs = [(engine.render(chat), answer) for chat, answer in zip(chats, answers, strict=True)]
+        assert plain == pytest.approx([one.nats / one.tokens for one in engine.score(pairs)])
+        assert tokens == sum(len(engine.tokenizer(prompt + answer).input_ids) for prompt, answer in pairs)
+        moved, _ = states.score(chats, answers, steer, arrays, "es")
+        assert moved != pytest.approx(plain, abs=1e-3)
+        with engine.try_steering(steer, arrays, "es"):
+            assert moved == pytest.approx([one.nats / one.tokens for one in engine.score(pairs)])
+        assert plain == pytest.approx([one.nats / one.tokens for one in engine.score(pairs)]), "nothing stays moved"
+        assert states.score(chats, answers, steer, arrays, "es")[0] == moved and len(asked) == 2
+        states.score(chats, answers, steer, {"es": arrays["es"] * 2}, "es")
+        assert len(asked) == 3, "the array counts"

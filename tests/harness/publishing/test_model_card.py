@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hub_rules import find_faults
 from pushable import BASE, COMMIT, PROFILE, RESTRICTED, SOURCE, TASK, write_run
+from safetensors.numpy import save_file
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import Score
@@ -239,3 +241,27 @@ def test_an_adapter_keeps_its_own_scores_where_its_label_was_trained_again(tmp_p
         assert facts.record is not None
         assert facts.record.tasks[TASK].metrics["accuracy"].value == score
         assert facts.lifts[TASK, "accuracy"]["value"] == lift, "base 0.25"
+
+
+def test_moves_of_states_are_published_with_the_lines_that_apply_them(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run")
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (adapter / name).unlink()
+    save_file({"es": np.ones((1, 4), dtype="float32")}, adapter / "steer.safetensors")
+    card = json.loads((adapter / "xlift.json").read_text())
+    card |= {"method": "inference_intervention", "steer": {"layers": [0.5], "strengths": {"es": 0.2}, "positions": "prompt"}}
+    card["data"] |= {"rows": 0, "kinds": {}, "chosen_on": "parallel, 20 held-out lines of each language"}
+    (adapter / "xlift.json").write_text(json.dumps(card))
+    facts, files = prepare_package(adapter, "lab/mine", None)
+    assert {"steer.safetensors", "xlift.json", "README.md"} <= {file.path for file in files}
+    assert not any(file.path.startswith("adapter_") for file in files)
+    text = next(file for file in files if file.path == "README.md").read().decode()
+    assert find_faults(text) == []
+    _, front, body = text.split("---\n", 2)
+    assert "steering" in yaml.safe_load(front)["tags"] and yaml.safe_load(front)["library_name"] == "xlift"
+    assert "Moves of hidden states (no weights, and PEFT cannot load them) for [`org/base`]" in body
+    assert "chosen on: parallel, 20 held-out lines of each language; never on items of a benchmark" in body
+    code = body.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert 'load_file(hf_hub_download("lab/mine", "steer.safetensors"))' in code and 'arrays["es"] * 0.2' in code
+    assert facts.adapter.steer is not None

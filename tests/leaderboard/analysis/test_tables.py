@@ -106,6 +106,19 @@ def test_costs_stand_beside_each_model() -> None:
     assert tabulate_costs([known])["paid_seconds"].tolist() == [0.5]
 
 
+def test_costs_say_how_much_more_an_answer_takes_and_what_was_chosen_on_what() -> None:
+    base, moved = record("base", 0.2, 0.5), record("m", 0.5, 0.1)
+    # (60 + 40) / 10 tokens an answer, and (90 + 60) / 10
+    base.cost["evaluate"] |= {"prompt_tokens": 60, "generated_tokens": 40, "requests": 10}
+    moved.cost["evaluate"] |= {"prompt_tokens": 90, "generated_tokens": 60, "requests": 10}
+    moved = moved.model_copy(update={"extra_parameters": 4096, "chosen_on": "held-out lines"})
+    found = tabulate_costs([base, moved]).replace({float("nan"): None}).to_dict("records")
+    assert [row["inference_factor"] for row in found] == [None, 1.5]
+    shown = {row["cost"]: row["m"] for row in spread_costs(tabulate_costs([base, moved])).to_dict("records")}
+    assert shown["weights beside the base's"] == "4,096" and shown["chosen on"] == "held-out lines"
+    assert shown["tokens an answer, of the base's"] == "1.50"
+
+
 def test_records_come_back_from_disk_base_first(tmp_path: Path) -> None:
     for label in ("zz", "aa", "base"):
         Store(tmp_path).write(
