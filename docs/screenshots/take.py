@@ -2,7 +2,7 @@
 
     python docs/screenshots/take.py [SITE] [FOLDER]
 
-Each picture has 128 colours, so that it stays below 150 KB.
+Each picture has 256 colours, so that it stays below 150 KB.
 """
 
 import io
@@ -24,7 +24,7 @@ PICTURES = (
     ("run-1024-dark", "runs/methods-small--cross-lingual--seed0.html", 1024, 800, "dark"),
 )
 """Name, page with its view, width, height and colour scheme."""
-COLOURS = 128
+COLOURS = 256
 
 
 def take(browser: Browser, site: Path, out: Path, picture: tuple[str, str, int, int, str], whole: bool = False) -> None:
@@ -34,7 +34,7 @@ def take(browser: Browser, site: Path, out: Path, picture: tuple[str, str, int, 
     page = context.new_page()
     page.goto(f"{site.resolve().as_uri()}/{page_name}")
     image = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
-    image.convert("RGB").quantize(COLOURS).save(out / f"{name}.png", optimize=True)
+    image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(out / f"{name}.png", optimize=True)
     context.close()
 
 

@@ -342,6 +342,8 @@ def _list_facts(board: Board, benchmark: str) -> Iterator[tuple[str, str]]:
     if told := sorted(float(items) for items in needed if not pd.isna(items)):
         step = "0.01 bits per byte" if metric and metric.most is None else "1 point"
         yield f"Items that tell {step} apart", f"about {count(told[len(told) // 2])}"
+    elif needed:
+        yield "Items that tell a step apart", "unknown, or none: seeds differ by more"
 
 
 def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 "use strict";
 (function () {
   const DIGITS = { answers: 1, likelihood: 3 };
+  const UNITS = { answers: "points of 100", likelihood: "bits per byte" };
   const REACH = 56; // how far a bar reaches from its middle, in its own units
   const state = () => new URLSearchParams(location.hash.slice(1));
   function keep(values) {
@@ -54,6 +55,9 @@
       const lifts = view.rows.map((row) => row[2]).filter(Boolean);
       const reach = Math.max(...lifts.flatMap((one) => one.slice(0, 3).map((end) => Math.abs(end || 0))), 0) || 1;
       table.classList.toggle("one-language", Boolean(wanted.language));
+      document.getElementById("units").textContent = UNITS[wanted.measure];
+      const whole = wanted.measure === leading && !wanted.language && !wanted.benchmark;
+      for (const text of document.querySelectorAll(".of-all")) text.hidden = !whole;
       rows.forEach((row) => {
         const [rank, ties, ...figures] = view.rows[places.get(row.dataset.id)] || [null, 0];
         const cell = row.querySelector("td.rank");

@@ -104,13 +104,14 @@ def test_a_language_scores_the_table_anew(show: Any) -> None:
     assert page.locator("tr[data-id=s--better] td.lift b").inner_text() == "+80.0"
     assert page.locator("tr[data-id=s--half] td.lift b").inner_text() == "+40.0"
     assert "in English" in page.locator("#answer").inner_text() and page.url.endswith("#language=en")
+    assert not page.locator(".of-all").first.is_visible(), "what was said of all languages is not of this one"
     assert not page.locator("td.kind").first.is_visible(), "there is nothing but English left that could be lifted"
     assert page.locator("table.heat td.chosen").count() == 2
     other = show("index.html#language=en")
     assert other.locator("#answer").inner_text() == page.locator("#answer").inner_text()
     page.get_by_role("button", name="Reset").click()
     wait_until(page, "!location.hash")
-    assert page.locator("tr[data-id=s--better] td.lift").inner_text() == before
+    assert page.locator("tr[data-id=s--better] td.lift").inner_text() == before and page.locator(".of-all").first.is_visible()
 
 
 def test_the_script_writes_a_view_as_the_page_has_it(show: Any) -> None:
