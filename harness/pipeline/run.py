@@ -14,6 +14,7 @@ from typing import Any
 from xlift.harness.config.lora import check_addable
 from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite, TrainSettings
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.hashing import digest
 from xlift.harness.core.locks import hold
 from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
@@ -44,7 +45,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     Without ``fetch``, data that are not on this machine stay unknown, and so does a base that is not. Raises UserError, before anything is
     trained.
     """
-    from xlift.harness.evaluation.tasks import check_shots, expand_tasks, identify_foreign, locate_data
+    from xlift.harness.evaluation.tasks import check_shots, expand_tasks, find_articles, identify_foreign, locate_data
 
     check_methods(suite)
     tasks, left_out = expand_tasks(suite)
@@ -66,7 +67,8 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     check_shots(suite, tasks)
     root = runs / suite.name
     suite, base = _resolve_base(suite, root, bases.resolve if fetch else bases.resolve_here)
-    run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks))
+    articles = {task: digest(found) for task, found in find_articles(suite, tasks).items()}
+    run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks), articles)
     if not run.lacks_base:
         check_base(suite, base)
     return run

@@ -51,6 +51,8 @@ class Run:
     """Where each task's data come from, as they were when the run began: a run hashes the same data from its start to its end."""
     foreign: Mapping[str, str] = field(default_factory=dict)
     """What tells each task that is not xlift's from others of its name, as it was when the run began."""
+    articles: Mapping[str, str] = field(default_factory=dict)
+    """A hash of which article each document is of, by task, where that is known: items are drawn by it, and intervals go by it."""
 
     @property
     def store(self) -> Store:
@@ -240,11 +242,12 @@ def _describe_fit(run: Run, turn: Round, plan: Mapping[str, Any], settings: Trai
 def evaluate_stage(run: Run, model: Measured) -> Stage:
     """All that determines the scores of one model."""
     suite, asked = run.suite, run.tasks_of(model)
-    tasks = {
-        task: {"version": index.version_of(task) or run.foreign.get(task), "data": origin and origin.sha256}
-        for task, origin in run.data.items()
-        if task in asked
-    }
+    tasks: dict[str, dict[str, str | None]] = {}
+    for task, origin in run.data.items():
+        if task in asked:
+            tasks[task] = {"version": index.version_of(task) or run.foreign.get(task), "data": origin and origin.sha256}
+            if task in run.articles:
+                tasks[task]["articles"] = run.articles[task]
     inputs = {
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,

@@ -17,6 +17,7 @@ from thinking import write_base
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
+from xlift.harness.evaluation import tasks as evaluation_tasks
 from xlift.harness.evaluation.records import make_public
 from xlift.harness.models import bases
 from xlift.harness.models.adapters import CARD
@@ -287,3 +288,13 @@ def test_a_run_whose_template_writes_no_date_has_none(tiny_base: Path, tmp_path:
     (tmp_path / "small" / "suite.resolved.json").write_text("{}")
     with pytest.raises(UserError, match=r"suite\.resolved\.json: damaged \(KeyError\); delete it and run again"):
         pipeline.open_run(suite, tmp_path)
+
+
+def test_articles_that_become_known_are_measured_by(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # two of forty items that a limit draws were others once it was known which sentences are of one article
+    found: dict[str, dict[str, str]] = {}
+    monkeypatch.setattr(evaluation_tasks, "find_articles", lambda suite, names: found)
+    unknown = names(open_run(tiny_base, tmp_path))
+    found[FLORES] = {"0": "https://news/0", "1": "https://news/0"}
+    known = names(open_run(tiny_base, tmp_path))
+    assert known[0] == unknown[0] and known[1] != unknown[1]
