@@ -5,6 +5,7 @@ __all__ = [
     "hashing",
     "kept_lines",
     "languages",
+    "leases",
     "locks",
     "logs",
     "manifests",

@@ -6,15 +6,19 @@
     runs/SUITE/evaluate-LABEL-seed0-HASH/      lm-eval's results_*.json and samples_*.jsonl
                                   each with    manifest.json
 
-A stage grows in a folder that ends in ``.part`` and is renamed when its manifest is written, so a folder without the ending is whole.
+A stage grows in a folder that ends in ``.part`` and is renamed when its manifest is written, so a folder without the ending is whole. Each
+attempt has such a folder of its own, ``NAME.HOST-PID-NANOSECONDS.part``, and a lease on its stage (leases.py): any number of processes may
+work in one run folder, also on several machines.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,11 +28,18 @@ from typing import Any, cast
 
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.leases import SILENCE, Lease, claim, find_owner
 from xlift.harness.core.manifests import Learned, Manifest
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 RESOLVED = "suite.resolved.json"
 """In a run folder: the suite with all defaults filled in, as it ran last."""
+LEASES = ".leases"
+"""In a run folder: who works on which stage."""
+POLL = 1.0
+"""Seconds between two looks at a stage that another process works on."""
 
 
 @dataclass(frozen=True)
@@ -73,29 +84,69 @@ class Store:
                     return found
         return None
 
-    def write(self, stage: Stage, work: Callable[[Path], Mapping[str, object]], *, keep_partial: bool = False) -> Manifest:
+    def write(
+        self,
+        stage: Stage,
+        work: Callable[[Path], Mapping[str, object]],
+        *,
+        keep_partial: bool = False,
+        find: Callable[[], Manifest | None] | None = None,
+    ) -> Manifest:
+        """``attempt``, and where another process works on the stage, wait for what becomes of it."""
+        told = ""
+        while (made := self.attempt(stage, work, keep_partial=keep_partial, find=find)) is None:
+            owner = find_owner(self.root / LEASES, stage.name)
+            if owner and owner.attempt != told:
+                logger.info("%s: waiting for %s, which works on it", stage.name, owner.attempt)
+                told = owner.attempt
+            time.sleep(POLL)
+        return made
+
+    def attempt(
+        self,
+        stage: Stage,
+        work: Callable[[Path], Mapping[str, object]],
+        *,
+        keep_partial: bool = False,
+        find: Callable[[], Manifest | None] | None = None,
+    ) -> Manifest | None:
         """Run ``work`` in a partial folder and make the stage whole with the manifest it returns, which may name ``learned`` inputs.
 
-        A finished stage is not run again. With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away.
-        Raises UserError where the folder cannot be written.
+        A finished stage, which ``find`` finds where its name alone does not, is not run again; None where another process works on it.
+        With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away. Raises UserError where the folder cannot be
+        written, and where this process was silent for so long that another one went on with its work.
         """
-        done = self.manifest(stage)
+        find = find or (lambda: self.manifest(stage))
+        done = find()
         if done is not None:
             return done
-        partial = self.root / f"{stage.name}.part"
-        with explain_disk(self.root):
-            if not keep_partial:
-                discard(partial)
-            partial.mkdir(parents=True, exist_ok=True)
+        with explain_disk(self.root), claim(self.root / LEASES, stage.name) as lease:
+            if lease is None:
+                return None
+            return find() or self._make(stage, work, lease, keep_partial)
+
+    def _make(self, stage: Stage, work: Callable[[Path], Mapping[str, object]], lease: Lease, keep_partial: bool) -> Manifest:
+        partial = self.root / f"{stage.name}.{lease.attempt}.part"
+        self._begin(stage, partial, keep_partial)
+        try:
             made = work(partial)
-            about = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock()}
-            manifest = cast(Manifest, {**about, **made})
-            sync(partial)
-            write_json(partial / MANIFEST, manifest)
-            final = self.folder(replace(stage, learned=manifest.get("learned")))
-            discard(final)  # without a manifest, or of the same inputs
-            partial.rename(final)
-        return manifest
+        finally:
+            _require_lease(lease, stage)
+        about = {"stage": stage.kind, "label": stage.label, "inputs": dict(stage.inputs), "finished": read_clock()}
+        manifest = cast(Manifest, {**about, **made})
+        sync(partial)
+        write_json(partial / MANIFEST, manifest)
+        _require_lease(lease, stage)
+        return publish(partial, self.folder(replace(stage, learned=manifest.get("learned"))))
+
+    def _begin(self, stage: Stage, partial: Path, keep: bool) -> None:
+        """The folder of an attempt: with ``keep`` the newest that a dead one left, else an empty one. Nobody else works on the stage."""
+        left = sorted(self.root.glob(f"{stage.name}.*part"), key=lambda path: path.stat().st_mtime)
+        if keep and left:
+            left.pop().rename(partial)
+        for other in left:
+            discard(other)
+        partial.mkdir(exist_ok=True)
 
     def ask_again(self, stage: Stage, after: str = "") -> None:
         """Write into a finished stage's manifest that its work was asked for now, so that it counts as the newest of its like.
@@ -106,6 +157,36 @@ class Store:
         now = read_clock()
         with explain_disk(self.root):
             write_json(self.folder(stage) / MANIFEST, {**(self.manifest(stage) or {}), "asked": now if now > after else _follow(after)})
+
+
+def _require_lease(lease: Lease, stage: Stage) -> None:
+    if not lease.is_held():
+        raise UserError(
+            f"{stage.name}: this process gave no sign of life for {SILENCE:.0f} s, so another one went on with its work; the same command "
+            "finds what is finished"
+        )
+
+
+def publish(partial: Path, final: Path) -> Manifest:
+    """Give an attempt, whose manifest is written, its final name; returns the manifest that stands there then.
+
+    Where another attempt of the same stage was quicker, that one counts and this one is deleted. A folder without a manifest makes room.
+    """
+    while True:
+        try:
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            winner = read_manifest(final)
+            if winner is not None:
+                discard(partial)
+                return winner
+            debris = partial.with_name(f"{partial.name}.debris.part")
+            final.rename(debris)
+            discard(debris)
+        else:
+            return read_manifest(final) or {}
 
 
 def read_clock() -> str:

@@ -1,11 +1,16 @@
+import multiprocessing
+import os
 import resource
 import signal
+import threading
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
+from xlift.harness.core import leases
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import Stage, Store
+from xlift.harness.core.store import LEASES, Stage, Store, publish, write_json
 
 STAGE = Stage("prepare", "m", {"rows": 3})
 
@@ -29,7 +34,7 @@ def test_what_the_work_learned_names_the_stage_and_must_still_hold(tmp_path: Pat
     assert store.manifest(STAGE) is None, "its name alone does not say what was read"
     found = {corpus: store.find(STAGE, lambda learned, corpus=corpus: learned["read"] == corpus) for corpus in ("old", "new", "none")}
     assert found["none"] is None and found["old"] != found["new"]
-    assert {store.folder(found[corpus]) for corpus in ("old", "new")} == set(tmp_path.iterdir())
+    assert {store.folder(found[corpus]) for corpus in ("old", "new")} == set(tmp_path.glob("prepare-*"))
     assert store.find(Stage("prepare", "m", {"rows": 4}), lambda learned: True) is None
     assert store.find(Stage("prepare", "n", {"rows": 3}), lambda learned: True) is None
 
@@ -85,3 +90,97 @@ def test_a_full_disk_is_one_line_and_nothing_is_half_done(tmp_path: Path) -> Non
         signal.signal(signal.SIGXFSZ, handler)
     assert store.manifest(STAGE) is None
     assert store.write(STAGE, lambda folder: {"rows": 1})["rows"] == 1
+
+
+def fill(folder: Path) -> dict[str, int]:
+    """Rows that say who wrote them, in two files, and a manifest that says the same."""
+    for name in ("rows", "more"):
+        (folder / name).write_text(str(os.getpid()))
+    return {"pid": os.getpid()}
+
+
+def write_at_once(root: Path, start: Barrier) -> None:
+    start.wait(60)
+    manifest = Store(root).write(STAGE, fill)
+    (root / f"saw-{os.getpid()}").write_text(str(manifest["pid"]))
+
+
+def test_twenty_processes_make_one_stage_and_all_see_it(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    start = fork.Barrier(20)
+    others = [fork.Process(target=write_at_once, args=(tmp_path, start)) for _ in range(20)]
+    for one in others:
+        one.start()
+    for one in others:
+        one.join()
+    assert [one.exitcode for one in others] == [0] * 20
+    folder = Store(tmp_path).folder(STAGE)
+    writer = (folder / "rows").read_text()
+    assert (folder / "more").read_text() == writer
+    assert [path.read_text() for path in tmp_path.glob("saw-*")] == [writer] * 20
+    assert {path.name for path in folder.iterdir()} == {"rows", "more", "manifest.json"}
+    assert not list(tmp_path.glob("*.part")) and [path.name for path in (tmp_path / LEASES).iterdir()] == [".lock"]
+
+
+def test_of_two_attempts_the_first_that_is_published_counts(tmp_path: Path) -> None:
+    """Two that did not know of each other, as on a disk whose locks do not reach from machine to machine."""
+    final = tmp_path / "prepare-m-0"
+    for number in (1, 2):
+        partial = tmp_path / f"prepare-m-0.host-{number}.part"
+        partial.mkdir()
+        (partial / "rows").write_text(str(number))
+        write_json(partial / "manifest.json", {"rows": number})
+        assert publish(partial, final) == {"rows": 1}
+    assert (final / "rows").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == [final.name]
+
+
+def test_a_folder_without_a_manifest_makes_room(tmp_path: Path) -> None:
+    (tmp_path / STAGE.name).mkdir()
+    (tmp_path / STAGE.name / "debris").touch()
+    Store(tmp_path).write(STAGE, lambda folder: {"rows": 3})
+    assert [path.name for path in Store(tmp_path).folder(STAGE).iterdir()] == ["manifest.json"]
+
+
+def test_a_stage_that_another_works_on_is_not_begun(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with leases.claim(tmp_path / LEASES, STAGE.name) as lease:
+        assert lease is not None
+        assert store.attempt(STAGE, lambda folder: {"rows": 1}) is None
+    assert store.attempt(STAGE, lambda folder: {"rows": 2}) == store.manifest(STAGE)
+
+
+def test_a_stage_of_another_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xlift.harness.core.store.POLL", 0.01)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(folder: Path) -> dict[str, int]:
+        begun.set()
+        go_on.wait(30)
+        return {"rows": 1}
+
+    other = threading.Thread(target=lambda: Store(tmp_path).write(STAGE, work))
+    other.start()
+    begun.wait(30)
+    threading.Timer(0.2, go_on.set).start()
+    with caplog.at_level("INFO", "xlift"):
+        assert Store(tmp_path).write(STAGE, lambda folder: {"rows": 2})["rows"] == 1
+    other.join()
+    assert f"{STAGE.name}: waiting for " in caplog.text
+
+
+def test_who_was_taken_for_dead_publishes_nothing(tmp_path: Path) -> None:
+    """It wakes up when another has taken its work over: the checkpoints, and the right to publish."""
+    store = Store(tmp_path)
+
+    def sleep(folder: Path) -> dict[str, int]:
+        (folder / "checkpoint").write_text("half")
+        os.utime(tmp_path / LEASES / STAGE.name, (0, 0))
+        found = store.write(STAGE, lambda other: {"rows": len(list(other.iterdir()))}, keep_partial=True)
+        assert found["rows"] == 1
+        return {"rows": 99}
+
+    with pytest.raises(UserError, match="gave no sign of life for 60 s, so another one went on with its work"):
+        store.write(STAGE, sleep, keep_partial=True)
+    manifest = store.manifest(STAGE)
+    assert manifest is not None and manifest["rows"] == 1
