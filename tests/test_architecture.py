@@ -61,6 +61,7 @@ LIBRARIES = {
         "harness.engines", "harness.training", "harness.models", "harness.diagnostics", "harness.translators.seq2seq",
         "harness.publishing.hub", "harness.pipeline.scheduling", "harness.cli.doctor", "tasks.translation",
     },
+    "submitit": {"harness.pipeline.submission"},
     "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "tasks"},
     "vllm": {"harness.engines"},
     "trl": {"harness.training"},

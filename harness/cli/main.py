@@ -79,15 +79,42 @@ def start(
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
         card: Annotated[str | None, typer.Option("--card", help="With --dry-run: hours on this GPU, such as a100-80gb.")] = None,
+        executor: Annotated[str | None, typer.Option("--executor", metavar="slurm|local", help="Hand workers (resources of the suite) to a "
+                                                     "scheduler; --dry-run prints its script, --wait waits for their end.")] = None,
         strict: Strict = False, judge: Judge = None, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
     loaded = _load(suite, add_judge(overrides, judge), strict)
+    if executor and not _submit(loaded, runs, executor, wait=wait, dry_run=dry_run):
+        return
     if dry_run:
         _show_plan(xlift.plan(loaded, runs, card=card), as_json)
         return
     if card:
         raise UserError("--card goes with --dry-run: a run takes the GPU that there is")
     report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
+
+
+def _submit(suite: Suite, runs: Path, executor: str, *, wait: bool, dry_run: bool) -> bool:
+    """Hand workers to a scheduler, or print its script; returns whether they have come to their end."""
+    found = xlift.submit(suite, runs, executor=executor, wait=wait, dry_run=dry_run)
+    if isinstance(found, str):
+        typer.echo(found)
+        return False
+    typer.echo(f"{len(found.jobs)} workers: {', '.join(found.jobs)}; logs: {found.root / 'logs'}", err=True)
+    if not wait:
+        typer.echo(f"`xlift run {suite.name}` shows what is finished, and does the rest, once they have ended", err=True)
+    return wait
+
+
+@app.command()
+def worker(
+    run: Annotated[str, typer.Argument(metavar="RUN|SUITE", help="A run folder, such as runs/demo, or a suite.")],
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Time until it ends; without, it works until nothing is left.")] = None,
+    overrides: Overrides = None, runs: Runs = RUNS,
+) -> None:  # fmt: skip
+    """Be one of several workers of a run, on any machine that sees its folder: take what is ready until nothing is left."""
+    finished = xlift.work(run, minutes=minutes, runs=runs, settings=overrides or [])
+    typer.echo("the run is finished" if finished else "the time is up; other workers, or this command again, go on with the rest", err=True)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from xlift.harness.config.base import BaseSettings as BaseSettings
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.lora import check_lora, check_schedule
+from xlift.harness.config.resources import ResourceSettings
 from xlift.harness.config.translator import TranslatorSettings as TranslatorSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
@@ -41,9 +42,10 @@ class DataSettings(Section):
 
 
 class EngineSettings(Section):
-    UNHASHED = frozenset({"kv_cache_gib", "gpu_memory_utilization", "key_variable", "concurrency"})
-    """Memory for the cache, the key and the requests at once decide how fast answers come, not what they are. ``batch_tokens`` is hashed:
-    it is the batch policy of a record's comparability key. ``url`` is hashed: another server may have another model under the same name.
+    UNHASHED = frozenset({"kv_cache_gib", "gpu_memory_utilization", "key_variable", "concurrency", "pipeline_parallel_size"})
+    """Memory for the cache, the key and the requests at once decide how fast answers come, not what they are, and layers that lie on
+    several GPUs compute what they do on one. ``batch_tokens`` is hashed: it is the batch policy of a record's comparability key. ``url`` is
+    hashed: another server may have another model under the same name. So is ``tensor_parallel_size``, as it splits sums.
     """
 
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
@@ -60,6 +62,10 @@ class EngineSettings(Section):
     """For vllm on a CPU: memory for the key-value cache, which engines side by side share; whole GiB, and at least one for each engine."""
     gpu_memory_utilization: float = Field(0.85, gt=0, le=1)
     """For vllm on a GPU: the share of its memory that vLLM may take."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """For vllm: how many GPUs each layer is split over. Adapters then stay beside the weights, in the form of LoRA."""
+    pipeline_parallel_size: int = Field(1, ge=1)
+    """For vllm: how many groups of GPUs hold a part of the layers each. Adapters then stay beside the weights, too."""
     url: WithoutSecrets | None = None
     """For api: address of an OpenAI-compatible server, up to /v1."""
     key_variable: str = "OPENAI_API_KEY"
@@ -89,6 +95,24 @@ class EngineSettings(Section):
             raise UserError("engine.thinking_tokens: there is no thinking with engine.thinking: off; leave one of them out")
         return self
 
+    @model_validator(mode="after")
+    def _split_is_served(self) -> EngineSettings:
+        if self.gpus > 1 and self.backend != "vllm":
+            raise UserError(
+                "engine.tensor_parallel_size and pipeline_parallel_size are vLLM's; set engine.backend: vllm, or leave them out"
+            )
+        if self.gpus > 1 and self.adapter_form == "merged":
+            raise UserError(
+                "engine.adapter_form: merged: weights cannot be merged into an engine that lies on several GPUs; set adapter_form: lora, "
+                "or leave it out"
+            )
+        return self
+
+    @property
+    def gpus(self) -> int:
+        """That one engine lies on."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
+
     @property
     def thinks(self) -> dict[str, str | int]:
         """How the model thinks, as far as the suite says it: nothing by default, so that results of before there were such keys stay."""
@@ -96,13 +120,20 @@ class EngineSettings(Section):
         return {**mode, "thinking_tokens": self.thinking_tokens} if self.thinking_tokens else mode
 
     def identity(self) -> dict[str, Any]:
-        found = {name: value for name, value in super().identity().items() if name not in ("thinking", "thinking_tokens")}
-        return {**found, **self.thinks}
+        named = ("thinking", "thinking_tokens", "tensor_parallel_size")
+        found = {name: value for name, value in super().identity().items() if name not in named}
+        return {**found, **self.thinks, **self.splits}
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How sums are split, where they are."""
+        return {"tensor_parallel_size": self.tensor_parallel_size} if self.tensor_parallel_size > 1 else {}
 
 
 class TrainSettings(Section):
-    UNHASHED = frozenset({"checkpoint_steps", "report_to"})
-    """Checkpoints and trackers leave the adapter bit for bit as it is. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
+    UNHASHED = frozenset({"checkpoint_steps", "report_to", "processes"})
+    """Checkpoints and trackers leave the adapter bit for bit as it is, and several processes as it is but for rounding; how many there were
+    stands in the manifest. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
     another order, which was seen to move the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was
     on a CPU, but was not tried on a GPU.
     """
@@ -135,6 +166,8 @@ class TrainSettings(Section):
     """Arithmetic of the training; bfloat16 becomes float32 on a CPU where that is faster."""
     gradient_checkpointing: bool = False
     """Compute activations a second time in the backward pass instead of keeping them: less memory, more time."""
+    processes: int = Field(1, ge=1)
+    """How many processes share the passes of each step, each on a GPU of its own (data parallel, DDP)."""
     checkpoint_steps: int = Field(50, ge=1)
     """Number of steps between checkpoints. A run that was killed goes on from the last one."""
     report_to: tuple[str, ...] = ()
@@ -285,6 +318,8 @@ class Suite(Section):
     """What answers for the model, while rows are made and while it is measured."""
     evaluate: EvaluateSettings
     """What is measured, and on how many items."""
+    resources: ResourceSettings = ResourceSettings()
+    """The GPUs that a run uses, and the workers that a scheduler starts. No result depends on it."""
     judge: JudgeSettings | None = None
     """The judge that compares the answers to X-AlpacaEval with others, after the evaluation; if not given, there is none."""
     expected: tuple[PaperScores, ...] = ()
@@ -314,11 +349,12 @@ class Suite(Section):
         return self
 
     def single(self, label: str, seed: int | None) -> Suite:
-        """What makes one adapter: this suite with its method and seed alone, without the judge and the adapters of others.
+        """What makes one adapter: this suite with its method and seed alone, without judge, adapters of others and resources.
 
         All seeds stay where ``seed`` is None, as nothing is trained then.
         """
-        alone = {"methods": {label: self.methods[label]}, "judge": None, "evaluate": self.evaluate.model_copy(update={"adapters": {}})}
+        evaluate = self.evaluate.model_copy(update={"adapters": {}})
+        alone = {"methods": {label: self.methods[label]}, "judge": None, "evaluate": evaluate, "resources": ResourceSettings()}
         return self.model_copy(update=alone if seed is None else {**alone, "seeds": (seed,)})
 
     def training(self, label: str) -> TrainSettings:

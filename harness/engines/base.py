@@ -64,6 +64,8 @@ class EngineFacts(TypedDict):
     """on or off, where the suite says so."""
     thinking_tokens: NotRequired[int]
     """Where thinking has an allowance of its own."""
+    tensor_parallel_size: NotRequired[int]
+    """Where layers are split over GPUs."""
     versions: dict[str, str]
 
 
@@ -160,7 +162,8 @@ class LocalEngine(ABC):
         self.settings = _settle_dtype(settings)
         self.tokenizer = load_tokenizer(base)
         self.max_length = min(settings.max_length + settings.thinking_tokens, base.max_length)
-        self.form: Literal["merged", "lora"] = "merged" if settings.adapter_form == "auto" else settings.adapter_form
+        usual: Literal["merged", "lora"] = "merged" if settings.gpus == 1 else "lora"  # merged weights cannot cross to other processes
+        self.form: Literal["merged", "lora"] = usual if settings.adapter_form == "auto" else settings.adapter_form
         self.adapter: Adapter | None = None
         self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
         self._moving: tuple[Steer, str] | None = None
@@ -324,6 +327,7 @@ class LocalEngine(ABC):
             "max_length": self.max_length,
             "chat_template_sha256": self.base.chat_template_sha,
             **self.settings.thinks,  # type: ignore[typeddict-item]
+            **self.settings.splits,
             "versions": library_versions("torch", "transformers", "peft", "lm_eval", *([self.backend] if self.backend == "vllm" else [])),
         }
 

@@ -162,6 +162,11 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
             options |= vllm_cpu.choose_options(settings)
         else:
             options["gpu_memory_utilization"] = settings.gpu_memory_utilization
+        if settings.gpus > 1:
+            options |= {
+                "tensor_parallel_size": settings.tensor_parallel_size,
+                "pipeline_parallel_size": settings.pipeline_parallel_size,
+            }
         if engine.guesses:
             options["speculative_config"] = vllm_cpu.guess_repetitions()
         super().__init__(

@@ -159,7 +159,16 @@ class Record(Section):
         return str(self.base.get("sha256") or self.base.get("name") or "unknown")
 
 
-ENGINE_FACTS = ("backend", "dtype", "adapter_form", "batch_policy", "chat_template_sha256", "thinking", "thinking_tokens")
+ENGINE_FACTS = (
+    "backend",
+    "dtype",
+    "adapter_form",
+    "batch_policy",
+    "chat_template_sha256",
+    "thinking",
+    "thinking_tokens",
+    "tensor_parallel_size",
+)
 """What is taken of an engine into the key of a result; those about thinking are there only where a suite says something of it."""
 _TRANSLATION = tuple(name for name, metric in METRICS.items() if metric.most == 100.0 and f"{name}{AS_WRITTEN}" in METRICS)
 

@@ -66,6 +66,11 @@ class Estimates:
     shape: Shape
     device: Device
 
+    @staticmethod
+    def of_any_gpu(shape: Shape) -> Estimates:
+        """For memory alone: of any GPU."""
+        return Estimates(shape, CARDS[USUAL_CARD].device)
+
     def describe(self) -> str:
         """The device and what its hours rest on."""
         reading, writing = self._shares

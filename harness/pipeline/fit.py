@@ -18,7 +18,9 @@ from xlift.harness.core.settings import build
 from xlift.harness.core.store import write_json
 from xlift.harness.core.types import Rows, read_row
 from xlift.harness.models import adapters, masks, steering
-from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, fit_stage, part_stage, share_training
+from xlift.harness.pipeline.ranks import run_ranks
+from xlift.harness.pipeline.ready import Fit
+from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, part_stage, share_training
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Mask, Mix, Plan
 from xlift.harness.recipes.parts import select_rows
@@ -28,9 +30,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None:
-    """In a process of its own: one adapter, on one GPU. A killed attempt goes on from its last checkpoint."""
-    see_one_gpu(os.environ)
+def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
+    """In a process of its own: one adapter, on one GPU. A killed attempt goes on from its last checkpoint.
+
+    Where another process is at it, it is waited for, or with ``wait`` false left to it: returns whether the adapter is there.
+    """
+    turn, prepared, seed = fit.turn, fit.rows, fit.seed
+    if run.suite.training(turn.label).processes == 1:
+        see_one_gpu(os.environ)
     from xlift.harness.core.versions import library_versions
 
     chosen, manifest = run.suite.methods[turn.label], prepared.manifest
@@ -60,7 +67,8 @@ def fit_one(run: Run, turn: Round, prepared: Prepared, seed: int | None) -> None
             return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder / "adapter")
         return _keep_as_made(prepared, provenance, folder / "adapter")
 
-    run.store.write(fit_stage(run, turn, prepared, seed), work, keep_partial=True)
+    write = run.store.write if wait else run.store.attempt
+    return write(fit.stage(run), work, keep_partial=True) is not None
 
 
 def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
@@ -85,10 +93,27 @@ def _train(
     out: Path,
 ) -> Mapping[str, object]:
     """Train one adapter on rows of a plan, as a stage's work."""
+    asked = (run, turn, prepared, rows, settings, seed, provenance, out)
+    count = settings.processes
+    report = train_here(*asked) if count == 1 else run_ranks(f"fit {turn.label}", train_here, asked, count)
+    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256}
+
+
+def train_here(
+    run: Run,
+    turn: Round,
+    prepared: Prepared,
+    rows: Rows,
+    settings: TrainSettings,
+    seed: int | None,
+    provenance: adapters.Provenance,
+    out: Path,
+) -> FitReport:
+    """The training itself, or this process's part of it."""
     from xlift.harness.training.trainer import fit
 
     planned = prepared.plan
-    report = fit(
+    return fit(
         run.base.folder,
         Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
         settings,
@@ -98,7 +123,6 @@ def _train(
         start=Path(turn.start) if turn.start else None,
         chat_template=run.base.chat_template,
     )
-    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256}
 
 
 def _combine(

@@ -24,8 +24,11 @@ from xlift.harness.pipeline.stages import Measured, Run, evaluate_stage, keep_an
 logger = logging.getLogger(__name__)
 
 
-def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
-    """In a process of its own: the models on one engine of several, swapped in place, in order."""
+def evaluate_wave(run: Run, models: Sequence[Measured], engines: int, wait: bool = True) -> None:
+    """In a process of its own: the models on one engine of several, swapped in place, in order.
+
+    A model that another process measures is waited for, or with ``wait`` false left to it.
+    """
     known = read_known(run.root)
     with ExitStack() as stack:
         wave = _Wave(run, known, stack.enter_context(StageEngine(run, engines)), stack)
@@ -37,7 +40,7 @@ def evaluate_wave(run: Run, models: list[Measured], engines: int) -> None:
             def work(folder: Path, model: Measured = model, adapter: adapters.Adapter | None = adapter) -> Mapping[str, object]:
                 return wave.measure(model, adapter, folder)
 
-            run.store.write(evaluate_stage(run, model), work)
+            (run.store.write if wait else run.store.attempt)(evaluate_stage(run, model), work)
 
 
 class _Wave:

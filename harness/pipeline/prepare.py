@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -14,14 +14,14 @@ from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.manifests import Learned
+from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.types import Row
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters
 from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.processes import end_children
-from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, identify_model, prepare_stage, read_prepared
+from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, find_prepared, identify_model, prepare_stage, read_prepared
 from xlift.harness.pipeline.states import States
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contained import MethodError, contain
@@ -36,8 +36,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
-    """In a process of its own: the rows of every method, with one engine where one is asked for."""
+def prepare_wave(run: Run, turns: Sequence[Round], wait: bool = True) -> list[Prepared]:
+    """In a process of its own: the rows of every method, with one engine where one is asked for.
+
+    Rows that another process is at are waited for, or with ``wait`` false left to it: they are not among those that are returned.
+    """
     made: list[Prepared] = []
     store, run = run.store, replace(run, root=run.root.absolute())  # a method may change the current folder
     guard = data.guard_of(index.sources(run.tasks), samples=run.suite.data.samples)
@@ -47,9 +50,14 @@ def prepare_wave(run: Run, turns: list[Round]) -> list[Prepared]:
             def work(folder: Path, turn: Round = turn) -> Mapping[str, object]:
                 return _write_rows(run, turn, guard, engine, folder)
 
+            def find(turn: Round = turn) -> Manifest | None:
+                found = find_prepared(run, turn)
+                return found.manifest if found else None
+
             stage = prepare_stage(run, turn)
-            manifest = run.store.write(stage, work)
-            made.append(read_prepared(store.folder(replace(stage, learned=manifest["learned"]))))
+            manifest = (run.store.write if wait else run.store.attempt)(stage, work, find=find)
+            if manifest is not None:
+                made.append(read_prepared(store.folder(replace(stage, learned=manifest["learned"]))))
     if parent_process():
         end_children()  # a method may have left some
     return made

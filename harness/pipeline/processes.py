@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
 from threading import Thread
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import psutil
 
@@ -31,31 +32,59 @@ def run_apart(what: str, work: Callable[..., T], *arguments: object) -> T:
     return result
 
 
-def run_side_by_side(what: str, work: Callable[..., T], calls: Sequence[tuple[object, ...]]) -> list[T]:
+class TimeIsUpError(UserError):
+    """A stage took longer than it might, and was killed; whoever is next goes on with it."""
+
+
+def run_side_by_side(
+    what: str, work: Callable[..., T], calls: Sequence[tuple[object, ...]], *, log: Path | None = None, limit: float | None = None
+) -> list[T]:
     """``run_apart`` for several calls at once, in processes that share the cores evenly; the first alone shows progress bars.
 
-    Where one fails, the others come to their end before its error is raised. Where this process is interrupted (Ctrl-C), all of them are
-    killed with what they started: their work may not listen, and the same command goes on from the last finished piece.
+    What they say goes to this process's stderr, or is appended to the file ``log``. Where one fails, the others come to their end before
+    its error is raised. Where this process is interrupted (Ctrl-C), all of them are killed with what they started: their work may not
+    listen, and the same command goes on from the last finished piece. So they are after ``limit`` seconds; TimeIsUpError is raised then.
     """
-    others = active_children()
-    pools = [
-        ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, len(calls)))
-        for number in range(len(calls))
-    ]
+    running = [Apart(what, work, call, number=number, beside=len(calls), log=log) for number, call in enumerate(calls)]
     try:
-        with _hide_script():
-            futures = [pool.submit(work, *arguments) for pool, arguments in zip(pools, calls, strict=True)]
-        wait(futures)
-        for pool in pools:
-            pool.shutdown()
-    except KeyboardInterrupt:
-        _end(child.pid for child in active_children() if child not in others and child.pid)
+        if wait([one.future for one in running], limit).not_done:
+            raise TimeIsUpError(f"{what}: the time of this worker was up before its end")
+    except (KeyboardInterrupt, TimeIsUpError):
+        end_all(running)
         raise
-    try:
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        cause = "it was killed, or memory ran out"
-        raise UserError(f"{what}: its process died ({cause}); the same command goes on from the last finished piece") from None
+    return [one.finish() for one in running]
+
+
+class Apart(Generic[T]):
+    """A call of a module-level function that is under way in a fresh process."""
+
+    def __init__(
+        self, what: str, work: Callable[..., T], arguments: tuple[object, ...], *, number: int = 0, beside: int = 1,
+        log: Path | None = None, environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Of all processes that are ``beside`` each other number 0 alone shows progress bars; ``environment`` is added to the process's."""
+        self.what, others = what, active_children()
+        settings = (number, beside, log, environment or {})
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=settings)
+        with _hide_script():
+            self.future = self._pool.submit(work, *arguments)
+        self.pids = [child.pid for child in active_children() if child not in others and child.pid]
+
+    def finish(self) -> T:
+        """What the call returned, once it is done. Raises what it raised, and UserError where its process died."""
+        try:
+            found = self.future.result()
+        except BrokenProcessPool:
+            cause = "it was killed, or memory ran out"
+            raise UserError(f"{self.what}: its process died ({cause}); the same command goes on from the last finished piece") from None
+        finally:
+            self._pool.shutdown()
+        return found
+
+
+def end_all(running: Iterable[Apart[Any]]) -> None:
+    """Kill the processes of calls that are under way, and all that those started."""
+    _end(pid for one in running for pid in one.pids)
 
 
 def end_children() -> None:
@@ -82,7 +111,11 @@ def _hide_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _begin(number: int, beside: int) -> None:
+def _begin(number: int, beside: int, log: Path | None, environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), sys.stderr.fileno())
     os.dup2(sys.stderr.fileno(), 1)  # results alone go to standard output, and no stage has any
     if beside > 1:
         os.environ.update(_share_cores(beside))

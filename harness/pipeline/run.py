@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +15,25 @@ from xlift.harness.config.lora import check_addable
 from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite, TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.leases import refuse_other_versions
 from xlift.harness.core.locks import hold
-from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
-from xlift.harness.core.store import RESOLVED, explain_disk, read_manifest, write_json
+from xlift.harness.core.store import LEASES, RESOLVED, explain_disk, write_json
 from xlift.harness.evaluation.records import choose_newest, read_measurements
 from xlift.harness.judging import judgement
 from xlift.harness.models import adapters, bases, trainable
 from xlift.harness.pipeline import needs
+from xlift.harness.pipeline.devices import list_devices
 from xlift.harness.pipeline.fit import fit_one
 from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
 from xlift.harness.pipeline.processes import run_apart, run_side_by_side
+from xlift.harness.pipeline.ready import find_ready, find_unmeasured, list_models
 from xlift.harness.pipeline.scheduling import share_out
-from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
+from xlift.harness.pipeline.spread import list_needs, spread
+from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Method, Options, Where, place_blocks, place_layer
-from xlift.harness.training.report import FitReport
 from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
 
@@ -59,6 +61,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
                 f"evaluate.adapters: {name!r} moves hidden states, which engine.backend {suite.engine.backend} does not do; set "
                 "engine.backend: hf"
             )
+    devices = list_devices(suite, os.environ)
     locate_data(suite, tasks, fetch=False)  # what is nowhere is found out before anything is fetched
     needs.require(needs.list_needs(suite, tasks))
     data, without_data = locate_data(suite, tasks, fetch=fetch)
@@ -71,6 +74,8 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks), articles)
     if not run.lacks_base:
         check_base(suite, base)
+    if len(devices) > 1:
+        list_needs(run, devices)
     return run
 
 
@@ -78,13 +83,26 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
 def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
     """``open_run``, and its folder for this process alone, with ``suite.resolved.json`` in it; with ``wait`` another process is waited for.
 
-    Raises UserError as ``open_run`` and ``locks.hold`` do.
+    Raises UserError as ``open_run`` and ``locks.hold`` do, where a launcher started several copies of this process, and where xlift of
+    another version works in the folder.
     """
+    refuse_launcher(os.environ)
     run = open_run(suite, runs)
+    refuse_other_versions(run.root / LEASES)
     with hold(run.root, wait=wait):
         with explain_disk(run.root):
             write_json(run.root / RESOLVED, run.suite.model_dump(mode="json"))
         yield run
+
+
+def refuse_launcher(environment: Mapping[str, str]) -> None:
+    """Raises UserError under torchrun and its like, which start equal processes that share one training: each would run the whole suite."""
+    count = environment.get("WORLD_SIZE", "1")
+    if count.isdecimal() and int(count) > 1:
+        raise UserError(
+            f"torchrun, accelerate launch or another launcher started {count} copies of xlift (WORLD_SIZE={count}), and each would train "
+            "everything; start xlift by itself"
+        )
 
 
 def _resolve_base(
@@ -182,88 +200,55 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
     with begin(suite, runs, wait=wait) as run:
         for line in run.left_out:
             logger.warning("left out: %s", line)
-        trained = fit_all(run)
-        given = [Measured(name, None, reference) for name, reference in suite.evaluate.adapters.items()]
-        points = [point for model in trained for point in list_points(run, model)]
-        evaluate_all(run, [Measured("base", None, None), *trained, *given, *points])
+        _spread(run, measure=True)
+        evaluate_all(run, list_models(run, tuple(fit_all(run))))
         return run.root
+
+
+def train_all(run: Run) -> list[Measured]:
+    """``fit_all``, on all devices that there are."""
+    _spread(run, measure=False)
+    return fit_all(run)
+
+
+def _spread(run: Run, *, measure: bool) -> None:
+    """Do all that several devices can do at once, where there are several."""
+    devices = list_devices(run.suite, os.environ)
+    if len(devices) > 1:
+        spread(run, devices, measure=measure)
 
 
 def prepare_all(run: Run) -> dict[str, Path]:
     """The data of every method's first round; returns the folder of each label's rows."""
-    prepared = _prepare(run, [Round(label) for label in run.suite.methods])
-    return {turn.label: rows.folder for turn, rows in prepared.items()}
+    known: dict[Round, Prepared] = {}
+    known.update(_prepare(run, [turn for turn in find_ready(run, known).rows if not turn.number]))
+    return {label: known[Round(label)].folder for label in run.suite.methods}
 
 
 def fit_all(run: Run) -> list[Measured]:
     """Rows and adapters of every method and seed, round by round: one engine for the rows of a round, one process for each training."""
-    rounds = {label: registry.load(chosen.method, chosen.options).rounds for label, chosen in run.suite.methods.items()}
-    made: dict[tuple[str, int | None], Measured] = {}
-    for number in range(max(rounds.values(), default=0)):
-        turns = [turn for label in rounds if rounds[label] > number for turn in _turns(run, label, number, made)]
-        for turn, rows in _prepare(run, turns).items():
-            for seed in _seeds(run, turn, rows):
-                made[turn.label, seed] = _fit(run, turn, rows, seed, made.get((turn.label, seed)))
-    return sorted(made.values(), key=lambda model: list(rounds).index(model.label))
-
-
-def _turns(run: Run, label: str, number: int, made: Mapping[tuple[str, int | None], Measured]) -> Iterator[Round]:
-    if number == 0:
-        yield Round(label)
-    else:
-        yield from (Round(label, number, seed, made[label, seed].adapter) for seed in run.suite.seeds)
-
-
-def _seeds(run: Run, turn: Round, rows: Prepared) -> Sequence[int | None]:
-    """The seeds that train on a round's rows; None alone where there is nothing to train."""
-    if not rows.count:
-        return (None,)
-    return run.suite.seeds if turn.seed is None else (turn.seed,)
+    known: dict[Round, Prepared] = {}
+    while (ready := find_ready(run, known)).rows or ready.fits:
+        known.update(_prepare(run, ready.rows))
+        for fit in () if ready.rows else ready.fits:
+            logger.info("fit: %s", fit.name)
+            run_apart(f"fit {fit.turn.label}", fit_one, run, fit)
+    return list(ready.trained)
 
 
 def _prepare(run: Run, turns: Sequence[Round]) -> dict[Round, Prepared]:
-    """The rows of each round, made where they are not there yet."""
-    found = {turn: find_prepared(run, turn) for turn in turns}
-    missing = [turn for turn, rows in found.items() if rows is None]
-    if missing:
-        logger.info("prepare: %s", ", ".join(turn.name for turn in missing))
-        found.update(zip(missing, run_apart("prepare", prepare_wave, run, missing), strict=True))
-    return {turn: rows for turn, rows in found.items() if rows is not None}
-
-
-def _fit(run: Run, turn: Round, rows: Prepared, seed: int | None, before: Measured | None) -> Measured:
-    stage = fit_stage(run, turn, rows, seed)
-    if manifest := run.store.manifest(stage):
-        _require_unchanged(run.store.folder(stage), manifest)
-    else:
-        logger.info("fit: %s%s", turn.name, "" if seed is None or turn.seed is not None else f", seed {seed}")
-        run_apart(f"fit {turn.label}", fit_one, run, turn, rows, seed)
-    stages = (*(before.stages if before else ()), rows.folder.name, stage.name)
-    return Measured(turn.label, seed, str(run.store.folder(stage) / "adapter"), stages)
-
-
-def _require_unchanged(folder: Path, manifest: Manifest) -> None:
-    recorded = manifest.get("adapter_sha256")
-    if recorded and adapters.resolve(folder / "adapter").sha256 != recorded:
-        raise UserError(
-            f"{folder / 'adapter'}: not the adapter that was trained (another sha256); delete the folder {folder} and run again"
-        )
-
-
-def list_points(run: Run, model: Measured) -> list[Measured]:
-    """The adapters that were kept while a model was trained: of its last round, where it had several."""
-    if not model.stages or not model.stages[-1].startswith("fit-"):
-        return []
-    folder = run.root / model.stages[-1]
-    report = (read_manifest(folder) or {}).get("report") or {}
-    kept = build(FitReport, report, f"{folder}: manifest: report").points if report else ()
-    return [replace(model, adapter=str(folder / point.folder), point=point) for point in kept]
+    """The rows of rounds that are not there yet."""
+    if not turns:
+        return {}
+    logger.info("prepare: %s", ", ".join(turn.name for turn in turns))
+    made = run_apart("prepare", prepare_wave, run, turns)
+    return dict(zip(turns, made, strict=True))
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
     """Every model that is not measured yet, on one engine, or side by side on several; all of them are the newest afterwards."""
     models = list(models)
-    missing = [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
+    missing = find_unmeasured(run, models)
     if missing:
         logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
         shares = share_out(missing, run.suite, run.base)

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
         push_all,
         push_site,
         run,
+        submit,
         train,
         validate,
+        work,
     )
     from xlift.data import add_data, build_data, check_data, get_data, list_corpora, survey
     from xlift.harness import plugin
@@ -51,7 +53,7 @@ __all__ = [
     "JudgeError", "PushPlan", "Pushed", "Record", "Results", "Suite", "Target", "UserError", "__version__", "add_data", "build_data",
     "build_site", "calibrate", "check_data", "check_record", "evaluate", "export_record", "fit_scaling", "get_data", "list_corpora",
     "list_languages", "list_methods", "list_suites", "list_tasks", "load_results", "load_suite", "merge", "plan", "plan_items", "plugin",
-    "prepare", "probe", "pull", "push", "push_all", "push_site", "reproduce", "run", "survey", "train", "validate",
+    "prepare", "probe", "pull", "push", "push_all", "push_site", "reproduce", "run", "submit", "survey", "train", "validate", "work",
 ]  # fmt: skip
 
 PLACES = {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from xlift.harness.diagnostics.records import Probe
     from xlift.harness.judging.judgement import Judgement
+    from xlift.harness.pipeline.submission import Submission
     from xlift.harness.publishing.hub import Pushed, PushPlan, Target
     from xlift.harness.publishing.push import PushedRun
     from xlift.harness.recipes.scaling_law import Split
@@ -140,6 +141,43 @@ def _judge(suite: Suite, folder: Path) -> Results:
     return load_results(folder)
 
 
+def work(
+    run: str | Path, *, minutes: float | None = None, token: str | None = None, runs: str | Path = RUNS, settings: Iterable[str] = ()
+) -> bool:
+    """Be one of any number of workers of a run: take stages that are ready until nothing is left, or ``minutes`` are over.
+
+    ``run`` is a run folder, or a suite as ``load_suite`` takes it with ``settings``, whose folder is ``runs/NAME``. A stage that is under
+    way at the end of the time is killed, and the next worker goes on with it. ``token`` is what ``submit`` left in the folder. Returns
+    whether the whole run is finished; judging is left to ``run``. Raises UserError as ``run`` does, where the folder is not the one that
+    was meant, where another version of xlift works in it, and at the end for the first stage that failed.
+    """
+    from xlift.harness.pipeline import worker
+
+    changes = list(settings)
+    is_run = Path(run).is_dir()
+    if is_run and changes:
+        raise UserError(f"--set: {run} is the folder of a run, whose suite stands in it; name the suite to change it")
+    opened = worker.join_run(Path(run), token) if is_run or token else worker.share_run(load_suite(run, changes), Path(runs))
+    return worker.work(opened, minutes)
+
+
+def submit(
+    suite: Suite, runs: str | Path = RUNS, *, executor: str = "slurm", wait: bool = False, dry_run: bool = False
+) -> Submission | str:
+    """Hand workers of a run (``resources`` of the suite) to a scheduler: ``slurm``, or ``local`` for processes of this machine.
+
+    Base and data are fetched before. The workers go on when this process ends; with ``wait`` their end is waited for. ``run`` then finds
+    what they made. With ``dry_run`` nothing is done, and the script that Slurm would get is returned. Raises UserError as ``run`` does
+    before anything is trained, and where the scheduler is not to be had.
+    """
+    from xlift.harness.pipeline import submission
+
+    _require_suite(suite)
+    if dry_run:
+        return submission.write_script(suite, Path(runs), executor)
+    return submission.submit(suite, Path(runs), executor, wait=wait)
+
+
 def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
     """``run`` without measuring: one row for each adapter, with columns label, seed and adapter, its folder.
 
@@ -147,11 +185,11 @@ def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.Da
     """
     import pandas as pd
 
-    from xlift.harness.pipeline.run import begin, fit_all
+    from xlift.harness.pipeline.run import begin, train_all
 
     _require_suite(suite)
     with begin(suite, Path(runs), wait=wait) as opened:
-        trained = fit_all(opened)
+        trained = train_all(opened)
     rows = [{"label": model.label, "seed": model.seed, "adapter": model.adapter} for model in trained]
     return pd.DataFrame(rows, columns=["label", "seed", "adapter"]).astype({"seed": "Int64"})
 

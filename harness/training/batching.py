@@ -239,6 +239,36 @@ def arrange(rows: Sequence[int], corpus: Corpus, limit: int, together: int = 0) 
     return tuple(passes)
 
 
+def deal(step: Step, corpus: Corpus, ranks: int) -> list[tuple[Pass, ...]]:
+    """The passes of a step for each of several processes; the largest are halved until there are enough for all.
+
+    Raises UserError for a step of fewer rows than processes.
+    """
+    passes = list(step)
+    while len(passes) < ranks:
+        largest = max(passes, key=lambda one: len(_list_starts(one, corpus)))
+        starts = _list_starts(largest, corpus)
+        if len(starts) < 2:
+            raise UserError(f"train.processes {ranks}: a step holds fewer rows; raise train.batch_tokens, or lower train.processes")
+        halves = (starts[: len(starts) // 2], starts[len(starts) // 2 :])
+        place = passes.index(largest)
+        passes[place : place + 1] = [_gather_pass(half, corpus) for half in halves]
+    return [tuple(passes[rank::ranks]) for rank in range(ranks)]
+
+
+def _list_starts(one: Pass, corpus: Corpus) -> list[int]:
+    """The first sequence of each row of a pass, as often as the row stands in it."""
+    firsts = {*corpus.starts[:-1]}
+    return [number for batch in one for number in batch if number in firsts]
+
+
+def _gather_pass(starts: Sequence[int], corpus: Corpus) -> Pass:
+    members = [start + side for start in starts for side in range(len(corpus.members(corpus.row_of[start])))]
+    if len(members) == len(starts):
+        return (tuple(members),)  # of a batch that was whole, in its order
+    return split(members, corpus.lengths, sum(corpus.lengths[member] for member in members) * 2)
+
+
 def split(numbers: Iterable[int], lengths: Sequence[int], limit: int) -> tuple[Batch, ...]:
     """Sequences into batches of at most ``limit`` tokens (sequences x width), each with at most 5 % padding."""
     batches: list[list[int]] = []

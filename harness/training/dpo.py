@@ -79,6 +79,6 @@ class PreferenceTrainer(ReferenceTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self.margins:
-            margins = torch.cat(self.margins)  # of the last step, as each is logged
+            margins = self.gather_all(torch.cat(self.margins))  # of the last step, as each is logged
             logs = {**logs, "rewards/margins": float(margins.mean()), "rewards/accuracies": float((margins > 0).float().mean())}
         super().log(logs, start_time)

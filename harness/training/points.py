@@ -32,5 +32,5 @@ class KeepPoints(TrainerCallback):  # type: ignore[misc]  # transformers is unty
         self.points, self.keep = {point.step: point for point in points}, keep
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        if state.global_step in self.points:
+        if state.global_step in self.points and state.is_world_process_zero:
             self.keep(self.points[state.global_step])

@@ -46,8 +46,10 @@ class FitReport(Section):
     seconds: float
     """Once the model is loaded; work that a kill threw away is not counted."""
     peak_memory_mib: int
-    """Of the GPU where there is one, else of the process."""
+    """Of the GPU where there is one, else of the process; of several the largest."""
     device: str
+    processes: int = 1
+    """That shared the training; each on a device like this."""
     arithmetic: str
     """What matrix products were computed in: bfloat16 or float32."""
     products: str = "torch"

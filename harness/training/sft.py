@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, cast
 
@@ -30,7 +31,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.progress import Lines
 from xlift.harness.training.balance import Choices, add_choices, balance_loss, count_choices, watch_routers
-from xlift.harness.training.batching import Batch, Course, Pass, Step
+from xlift.harness.training.batching import Batch, Course, Pass, Step, deal
 from xlift.harness.training.checkpoints import seal
 from xlift.harness.training.schedule import build_schedule
 
@@ -48,7 +49,7 @@ class StepInput(TypedDict):
     """A step as the data loader gives it."""
 
     passes: list[PassInput]
-    weight: int
+    weight: float
     """What the losses are divided by."""
 
 
@@ -62,6 +63,8 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         found = course.corpus.sequences
         rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in found]
         super().__init__(train_dataset=Dataset.from_list(rows), **arguments)
+        if self.aux_loss_enabled and self.args.world_size > 1:  # the choices of all processes would have to be counted
+            raise UserError("train.processes: a mixture of experts is trained in one process; leave it out")
         self.remove_callback(PrinterCallback)  # it prints to stdout
         self.add_callback(SealCheckpoints(training, lambda: self.seconds))
         for parameter in self.model.parameters():
@@ -90,10 +93,15 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return schedule
 
     def training_step(self, model: Module, inputs: StepInput, num_items_in_batch: int | None = None) -> torch.Tensor:
-        passes = inputs["passes"]
+        passes, weight = inputs["passes"], inputs["weight"]
+        if self.args.world_size > 1:  # gradients and logged losses are means over the processes, where the step's are sums
+            weight /= self.args.world_size
         # What one pass says of the experts' load is not enough where a step has several (balance.py).
         self.choices = self._count_choices(model, passes) if self.aux_loss_enabled and len(passes) > 1 else None
-        losses = [super(CourseTrainer, self).training_step(model, one, inputs["weight"]) for one in passes]
+        losses = []
+        for number, one in enumerate(passes, 1):
+            with self.accelerator.no_sync(model) if number < len(passes) else nullcontext():  # processes wait for each other once a step
+                losses.append(super().training_step(model, one, weight))
         return torch.stack(losses).sum()
 
     def weigh(self, step: Step) -> int:
@@ -144,6 +152,14 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
         return -losses.view(len(labels), -1).sum(dim=1)
 
+    def gather_all(self, values: torch.Tensor) -> torch.Tensor:
+        """Values of all processes, of which each may have another number."""
+        if self.args.world_size == 1:
+            return values
+        found: list[torch.Tensor] = [values] * self.args.world_size
+        torch.distributed.all_gather_object(found, values.cpu())
+        return torch.cat(found)
+
     def _count_choices(self, model: Module, passes: list[PassInput]) -> Choices:
         """Of all passes of a step, without dropout."""
         found = []
@@ -160,7 +176,8 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def _collate(self, steps: list[Step]) -> StepInput:
         (step,) = steps
-        return {"passes": [self.gather(one, step) for one in step], "weight": self.weigh(step)}
+        own = deal(step, self.course.corpus, self.args.world_size)[self.args.process_index] if self.args.world_size > 1 else step
+        return {"passes": [self.gather(one, step) for one in own], "weight": self.weigh(step)}
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
@@ -171,7 +188,10 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is
         self.training, self.clock = training, clock
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.training, self.clock())
+        if args.world_size > 1:
+            torch.distributed.barrier()  # each process has its own random numbers in it
+        if args.process_index == 0:
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}", self.training, self.clock())
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
@@ -185,7 +205,8 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         self.first, self.lines = state.global_step, Lines()
         self.task = self.bar.add_task("training", total=state.max_steps, completed=state.global_step, text="")
-        self.bar.start()
+        if state.is_world_process_zero:
+            self.bar.start()
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **kwargs: object
@@ -195,6 +216,8 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
             return
         if not math.isfinite(loss):
             raise UserError(f"training: the loss is {loss} at step {step}; lower train.learning_rate (now {args.learning_rate})")
+        if not state.is_world_process_zero:
+            return
         trained, all_tokens = (self.tokens[number] - self.tokens[self.first] for number in (step, state.max_steps))
         speed = trained / (time.monotonic() - self.lines.begun)
         text = f"loss {loss:.3f}, {speed:,.0f} tokens/s"

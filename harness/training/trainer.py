@@ -45,6 +45,8 @@ from xlift.harness.training.report import CurvePoint, FitReport
 from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
+HOURS = 24
+"""That processes of a training wait for each other: the first one scores all preferences before the others begin."""
 
 
 def fit(
@@ -83,14 +85,17 @@ def fit(
         course = batching.plan(corpus, settings, seed, plan.phases, plan.objective)
         training = _identify(course, plan, settings, seed, provenance, begun)
         points = place_points(course, settings.measure_at)
-        last, reference = find_last(checkpoints, training), checkpoints / "reference"
+        arguments, reference = _arguments(settings, len(course.steps), seed, checkpoints), checkpoints / "reference"
+        _require_sharing(plan, course, arguments)
+        with arguments.main_process_first(local=False):  # what is not whole is deleted
+            last = find_last(checkpoints, training)
+            seconds = last.seconds if last else unseal(reference, training) or 0.0
         shown, kept = ShowProgress(course), Kept(provenance, tokenizer, settings.dtype)
         options: dict[str, object] = {
-            "args": _arguments(settings, len(course.steps), seed, checkpoints),
+            "args": arguments,
             **_open_model(base_folder, plan, settings, begun),
             "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, kept))],
         }
-        seconds = last.seconds if last else unseal(reference, training) or 0.0
         trainer = _build(plan, course, training, seconds, tokenizer, options)
         if begun and settings.lora is not None:
             go_on(trainer.model, begun)
@@ -98,13 +103,15 @@ def fit(
             stop_below(trainer.bare)
         try:
             if isinstance(trainer, ReferenceTrainer):
-                trainer.read_reference(reference, settings.micro_batch_tokens)
+                with arguments.main_process_first(local=False):
+                    trainer.read_reference(reference, settings.micro_batch_tokens)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
             shown.close()
         report = _report(trainer, last.step if last else None, points)
-        _save(trainer.model, out, checkpoints / "adapter", kept, report.model_dump(mode="json"))
-        discard(checkpoints)
+        if arguments.process_index == 0:
+            _save(trainer.model, out, checkpoints / "adapter", kept, report.model_dump(mode="json"))
+            discard(checkpoints)
     return report
 
 
@@ -122,6 +129,17 @@ def _require_rows(plan: Plan) -> None:
         raise UserError("there are no parallel rows, on whose states the objective Align is")
     if isinstance(plan.objective, Align) and all(term.name == "keep" for term in plan.objective.terms):
         raise UserError("the terms of Align only keep what is there, so nothing would be trained but rounding errors")
+
+
+def _require_sharing(plan: Plan, course: Course, arguments: SFTConfig) -> None:
+    """Raises UserError for a training that several processes cannot share."""
+    if arguments.world_size == 1:
+        return
+    if not isinstance(plan.objective, Sft | Dpo):
+        name = type(plan.objective).__name__
+        raise UserError(f"train.processes: several processes share Sft and Dpo alone, and one trains {name}; leave it out")
+    for step in course.steps:
+        batching.deal(step, course.corpus, arguments.world_size)
 
 
 def _open_start(start: Path | None, settings: TrainSettings, provenance: Provenance) -> adapters.Adapter | None:
@@ -205,6 +223,10 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
         save_total_limit=2,
         disable_tqdm=True,
         report_to=list(settings.report_to) or "none",
+        average_tokens_across_devices=False,  # CourseTrainer divides by the step's own weight
+        ddp_find_unused_parameters=False,
+        ddp_broadcast_buffers=False,
+        ddp_timeout=HOURS * 3600,
     )
     if arguments.n_gpu > 1:  # the Trainer would put a copy of the model on each, and divide a step among them
         seen = f"training: {arguments.n_gpu} GPUs are visible"
@@ -241,8 +263,9 @@ def _report(trainer: CourseTrainer, resumed_from_step: int | None, points: tuple
         rows_cut=course.corpus.cut,
         rows_dropped=course.corpus.dropped,
         seconds=round(trainer.seconds, 1),
-        peak_memory_mib=(torch.cuda.max_memory_allocated() if cuda else _peak_bytes()) >> 20,
+        peak_memory_mib=int(trainer.gather_all(torch.tensor([torch.cuda.max_memory_allocated() if cuda else _peak_bytes()])).max()) >> 20,
         device=torch.cuda.get_device_name() if cuda else f"cpu, {torch.get_num_threads()} threads",
+        processes=trainer.args.world_size,
         arithmetic="bfloat16" if trainer.args.bf16 else "float32",
         products=route_products(torch.bfloat16 if trainer.args.bf16 else torch.float32),
         final_loss=_mean(losses[-ceil(len(losses) / 10) :]),

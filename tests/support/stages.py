@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from xlift.harness.pipeline import processes, run
+from xlift.harness.pipeline import processes, run, worker
 
 
 @contextmanager
 def stages_here() -> Iterator[None]:
     """While it is open, runs start no process."""
 
-    def call(what: str, work: Callable[..., Any], calls: Sequence[tuple[object, ...]]) -> list[Any]:
+    def call(what: str, work: Callable[..., Any], calls: Sequence[tuple[object, ...]], **options: object) -> list[Any]:
         return [work(*arguments) for arguments in calls]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "run_side_by_side", call)
         patch.setattr(run, "run_side_by_side", call)
+        patch.setattr(worker, "run_side_by_side", call)
         yield

@@ -16,7 +16,7 @@ from xlift.harness.core.types import Example, Parallel, Preference, ask
 from xlift.harness.models.bases import Base, load_tokenizer
 from xlift.harness.models.thinking import set_options
 from xlift.harness.recipes.contract import Align, Term
-from xlift.harness.training.batching import Corpus, Course, Encoded, arrange, encode, plan, split
+from xlift.harness.training.batching import Corpus, Course, Encoded, arrange, deal, encode, plan, split
 
 CHATML = (
     "{% for m in messages %}{{ '[' + m['role'] + ']' + m['content'] + '<end>' + '\n' }}{% endfor %}"
@@ -343,3 +343,17 @@ def test_epochs_and_seeds_are_shuffled_differently() -> None:
     order = sum(rows_of(plan(corpus, chosen, 0)), [])
     assert sorted(order[:50]) == sorted(order[50:]) == list(range(50)) and order[:50] != order[50:]
     assert order != sum(rows_of(plan(corpus, chosen, 1)), [])
+
+
+def test_passes_are_dealt_to_processes_and_the_largest_is_halved_until_all_have_one() -> None:
+    corpus = of_lengths([4, 4, 4, 4, 4, 3])
+    assert deal((((0, 1, 2, 3),), ((4, 5),)), corpus, 2) == [(((0, 1, 2, 3),),), (((4, 5),),)]
+    assert deal((((0, 1, 2, 3),), ((4, 5),)), corpus, 3) == [(((0, 1),),), (((2, 3),),), (((4, 5),),)]
+    assert deal((((0,),), ((1,),), ((2,),)), corpus, 2) == [(((0,),), ((2,),)), (((1,),),)]
+    with pytest.raises(UserError, match="^train.processes 3: a step holds fewer rows; raise train.batch_tokens"):
+        deal((((0, 1),),), corpus, 3)
+
+
+def test_a_pair_stays_in_one_process() -> None:
+    corpus = of_lengths([9, 9, 5, 5, 9, 9], sides=2)
+    assert deal((((0, 1, 4, 5), (2, 3)),), corpus, 2) == [(((0, 1),),), (((4, 5), (2, 3)),)]

@@ -1,0 +1,169 @@
+"""A worker: one of any number of processes, also on several machines, that take what is ready in a run folder until nothing is left.
+
+Workers know nothing of each other but what the folder says: finished stages, and leases on those that somebody is at. A worker that dies
+loses the stage that it was at to the next one, which goes on from its checkpoints and the answers that were kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xlift.harness.config.suite import Suite, read_suite
+from xlift.harness.core.errors import UserError
+from xlift.harness.core.leases import claim, find_owners, refuse_other_versions
+from xlift.harness.core.store import LEASES, POLL, RESOLVED, explain_disk, read_object, write_json
+from xlift.harness.pipeline.pieces import LOGS, Piece, list_pieces
+from xlift.harness.pipeline.processes import TimeIsUpError, run_side_by_side
+from xlift.harness.pipeline.run import open_run, refuse_launcher
+from xlift.harness.pipeline.stages import Prepared, Round, Run
+
+logger = logging.getLogger(__name__)
+
+TOKEN = ".token"
+"""In a run folder: a secret word that whoever sees this very folder can read."""
+LONGEST_POLL = 30.0
+"""Seconds between two looks for work, once there was none for a while."""
+
+
+@dataclass
+class Worker:
+    """What a worker has to remember."""
+
+    run: Run
+    end: float | None
+    """When its time is up, by the monotonic clock; None for never."""
+    known: dict[Round, Prepared] = field(default_factory=dict)
+    failed: dict[str, UserError] = field(default_factory=dict)
+    """Stages that failed here, which this worker does not begin again."""
+
+    def list_pieces(self) -> list[Piece]:
+        """All that can be begun, in an order of its own, so that workers begin apart."""
+        return list_pieces(self.run, self.known, random.Random(f"{socket.gethostname()} {os.getpid()}"))
+
+    def begin_one(self, pieces: list[Piece]) -> bool:
+        """Do the first piece that nobody is at and that did not fail here; False where there is none. Raises TimeIsUpError."""
+        leases = self.run.root / LEASES
+        busy = find_owners(leases)
+        for piece in pieces:
+            if piece.stage in self.failed or piece.stage in busy:
+                continue
+            # The lease is the stage's process's own, which takes seconds to start: until then its worker keeps a seat for it.
+            with claim(leases, _name_seat(piece.stage)) as seat:
+                if seat:
+                    self._do(piece)
+                    return True
+        return False
+
+    def is_waiting(self, pieces: list[Piece]) -> bool:
+        """Whether another worker is at a piece, so that more may become ready."""
+        busy = find_owners(self.run.root / LEASES)
+        return any(piece.stage in busy or _name_seat(piece.stage) in busy for piece in pieces)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until its time is up. Raises TimeIsUpError then."""
+        if self.end is None:
+            return None
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeIsUpError("the time of this worker is up")
+        return left
+
+    def _do(self, piece: Piece) -> None:
+        begun, log = time.monotonic(), self.run.root / LOGS / f"{piece.stage}.log"
+        logger.info("worker: %s (log: %s)", piece.what, log)
+        try:
+            run_side_by_side(piece.what, piece.work, [piece.arguments], log=log, limit=self.seconds_left)
+        except TimeIsUpError:
+            raise
+        except UserError as error:
+            self.failed[piece.stage] = error
+            logger.warning("worker: %s failed: %s", piece.what, error)
+        else:
+            logger.info("worker: %s took %.0f s", piece.what, time.monotonic() - begun)
+
+
+def work(run: Run, minutes: float | None = None) -> bool:
+    """Take what is ready until nothing is left, or the time is up; returns whether all of the run is finished.
+
+    What another worker is at is left to it, and waited for as long as something may come of it. Raises UserError where xlift of another
+    version works in the folder, and at the end for the first stage that failed here; all that does not depend on it was done.
+    """
+    leases, pause = run.root / LEASES, POLL
+    refuse_other_versions(leases)
+    worker = Worker(run, None if minutes is None else time.monotonic() + 60 * minutes)
+    with claim(leases, f"worker-{socket.gethostname()}-{os.getpid()}"):
+        try:
+            while pieces := worker.list_pieces():
+                left = worker.seconds_left
+                if worker.begin_one(pieces):
+                    pause = POLL
+                elif worker.is_waiting(pieces):
+                    time.sleep(pause if left is None else min(pause, left))
+                    pause = min(2 * pause, LONGEST_POLL)
+                else:
+                    break
+        except TimeIsUpError as error:
+            logger.info("worker: %s", error)
+            return False
+    if worker.failed:
+        raise next(iter(worker.failed.values()))
+    return not pieces
+
+
+def _name_seat(stage: str) -> str:
+    return f"seat-{stage}"
+
+
+def share_run(suite: Suite, runs: Path) -> Run:
+    """``open_run``, which fetches base and data, for a folder that workers share, with ``suite.resolved.json`` in it."""
+    refuse_launcher(os.environ)
+    run = open_run(suite, runs)
+    refuse_other_versions(run.root / LEASES)
+    with explain_disk(run.root):
+        run.root.mkdir(parents=True, exist_ok=True)
+        with claim(run.root / LEASES, "suite") as lease:
+            if lease:
+                write_json(run.root / RESOLVED, run.suite.model_dump(mode="json"))
+    return run
+
+
+def join_run(root: Path, token: str | None = None) -> Run:
+    """Open a run that was begun elsewhere by its folder.
+
+    Raises UserError where the folder is not that of a run, or, by the ``token`` of ``write_token``, not the one that was meant.
+    """
+    refuse_launcher(os.environ)
+    if token is not None and _read_token(root) != token:
+        raise UserError(
+            f"{root}: on {socket.gethostname()} this is not the folder that the run was started in, so the machines do not share it; "
+            "choose a folder on a shared disk with --runs"
+        )
+    if not (root / RESOLVED).is_file():
+        raise UserError(f"{root}: no run was begun in it ({RESOLVED} is missing); name a suite, or the folder of a run")
+    suite = read_suite(read_object(root / RESOLVED), str(root / RESOLVED))
+    if suite.name != root.resolve().name:
+        raise UserError(f"{root}: holds the run of the suite {suite.name}; give the folder that name")
+    return open_run(suite, root.parent)
+
+
+def write_token(root: Path) -> str:
+    """A new word in the folder, by which workers tell whether they see it."""
+    word = secrets.token_hex(8)
+    with explain_disk(root):
+        (root / TOKEN).write_text(word, encoding="ascii")
+    return word
+
+
+def _read_token(root: Path) -> str | None:
+    try:
+        return (root / TOKEN).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
