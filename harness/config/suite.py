@@ -98,14 +98,9 @@ class EngineSettings(Section):
     @model_validator(mode="after")
     def _split_is_served(self) -> EngineSettings:
         if self.gpus > 1 and self.backend != "vllm":
-            raise UserError(
-                "engine.tensor_parallel_size and pipeline_parallel_size are vLLM's; set engine.backend: vllm, or leave them out"
-            )
+            raise UserError("engine: tensor_parallel_size and pipeline_parallel_size are vLLM's; set backend: vllm, or leave them out")
         if self.gpus > 1 and self.adapter_form == "merged":
-            raise UserError(
-                "engine.adapter_form: merged: weights cannot be merged into an engine that lies on several GPUs; set adapter_form: lora, "
-                "or leave it out"
-            )
+            raise UserError("engine.adapter_form: merged weights cannot go to an engine on several GPUs; set lora, or leave it out")
         return self
 
     @property

@@ -35,7 +35,7 @@ from xlift.harness.recipes.contract import Align, Dpo, Gap, Plan, Sft
 from xlift.harness.training import batching
 from xlift.harness.training.align import HiddenTrainer
 from xlift.harness.training.batching import Course
-from xlift.harness.training.checkpoints import find_last, unseal
+from xlift.harness.training.checkpoints import Checkpoint, find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
 from xlift.harness.training.gap import GapTrainer
 from xlift.harness.training.lora import freeze, go_on, read_lora, stop_below
@@ -87,9 +87,7 @@ def fit(
         points = place_points(course, settings.measure_at)
         arguments, reference = _arguments(settings, len(course.steps), seed, checkpoints), checkpoints / "reference"
         _require_sharing(plan, course, arguments)
-        with arguments.main_process_first(local=False):  # what is not whole is deleted
-            last = find_last(checkpoints, training)
-            seconds = last.seconds if last else unseal(reference, training) or 0.0
+        last, seconds = _find_progress(checkpoints, reference, training, arguments)
         shown, kept = ShowProgress(course), Kept(provenance, tokenizer, settings.dtype)
         options: dict[str, object] = {
             "args": arguments,
@@ -102,9 +100,7 @@ def fit(
         if plan.where:
             stop_below(trainer.bare)
         try:
-            if isinstance(trainer, ReferenceTrainer):
-                with arguments.main_process_first(local=False):
-                    trainer.read_reference(reference, settings.micro_batch_tokens)
+            _read_reference(trainer, reference, settings.micro_batch_tokens)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
             shown.close()
@@ -113,6 +109,20 @@ def fit(
             _save(trainer.model, out, checkpoints / "adapter", kept, report.model_dump(mode="json"))
             discard(checkpoints)
     return report
+
+
+def _find_progress(checkpoints: Path, reference: Path, training: str, arguments: SFTConfig) -> tuple[Checkpoint | None, float]:
+    """The last whole checkpoint, and the seconds that the training has taken; the first of several processes deletes what is not whole."""
+    with arguments.main_process_first(local=False):
+        last = find_last(checkpoints, training)
+        return last, last.seconds if last else unseal(reference, training) or 0.0
+
+
+def _read_reference(trainer: CourseTrainer, folder: Path, limit: int) -> None:
+    """What a trainer compares with, if it does; the first of several processes computes it."""
+    if isinstance(trainer, ReferenceTrainer):
+        with trainer.args.main_process_first(local=False):
+            trainer.read_reference(folder, limit)
 
 
 def _require_rows(plan: Plan) -> None:
