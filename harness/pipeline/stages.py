@@ -242,10 +242,10 @@ def _describe_fit(run: Run, turn: Round, plan: Mapping[str, Any], settings: Trai
 def evaluate_stage(run: Run, model: Measured) -> Stage:
     """All that determines the scores of one model."""
     suite, asked = run.suite, run.tasks_of(model)
-    tasks: dict[str, dict[str, str | None]] = {}
+    tasks: dict[str, dict[str, float | str | None]] = {}
     for task, origin in run.data.items():
         if task in asked:
-            tasks[task] = {"version": index.version_of(task) or run.foreign.get(task), "data": origin and origin.sha256}
+            tasks[task] = {"version": index.version_of(task) or run.foreign.get(task), "data": origin.sha256 if origin else None}
             if task in run.articles:
                 tasks[task]["articles"] = run.articles[task]
     inputs = {
