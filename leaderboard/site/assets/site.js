@@ -83,7 +83,7 @@
         const ends = document.createElement("small");
         ends.textContent = "[" + write(figure[1], digits) + ", " + write(figure[2], digits) + "]";
         cell.append(" ", ends);
-        if (cell.parentElement.dataset.seeds === "1") cell.append(" ", badge.cloneNode(true));
+        if (cell.parentElement.dataset.seeds === "1" && cell.classList.contains("lift")) cell.append(" ", badge.cloneNode(true));
       }
       cell.dataset.value = figure[0];
     }

@@ -395,6 +395,17 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
     assert "90% of the 20 answers whose language can be told are in another one" in Page((out / "index.html").read_text()).text
 
 
+def test_a_language_that_was_trained_and_never_asked_has_a_page(tmp_path: Path) -> None:
+    for label, seed in (("base", None), ("m", 0)):
+        write_run(tmp_path / "s", label, {"xlift_mgsm_direct_de": GOOD}, seed=seed)
+    build([tmp_path / "s"], tmp_path / "site")
+    assert "No benchmark was asked in Spanish" in (tmp_path / "site/languages/es.html").read_text()
+    assert {one.get("href") for one in Page((tmp_path / "site/index.html").read_text()).all("a")} >= {
+        "languages/es.html",
+        "languages/de.html",
+    }
+
+
 def test_processes_that_share_the_pages_make_the_same(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build([results], tmp_path / "alone")
     monkeypatch.setattr("xlift.harness.core.parallel.SHARED", 1)
