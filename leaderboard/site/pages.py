@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -353,11 +354,12 @@ def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:
     several = len({row.suite for row in board.rows if any(run.documents for run in row.runs)}) > 1
     ids = {f"{row.suite}: {row.label}" if several else row.label: row.id for row in group.rows}
     table = board.ranks[(board.ranks["benchmark"] == benchmark) & (board.ranks["metric"] != "off_target")]
-    return {
-        ids[one["model"]]: f"{one['rank']:.0f} of {one['of']:.0f}" if one["rank"] == one["rank"] else str(one["note"])
-        for one in table.to_dict("records")
-        if one["model"] in ids
-    }
+    found = {}
+    for one in table.to_dict("records"):
+        if one["model"] in ids:
+            rank = one.get("rank", math.nan)  # no column where nobody is ranked
+            found[ids[one["model"]]] = str(one["note"]) if pd.isna(rank) else f"{rank:.0f} of {one['of']:.0f}"
+    return found
 
 
 def _language(board: Board, differences: Differences, language: str) -> dict[str, object]:

@@ -395,6 +395,14 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
     assert "90% of the 20 answers whose language can be told are in another one" in Page((out / "index.html").read_text()).text
 
 
+def test_a_benchmark_that_all_lost_samples_of_has_a_page_without_ranks(results: Path, tmp_path: Path) -> None:
+    for path in results.rglob(f"samples_{TASKS[1]}_*"):
+        path.unlink()
+    build([results], tmp_path / "site")
+    page = Page((tmp_path / "site/benchmarks/xlift_mgsm_direct.html").read_text()).text
+    assert page.count(f"no scores by document of {TASKS[1]}: not ranked") == 3
+
+
 def test_a_language_that_was_trained_and_never_asked_has_a_page(tmp_path: Path) -> None:
     for label, seed in (("base", None), ("m", 0)):
         write_run(tmp_path / "s", label, {"xlift_mgsm_direct_de": GOOD}, seed=seed)
