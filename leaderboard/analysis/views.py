@@ -83,13 +83,17 @@ def make_views(rows: Sequence[LeaderboardRow], compared: Compared) -> tuple[View
     """All views of a group, the one of everything first.
 
     The first measure is that of answers, unless likelihood alone was measured on documents enough for a test. Holm's correction is over
-    all figures of a view; for views of one language over those of all languages, so that they can be set side by side.
+    all figures of a view; for views of one language over those of all languages, so that they can be set side by side. Beside the first
+    view there is none of tasks without scores by document.
     """
     views: list[View] = []
+    told = {one.task for row in rows for run in row.runs for one in run.documents}
     for measure, benchmarks in _split_benchmarks(rows, compared).items():
         for benchmark in ("", *benchmarks):
             whole = _draft(rows, compared, Scope(measure, "", benchmark), benchmarks)
-            found = {row.results[task].language for row in rows for task in whole.tasks if task in row.results} - {""}
+            if views and told.isdisjoint(whole.tasks):
+                continue
+            found = {row.results[task].language for row in rows for task in whole.tasks if task in row.results and task in told} - {""}
             apart = [_draft(rows, compared, Scope(measure, language, benchmark), benchmarks) for language in sorted(found)]
             views += [*_finish(rows, [whole]), *_finish(rows, apart)]
     return tuple(views)

@@ -40,6 +40,8 @@ Pages = Iterator[tuple[str, str]]
 """Name of a file below the site's folder, and its text."""
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
+LEFT_OUT = 100
+"""Lines of what was left out that the index shows."""
 NAVIGATION = (
     ("index.html", "Ranking"),
     ("bases.html", "Bases"),
@@ -63,8 +65,8 @@ def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
     for number, one in enumerate(boards):
         shown = {"page": one, "pages": boards, "charts": charts}
         if not number:
-            yield "index.html", pages("index.html", "", left_out=board.left_out, **shown)
-        yield one.file, pages("index.html", "../", left_out=(), **shown)
+            yield "index.html", pages("index.html", "", left_out=board.left_out, most=LEFT_OUT, **shown)
+        yield one.file, pages("index.html", "../", left_out=(), most=LEFT_OUT, **shown)
         yield one.data, write_views(one)
     across = dict(list_across(boards))
     yield "bases.html", pages("bases.html", "", pages=boards, across=across)
