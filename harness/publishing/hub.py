@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from xlift.harness.core.errors import ServiceError, UserError
 from xlift.harness.core.paths import cache_folder
 from xlift.harness.core.store import read_object
-from xlift.harness.models.adapters import CARD, FULL, hash_weights, resolve
+from xlift.harness.models.adapters import CARD, FULL, MASK, hash_weights, merge, resolve
 from xlift.harness.models.download import download
 from xlift.harness.publishing.package import README, File
 
@@ -241,10 +241,10 @@ def compare_logits(base: Base, ours: Path, theirs: Path) -> float:
             raise UserError(f"{theirs}: its profile, or what it moves, is not the local one")
         return 0.0
     ids = load_tokenizer(base)(["What is 2 + 3? ¿Cuánto es? কত হয়?"], return_tensors="pt").input_ids
-    if resolve(ours).peft_type == FULL:
-        whole = [AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, dtype=torch.float32) for folder in (ours, theirs)]
+    if resolve(ours).peft_type in (FULL, MASK):
         with torch.no_grad():
-            return float((whole[0](input_ids=ids).logits - whole[1](input_ids=ids).logits).abs().max())
+            one, other = (merge(resolve(folder), base, "float32")(input_ids=ids).logits for folder in (ours, theirs))
+        return float((one - other).abs().max())
     model: PreTrainedModel | PeftModel = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, str(ours), adapter_name="ours")
     model.load_adapter(str(theirs), adapter_name="theirs")

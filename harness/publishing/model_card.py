@@ -38,7 +38,8 @@ def _write_front(facts: Facts) -> str:
 
     made, tags = facts.made, ["xlift", "multilingual", *([] if facts.is_foreign else [str(facts.made["method"])])]
     weighty = facts.adapter.has_weights
-    objective = ((made.get("data") or {}).get("plan") or {}).get("objective", {}).get("kind")
+    data = made.get("data") or {}
+    objective = (data.get("plan") or {}).get("objective", {}).get("kind") if data.get("rows") else None
     tags += [facts.adapter.peft_type.lower()] if weighty else ["steering"] if facts.adapter.steer else ["prompting"]
     tags += [objective] if objective and weighty else []
     tags += ["mix"] if made.get("parts") else []
@@ -47,11 +48,7 @@ def _write_front(facts: Facts) -> str:
         base_model=facts.base.id,
         base_model_relation=None if not weighty else "finetune" if facts.adapter.peft_type == FULL else "adapter",
         base_model_revision=facts.base.revision,
-        library_name="xlift"
-        if not weighty or facts.adapter.peft_type == MASK
-        else "transformers"
-        if facts.adapter.peft_type == FULL
-        else "peft",
+        library_name={FULL: "transformers", MASK: "xlift", PROFILE: "xlift"}.get(facts.adapter.peft_type, "peft"),
         pipeline_tag="text-generation",
         language=None
         if facts.is_foreign

@@ -14,6 +14,7 @@ from xlift.harness.models.masks import count_masked
 from xlift.harness.pipeline.dry_run import check_suite
 from xlift.harness.pipeline.run import open_run, run_suite
 from xlift.harness.publishing.export_rows import export
+from xlift.harness.publishing.hub import compare_logits
 from xlift.harness.publishing.push import prepare_package
 
 PRUNED: dict[str, Any] = {"method": "translation_pruning", "options": {"prompts": 2, "shots": 1, "max_characters": 200}}
@@ -52,6 +53,9 @@ def test_masks_are_measured_and_pushed(tiny_base: Path, tmp_path: Path) -> None:
     assert sorted(file.path for file in files) == ["README.md", "edit.safetensors", "evaluation.json", "xlift.json"]
     text = next(file for file in files if file.path == "README.md").read().decode()
     assert "A mask of weights for" in text and "PEFT cannot load it" in text and "np.unpackbits" in text
+    assert (facts.record is not None) and "- mask\n" in text and "- sft\n" not in text
+    base = open_run(suite, tmp_path).base
+    assert compare_logits(base, folders["pruned"], folders["pruned"]) == 0 < compare_logits(base, folders["pruned"], folders["random"])
     card = json.loads((folders["pruned"] / "xlift.json").read_text())
     assert card["masked"] == count_masked(folders["pruned"]) and resolve(folders["pruned"]).base_sha256 == card["base"]["sha256"]
 
