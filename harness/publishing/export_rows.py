@@ -36,13 +36,14 @@ Rows = Sequence[Example] | Sequence[Preference]
 def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``; returns the files.
 
-    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written. Raises UserError where the stage
-    is not finished, where the method is a mask, and where ``out`` holds other things.
+    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written, and of a mask nothing. Raises
+    UserError where the stage is not finished, and where ``out`` holds other things.
     """
     made = read_prepared(prepared)
     rows = read_rows(made)
     if not rows and made.plan.profile is None:
-        raise UserError(f"{label}: a mask of the base's weights has no rows; after a run, push its adapter instead")
+        logger.info("%s: trains nothing, it is a mask of the base's weights, which has no rows", label)
+        return []
     _require_room(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
