@@ -36,13 +36,13 @@ Rows = Sequence[Example] | Sequence[Preference]
 def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
     """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``; returns the files.
 
-    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written, and of a mask nothing. Raises
-    UserError where the stage is not finished, and where ``out`` holds other things.
+    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written, and of a mask or moves of states
+    nothing. Raises UserError where the stage is not finished, and where ``out`` holds other things.
     """
     made = read_prepared(prepared)
     rows = read_rows(made)
     if not rows and made.plan.profile is None:
-        logger.info("%s: trains nothing, it is a mask of the base's weights, which has no rows", label)
+        logger.info("%s: trains nothing and has no rows; what it changes of the base is in its adapter's folder after a run", label)
         return []
     _require_room(out)
     try:
@@ -51,8 +51,6 @@ def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
             (out / name).unlink(missing_ok=True)
         if profile := made.manifest["plan"]["profile"]:
             write_json(out / PROFILE, profile)
-        if not rows and not profile:
-            raise UserError(f"{label}: has no rows: it moves the states of the base, and what it moves is in its adapter's folder")
         if not rows:
             logger.info("%s: trains nothing, it is an inference profile; %s holds it", label, out / PROFILE)
             return [out / PROFILE]
