@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import shutil
 import sys
@@ -65,7 +66,7 @@ def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = Fa
         failed = [found for found in (job.exception() for job in jobs) if found is not None]
         if failed:
             raise UserError(
-                f"{len(failed)} of {count} workers failed, such as: {_last_line(failed[0])}; their logs are in {run.root / LOGS}"
+                f"{len(failed)} of {count} workers failed, such as: {_read_cause(failed[0])}; their logs are in {run.root / LOGS}"
             )
     return submitted
 
@@ -137,6 +138,8 @@ def _require_submitit(executor: str) -> None:
         raise UserError(f"--executor {executor}: submitit is not installed; `pip install xlift[slurm]`") from None
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+def _read_cause(error: BaseException) -> str:
+    """What a job raised: submitit puts its traceback into the middle of a text of its own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    raised = [line.partition(": ")[2] for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return (raised or lines or [type(error).__name__])[-1 if raised else 0]
