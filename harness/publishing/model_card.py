@@ -48,7 +48,7 @@ def _write_front(facts: Facts) -> str:
         base_model=facts.base.id,
         base_model_relation=None if not weighty else "finetune" if facts.adapter.peft_type == FULL else "adapter",
         base_model_revision=facts.base.revision,
-        library_name={FULL: "transformers", MASK: "xlift", PROFILE: "xlift"}.get(facts.adapter.peft_type, "peft"),
+        library_name={FULL: "transformers", MASK: "xlift"}.get(facts.adapter.peft_type, "peft") if weighty else "xlift",
         pipeline_tag="text-generation",
         language=None
         if facts.is_foreign
