@@ -1,1 +1,1 @@
-"""From result folders to tables and pages; never loads torch."""
+"""Turns result folders into tables and pages, and never loads torch."""

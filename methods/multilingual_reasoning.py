@@ -6,7 +6,7 @@ arXiv:2406.02301, laihuiyuan/mCoT at 20e9a86).
 As in the paper: GSM8K's problems in every language, the pivot among them, with solutions in the language of the question (questions: own,
 the paper's Parallel) or to the pivot's question (questions: pivot, its Cross); the request names the language of the answer. Or as in mCoT:
 "Question:", "Answer:" and a phrase that sets the language and asks for steps (frame: steps).
-Different: the paper's solutions in other languages are ChatGPT's, 4 to 40 MB a language that are not to be had here: the suite's translator
+Different: the paper's solutions in other languages are ChatGPT's, 4 to 40 MB a language that are not available here: the suite's translator
 makes them (answers: translated), or the model itself (answers: sampled): of several draws in the language those are kept that come to the
 right number, one for each list of equations. That is rejection sampling without outside help; the settings of the paper's xRFT are not
 known to us. Translations that lost the number are dropped. Loss falls on the solution alone; the paper's code trains on all tokens, prompt

@@ -83,7 +83,7 @@ class PivotLanguageOptions(Options):
     prompt_corpus: str
     """Its instructions in the target language are used where it has them under the same ids; else they are translated."""
     pivot_corpus: str
-    """Of the plain instructions."""
+    """Corpus of the plain instructions."""
     max_tokens: int = Field(ge=1)
     """Most tokens of the model's own answer; one that is cut off is dropped."""
     max_characters: int = Field(ge=1)
@@ -93,7 +93,7 @@ class PivotLanguageOptions(Options):
     spare: float = Field(ge=1)
     """How many times as many rows are made as are needed, since some translations fail."""
     token_factor: float = Field(ge=1)
-    """By how much a task's allowance of new tokens grows, as three blocks stand where the task expects one."""
+    """The factor by which the most new tokens of a task are multiplied, because there are three blocks where the task expects one."""
     min_tokens: int = Field(ge=0)
     """The least allowance: the restated instruction is as long as the prompt, however short the answer."""
 

@@ -86,7 +86,7 @@ class SelfDistillationOptions(SwitchOptions, Options):
     bad_answers: Literal["drop", "gold"]
     """Whether a bad answer is dropped, or gives way to the published one where there is one."""
     direction: Direction
-    """Of translation."""
+    """Direction of translation."""
     translation_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
@@ -156,7 +156,7 @@ class SelfDistillation(Method[SelfDistillationOptions]):
         return rows
 
     def _distil(self, ctx: Context, counts: Counts, row_filter: RowFilter) -> dict[str, list[Quad]]:
-        """By language, as many answered and translated prompts as its largest part needs: its parts share them."""
+        """Answered and translated prompts of each language, as many as its largest part needs: its parts share them."""
         options = self.options
         need = {lang: max(count for (_, other), count in counts.items() if other == lang) for _, lang in counts}
         most = max(count if lang == ctx.pivot else math.ceil(count * options.spare) for lang, count in need.items())

@@ -15,7 +15,7 @@ from xlift.harness.plugin import Context, Example, Method, Options, PairOptions,
 
 
 class SftOnChosenOptions(PairOptions, Options):
-    """As those of dpo_self_improvement, as far as they make the data."""
+    """The options of dpo_self_improvement that concern the data."""
 
 
 class SftOnChosen(Method[SftOnChosenOptions]):

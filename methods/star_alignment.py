@@ -64,7 +64,7 @@ class StarAlignmentOptions(Options):
     interactive: float = Field(ge=0, le=1)
     """A draft is revised to contain a given word: another published wording, or else the translation without that word."""
     direction: Direction
-    """From the hub, to it, or by turns."""
+    """Direction of translation: from the hub, to it, or both by turns."""
     instruction_corpus: str
     translation_corpus: str
     lexicon_corpus: str

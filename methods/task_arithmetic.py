@@ -39,7 +39,7 @@ class TaskArithmeticOptions(ExpertOptions, Options):
     """What the adapters learn, and their weights in the sum."""
 
     language_weight: float
-    """Of each language's adapter; may be negative."""
+    """Weight of each language's adapter; it may be negative."""
     task_weight: float
     uniform: bool
     """The control: the average of all adapters in place of the weights."""

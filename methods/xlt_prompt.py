@@ -34,7 +34,7 @@ class XltPromptOptions(Options):
     languages: tuple[str, ...]
     """Languages of answers; the trained ones where empty."""
     token_factor: float = Field(ge=1)
-    """By how much a task's allowance of new tokens grows."""
+    """The factor by which the most new tokens of a task are multiplied."""
     min_tokens: int = Field(ge=0)
     """The least allowance: the thought takes room, however short the answer."""
 

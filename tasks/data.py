@@ -316,7 +316,7 @@ def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
         reasons.append(f"no bundled samples for {'-'.join(choice.langs)!r} in split {choice.split}")
     asked = f"{name}{'/' + choice.part if choice.part else ''} in {'-'.join(choice.langs)!r}, split {choice.split}"
     remedies = _remedies(name, choice, wanted, samples, sampled=sample is not None)
-    raise LanguageMissingError(f"{asked}, is not to be had ({'; '.join(reasons)}): {', or '.join(remedies)}")
+    raise LanguageMissingError(f"{asked}, cannot be read here ({'; '.join(reasons)}): {', or '.join(remedies)}")
 
 
 def list_files(name: str, choice: Choice) -> list[File]:

@@ -16,10 +16,10 @@ SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A YAML file, or
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key: --set train.learning_rate=1.0e-4")
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Where run folders lie.")]
+Runs = Annotated[Path, typer.Option("--runs", help="The folder in which run folders are.")]
 Judge = Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="Judge the X-AlpacaEval answers too; the rest of the judge's "
                                            "options are keys of the suite: --set judge.model=NAME.")]  # fmt: skip
-Wait = Annotated[bool, typer.Option("--wait", help="Where another process works in the run folder, wait until it has ended.")]
+Wait = Annotated[bool, typer.Option("--wait", help="If another process works in the run folder, wait until it has ended.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse training rows that overlap evaluation items, and a "
                                             "group of tasks of which a language's data are missing.")]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -20,7 +20,9 @@ app = typer.Typer(no_args_is_help=True, help="What data there are, and getting, 
 FEW = 8
 """Languages that are named one by one."""
 Names = Annotated[list[str], typer.Argument(metavar="SUITE|CORPUS...", help="Suites, or corpora such as parallel or alpaca/multialpaca.")]
-Languages = Annotated[str | None, typer.Option("--languages", help="Codes separated by commas, for corpora; else all that there are.")]
+Languages = Annotated[
+    str | None, typer.Option("--languages", help="For corpora: codes of languages, separated by commas. Without it, all languages.")
+]
 Split = Annotated[str | None, typer.Option("--split", help="For corpora: another split than the first.")]
 
 
@@ -53,16 +55,19 @@ def get(names: Names, languages: Languages = None, split: Split = None, as_json:
 
 
 @app.command()
-def build(folder: Annotated[Path, typer.Argument(metavar="DIR", help="What XLIFT_DATA is to name.")],
-          names: Annotated[list[str] | None, typer.Argument(metavar="[SUITE|CORPUS...]", help="All suites that ship, if none.")] = None,
+def build(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The data folder, which XLIFT_DATA will name.")],
+          names: Annotated[list[str] | None, typer.Argument(metavar="[SUITE|CORPUS...]",
+                  help="Without names, all suites that ship.")] = None,
           languages: Languages = None, split: Split = None, as_json: AsJson = False) -> None:  # fmt: skip
     """Write a data folder with manifest and licences, for machines without a network."""
     _report(xlift.build_data(folder, names or (), languages=_list(languages), split=split), as_json)
 
 
 @app.command()
-def check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A data folder; XLIFT_DATA if none.")] = None,
-          addresses: Annotated[bool, typer.Option("--addresses", help="Ask for every published file instead, without fetching.")] = False,
+def check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]",
+        help="A data folder. Without it, the one that XLIFT_DATA names.")] = None,
+          addresses: Annotated[bool, typer.Option("--addresses",
+                  help="Ask whether every published file is still at its address, and fetch none.")] = False,
           as_json: AsJson = False) -> None:  # fmt: skip
     """Check the files of the data folder and those that were fetched against their hashes, or the addresses."""
     found = xlift.check_data(folder, addresses=addresses)
@@ -72,12 +77,14 @@ def check(folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A
 
 
 @app.command()
-def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="jsonl, json, csv, tsv or parquet.")],
-        kind: Annotated[str, typer.Option("--as", help="parallel, lexicon, instructions, prompts or qa.")],
-        languages: Annotated[str, typer.Option("--languages", help="A pair with English, such as en-am; one language for the rest.")],
-        to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="The data folder; XLIFT_DATA if none.")] = None,
-        licence: Annotated[str, typer.Option("--licence", help="What the rows may be used for; the manifest says it.")] = "",
-        replace: Annotated[bool, typer.Option("--replace", help="In place of the rows that are there.")] = False) -> None:  # fmt: skip
+def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of rows: jsonl, json, csv, tsv or parquet.")],
+        kind: Annotated[str, typer.Option("--as", help="Kind of the rows: parallel, lexicon, instructions, prompts or qa.")],
+        languages: Annotated[str, typer.Option("--languages",
+                help="A pair with English, such as en-am, for parallel and lexicon; else one language.")],
+        to: Annotated[Path | None, typer.Option("--to", metavar="DIR",
+                help="The data folder. Without it, the one that XLIFT_DATA names.")] = None,
+        licence: Annotated[str, typer.Option("--licence", help="The licence of the rows, for the manifest.")] = "",
+        replace: Annotated[bool, typer.Option("--replace", help="Replace rows that were added before.")] = False) -> None:  # fmt: skip
     """Add rows of your own to the data folder, checked, without what overlaps evaluation data on this machine."""
     done = xlift.add_data(file, kind, languages, to=to, licence=licence, replace=replace)
     left = f", {done.leaking} left out as they overlap evaluation data" if done.leaking else ""

@@ -15,7 +15,7 @@ from xlift.harness.cli.show import show
 from xlift.harness.cli.site import site
 
 TASK = "xlift_flores_eng_Latn_spa_Latn"
-"""Of which two samples are shown."""
+"""The task of which two samples are shown."""
 
 
 def demo(

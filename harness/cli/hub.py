@@ -20,16 +20,20 @@ def push(
     source: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter's folder; with --all a run folder.")],
     target: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository; with --all the owner alone.")],
     every: Annotated[bool, typer.Option("--all", help="Every measured adapter of a run, and a collection of them.")] = False,
-    suite: Annotated[Path | None, typer.Option("--suite", metavar="RUN", help="The adapter's run folder, where it lies elsewhere.")] = None,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", metavar="RUN", help="The adapter's run folder, if the adapter is not in it.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; no network, no token.")] = False,
     request: Annotated[bool, typer.Option("--pr", help="Open a pull request in place of a commit.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="Make the repository private, where it is made.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private if it does not exist yet.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Load the hub's copy and compare its logits with the local one's.")] = False,
     accept: Annotated[bool, typer.Option("--accept-licences", help="Acknowledge training data whose licences restrict use.")] = False,
     foreign: Annotated[
         bool, typer.Option("--foreign", help="Push an adapter that xlift did not train: its card says what is known.")
     ] = False,
-    leaderboard: Annotated[str | None, typer.Option("--leaderboard", metavar="URL", help="The adapter's row, for the card.")] = None,
+    leaderboard: Annotated[
+        str | None, typer.Option("--leaderboard", metavar="URL", help="Address of the adapter's row on a leaderboard, for the card.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put an adapter on the hub with a card written from its run, then read it back and compare."""
@@ -59,7 +63,7 @@ def push(
 
 def pull(
     repository: Annotated[str, typer.Argument(metavar="ORG/NAME[@REVISION]")],
-    out: Annotated[Path | None, typer.Option("--out", help="Copy it into this folder; else it stays in the hub's cache.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Copy it into this folder. Without it, it stays in the hub's cache.")] = None,
 ) -> None:
     """Fetch an adapter from the hub, check that it is whole, and print its folder."""
     typer.echo(xlift.pull(repository, out))

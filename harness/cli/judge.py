@@ -26,20 +26,22 @@ SHOWN = {
 
 def judge(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="RUN...", help="Run folders with X-AlpacaEval answers.")] = None,
-    judge: Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="There is no default.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", metavar=JUDGE, help="The judge. There is no default.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model's name at the URL.")] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="weighted (AlpacaEval 2, the default) or verdict (MT-Bench, PLUG).")] = None,
     against: Annotated[
         str | None, typer.Option("--against", help="A model of the run, or published answers (gpt-4-turbo-2024-04-09 by default).")
     ] = None,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Put the built-in probes to the judge first.")] = False,
-    difficulty: Annotated[Path | None, typer.Option("--difficulty", metavar="CSV", help="AlpacaEval's table, for length control.")] = None,
-    limit_tokens: Annotated[int | None, typer.Option("--limit-tokens", help="Most tokens to spend at the URL.")] = None,
-    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Requests under way at once (16).")] = None,
-    requests_per_minute: Annotated[float | None, typer.Option("--requests-per-minute", help="Most requests a minute.")] = None,
-    key_variable: Annotated[str | None, typer.Option("--key-variable", help="Variable that holds the key (OPENAI_API_KEY).")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Ask the judge the built-in probes first.")] = False,
+    difficulty: Annotated[Path | None, typer.Option("--difficulty", metavar="CSV",
+            help="AlpacaEval's table of difficulties, for length control.")] = None,
+    limit_tokens: Annotated[int | None, typer.Option("--limit-tokens", help="The most tokens to spend at the URL.")] = None,
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="How many requests are sent at once (16).")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option("--requests-per-minute", help="The most requests in a minute.")] = None,
+    key_variable: Annotated[str | None, typer.Option("--key-variable",
+            help="Environment variable that holds the key (OPENAI_API_KEY).")] = None,
     verdicts: Annotated[
-        Path | None, typer.Option("--verdicts", help="Where judges' replies are kept, for all runs (judges beside the first run).")
+        Path | None, typer.Option("--verdicts", help="Folder of judges' replies, for all runs (judges beside the first run).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

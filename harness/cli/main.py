@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from xlift import Suite
 
 MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
-"""Of all that Typer refuses: click's ClickException, which Typer brings along since 0.26 and names nowhere."""
+"""The base of every error that Typer raises for wrong input: click's ClickException, which Typer has a copy of since 0.26 and does not
+name."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(demo)
@@ -126,7 +127,7 @@ def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, stri
 
 @app.command()
 def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
-            out: Annotated[Path, typer.Option("--out", help="A folder in it is written for each method.")] = Path("rows"),
+            out: Annotated[Path, typer.Option("--out", help="Folder in which each method gets a folder.")] = Path("rows"),
             strict: Strict = False, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Stop after the data: each method's rows as Parquet and JSONL for TRL, LLaMA-Factory and axolotl, with a data card."""
     print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs, wait=wait), as_json)
@@ -134,20 +135,21 @@ def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
 
 @app.command()
 def evaluate(
-    again: Annotated[str | None, typer.Argument(metavar="[hub:ORG/NAME]", help="Measure an adapter again as its scores were.")] = None,
+    again: Annotated[str | None, typer.Argument(metavar="[hub:ORG/NAME]",
+            help="An adapter of the hub, to be measured again with the settings of its scores.")] = None,
     tasks: Annotated[
-        str | None, typer.Option("--tasks", help="Tasks or groups, split by commas; {lang} and {flores} stand for --languages.")
+        str | None, typer.Option("--tasks", help="Tasks or groups, separated by commas. {lang} and {flores} are replaced by --languages.")
     ] = None,
     adapters: Annotated[
-        list[str] | None, typer.Option("--adapter", metavar="NAME=PATH", help="A PEFT adapter, a folder or hub:ORG/NAME.")
+        list[str] | None, typer.Option("--adapter", metavar="NAME=PATH", help="A PEFT adapter: a folder or hub:ORG/NAME.")
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="The base model.  [default: smollm2-135m-instruct]")] = None,
     languages: Annotated[str, typer.Option("--languages", help="Codes separated by commas.")] = "en",
-    limit: Annotated[int | None, typer.Option("--limit", help="Items of each task: a smoke test.")] = None,
-    backend: Annotated[str | None, typer.Option("--backend", help="auto, vllm, hf or api.  [default: auto]")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Number of items of each task. A limit makes a smoke test.")] = None,
+    backend: Annotated[str | None, typer.Option("--backend", help="Engine: auto, vllm, hf or api.  [default: auto]")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a group of which a language's data are missing.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a group of tasks that lacks the data of a language.")] = False,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -167,7 +169,7 @@ def evaluate(
 
 @app.command(name="ls")
 def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|languages|suites")],
-               data: Annotated[bool, typer.Option("--data", help="Languages with the training data that there are.")] = False,
+               data: Annotated[bool, typer.Option("--data", help="For languages: show the training data of each.")] = False,
                as_json: AsJson = False) -> None:  # fmt: skip
     """List what xlift knows."""
     lists = {"methods": xlift.list_methods, "tasks": xlift.list_tasks, "languages": xlift.list_languages, "suites": xlift.list_suites}
@@ -181,8 +183,8 @@ def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|langua
 @app.command()
 def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder for lm_eval --include_path.")] = False,
           pair: Annotated[str | None, typer.Option("--pair", metavar="SRC-TGT", help="Write one more FLORES pair.")] = None,
-          out: Annotated[Path, typer.Option("--out", help="Where --pair writes its YAML.")] = Path()) -> None:  # fmt: skip
-    """Where the lm-eval tasks lie, and FLORES pairs beyond English."""
+          out: Annotated[Path, typer.Option("--out", help="Folder into which --pair writes its file.")] = Path()) -> None:  # fmt: skip
+    """Print the folder of the lm-eval tasks, or write a task for a FLORES pair without English."""
     from xlift.tasks import index
 
     if pair:
@@ -195,11 +197,13 @@ def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder fo
 
 @app.command(name="fit-scaling")
 def fit_scaling(
-    sources: Annotated[list[Path], typer.Argument(metavar="PILOTS...", help="CSV: language,rows,score[,similarity]; or run folders.")],
-    budget: Annotated[int, typer.Option("--budget", help="Translation rows to split.")],
-    languages: Annotated[str | None, typer.Option("--languages", help="Codes separated by commas; else all that have pilots.")] = None,
-    metric: Annotated[str, typer.Option("--metric", help="Of the FLORES tasks in run folders.")] = "corpus_chrf",
-    ceiling: Annotated[float, typer.Option("--ceiling", help="The best score there can be.")] = 100.0,
+    sources: Annotated[list[Path], typer.Argument(metavar="PILOTS...",
+            help="CSV files with language,rows,score[,similarity], or run folders.")],
+    budget: Annotated[int, typer.Option("--budget", help="Number of translation rows to split.")],
+    languages: Annotated[str | None, typer.Option("--languages",
+            help="Codes separated by commas. Without it, all languages that have pilots.")] = None,
+    metric: Annotated[str, typer.Option("--metric", help="Metric of the FLORES tasks in run folders.")] = "corpus_chrf",
+    ceiling: Annotated[float, typer.Option("--ceiling", help="The best score that is possible.")] = 100.0,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fit the scaling law of parallel rows to pilots, and split a budget over languages, with errors."""
@@ -217,8 +221,8 @@ def fit_scaling(
 
 
 @app.command(name="new-method")
-def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '_'.")],
-               out: Annotated[Path, typer.Option("--out", help="Where the package folder is made.")] = Path()) -> None:  # fmt: skip
+def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the method: lower-case words joined by '_'.")],
+               out: Annotated[Path, typer.Option("--out", help="Folder in which the package is made.")] = Path()) -> None:  # fmt: skip
     """Write an installable package with one working method, its defaults and its test."""
     from xlift.harness.cli import new_method as package
 
@@ -228,9 +232,9 @@ def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-c
 
 @app.command()
 def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
-    """Check suites without running them: keys, methods, options, tasks and languages; and say which data they will read from where.
+    """Check suites without running them: keys, methods, options, tasks and languages. Say which data they will read, and from where.
 
-    A suite that lacks data which it cannot do without is told, with exit code 2.
+    If a suite lacks data that it needs, the command says so and ends with exit code 2.
     """
     stops = []
     for name in suites:
@@ -249,7 +253,7 @@ def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], o
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Say what works on this machine: devices, engines, data and hub."""
+    """Say what works on this machine: devices, engines, data and the hub."""
     from xlift.harness.cli.doctor import examine_machine
 
     print_rows(examine_machine(), as_json)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Style: TypeAlias = Callable[[int, str], str | None]
-"""From the number of a row and the name of a column to a colour of rich's."""
+"""Takes the number of a row and the name of a column, and gives a colour of rich's or None."""
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -21,12 +21,14 @@ def probe(
     adapters: Annotated[
         list[str] | None, typer.Option("--adapter", metavar="[NAME=]PATH", help="A PEFT adapter, a folder or hub:ORG/NAME.")
     ] = None,
-    languages: Annotated[str | None, typer.Option("--languages", help="Codes separated by commas; else the run's.")] = None,
-    pivot: Annotated[str | None, typer.Option("--pivot", help="The language compared with; en, or the run's.")] = None,
-    corpus: Annotated[str, typer.Option("--corpus", help="Parallel sentences; of flores the dev split.")] = "flores",
-    limit: Annotated[int | None, typer.Option("--limit", min=2, help="Sentences, the first ones.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="Fit linear classifiers to states of SIB-200 too, by layer.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for probe.json and probe.svg; a run's own is the default.")] = None,
+    languages: Annotated[str | None, typer.Option("--languages",
+            help="Codes separated by commas. Without it, the run's languages.")] = None,
+    pivot: Annotated[str | None, typer.Option("--pivot",
+            help="The language that others are compared with. Without it, the run's pivot, or en.")] = None,
+    corpus: Annotated[str, typer.Option("--corpus", help="Corpus of parallel sentences; the dev split of flores.")] = "flores",
+    limit: Annotated[int | None, typer.Option("--limit", min=2, help="Number of sentences, from the first on.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="Also fit linear classifiers to the states of SIB-200, by layer.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for probe.json and probe.svg. Without it, the run's own.")] = None,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure cosine and retrieval between translations by layer, and perplexity, for a base and each adapter on one loaded model."""

@@ -29,13 +29,16 @@ Field = tuple[str, str]
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/demo.")],
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task of it, such as xlift_mgsm_direct_es.")],
-    model: Annotated[str | None, typer.Option("--model", metavar="LABEL", help="LABEL or LABEL-seedN; else the first method.")] = None,
-    diff: Annotated[str | None, typer.Option("--diff", metavar="LABEL", help="Another model's answers beside it, such as base.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="LABEL",
+            help="LABEL or LABEL-seedN. Without it, the first method.")] = None,
+    diff: Annotated[str | None, typer.Option("--diff", metavar="LABEL",
+            help="Show another model's answers beside it, such as base.")] = None,
     wrong: Annotated[bool, typer.Option("--wrong", help="Below 50 points on the headline metric.")] = False,
     flipped: Annotated[bool, typer.Option("--flipped", help="Right in one of the two models and wrong in the other.")] = False,
     off_target: Annotated[bool, typer.Option("--off-target", help="Answers in another language than the one asked for.")] = False,
     thinking_cut: Annotated[bool, typer.Option("--thinking-cut", help="Answers whose thinking never ended.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most samples to show; 10, and all with --json.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1,
+            help="The most samples to show. Without it 10, and all with --json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:  # fmt: skip
     """Show samples with prompt, reference, answer, extraction and scores; several filters leave what passes all of them."""

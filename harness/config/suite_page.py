@@ -31,7 +31,7 @@ evaluate: {tasks: ["xlift_mgsm_direct_{lang}"]}
 
 def to_markdown() -> str:
     """The page."""
-    sections = [_write_section("the suite itself", Suite)]
+    sections = [_write_section("The suite itself", Suite)]
     sections += [_write_section(f"`{place}`", model) for place, model in list_sections(Suite, "", {Suite})]
     return "\n".join([HEAD, *sections])
 

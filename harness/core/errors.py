@@ -38,7 +38,7 @@ class LeakError(UserError):
 
 
 class LanguageMissingError(UserError):
-    """A corpus has no rows in a language, or none that are to be had here; a method may translate another language's instead."""
+    """A corpus has no rows in a language, or none that can be read here; a method may translate another language's instead."""
 
 
 def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:

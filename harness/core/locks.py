@@ -17,7 +17,8 @@ from xlift.harness.core.store import explain_disk, read_clock
 logger = logging.getLogger(__name__)
 
 LOCK, OWNER = ".lock", ".lock-owner"
-"""In the folder: what is locked, and who holds it. The system lets go of the lock when a process ends, however it ends."""
+"""Two files in the folder: the one that is locked, and the one that names the holder. The system releases the lock when a process ends,
+however it ends."""
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Learned(TypedDict, total=False):
     """Inputs that nobody knows before the work is done."""
 
     read: Mapping[str, str | None]
-    """prepare: hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
+    """prepare: hash of the rows of each ``language/corpus`` in the order of reading; None for one that could not be read."""
     files: list[tuple[str, str]]
     """prepare: name and sha256 of each file that the method read; not there where it read none."""
 
@@ -152,7 +152,7 @@ class Manifest(TypedDict, total=False):
     thinking_cut: int
     """Answers whose thinking never ended."""
     tokens_read: int
-    """Of texts whose states, or whose likelihoods, were read."""
+    """Tokens of texts whose states, or whose likelihoods, were read."""
     corpora: list[str]
     """``corpus`` or ``corpus/part``, with the language behind it."""
     sources: list[SourceFacts]
@@ -160,7 +160,7 @@ class Manifest(TypedDict, total=False):
     """That the method read through its context."""
     translators: list[Mapping[str, str | int | None]]
     translated: Mapping[str, Mapping[str, int]]
-    """By pair and kind of translator: texts ``asked``, and those that ``failed``."""
+    """Numbers of texts that were ``asked`` for and that ``failed``, by pair and kind of translator."""
     plan: PlanFacts
     kinds: Mapping[str, int]
     """Rows by ``language/kind``."""

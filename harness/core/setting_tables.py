@@ -22,7 +22,7 @@ def tabulate(model: type[BaseModel], defaults: Mapping[str, object] | None = Non
         if defaults is not None:
             default = _write(defaults[name])
         elif field.is_required():
-            default = "none: give it"
+            default = "required"
         else:
             value = field.get_default(call_default_factory=True)
             default = "" if isinstance(value, BaseModel) or _holds_sections(value) else _write(value)

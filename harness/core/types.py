@@ -70,7 +70,7 @@ class Parallel:
     """Texts that say the same in several languages: nothing is answered, the model's states on them are compared."""
 
     texts: Mapping[str, str | Chat]
-    """By language, xlift codes: a chat is read up to where its answer begins, a text as it stands."""
+    """A text or chat for each language (xlift codes). A chat is read up to where its answer begins, and a text is read unchanged."""
     anchor: str
     """The language that the others are compared with."""
     id: str
@@ -152,7 +152,7 @@ class Answer:
     finished: bool
     """False where ``max_tokens`` cut the answer off."""
     thinking_tokens: int = 0
-    """Of the tokens those before the answer, the marks of thinking included."""
+    """How many of the tokens came before the answer, the marks of thinking included."""
 
 
 @dataclass(frozen=True)

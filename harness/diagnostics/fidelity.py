@@ -27,9 +27,9 @@ class Fidelity(TypedDict):
     """The language that is expected."""
     items: int
     off_target: float
-    """Of the answers whose language can be told; 0 where there are none."""
+    """Share of the answers whose language can be told; 0 if there are none."""
     on_target: float
-    """Of all answers, as is ``cannot_tell``; the rest is in another language."""
+    """Share of all answers, like ``cannot_tell``; the rest is in another language."""
     cannot_tell: float
     told: int
     """Answers whose language can be told."""

@@ -37,12 +37,12 @@ class Labelled:
     """The same labelled sentences in several languages."""
 
     texts: Mapping[str, tuple[str, ...]]
-    """By language; those of the train split, then dev, then test."""
+    """The sentences of each language: those of the train split, then dev, then test."""
     labels: tuple[int, ...]
     ends: tuple[int, int, int]
     """Where each split ends."""
     origins: Mapping[str, data.Origin]
-    """Of the train split."""
+    """Where the sentences of the train split come from."""
 
     def cut(self, values: Any, split: str) -> Any:
         """The part of a sequence or an array that belongs to a split."""
@@ -74,7 +74,7 @@ class _Fit:
 def read_labelled(languages: Sequence[str], limit: int | None = None) -> Labelled:
     """SIB-200 in several languages, joined by the sentences' numbers; ``limit`` takes the first of each split.
 
-    Raises UserError where a language is not to be had, where languages have other sentences or labels, and for fewer than two classes.
+    Raises UserError where a language cannot be read, where languages have other sentences or labels, and for fewer than two classes.
     """
     codes = list(dict.fromkeys(find(code).code for code in languages))
     parts: dict[str, dict[str, tuple[str, str]]] = {}
@@ -102,7 +102,7 @@ def read_labelled(languages: Sequence[str], limit: int | None = None) -> Labelle
 
 
 def choose_layers(count: int, most: int = MOST_LAYERS) -> tuple[int, ...]:
-    """Of ``count`` layers, the embeddings' among them, at most so many, equally spaced, the first and the last among them."""
+    """At most ``most`` of ``count`` layers, equally spaced, with the first and the last. The embeddings count as a layer."""
     size = min(most, count)
     return tuple(round(place * (count - 1) / (size - 1)) for place in range(size)) if size > 1 else (0,)
 

@@ -41,7 +41,7 @@ class Sentences:
     corpus: str
     pivot: str
     texts: Mapping[str, tuple[str, ...]]
-    """By language code; the same position is the same sentence."""
+    """The sentences of each language code; the same position is the same sentence."""
     origins: Mapping[str, data.Origin]
     of: int
     """Sentences the corpus has."""
@@ -62,7 +62,7 @@ class Subject:
 def read_sentences(languages: Sequence[str], pivot: str = "en", corpus: str = "flores", limit: int | None = None) -> Sentences:
     """The first ``limit`` sentences of a corpus in the pivot and other languages.
 
-    The bundled samples stand in where the corpus is not to be had. Raises UserError for another corpus, an unknown language, a language
+    The bundled samples are used where the corpus cannot be read. Raises UserError for another corpus, an unknown language, a language
     that is missing, and fewer than two sentences.
     """
     if corpus not in SPLITS:

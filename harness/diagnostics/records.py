@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 
 PROBE = "probe.json"
-"""In a run folder: what ``xlift probe`` measured."""
+"""Name of the file in a run folder that holds what ``xlift probe`` measured."""
 
 
 class Change(Section):
@@ -20,7 +20,7 @@ class Change(Section):
 
     cosine: tuple[tuple[float, float], ...]
     retrieval: tuple[tuple[float, float], ...]
-    """Of both directions, averaged. Which sentences there are to find stays as it is in every resample."""
+    """Intervals of the mean over both directions, by layer. The set of sentences in which one is found stays the same in every resample."""
 
 
 class Alignment(Section):
@@ -63,7 +63,7 @@ class LanguageProbe(Section):
     bytes: int
     """In UTF-8."""
     perplexity: float
-    """Of a token."""
+    """Perplexity by token."""
     character_perplexity: float
     bits_per_character: float
     bits_per_byte: float
@@ -121,7 +121,7 @@ class Labels(Section):
     layers: tuple[int, ...]
     """Those that are probed; 0 is the embeddings."""
     layer: int
-    """Of transfer, weights and changes: where the base is best on dev, as a mean over languages."""
+    """The layer of transfer, weights and changes: the one where the base is best on dev, as a mean over languages."""
     majority: float
     """Test accuracy of always saying the largest class."""
     bag_of_words: dict[str, float]

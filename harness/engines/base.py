@@ -40,7 +40,8 @@ class Made(Generic[T]):
 
     said: T
     took: Mapping[str, float]
-    """By the names in ``USAGE``. Seconds are this request's share: those since the engine was last done with some, over their number."""
+    """What the request cost, by the names in ``USAGE``. Its seconds are an equal share of the time since the engine last finished
+    requests."""
 
 
 Keep: TypeAlias = Callable[[Mapping[int, Made[T]]], None]
@@ -275,7 +276,7 @@ class LocalEngine(ABC):
 
     @property
     def profile(self) -> InferenceProfile | None:
-        """That of the adapter last swapped in."""
+        """The profile of the adapter that was swapped in last; None if it has none."""
         return self.adapter.profile if self.adapter else None
 
     @property

@@ -21,7 +21,7 @@ from xlift.harness.core.kept_lines import UNREADABLE
 from xlift.harness.core.paths import cache_folder, write_whole
 
 ROWS, INNER, COLUMNS = 256, 576, 1536
-"""Of the product that is timed: tokens of a pass through a small model's layer."""
+"""Shape of the product that is timed: the tokens of a pass, and the widths of a small model's layer."""
 BF16_MARGIN, ONEDNN_MARGIN = 1.3, 1.2
 """How many times as fast bf16 must be as fp32, and oneDNN's fp32 as torch's own, to be taken: less may be noise, and noise must not change
 the numbers of a second run."""
@@ -36,11 +36,11 @@ class Products:
 
     bf16: float
     fp32: float
-    """As torch computes it by itself."""
+    """Speed of the product as torch computes it by itself."""
     onednn: float
     """fp32 by oneDNN."""
     onednn_error: float
-    """Of oneDNN's product, relative to the largest value."""
+    """Largest error of oneDNN's product, relative to the largest value."""
 
     @property
     def fp32_is_onednn(self) -> bool:

@@ -136,7 +136,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return likelihoods
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
-        """As the backend's own model does. Raises UserError for a task that a profile covers."""
+        """The backend's own model does this. Raises UserError for a task that a profile covers."""
         self._refuse_likelihood(requests)
         self._refuse_steering(requests)
         read = super().loglikelihood_rolling

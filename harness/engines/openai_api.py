@@ -105,7 +105,7 @@ class ApiEngine:
 
     @property
     def profile(self) -> InferenceProfile | None:
-        """That of the adapter last swapped in."""
+        """The profile of the adapter that was swapped in last; None if it has none."""
         return self._adapter.profile if self._adapter else None
 
     @property

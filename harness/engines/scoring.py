@@ -29,7 +29,7 @@ class Target:
     """One answer in a line."""
 
     place: int
-    """Of its pair."""
+    """Place of the pair that it belongs to."""
     start: int
     """Where its first token stands in the line."""
     answer: tuple[int, ...]

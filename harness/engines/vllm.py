@@ -202,7 +202,7 @@ def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
 
 
 def _to_likelihood(output: RequestOutput, start: int) -> Likelihood:
-    """Of the prompt's tokens from ``start`` on: vLLM gives each its log-probability and its rank, 1 for the likeliest."""
+    """Likelihood of the prompt's tokens from ``start`` on. vLLM gives each its log-probability and its rank, 1 for the likeliest."""
     scored = output.prompt_logprobs
     found = [scored[place][token] for place, token in enumerate(output.prompt_token_ids) if place >= start]
     return Likelihood(math.fsum(one.logprob for one in found), len(found), all(one.rank == 1 for one in found))

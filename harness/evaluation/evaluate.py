@@ -38,7 +38,7 @@ class Evaluation:
     """What one model did, on which engine, and at what cost."""
 
     tasks: dict[str, TaskResult]
-    """With what their answers took when they were made."""
+    """Results by task, with what their answers took when they were made."""
     engine: EngineFacts
     paid: dict[str, float]
     """Seconds that the measurement took, and what the engine counted meanwhile: nothing for answers that were kept already."""

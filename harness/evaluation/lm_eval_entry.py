@@ -82,7 +82,7 @@ class XliftLM(LM):  # type: ignore[misc]
 
     @property
     def tokenizer_name(self) -> str:
-        """Of the loaded base, as lm-eval names request caches by it."""
+        """Name of the loaded base, because lm-eval names request caches by it."""
         return str(self._lm.tokenizer_name)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:

@@ -194,7 +194,8 @@ class Measurement:
     finished: str = ""
     """ISO 8601. In UTC with a Z from the manifest; else as ``read_sample_time`` finds it; empty where neither says."""
     asked: str = ""
-    """As ``finished``: when a command last asked for this measurement and found it done; empty where it stood as the newest all along."""
+    """The time, written as in ``finished``, when a command last asked for this measurement and found it done; empty if it was the newest
+    all along."""
     adapter: str | None = None
     """Where its adapter lay when it was measured, a folder or a hub reference; None for the base, and where an older xlift measured."""
 
@@ -229,7 +230,7 @@ class Newest(Generic[M]):
 
     measurements: tuple[M, ...]
     points: tuple[M, ...] = ()
-    """Of adapters that were kept before their training ended, by label, seed and share: the points of curves."""
+    """Measurements of adapters that were kept before their training ended, by label, seed and share: the points of curves."""
     left_out: tuple[str, ...] = ()
     """A line for each older one."""
     older: tuple[M, ...] = ()
@@ -344,7 +345,7 @@ def read_sample_time(record: Record) -> str:
 
 
 JUDGEMENTS = "judgements.json"
-"""In a run's folder of a judge: what it said of the run's answers."""
+"""Name of the file, in a run's folder of a judge, that holds what the judge said about the run's answers."""
 
 Z = 1.96
 
@@ -377,7 +378,7 @@ class WinRate(Section):
     length_controlled: float | None
     """The win rate at equal length."""
     win_rate_as_written: float | None = None
-    """By the judge's word alone, where ``win_rate`` counts an answer in another language than asked for as lost."""
+    """The win rate by the judge's word alone. ``win_rate`` counts an answer in another language than asked for as lost."""
     length_controlled_as_written: float | None = None
     length_controlled_stderr: float | None
     length_control: str

@@ -45,7 +45,7 @@ class SampleLine:
     doc: Mapping[str, Any]
     """The document as its task loaded it."""
     prompt: str
-    """As the model saw it."""
+    """The prompt as the model saw it."""
     target: str
     """Several references stand one a line."""
     responses: list[Any] | None

@@ -80,7 +80,7 @@ def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:
 
 
 def locate_data(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> tuple[dict[str, Origin | None], tuple[str, ...]]:
-    """Where each task's data come from, and a line for each group of which some languages' data are not to be had.
+    """Where each task's data come from, and a line for each group of which some languages' data cannot be read.
 
     Tasks of a group that are not named by themselves are left out then. Without ``fetch``, the origin of data that are not on this machine
     yet is None. Raises UserError where a named task's data are missing, where a group has none, and with ``data.strict`` for each that is
@@ -156,7 +156,7 @@ def require_shots(suite: Suite, names: Sequence[str]) -> list[str]:
 
 
 def check_shots(suite: Suite, names: Sequence[str]) -> None:
-    """Raise UserError where a benchmark of xlift's has fewer examples than the suite asks for, or they are not to be had."""
+    """Raise UserError if a benchmark of xlift's has fewer examples than the suite asks for, or they cannot be read."""
     wanted = suite.evaluate.num_fewshot
     for name in require_shots(suite, names):
         source = index.shots_of(name)

@@ -76,7 +76,7 @@ def check(suite: Suite, tasks: Sequence[str]) -> None:
 
 
 def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
-    """Raise UserError where the judge's model, its table or the answers to judge against are not to be had. Nothing is loaded."""
+    """Raise UserError if the judge's model, its table or the answers to judge against cannot be found. Nothing is loaded."""
     settings = suite.judge
     if settings is None:
         return
@@ -90,7 +90,7 @@ def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
         if supply.state == "nowhere":
             missing.append(supply.place)
     if len(missing) == len(choose(tasks)):
-        raise UserError(f"judge.against: the answers of {settings.against} are nowhere to be had: {missing[0]}")
+        raise UserError(f"judge.against: the answers of {settings.against} are nowhere to be found: {missing[0]}")
 
 
 def count_requests(settings: JudgeSettings, items: int, models: int) -> int:
@@ -99,7 +99,7 @@ def count_requests(settings: JudgeSettings, items: int, models: int) -> int:
 
 
 def choose(tasks: Sequence[str]) -> list[str]:
-    """Those of the tasks whose answers can be judged."""
+    """The tasks among these whose answers can be judged."""
     return [task for task in tasks if language_of(task)]
 
 

@@ -23,7 +23,7 @@ def published() -> tuple[str, ...]:
 
 
 def read_published(lang: str, against: str) -> list[Said]:
-    """Published answers in one language, in the benchmark's order. Raises UserError where they are not to be had."""
+    """Published answers in one language, in the benchmark's order. Raises UserError if they cannot be found."""
     from xlift.tasks import data
 
     return [Said(str(row["id"]), row["lang"], row["instruction"], row["output"].strip()) for row in data.read(CORPUS, lang, against)]

@@ -34,7 +34,7 @@ class Calibration(TypedDict):
     mode: Mode
     prompt_sha256: str
     rows: list[dict[str, str | float]]
-    """By kind of probe: pairs, and the shares that are right, right in each language, and unreadable."""
+    """One row for each kind of probe: pairs, and the shares that are right, right in each language, and unreadable."""
     served: str | None
     digest: str
     """Names it in the results of the judge."""

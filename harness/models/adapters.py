@@ -76,7 +76,7 @@ class Provenance(TypedDict, total=False):
     steer: Mapping[str, Json]
     """What is moved, where the adapter is moves of states (models.steering.Steer)."""
     data: Manifest
-    """Of the prepare stage."""
+    """Manifest of the prepare stage."""
     fit: FitFacts
     part: str
     """Its name, where it is one part of a plan."""
@@ -97,12 +97,12 @@ class Adapter:
     these, or no weights, and a profile for the base's own."""
 
     name: str
-    """As it was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
+    """The name that was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
     folder: Path
     revision: str | None
     """Commit of a hub repository, None for a folder."""
     sha256: str
-    """Of its weights, its configuration and its profile together."""
+    """Hash of its weights, its configuration and its profile together."""
     peft_type: str
     base_name: str | None
     """``base_model_name_or_path``, which may be a path on another machine."""

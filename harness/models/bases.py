@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-"""Of which transformers loads a model. With a safetensors file of another name alone it would look for pickled weights."""
+"""Files from which transformers loads a model. If a folder has safetensors under another name alone, it would look for pickled weights."""
 SERVED = "api:"
 
 
@@ -37,13 +37,13 @@ class ModelFacts(TypedDict, total=False):
     chat_template_sha: str
     """Of a base."""
     date: str
-    """Of a base whose template writes the date: the day that it writes, ISO 8601."""
+    """For a base whose template writes the date: the day that it writes, ISO 8601."""
     template_options: Options
-    """Of a base whose thinking is turned on or off: what its own template was given."""
+    """For a base whose thinking is turned on or off: what its own template was given."""
     peft_type: str
     """Of an adapter."""
     base_name: str | None
-    """Of an adapter: what it calls its base."""
+    """For an adapter: what it calls its base."""
 
 
 class ModelConfig(TypedDict, total=False):
@@ -59,14 +59,14 @@ class Base:
     """A chat model on disk, in transformers' layout with safetensors weights."""
 
     name: str
-    """As the suite names it."""
+    """The name in the suite."""
     folder: Path
     revision: str | None
     """Commit of a hub repository, version of the package for the embedded model, None for a local folder."""
     sha256: str
-    """Of the weights alone: equal for equal weights, wherever they lie. Empty for a model that only a server holds."""
+    """Hash of the weights alone, so equal for equal weights in any place. Empty for a model that only a server holds."""
     chat_template: str
-    """As it is rendered: with its own clock where it writes the date, and with ``template_options`` set at its head."""
+    """The template as it is rendered: with a fixed day if it writes the date, and with ``template_options`` set at its head."""
     chat_template_sha: str
     max_length: int
     """Positions that the model was built for."""
@@ -128,7 +128,7 @@ def _find(settings: BaseSettings) -> Base:
 
 
 def is_here(settings: BaseSettings) -> bool:
-    """Whether the base is to be had without the hub and a server."""
+    """Whether the base can be loaded without the hub and without a server."""
     return settings.model == EMBEDDED or Path(settings.model).expanduser().is_dir()
 
 

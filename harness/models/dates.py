@@ -12,7 +12,7 @@ import json
 CLOCK = "strftime_now"
 """What transformers calls the clock that it hands to a template."""
 DIRECTIVES = [*(f"%{letter}" for letter in "aAbBcdDeFGHIjmMpRSTuUVwWxXyY"), *(f"%-{letter}" for letter in "deHIjmMS")]
-"""Those of ``strftime`` that a frozen clock knows; times are those of midnight."""
+"""Directives of ``strftime`` that a frozen clock knows; its time is midnight."""
 
 
 def today() -> datetime.date:

@@ -28,7 +28,7 @@ class InferenceProfile(Section):
     prompt: dict[str, str] = Field(default_factory=dict)
     """What the user's last turn becomes; ``{prompt}`` in it stands for the task's own text, other braces stay as they are."""
     token_factor: float = Field(1.0, ge=1, le=100)
-    """By how much the task's allowance of new tokens grows, as the answer holds more than is scored."""
+    """The factor by which the most new tokens of a task are multiplied, because the answer holds more than is scored."""
     min_tokens: int = Field(0, ge=0, le=100_000)
     """The least allowance, for answers whose length goes by the prompt's and not by the task's: a short span after a text retold."""
     stops: tuple[str, ...] | None = None

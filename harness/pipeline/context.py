@@ -71,11 +71,11 @@ class RunContext:
         self.thinking_cut = 0
         """Answers whose thinking never ended."""
         self.tokens_read = 0
-        """Of texts whose states, or whose likelihoods, were read."""
+        """Tokens of texts whose states, or whose likelihoods, were read."""
         self.rows_read: Counter[str] = Counter()
         """Rows of each ``language/corpus``, leaking ones included."""
         self.hashes_read: dict[str, str | None] = {}
-        """Hash of the rows of each ``language/corpus`` in the order of reading; None for one that was not to be had."""
+        """Hash of the rows of each ``language/corpus`` in the order of reading; None for one that could not be read."""
         self.files_read: dict[str, MethodFile] = {}
         """Files that the method read, by the name that it asked for."""
         self._method = registry.find_method(suite.methods[label].method)

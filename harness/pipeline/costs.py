@@ -24,11 +24,11 @@ class PrepareCost(Section):
     seconds: float
     generated_tokens: int
     thinking_tokens: int = 0
-    """Of the generated ones."""
+    """How many of the generated tokens were thinking."""
     thinking_cut: int = 0
     """Answers whose thinking never ended, which no row can take."""
     tokens_read: int = 0
-    """Of texts whose states were read."""
+    """Tokens of texts whose states were read."""
     translated: dict[str, dict[str, int]]
     """Texts asked and failed, by pair and translator."""
     losses: dict[str, float]

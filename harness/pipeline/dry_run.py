@@ -42,7 +42,7 @@ class PlannedStage(TypedDict):
     rows: int | None
     tokens: int | None
     steps: int | None
-    """Of the optimiser."""
+    """Steps of the optimiser."""
     items: int | None
     seconds: float | None
     """Roughly; None where it cannot be told, and where the stage is done."""
@@ -236,7 +236,8 @@ def find_stop(suite: Suite) -> str:
 
 
 def list_supplies(suite: Suite) -> list[data.Supply]:
-    """As ``survey_data``, each corpus and language for itself, without those that are nowhere and that a method can do without."""
+    """The same as ``survey_data``, but one entry for each corpus and language, without those that are nowhere and that a method can do
+    without."""
     from xlift.harness.evaluation.tasks import expand_tasks
 
     found = needs.list_needs(suite, expand_tasks(suite)[0])

@@ -61,7 +61,7 @@ NEEDS_GPU = 500_000_000
 
 @dataclass(frozen=True)
 class Estimates:
-    """Of one base on one device."""
+    """Estimates of time and memory for one base on one device."""
 
     shape: Shape
     device: Device

@@ -26,9 +26,9 @@ from xlift.tasks.leaks import Guard
 ANSWER_TOKENS = 300
 """That a method has written for each of its rows, answers and translations, where the method alone knows how long they are."""
 UNSEEN_TOKENS = 300
-"""Of a row that is not made yet, where the training's budget is in epochs."""
+"""Tokens that a row which is not made yet counts as, if the training's budget is in epochs."""
 BYTES_A_TOKEN = 3
-"""Of a row that is made, where the base's tokenizer is not here: four in English, two to three in other languages."""
+"""Bytes of a row that count as one token, if the base's tokenizer is not here. English has four, other languages two to three."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Forecast:
         return [label for label, chosen in methods.items() if registry.find_method(chosen.method).trains]
 
     def write_memory(self) -> str:
-        """Of each method's training, and how much is free."""
+        """The memory of each method's training, and how much is free, as text."""
         if self.estimates is None or not self._trained:
             return ""
         device = self.estimates.device

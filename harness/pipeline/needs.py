@@ -89,11 +89,11 @@ def require(needs: Iterable[Need]) -> None:
     first = missing[0]
     supply = first.supply
     more = f" (and {len(missing) - 1} more: {', '.join(_name(need) for need in missing[1:4])})" if missing[1:] else ""
-    raise UserError(f"{_name(first)} is nowhere to be had{more}: {supply.place}; {'; '.join(list_choices(first))}")
+    raise UserError(f"{_name(first)} is nowhere to be found{more}: {supply.place}; {'; '.join(list_choices(first))}")
 
 
 def list_choices(need: Need) -> list[str]:
-    """What a user can do where rows are nowhere to be had."""
+    """What a user can do if rows are nowhere."""
     choices = ["set XLIFT_DATA to a folder that has it", "allow the bundled samples with data.samples: missing"]
     if need.who == TASKS:
         return [*choices, "evaluate fewer languages or tasks"]

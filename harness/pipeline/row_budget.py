@@ -18,7 +18,7 @@ class RowBudget:
     bound: int | None
     """Most rows that the plan may hold; None where the method chooses by itself."""
     own: int | None
-    """Those of them that the method itself makes; the rest are the suite's ``common`` rows."""
+    """How many of them the method itself makes; the rest are the suite's ``common`` rows."""
     wanted: int | None
     """Rows by the suite or by the method's own options, before the training's budget is looked at; None where neither says."""
 

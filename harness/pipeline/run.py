@@ -115,7 +115,7 @@ def _resolve_base(
 
 
 def _first_day(resolved: Path) -> datetime.date | None:
-    """That of the run's first start, if its template writes the date."""
+    """The day of the run's first start, if the template of its base writes the date."""
     try:
         return build(BaseSettings, json.loads(resolved.read_text(encoding="utf-8"))["base"], f"{resolved}: base").date
     except FileNotFoundError:

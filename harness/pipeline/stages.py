@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from xlift.harness.engines.kept_answers import KeptAnswers
 
 ROWS = "rows.jsonl"
-"""In the folder of a prepare stage."""
+"""Name of the file of rows in the folder of a prepare stage."""
 ARRAYS = "arrays.safetensors"
 """Beside the rows, where the plan has arrays."""
 ANSWERS = "_answers"
-"""In a folder of runs, where no suite can have this name, or in one run's: what models said when they were measured."""
+"""Name of the folder that holds what models said when they were measured. It is in a folder of runs, where no suite can have this name,
+or in one run's."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ class Prepared:
 
     folder: Path
     manifest: Manifest
-    """As it stands in the folder."""
+    """The manifest in the folder."""
 
     @property
     def count(self) -> int:
-        """Of the rows; 0 where nothing is trained and the method is its profile."""
+        """Number of rows; 0 if nothing is trained and the method is its profile."""
         return int(self.manifest["rows"])
 
     @property

@@ -31,7 +31,7 @@ Compute = Callable[["HfEngine", Sequence[Sequence[int]]], "dict[str, NDArray[Any
 TOKENS = "tokens"
 """In each file, beside what was read: how many tokens the texts had."""
 VERSION = 1
-"""Of how states and likelihoods are read. Raise it with every change that moves them."""
+"""Version of the way that states and likelihoods are read. Raise it with every change that moves them."""
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,7 @@ def submit(
 
 
 def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
-    """``run`` without measuring: one row for each adapter, with columns label, seed and adapter, its folder.
+    """Do what ``run`` does without measuring. Returns one row for each adapter, with columns label, seed and adapter, its folder.
 
     A method that trains nothing has one row without a seed, and its adapter holds an inference profile alone.
     """
@@ -222,13 +222,13 @@ def evaluate(  # noqa: PLR0913 (as many as the command's options)
 ) -> Results:  # fmt: skip
     """Measure a base model and any adapters of it on one loaded engine, in the run folder ``runs/evaluate``.
 
-    ``base`` is a local folder or a hub repository, the embedded model where not given; ``adapters`` are folders or ``hub:ORG/NAME``, by
-    the name that stands in the tables. In the names of ``tasks``, ``{lang}`` and ``{flores}`` stand for each of ``languages``. ``limit``
-    takes so many items of each task, the same for all models. ``again="hub:ORG/NAME"`` measures an adapter of the hub as its recorded
-    scores were, in all that is not given. Further keys of a suite are given as in ``load_suite``: ``name="other"``,
-    ``engine={"backend": "vllm"}``. ``wait`` is that of ``run``.
+    ``base`` is a local folder or a hub repository; if not given, it is the small model of the demo. ``adapters`` maps the names that
+    tables show to folders or ``hub:ORG/NAME``. In the names of ``tasks``, ``{lang}`` and ``{flores}`` are replaced by each of
+    ``languages``. ``limit`` is the number of items of each task, the same for all models. ``again="hub:ORG/NAME"`` measures an adapter of
+    the hub with the settings of its recorded scores, except for those that are given here. Further keys of a suite are given as in
+    ``load_suite``: ``name="other"``, ``engine={"backend": "vllm"}``. ``wait`` means the same as in ``run``.
 
-    Raises UserError for what does not exist or does not fit together, JudgeError as ``run`` does.
+    Raises UserError if something does not exist or does not fit together, and JudgeError as ``run`` does.
     """
     languages, tasks, settings = list_names(languages), list_names(tasks), list_names(settings)
     values: dict[str, Any] = {"name": "evaluate", "languages": {"evaluate": languages}}
@@ -256,9 +256,9 @@ def fit_scaling(
 ) -> Split:
     """Fit the scaling law of parallel rows to pilots, and split ``budget`` rows over languages.
 
-    ``pilots`` are CSV files (``language,rows,score[,similarity]``) or run folders, of which ``metric`` of the FLORES tasks is taken.
-    ``languages`` are all that have pilots, where not given; ``ceiling`` is the best score there can be. ``rows`` of what is returned is the
-    table, ``doubts`` speak against using it, ``options`` is what ``cross_lingual`` takes. docs/scaling.md has the law.
+    ``pilots`` are CSV files (``language,rows,score[,similarity]``) or run folders, from which ``metric`` of the FLORES tasks is taken. If
+    ``languages`` are not given, they are all that have pilots. ``ceiling`` is the best score that is possible. The result has the split in
+    ``rows``, reasons against using it in ``doubts``, and the options for ``cross_lingual`` in ``options``. docs/scaling.md has the law.
 
     Raises UserError for pilots that are not comparable or too few.
     """
@@ -270,10 +270,10 @@ def fit_scaling(
 
 
 def calibrate(judge: str, **settings: Any) -> Judgement:
-    """Put the built-in probes, comparisons whose outcome is known, to a judge; its replies are kept, so that win rates can name them.
+    """Ask a judge the built-in probes, which are comparisons with a known outcome. Its replies are kept, and win rates name them.
 
-    ``judge`` and ``settings`` are those of ``Results.judge``. ``calibration["rows"]`` of what is returned has a row for each kind of probe,
-    ``rows`` has none. Raises UserError as ``Results.judge`` does.
+    ``judge`` and ``settings`` are those of ``Results.judge``. ``calibration["rows"]`` of the result has a row for each kind of probe, and
+    ``rows`` is empty. Raises UserError as ``Results.judge`` does.
     """
     from xlift.harness.judging.judgement import judge as ask
     from xlift.results import read_judge
@@ -287,14 +287,14 @@ def probe(
 ) -> Probe:  # fmt: skip
     """What a base and adapters of it make of parallel sentences: cosine and retrieval between translations by layer, and perplexity.
 
-    With ``labels`` linear classifiers are fitted to the states of SIB-200's sentences too, in all languages, with their controls.
+    With ``labels``, linear classifiers are also fitted to the states of SIB-200's sentences, in all languages, with controls.
 
-    ``subject`` is a run (``Results`` of one folder, or the folder), of which the measured adapters are probed, or a base model.
-    ``adapters`` are further ones, by the name that stands in the tables. ``languages`` and ``pivot`` are the run's where not given; a
-    model needs languages. ``limit`` takes the first sentences. ``probe.json`` and ``probe.svg`` are written into ``out``, for a run into
-    its folder.
+    ``subject`` is a base model, or a run (``Results`` of one folder, or the folder) whose measured adapters are probed. ``adapters`` maps
+    the names that tables show to further adapters. If ``languages`` and ``pivot`` are not given, they are those of the run; a base model
+    needs languages. ``limit`` is the number of sentences, from the first on. ``probe.json`` and ``probe.svg`` are written into ``out``, or
+    into the folder of the run.
 
-    Raises UserError where a model, an adapter or a language is not to be had, and for fewer than two sentences.
+    Raises UserError where a model, an adapter or a language cannot be found, and for fewer than two sentences.
     """
     from dataclasses import replace
 
@@ -323,10 +323,10 @@ def probe(
 def build_site(
     results: Iterable[Results | str | Path], out: str | Path = "site", *, base: str | None = None
 ) -> tuple[str, ...]:  # fmt: skip
-    """Build the leaderboard as static pages that need no server, ``out/index.html`` the first; returns a line for all that was left out.
+    """Build the leaderboard as static pages that need no server, beginning with ``out/index.html``. Returns a line for each thing left out.
 
-    ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other harnesses. ``base`` names
-    the model that these others are compared with, where they do not name it themselves. Only files that change are written.
+    ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other programs. ``base`` names the model
+    with which results of other programs are compared, if they do not name it themselves. Only files that change are written.
 
     Raises UserError for results and a base that are not there, and where ``out`` holds files that are not a site's.
     """
@@ -344,8 +344,8 @@ def push(
 ) -> Pushed | PushPlan:  # fmt: skip
     """Put an adapter on the hub with a card written from its run, read it back, and compare.
 
-    ``target`` is ``ORG/NAME``, or a ``Target`` for a private repository or a pull request. ``run`` is the adapter's run folder, where it
-    does not lie in it; ``leaderboard`` is the address of its row, for the card. ``check`` loads the hub's copy and compares its logits;
+    ``target`` is ``ORG/NAME``, or a ``Target`` for a private repository or a pull request. ``run`` is the adapter's run folder, if the
+    adapter is not in it; ``leaderboard`` is the address of its row, for the card. ``check`` loads the hub's copy and compares its logits;
     ``accept_licences`` acknowledges training data whose licences restrict use. ``foreign`` allows an adapter that xlift did not train: its
     card says what its files hold, its scores where ``run`` has them, and that the rest is not known. With ``dry_run`` nothing is sent and
     nobody is asked: a ``PushPlan`` says what would be sent.
@@ -425,7 +425,7 @@ def merge(adapter: str | Path, out: str | Path, *, base: str | None = None, dtyp
 
 
 def list_methods() -> pd.DataFrame:
-    """Built-in and installed methods: columns method, and about, the first line of what it says or of what is wrong with it."""
+    """Built-in and installed methods, with columns method and about, which is its first sentence, or what is wrong with it."""
     import pandas as pd
 
     from xlift.harness.recipes import registry
@@ -440,7 +440,7 @@ def list_methods() -> pd.DataFrame:
 
 
 def list_tasks() -> pd.DataFrame:
-    """The lm-eval tasks of xlift, groups first: columns name, tasks, their number, and reads, the corpus of a single task."""
+    """The lm-eval tasks of xlift, groups first, with columns name, tasks (how many) and reads (the corpus of a single task)."""
     import pandas as pd
 
     from xlift.tasks import index
@@ -475,7 +475,7 @@ def list_languages(data: bool = False) -> pd.DataFrame:
 
 
 def list_suites() -> pd.DataFrame:
-    """Suites that ship: columns suite, base and methods, the labels of what they compare."""
+    """The suites that ship, with columns suite, base and methods, the labels of the methods that they compare."""
     import pandas as pd
 
     loaded = {name: config.load_suite(name) for name in config.shipped_suites()}

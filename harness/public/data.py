@@ -52,7 +52,7 @@ def get_data(names: str | Iterable[str], *, languages: Sequence[str] = (), split
     """Fetch, check and read all that suites need, or corpora (``parallel``, ``alpaca/multialpaca``); what is here is not fetched again.
 
     ``languages`` and ``split`` are of corpora; without languages all are meant that have an address. One row for each corpus, language
-    and split, with columns corpus, lang, split, rows, sha256 (of the rows), origin and fault, which says why one is not to be had. A
+    and split, with columns corpus, lang, split, rows, sha256 (of the rows), origin and fault, which says why one cannot be read. A
     download that broke off goes on with the next call. Raises UserError for a wrong name.
     """
     import pandas as pd

@@ -31,7 +31,7 @@ class Results:
     measurements: tuple[Measurement, ...]
     """One for each model, with its record, its folder and its time; the base of a suite stands before its methods."""
     points: tuple[Measurement, ...] = ()
-    """Of adapters that were kept before their training ended."""
+    """Measurements of adapters that were kept before their training ended."""
     left_out: tuple[str, ...] = ()
     """A line for each older measurement that stands in the folders too."""
 
@@ -42,7 +42,7 @@ class Results:
 
     @property
     def records(self) -> list[Record]:
-        """What was measured of each model, in the same order."""
+        """The record of each model, in the order of ``measurements``."""
         return [one.record for one in self.measurements]
 
     @property
@@ -50,7 +50,7 @@ class Results:
         """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric,
         higher_is_better, value, stderr, lift, percent, items, items_of, data, comparability.
 
-        ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF, BLEU and XQuAD's are out of 100.
+        ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF and BLEU are out of 100.
         ``lift`` is the value minus the base's, turned so that more is better; it is missing for the base, and where two results may not be
         compared.
         """

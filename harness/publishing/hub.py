@@ -56,10 +56,10 @@ class Pushed:
 
     repository: str
     url: str
-    """Of the repository, or of the pull request."""
+    """Address of the repository, or of the pull request."""
     commit: str
     revision: str
-    """By which the files are found: the commit, or the reference of a pull request."""
+    """Revision under which the files are found: the commit, or the reference of a pull request."""
     sent: tuple[str, ...]
     unchanged: tuple[str, ...]
     largest_logit_difference: float | None = None
@@ -81,7 +81,7 @@ class PushPlan:
 
     repository: str
     visibility: Literal["public", "private"]
-    """Of a repository that is made."""
+    """Visibility of a repository that does not exist yet."""
     pull_request: bool
     files: tuple[PlannedFile, ...]
     card_known: bool
@@ -89,7 +89,7 @@ class PushPlan:
     card_diff: tuple[str, ...]
     """Lines that change in the card since then."""
     base_model: str | None = None
-    """Of an adapter: its base on the hub."""
+    """For an adapter: its base on the hub."""
     restrictions: tuple[str, ...] = ()
     """Training data with restricted use, which must be accepted."""
 

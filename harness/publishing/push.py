@@ -21,7 +21,7 @@ from xlift.harness.publishing.package import Facts, File, find_run
 logger = logging.getLogger(__name__)
 
 LINK = "hub.json"
-"""In the run folder: where its adapters lie on the hub."""
+"""Name of the file in the run folder that says where its adapters are on the hub."""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Term:
     """A whole number is a state: 0 what goes into the first layer, n what comes out of the n-th, -1 the last one, which stands behind the
     final norm. A number between 0 and 1 is a share of the depth: 0.5 is state 16 of 32."""
     pool: Literal["last", "mean"] = "mean"
-    """Of a text: the state of its last token, or the mean over its tokens without the first."""
+    """What a text's state is: the state of its last token, or the mean over its tokens without the first."""
     weight: float = 1.0
     temperature: float = 0.1
     """contrastive: what cosines are divided by."""
@@ -95,7 +95,7 @@ class Align:
     batch: int = 16
     """Most rows whose texts are contrasted with each other; a step of the optimiser that has fewer contrasts those."""
     sft_weight: float = 1.0
-    """Of the cross-entropy, beside the terms' own weights."""
+    """Weight of the cross-entropy, beside the terms' own weights."""
     alternate: bool = False
     """Parallel rows and examples in steps of their own, by turns, in place of both in every step."""
 
@@ -129,9 +129,9 @@ class Where:
     """
 
     layers: tuple[int, ...] = ()
-    """Of the base's decoder, from 0; -1 is the last one. All where empty."""
+    """Layers of the base's decoder, from 0; -1 is the last one. Empty means all."""
     modules: tuple[str, ...] = ()
-    """As the base names them (``up_proj``), in place of those of ``train.lora``; those where empty."""
+    """Names of modules in the base (``up_proj``), in place of those of ``train.lora``. Empty means those of ``train.lora``."""
 
     def narrow(self, lora: Mapping[str, Any], depth: int) -> dict[str, Any]:
         """``train.lora`` with these layers and modules alone, for a base of ``depth`` layers.
@@ -153,11 +153,11 @@ class Part:
     """One of several adapters that a plan combines: trained from the base by itself, as a plan of its own would be."""
 
     kinds: tuple[str, ...]
-    """Of the rows that it is trained on."""
+    """Kinds of the rows that it is trained on."""
     share: float
-    """Of ``train.tokens``; the shares of all parts add up to 1. Where the budget is in epochs, each part goes through its own rows."""
+    """Share of ``train.tokens``; the shares of all parts add up to 1. If the budget is in epochs, each part goes through its own rows."""
     languages: tuple[str, ...] = ()
-    """Of these rows; all where empty."""
+    """Languages of these rows; empty means all."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Mix:
     """
 
     shares: Mapping[str, float]
-    """By part; one that is not named has 0. A share may be negative or above 1."""
+    """Share of each part; one that is not named has 0. A share may be negative or above 1."""
     layers: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     """Shares that stand in place of those in some layers of the base's decoder, counted from 0; -1 is the last one."""
     kind: Literal["mix"] = field(default="mix", kw_only=True)
@@ -247,7 +247,7 @@ class PartRecord(Section):
     share: float
     rows: int
     rows_sha256: str
-    """Of its rows as JSON lines."""
+    """Hash of its rows as JSON lines."""
 
 
 class PlanRecord(Section):
@@ -256,19 +256,19 @@ class PlanRecord(Section):
     model_config = ConfigDict(extra="ignore")
 
     rows_sha256: str
-    """Of the rows as JSON lines."""
+    """Hash of the rows as JSON lines."""
     objective: Objective
     phases: tuple[tuple[str, ...], ...]
     profile: InferenceProfile | None
     where: Where | None = None
     steer: Steer | None = None
     arrays_sha256: str | None = None
-    """Of the file of arrays; None where there are none."""
+    """Hash of the file of arrays; None if there are none."""
     parts: dict[str, PartRecord] | None = None
     edit: Edit | None = None
 
     def describe(self) -> dict[str, Any]:
-        """As plain data, without what an older plan had no place for, so that the trainings of older plans stay what they are."""
+        """The plan as plain data, without what older plans had no place for, so that the trainings of older plans keep their hashes."""
         found = self.model_dump(mode="json")
         later = ("where", "steer", "arrays_sha256", "parts", "edit")
         return {key: value for key, value in found.items() if key not in later or value is not None}
@@ -285,7 +285,7 @@ class Reading:
     corpus: str
     lang: str
     instead: str = ""
-    """What the method does where it is not to be had, such as ``translates the pivot's``; empty where it stops."""
+    """What the method does without it, such as ``translates the pivot's``; empty if the method cannot do without."""
 
 
 class Context(Protocol):
@@ -316,7 +316,7 @@ class Context(Protocol):
     def read(self, corpus: str, lang: str) -> Sequence[CorpusRow]:
         """Training rows of a corpus in one language (docs/data.md lists corpora and columns).
 
-        Raises LeakError for an evaluation corpus, UserError where the corpus is not to be had.
+        Raises LeakError for an evaluation corpus, UserError where the corpus cannot be read.
         """
 
     def read_file(self, path: str | Path) -> bytes:

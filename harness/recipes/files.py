@@ -18,7 +18,7 @@ class MethodFile:
     """A file as a method asked for it."""
 
     name: str
-    """As it was asked for."""
+    """The name that was asked for."""
     origin: Literal["package", "user"]
     """Whether it lies with the method's own file or elsewhere on the machine."""
     content: bytes

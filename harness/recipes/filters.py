@@ -30,9 +30,9 @@ class RowFilter:
     """What a method takes for a fit row, and the count of what it leaves out; the parts of a recipe share one."""
 
     max_characters: float = math.inf
-    """Of a prompt with its response."""
+    """The most characters of a prompt with its response."""
     max_length_ratio: float = math.inf
-    """Of two texts that are to be translations of each other: see find_misalignment."""
+    """The highest ratio of lengths of two texts that should be translations of each other (find_misalignment)."""
     drops: Counter[str] = field(default_factory=Counter)
     """Rows left out, under ``language/kind: reason``: what a plan's ``drops`` says."""
     notes: Counter[str] = field(default_factory=Counter)

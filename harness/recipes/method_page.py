@@ -25,7 +25,7 @@ class Use:
     help: str
     """Whose help the rows take beyond corpora."""
     cost: str
-    """Of making the rows; training has the budget that all methods share."""
+    """What making the rows costs. Training has the budget that all methods share."""
     when: str
 
 
@@ -128,7 +128,7 @@ USES = {
     ),
     "xlt_prompt": Use("none: a profile", "none", "no training; longer answers when it is used", "nothing may be trained"),
 }  # fmt: skip
-"""By method. A test asks for each built-in one."""
+"""What is said about each method. A test asks for each built-in one."""
 
 HEAD = """# Methods
 

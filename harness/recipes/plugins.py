@@ -18,7 +18,7 @@ class Plugin:
     distribution: str
     version: str
     sha256: str
-    """Of the files of its package, data included: whoever changes a helper forgets to raise a version."""
+    """Hash of the files of its package, data included, because authors forget to raise a version when they change a helper."""
 
 
 @dataclass(frozen=True)

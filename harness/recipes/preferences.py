@@ -79,7 +79,7 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
     """Pairs on the target and on the pivot side for every target language, mixed, within the row budget.
 
     A pair is made of answers that came to their end, and of translations that are in the language asked for.
-    Raises UserError where the prompts are not to be had in the pivot or too few are left for this round.
+    Raises UserError where the prompts cannot be read in the pivot or too few are left for this round.
     """
     drops: Counter[str] = Counter()
     rows, facts = _make_sides(ctx, options, drops, needed=(ctx.budget or 0) / 2)

@@ -35,7 +35,7 @@ class Draws:
     """How solutions are drawn from the model."""
 
     samples: int
-    """Of one problem."""
+    """Number of draws of one problem."""
     temperature: float
     max_tokens: int
     """One that is cut off there is dropped."""

@@ -79,7 +79,7 @@ class FittedLaw(ScalingLaw):
     fitted: tuple[str, ...]
     """Languages whose similarity was fitted; without given ones relative to the first language of the pilots, which has 1."""
     covariance: tuple[tuple[float, ...], ...]
-    """Of log a, b and c_i of the fitted languages, in this order."""
+    """Covariance of log a, b and the c_i of the fitted languages, in this order."""
 
     @property
     def degrees_of_freedom(self) -> int:

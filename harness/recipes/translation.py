@@ -82,7 +82,7 @@ def shuffle_rows(ctx: Context, corpus: str, lang: str) -> Iterator[CorpusRow]:
 
 
 def has_language(ctx: Context, corpus: str, lang: str) -> bool:
-    """Whether a training corpus has rows in a language, to be had here. Raises LeakError for an evaluation corpus."""
+    """Whether a training corpus has rows in a language that can be read here. Raises LeakError for an evaluation corpus."""
     try:
         return bool(ctx.read(corpus, lang))
     except LanguageMissingError:
@@ -133,7 +133,8 @@ def read_translations(ctx: Context, source: str, target: str, row_filter: RowFil
 def build_translations(
     pairs: Iterable[Pair], source: str, target: str, row_filter: RowFilter, *, kind: str, direction: Direction = "from_pivot"
 ) -> Iterator[Example]:
-    """As read_translations, from pairs at hand, with ``source`` as pivot; in both directions each pair serves one, by turns."""
+    """The same as read_translations, from given pairs, with ``source`` as the pivot. For both directions, pairs serve one and the other
+    by turns."""
     for number, asked, given, pair in orient(pairs, source, target, direction):
         if reason := row_filter.find_pair_fault(pair.source, pair.target):
             row_filter.drop(f"{given}/{kind}", reason)

@@ -63,7 +63,7 @@ class Sides:
     others: Tensor
     alike: Tensor
     langs: tuple[str, ...]
-    """Of the others."""
+    """Languages of the others."""
     kept: Tensor
     """(rows, hidden): every anchor once."""
     before: Mapping[str, Tensor]

@@ -25,7 +25,7 @@ class Choices:
     """How often each expert was chosen."""
 
     counts: torch.Tensor
-    """Of each expert, over all layers."""
+    """How often each expert was chosen, over all layers."""
     tokens: torch.Tensor
     """A scalar: tokens times layers, without padding."""
 
@@ -63,7 +63,7 @@ def count_choices(router_logits: Sequence[torch.Tensor], mask: torch.Tensor, cho
 
 
 def add_choices(parts: Iterable[Choices]) -> Choices:
-    """Those of several passes together."""
+    """The choices of several passes together."""
     first, *others = parts
     counts, tokens = first.counts, first.tokens
     for part in others:

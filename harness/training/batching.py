@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TRAINING_VERSION = 3
-"""Of all that makes an adapter of rows and settings. Raise it with every change that moves a weight, so that no older adapter is
-taken for a new one."""
+"""Version of everything that makes an adapter from rows and settings. Raise it with every change that moves a weight, so that no older
+adapter is taken for a new one."""
 
 PADDING = 0.05
 """The most padding that a batch may hold, as a share of its tokens."""
@@ -49,7 +49,7 @@ class Encoded:
     prompt: int
     """Tokens before the response; all later ones belong to it, the end of the turn included. Of a parallel text all of them."""
     lang: str = ""
-    """Of a parallel text."""
+    """Language of a parallel text."""
 
     @property
     def response(self) -> int:
@@ -100,7 +100,7 @@ class Corpus:
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
-        """Of each row."""
+        """The kind of each row."""
         return tuple(self.sequences[start].kind for start in self.starts[:-1])
 
     def members(self, row: int) -> range:

@@ -33,7 +33,7 @@ class _Lora:
 
     config: Mapping[str, Any]
     halves: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-    """By module A, (rank, in), and B, (out, rank), the scaling in B."""
+    """For each module A, (rank, in), and B, (out, rank), with the scaling in B."""
 
 
 def write_mix(parts: Mapping[str, Adapter], edit: Mix, base: Base, out: Path) -> None:

@@ -13,7 +13,7 @@ class CurvePoint(Section):
     """An adapter that was kept before its training ended, in the folder ``points/SHARE`` beside the finished one."""
 
     share: float
-    """Of the budget, as ``train.measure_at`` names it."""
+    """Share of the budget, as ``train.measure_at`` names it."""
     step: int
     tokens_trained: int
 
@@ -34,7 +34,7 @@ class FitReport(Section):
     tokens_trained: int
     """Without padding."""
     response_tokens: int
-    """Those of the answers, which carry loss; of preferences both answers'."""
+    """Tokens of the answers, which carry loss; for preferences, those of both answers."""
     epochs: float
     """Rows gone through, as a multiple of the rows there are."""
     padding_share: float

@@ -161,7 +161,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return torch.cat(found)
 
     def _count_choices(self, model: Module, passes: list[PassInput]) -> Choices:
-        """Of all passes of a step, without dropout."""
+        """Counts the experts' choices over all passes of a step, without dropout."""
         found = []
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager(), watch_routers(self.bare) as seen:

@@ -296,7 +296,7 @@ def _reward(trainer: CourseTrainer, key: str) -> float | None:
 
 
 def _read_terms(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """Of each part of the loss the mean over its first tenth of logged steps, and over its last."""
+    """The mean of each part of the loss over the first tenth of logged steps, and over the last."""
     parts: dict[str, list[float]] = {}
     for entry in history:
         for key in entry:

@@ -19,10 +19,11 @@ Description = dict[str, str | int | None]
 """What a manifest says about a translator: its kind and the settings that decide its answers."""
 
 TRANSLATORS_VERSION = 1
-"""Of the way that texts are asked for and read back. Raise it with every change that moves a translation, so that rows are made again."""
+"""Version of the way that texts are sent and read back. Raise it with every change that moves a translation, so that rows are made
+again."""
 
 SILENCE = 20
-"""From so many texts on, a translator that translates none of them is at fault, not the texts."""
+"""If a translator translates none of this many texts, the translator is at fault, and not the texts."""
 
 
 class Translator(Protocol):

@@ -23,7 +23,7 @@ class Scores:
     translator: Translator
 
     def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
-        """As the translator says; it is asked only for pairs of texts that are not there yet, and for each once."""
+        """What the translator says. It is asked only for pairs of texts that are not there yet, and once for each."""
         if not texts:
             return self.translator.score([], [], source, target)
         keys = [digest([text, translation], 32) for text, translation in zip(texts, translations, strict=True)]

@@ -19,7 +19,7 @@ class TableTranslator(CheckedTranslator):
         self._read_pairs = cache(lambda lang: _read_pairs(ctx, self.title, settings.corpus, lang))
 
     def check(self, source: str, target: str) -> None:
-        """Raises UserError where neither language is English, and where the corpus lacks the other or is not to be had."""
+        """Raises UserError if neither language is English, or if the corpus lacks the other language or cannot be read."""
         super().check(source, target)
         codes = find(source).code, find(target).code
         if "en" not in codes:

@@ -69,7 +69,7 @@ def tabulate_consistency(measurements: Iterable[Measurement]) -> pd.DataFrame:
 
 
 def _read_facts(measured: Measurement, benchmark: str) -> dict[str, Facts]:
-    """By language; without those whose samples are not there or have no likelihoods."""
+    """The facts of each language, without languages whose samples are missing or have no likelihoods."""
     found: dict[str, Facts] = {}
     for result in measured.record.tasks.values():
         path = measured.stage / (result.samples or "")

@@ -26,7 +26,7 @@ Pair = tuple[LeaderboardRow, LeaderboardRow, dict[str, Figure]]
 
 
 def compare_rows(board: Board) -> dict[int, list[Pair]]:
-    """By group: first minus second, in points, by benchmark; Holm's correction is over the group's table."""
+    """The differences of each group: first minus second, in points, by benchmark. Holm's correction is over the group's table."""
     return {group.number: _compare(group) if len(group.rows) <= MOST else [] for group in board.groups}
 
 

@@ -75,7 +75,7 @@ class Cost:
     trained_parameters: float | None = None
     """Weights that were trained."""
     tokens_read: float | None = None
-    """Of texts whose states were read to make its rows."""
+    """Tokens of texts whose states were read to make its rows."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class LeaderboardRow:
     keys: Mapping[str, str]
     """Comparability key by task."""
     scores: Mapping[str, Figure]
-    """By benchmark, averaged over its languages."""
+    """Score of each benchmark, averaged over its languages."""
     tasks: Mapping[str, Figure]
     averages: Mapping[str, Figure] = field(default_factory=dict)
     """lift, retention and transfer, averaged over benchmarks."""
@@ -126,7 +126,7 @@ class LeaderboardRow:
 
     @cached_property
     def results(self) -> Mapping[str, TaskResult]:
-        """Of the first seed that did the task."""
+        """Results of each task, from the first seed that did it."""
         return {task: result for run in reversed(self.runs) for task, result in run.record.tasks.items()}
 
     @cached_property
@@ -174,7 +174,7 @@ class Languages:
     told: int
     """Answers whose language can be told."""
     off_target: float | None
-    """Of those; None where there are none."""
+    """Share of those; None if there are none."""
     tasks: int
     """That look at the language, of ``tasks_of``."""
     tasks_of: int

@@ -26,7 +26,7 @@ class SeedPool:
     """The variance between seeds that several models tell together, and how far it is to be believed."""
 
     variance: float
-    """Of the mean score of one seed, in the square of the metric's unit."""
+    """Variance of the mean score of one seed, in the square of the metric's unit."""
     freedom: float
     """Degrees of freedom that the pool is worth: infinite where the models' variances differ no more than chance makes them."""
 

@@ -227,7 +227,7 @@ def _is_at_floor(one: Measured) -> bool:
 
 
 def _rises(scores: Array, floor: float) -> bool:
-    """By the lower end of the interval, or by the score itself where the items are too few for one."""
+    """Judged by the lower end of the interval, or by the score itself if the items are too few for one."""
     if scores.mean() <= floor or scores.shape[1] < 2:
         return bool(scores.mean() > floor)
     found = estimate([scores])

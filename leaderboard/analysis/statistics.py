@@ -29,11 +29,11 @@ ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2000
 LEAST_DOCUMENTS = 40
-"""Of scores other than 0/1, which may be skewed: with fewer no interval and no test is given (benchmarks/intervals.py)."""
+"""Fewest documents for an interval and a test of scores other than 0/1, which may be skewed (benchmarks/intervals.py)."""
 LEAST_FREEDOM = 4.0
 """Degrees of freedom of the same scores' spread: with fewer it rests on a few documents, and neither is given."""
 _LEAST_SPREAD = 1 / 3
-"""Of a resample, as a share of the sample's standard error: where few documents differ, a resample may have none of them."""
+"""Least standard error of a resample, as a share of the sample's: if few documents differ, a resample may have none of them."""
 _LEAST = 1e-100
 """No p below this is told apart."""
 _MOST_DOCUMENTS = 10**12
@@ -61,9 +61,9 @@ class Estimate:
     """Degrees of freedom of the seeds' variance: their number less one, and more where other models tell of it (``SeedPool``)."""
     seeds: int
     documents: int
-    """Of all languages together."""
+    """Number of documents of all languages together."""
     drawn: int
-    """Of them those that are drawn apart: the same document in several languages counts once."""
+    """How many of them are drawn separately: the same document in several languages counts once."""
 
     @property
     def spread(self) -> float:
@@ -270,11 +270,11 @@ def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
 @dataclass(frozen=True)
 class _SeedPart:
     sd: float | None
-    """As the seeds have it, without the pool."""
+    """Standard deviation of the seeds themselves, without the pool."""
     se: float
-    """From the whole variance of the seeds' means: for tests."""
+    """Standard error from the whole variance of the seeds' means, for tests."""
     excess: float
-    """From what the documents' own noise leaves unexplained: for intervals."""
+    """Standard error from the variance that the documents' own noise does not explain, for intervals."""
     df: float
 
 

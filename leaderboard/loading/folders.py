@@ -17,11 +17,11 @@ class State(TypedDict, total=False):
     files: Required[list[str]]
     schema_version: int
     fingerprint: str
-    """Of a site: what it was made of."""
+    """For a site: a hash of what it was made of."""
     left_out: list[str]
-    """Of a site."""
+    """For a site: what was left out."""
     by: str
-    """Of a record: who measured it."""
+    """For a record: who measured it."""
 
 
 def read_state(out: Path, name: str, what: str) -> State:

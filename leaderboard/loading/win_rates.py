@@ -42,7 +42,7 @@ class JudgedRate:
 
     setting: Setting
     digest: str
-    """Of what the judge got right of the probes, or "not calibrated"."""
+    """Digest of what the judge got right of the probes, or "not calibrated"."""
     rate: WinRate
     verdicts: Path
 

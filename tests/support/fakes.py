@@ -81,7 +81,7 @@ class FakeContext:
             case "alpagasus":
                 known = [f"{text}! {n}" if lang == "en" and n % 3 == 0 else None for n in numbers]
                 return [{"id": f"a-{n}", "instruction": f"{text}? {n}", "output": known[n]} for n in numbers]
-        raise LanguageMissingError(f"{corpus} in {lang!r}, split train, is not to be had")
+        raise LanguageMissingError(f"{corpus} in {lang!r}, split train, cannot be read here")
 
     def read_file(self, path: str | Path) -> bytes:
         return f"one line of {path}\n".encode()

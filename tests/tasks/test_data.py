@@ -234,7 +234,7 @@ def test_facts_and_names_of_entities(fill_folder: Callable[..., Path]) -> None:
     assert list(read_training("entities", "es")) == [{"id": "dbp5l-0", "en": "Greek language", "text": "Idioma griego", "part": "dbp5l"}]
     with pytest.raises(UserError, match="no file for 'de' is known"):
         read("entities", "de")
-    with pytest.raises(UserError, match=r"triples in 'de', split train, is not to be had"):
+    with pytest.raises(UserError, match=r"triples in 'de', split train, cannot be read here"):
         read("triples", "de")
 
 

@@ -88,7 +88,7 @@ def test_missing(mirror: State, tmp_path: Path, asked: tuple[str, str]) -> None:
     mirror.mirrored.clear()
     for repository in mirror.repositories.values():
         repository.commits = [(revision, {}) for revision, _ in repository.commits]
-    assert "is not to be had" in (text := refusal(*asked)) and ("404" in text or "does not give" in text)
+    assert "cannot be read here" in (text := refusal(*asked)) and ("404" in text or "does not give" in text)
     assert left_over(tmp_path) == []
 
 

@@ -148,7 +148,7 @@ def test_origin_names_the_rows_and_not_their_file(fill_folder: Callable[..., Pat
 
 
 def test_training_rows_are_known_by_what_they_say(fill_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert identify_training("parallel", "es") is None, "not to be had"
+    assert identify_training("parallel", "es") is None, "not there"
     assert identify_training("mgsm", "es", samples="always") is None, "not for training"
     pairs = "en\tes\nbird\tpájaro\n"
     fill_folder(**{"train/parallel/tatoeba.en-es.tsv.gz": pairs})

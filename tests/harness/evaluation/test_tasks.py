@@ -36,7 +36,7 @@ def test_a_group_is_measured_in_the_languages_whose_data_are_there() -> None:
     ],
 )
 def test_a_task_that_is_named_must_be_there_and_with_strict_each_of_a_group(chosen: Suite) -> None:
-    with pytest.raises(LanguageMissingError, match="mgsm in 'bn', split test, is not to be had"):
+    with pytest.raises(LanguageMissingError, match="mgsm in 'bn', split test, cannot be read here"):
         locate(chosen)
 
 

@@ -84,7 +84,7 @@ def test_a_judge_needs_answers_and_an_opponent() -> None:
     ("judge", "says"),
     [
         ({"difficulty": "nowhere.csv"}, "no CSV that can be read"),
-        ({"against": "gpt-4o-mini"}, "judge.against: the answers of gpt-4o-mini are nowhere to be had"),
+        ({"against": "gpt-4o-mini"}, "judge.against: the answers of gpt-4o-mini are nowhere to be found"),
         ({"judge": "engine:nowhere/at-all/x", "model": None}, "nowhere"),
         ({"judge": "lm:dumy", "model": None}, "did you mean 'dummy'?"),
     ],

@@ -113,19 +113,19 @@ def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[
     with pytest.raises(UserError) as caught:
         xlift.plan(suite, tmp_path)
     text = str(caught.value)
-    assert "m: alpaca in 'en' is nowhere to be had (and 1 more: m: parallel in 'es')" in text
+    assert "m: alpaca in 'en' is nowhere to be found (and 1 more: m: parallel in 'es')" in text
     assert "no connection to http://localhost:9" in text and "\n" not in text
     assert "add rows of your own with 'xlift data add'; name another corpus in methods.m.options; train fewer languages" in text
-    with pytest.raises(UserError, match="nowhere to be had"):
+    with pytest.raises(UserError, match="nowhere to be found"):
         xlift.run(suite, tmp_path)
     path = tmp_path / "suite.yaml"
     path.write_text(suite.model_dump_json())
     code, out, err = call("validate", path, "samples")
     assert code == 2 and f"{path}: valid, but it cannot run here\n" in out and "samples: valid\n" in out
     assert "nowhere" in out and "the pivot's instructions are translated" in out
-    assert err.count("\n") == 1 and f"xlift: {path}: m: alpaca in 'en' is nowhere to be had" in err
+    assert err.count("\n") == 1 and f"xlift: {path}: m: alpaca in 'en' is nowhere to be found" in err
     code, out, err = call("run", path, "--dry-run")
-    assert code == 2 and out == "" and "is nowhere to be had" in err
+    assert code == 2 and out == "" and "is nowhere to be found" in err
 
 
 @pytest.mark.usefixtures("unplugged")
@@ -142,7 +142,7 @@ def test_a_suite_whose_tasks_have_no_data_cannot_run(tmp_path: Path, call: Call)
     path = tmp_path / "suite.yaml"
     path.write_text(suite_of("xlt_prompt").model_dump_json())
     code, out, err = call("validate", path)
-    assert code == 2 and "cannot run here" in out and "xquad in 'es', split test, is not to be had" in err
+    assert code == 2 and "cannot run here" in out and "xquad in 'es', split test, cannot be read here" in err
 
 
 class NamesCorpora(Options):
