@@ -16,7 +16,7 @@ from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.store import parse_json
 from xlift.harness.models.dates import freeze, today, writes_date
 from xlift.harness.models.download import download, find_download
-from xlift.harness.models.smollm2 import EMBEDDED, unpacked
+from xlift.harness.models.smollm2 import EMBEDDED, is_unpacked, unpacked
 from xlift.harness.models.thinking import Options, find_options, serve_options, set_options
 
 if TYPE_CHECKING:
@@ -130,6 +130,11 @@ def _find(settings: BaseSettings) -> Base:
 def is_here(settings: BaseSettings) -> bool:
     """Whether the base can be loaded without the hub and without a server."""
     return settings.model == EMBEDDED or Path(settings.model).expanduser().is_dir()
+
+
+def is_ready(settings: BaseSettings) -> bool:
+    """Whether the base can be read now, without being fetched or unpacked first."""
+    return is_unpacked() if settings.model == EMBEDDED else Path(settings.model).expanduser().exists()
 
 
 def resolve_here(settings: BaseSettings, engine: EngineSettings | None = None) -> Base:

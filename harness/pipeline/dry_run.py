@@ -17,6 +17,7 @@ from xlift.harness.evaluation.foreign_tasks import ForeignTask
 from xlift.harness.judging import judgement
 from xlift.harness.judging.win_rates import is_judged
 from xlift.harness.models import bases
+from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.earlier import name_results, read_known
 from xlift.harness.pipeline.estimates import GIB
@@ -57,7 +58,7 @@ class RunPlan(TypedDict):
 
 
 def check_suite(suite: Suite) -> None:
-    """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not in a folder."""
+    """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not here."""
     from xlift.harness.evaluation.tasks import expand_tasks, require_shots
 
     check_methods(suite)
@@ -66,7 +67,7 @@ def check_suite(suite: Suite) -> None:
     check_curves(suite, tasks)
     require_shots(suite, tasks)
     _check_expected(suite, tasks)
-    if Path(suite.base.model).expanduser().exists() or (_names_parts_of_the_base(suite) and bases.is_here(suite.base)):
+    if bases.is_ready(suite.base) and (suite.base.model != EMBEDDED or _names_parts_of_the_base(suite)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
 
 
