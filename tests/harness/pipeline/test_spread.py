@@ -1,5 +1,6 @@
 """Stages side by side on devices: what begins when, and where."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from shared_runs import list_stages, suite_of
+from stages import stages_here
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
@@ -130,9 +132,16 @@ def test_a_model_that_fits_no_device_is_refused_before_any_work(tiny_base: Path,
 
 @pytest.mark.slow
 def test_two_devices_make_what_one_makes(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # another number of threads takes sums in another order
-    suite = read_suite(suite_of(tiny_base, methods={"m": {"method": "cross_lingual"}}), "test")
-    alone = measure_suite(suite, tmp_path / "one")
+    import torch
+
+    suite = read_suite(suite_of(tiny_base, methods={"m": {"method": "cross_lingual"}}, seeds=[0]), "test")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))  # as each of two has: another number takes sums in another order
+    try:
+        with stages_here():
+            alone = measure_suite(suite, tmp_path / "one")
+    finally:
+        torch.set_num_threads(threads)
     monkeypatch.setenv("XLIFT_DEVICES", "0,1")
     both = measure_suite(suite, tmp_path / "two")
     assert list_stages(both) == list_stages(alone)
