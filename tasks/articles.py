@@ -19,13 +19,13 @@ from xlift.tasks.sources import find_in_folder
 logger = logging.getLogger(__name__)
 
 
-def find_articles(corpus: str, lang: str, split: str, *, samples: data.Samples = "never") -> dict[str, str]:
+def find_articles(corpus: str, lang: str, split: str, *, samples: data.Samples = "never", fetch: bool = True) -> dict[str, str]:
     """The article of each row by the row's id; empty where that is not known, and for a corpus whose rows are of no articles.
 
-    Nothing is fetched for it but where the rows themselves were. The bundled samples are sentences by themselves. Without the table of
-    FLORES-200, the passages of Belebele, which are taken from the same articles, tell which lines belong together. A line that is in none
-    of them counts with the article before it, so that sentences of one article are hardly ever taken for those of two. Raises UserError as
-    ``data.locate`` does, and for a table that is none.
+    Nothing is fetched for it but where the rows themselves were, and nothing at all without ``fetch``. The bundled samples are sentences by
+    themselves. Without the table of FLORES-200, the passages of Belebele, which are taken from the same articles, tell which lines belong
+    together. A line that is in none of them counts with the article before it, so that sentences of one article are hardly ever taken for
+    those of two. Raises UserError as ``data.locate`` does, and for a table that is none.
     """
     listings = list_listings(corpus, split)
     if not listings:
@@ -35,7 +35,7 @@ def find_articles(corpus: str, lang: str, split: str, *, samples: data.Samples =
         return {identity: identity for identity in data.read(corpus, lang, split, samples=samples)["id"]}
     found: list[str] = []
     for listing in listings:
-        lines = read_listing(listing, fetched="hub" in origin) or (_match_passages(listing.split) if listing.split else [])
+        lines = read_listing(listing, fetched=fetch and "hub" in origin) or (_match_passages(listing.split) if listing.split else [])
         if not lines:
             return {}
         found += lines

@@ -134,10 +134,13 @@ def data_of(name: str, samples: data.Samples) -> data.Origin | None:
     return data.locate(*source, samples=samples) if source else None
 
 
-def articles_of(name: str, samples: data.Samples) -> dict[str, str]:
-    """The article of each of a task's documents by its id; empty where that is not known, or the documents are of no articles."""
+def articles_of(name: str, samples: data.Samples, *, fetch: bool = True) -> dict[str, str]:
+    """The article of each of a task's documents by its id; empty where that is not known, or the documents are of no articles.
+
+    Without ``fetch`` nothing is fetched.
+    """
     source = source_of(name)
-    return find_articles(*source, samples=samples) if source else {}
+    return find_articles(*source, samples=samples, fetch=fetch) if source else {}
 
 
 def is_away(name: str, samples: data.Samples) -> bool:

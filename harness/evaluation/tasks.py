@@ -164,7 +164,7 @@ def check_shots(suite: Suite, names: Sequence[str]) -> None:
             raise UserError(f"evaluate.num_fewshot: {name!r} has {there} examples, and {wanted} are asked for")
 
 
-def find_articles(suite: Suite, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+def find_articles(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> dict[str, Mapping[str, str]]:
     """The article of each document by its id, for the tasks that have such. Languages of one split share them."""
     known: dict[tuple[str, str, bool], Mapping[str, str]] = {}
     found: dict[str, Mapping[str, str]] = {}
@@ -175,7 +175,7 @@ def find_articles(suite: Suite, names: Sequence[str]) -> dict[str, Mapping[str, 
         sampled = index.data_of(name, suite.data.samples)
         key = (corpus, split, sampled is not None and sampled.origin == "samples")
         if key not in known:
-            known[key] = index.articles_of(name, suite.data.samples)
+            known[key] = index.articles_of(name, suite.data.samples, fetch=fetch)
         if known[key]:
             found[name] = known[key]
     return found

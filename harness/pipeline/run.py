@@ -70,7 +70,8 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     check_shots(suite, tasks)
     root = runs / suite.name
     suite, base = _resolve_base(suite, root, bases.resolve if fetch else bases.resolve_here)
-    articles = {task: digest(found) for task, found in find_articles(suite, tasks).items()}
+    here = [task for task, origin in data.items() if origin is not None]
+    articles = {task: digest(found) for task, found in find_articles(suite, here, fetch=fetch).items()}
     run = Run(suite, root, tasks, left_out, base, data, identify_foreign(suite, tasks), articles)
     if not run.lacks_base:
         check_base(suite, base)

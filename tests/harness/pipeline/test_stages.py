@@ -293,7 +293,7 @@ def test_a_run_whose_template_writes_no_date_has_none(tiny_base: Path, tmp_path:
 def test_articles_that_become_known_are_measured_by(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # two of forty items that a limit draws were others once it was known which sentences are of one article
     found: dict[str, dict[str, str]] = {}
-    monkeypatch.setattr(evaluation_tasks, "find_articles", lambda suite, names: found)
+    monkeypatch.setattr(evaluation_tasks, "find_articles", lambda suite, names, fetch: found)
     unknown = names(open_run(tiny_base, tmp_path))
     found[FLORES] = {"0": "https://news/0", "1": "https://news/0"}
     known = names(open_run(tiny_base, tmp_path))
