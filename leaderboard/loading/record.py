@@ -34,7 +34,8 @@ SPOKEN = ("replies",)
 
 
 def extract_record(folder: Path) -> dict[str, str]:
-    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken.
+    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken, and with it those of the
+    points of its curve.
 
     Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
     """
@@ -42,12 +43,13 @@ def extract_record(folder: Path) -> dict[str, str]:
     if collection.unread:
         raise UserError(f"{collection.unread[0]}; a record is made of whole runs alone")
     files: dict[str, str] = {}
-    withheld = {text for run in collection.runs for text in _find_borrowed(run)}
-    for run in collection.runs:
+    runs = (*collection.runs, *collection.points)
+    withheld = {text for run in runs for text in _find_borrowed(run)}
+    for run in runs:
         if lost := [note for note in run.notes if "samples" in note]:
             raise UserError(f"{folder}: {run.record.name}: {lost[0]}; evaluate it again")
         files.update(_write_evaluation(run, withheld))
-    known = [dict(stage) for run in collection.runs for stage in run.stages.values()]
+    known = [dict(stage) for run in runs for stage in run.stages.values()]
     for path in sorted(folder.glob("*-*/manifest.json")):
         if path.parent.name.startswith(("fit-", "prepare-")) and (manifest := make_public(_read(path))) in known:
             files[_name(path)] = _dump(_withhold(manifest, withheld))

@@ -66,6 +66,16 @@ def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path
     assert not (tmp_path / "site/samples").exists()
 
 
+def test_points_of_a_curve_are_published_with_their_scores(run: Path, tmp_path: Path) -> None:
+    write_run(run, "better", dict.fromkeys(TASKS, BAD), seed=0, adapter="half", share=0.5, answers=[SECRET] * 20)
+    files = extract_record(run)
+    assert not any(SECRET in text for text in files.values())
+    write_record(files, tmp_path / "results" / "s")
+    found = runs.collect([tmp_path / "results"], foreign.read)
+    assert [(one.record.label, one.record.seed, one.record.share) for one in found.points] == [("better", 0, 0.5)]
+    assert found.points[0].documents, "its scores by document are there"
+
+
 def test_sentences_of_corpora_in_a_profile_stay_at_home(run: Path) -> None:
     profile = {"prompt": {"es": f"{SECRET}: {{prompt}}"}, "header": {"es": "Respuesta:"}}
     for path in [*run.glob("prepare-*/manifest.json"), *run.glob("fit-*/manifest.json")]:
