@@ -23,7 +23,7 @@ FIT = {
     "steps": 4, "trained_parameters": 4096, "tokens_trained": 1000, "response_tokens": 400, "epochs": 1.5, "padding_share": 0.1, "rows": 20,
     "rows_cut": 2, "rows_dropped": 1, "seconds": 2.25, "peak_memory_mib": 900, "device": "cpu", "arithmetic": "float32",
     "products": "torch", "final_loss": 2.5, "curve": [[4, 1000, 2.5]], "reward_margin": None, "reward_accuracy": None, "terms": {},
-    "resumed_from_step": 3,
+    "resumed_from_step": 3, "processes": 1, "parts": 1,
 }  # fmt: skip
 
 

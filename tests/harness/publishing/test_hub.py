@@ -261,7 +261,7 @@ def test_a_pull_of_other_weights_is_refused(loopback: State, files: list[File], 
     made = loopback.repositories["lab/mine"]
     other = write_run(tmp_path / "other", seed=5) / WEIGHTS
     made.add({**made.commits[-1][1], WEIGHTS: other.read_bytes()})
-    with pytest.raises(UserError, match="not the file that was pushed"):
+    with pytest.raises(UserError, match="not those that were pushed"):
         pull("lab/mine")
 
 
