@@ -34,8 +34,8 @@ SPOKEN = ("replies",)
 
 
 def extract_record(folder: Path) -> dict[str, str]:
-    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken, and with it those of the
-    points of its curve.
+    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken, and those of the points
+    of its curve with it.
 
     Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
     """
