@@ -55,7 +55,7 @@ def tabulate_order(curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for names, found in curves.groupby(["suite", "benchmark", "metric", "kind"], sort=False):
         by_share: dict[float, dict[str, float]] = defaultdict(dict)
-        for row in found.to_dict("records"):
+        for row in found[found["value"].notna()].to_dict("records"):  # without a base there is no lift
             by_share[float(row["share"])][row["method"]] = row["value"]
         for share in sorted(share for share in by_share if share < 1):
             kept = share_of_order_kept(by_share[share], by_share.get(1.0, {}))

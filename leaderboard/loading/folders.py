@@ -32,7 +32,8 @@ def read_state(out: Path, name: str, what: str) -> State:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; choose another with --out")
     state = _read_json(out / name)
-    if isinstance(state.get("files"), list):
+    files = state.get("files")
+    if isinstance(files, list) and all(isinstance(one, str) for one in files):
         return cast(State, state)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: holds files that are not {what} of xlift; choose an empty folder with --out")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from xlift.harness.evaluation.records import Record
@@ -62,3 +63,11 @@ def test_late_noise_is_the_spread_of_the_last_points_of_each_training() -> None:
     found = measure_late_noise([*late, *early])
     assert found == {("s", TASK, "bits_per_byte"): pytest.approx((0.1 / 2) ** 0.5)}
     assert measure_late_noise(early) == {}, "half of the budget is not its end"
+
+
+def test_lifts_that_are_missing_have_no_order() -> None:
+    place = {"suite": "s", "benchmark": "b", "metric": "m", "kind": "lift"}
+    rows = [{**place, "method": method, "share": share, "value": None} for method in ("a", "b") for share in (0.5, 1.0)]
+    assert tabulate_order(pd.DataFrame(rows)).empty
+    rows = [{**row, "value": 1.0 if row["method"] == "a" else 0.0} for row in rows]
+    assert tabulate_order(pd.DataFrame(rows))["kept"].tolist() == [1.0]
