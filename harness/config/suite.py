@@ -167,7 +167,7 @@ class TrainSettings(Section):
     """Number of steps between checkpoints. A run that was killed goes on from the last one."""
     report_to: tuple[str, ...] = ()
     """Trackers of transformers: wandb, trackio, tensorboard."""
-    measure_at: tuple[float, ...] = ()
+    measure_at: tuple[Annotated[float, Field(strict=True)], ...] = ()
     """Shares of the budget, such as 0.1, 0.25 and 0.5. The adapter is kept as it is at each of them, and measured on the likelihood tasks
     of the suite, which gives a curve of lift against tokens. The end is always measured, on all tasks."""
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, MutableMapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -64,7 +64,8 @@ def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
             case Mask() as edit:
                 return _mask(run, prepared, edit, provenance, folder / "adapter")
         if prepared.count:
-            return _train(run, turn, prepared, read_rows(prepared), run.suite.training(turn.label), seed, provenance, folder / "adapter")
+            rows, settings = read_rows(prepared), run.suite.training(turn.label)
+            return _train(Training(run, turn, prepared, rows, settings, seed, provenance, folder / "adapter"))
         return _keep_as_made(prepared, provenance, folder / "adapter")
 
     write = run.store.write if wait else run.store.attempt
@@ -82,46 +83,41 @@ def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path
     return {"report": {}, "adapter_sha256": adapters.resolve(out).sha256}
 
 
-def _train(
-    run: Run,
-    turn: Round,
-    prepared: Prepared,
-    rows: Rows,
-    settings: TrainSettings,
-    seed: int | None,
-    provenance: adapters.Provenance,
-    out: Path,
-) -> Mapping[str, object]:
-    """Train one adapter on rows of a plan, as a stage's work."""
-    asked = (run, turn, prepared, rows, settings, seed, provenance, out)
-    count = settings.processes
-    report = train_here(*asked) if count == 1 else run_ranks(f"fit {turn.label}", train_here, asked, count)
-    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(out).sha256}
+@dataclass(frozen=True)
+class Training:
+    """One adapter that is to be trained on rows of a plan."""
+
+    run: Run
+    turn: Round
+    prepared: Prepared
+    rows: Rows
+    settings: TrainSettings
+    seed: int | None
+    provenance: adapters.Provenance
+    out: Path
 
 
-def train_here(
-    run: Run,
-    turn: Round,
-    prepared: Prepared,
-    rows: Rows,
-    settings: TrainSettings,
-    seed: int | None,
-    provenance: adapters.Provenance,
-    out: Path,
-) -> FitReport:
+def _train(asked: Training) -> Mapping[str, object]:
+    """Train one adapter, as a stage's work."""
+    count = asked.settings.processes
+    report = train_here(asked) if count == 1 else run_ranks(f"fit {asked.turn.label}", train_here, (asked,), count)
+    return {"report": report.model_dump(mode="json"), "adapter_sha256": adapters.resolve(asked.out).sha256}
+
+
+def train_here(asked: Training) -> FitReport:
     """The training itself, or this process's part of it."""
     from xlift.harness.training.trainer import fit
 
-    planned = prepared.plan
+    planned, start = asked.prepared.plan, asked.turn.start
     return fit(
-        run.base.folder,
-        Plan(rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(prepared)),
-        settings,
-        out,
-        seed=seed or 0,
-        provenance=provenance,
-        start=Path(turn.start) if turn.start else None,
-        chat_template=run.base.chat_template,
+        asked.run.base.folder,
+        Plan(asked.rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(asked.prepared)),
+        asked.settings,
+        asked.out,
+        seed=asked.seed or 0,
+        provenance=asked.provenance,
+        start=Path(start) if start else None,
+        chat_template=asked.run.base.chat_template,
     )
 
 
@@ -139,7 +135,7 @@ def _combine(
         said: adapters.Provenance = {**provenance, "part": name, "profile": None}
 
         def work(place: Path, own: Rows = own, shared: TrainSettings = shared, said: adapters.Provenance = said) -> Mapping[str, object]:
-            return _train(run, turn, prepared, own, shared, seed, said, place / "adapter")
+            return _train(Training(run, turn, prepared, own, shared, seed, said, place / "adapter"))
 
         stage = part_stage(run, turn, prepared, name, seed)
         manifest = run.store.write(stage, work, keep_partial=True)

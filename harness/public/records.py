@@ -43,7 +43,7 @@ def check_record(folder: str | Path) -> list[str]:
 
     place = Path(folder)
     faults = check(place)
-    for path in sorted(place.rglob("*.json*")):
+    for path in sorted(path for path in place.rglob("*.json*") if path.is_file()):
         try:
             scan(File(path.relative_to(place).as_posix(), path.read_bytes()))
         except UserError as error:

@@ -114,6 +114,12 @@ def test_validate_looks_into_the_embedded_base_where_a_suite_names_parts_of_it(c
         check_suite(suite_of(Path("unused"), values.pop("methods"), **values))
 
 
+@pytest.mark.parametrize("share", [True, 0, 1.5, float("nan")])
+def test_points_of_a_curve_are_shares_of_the_budget(tiny_base: Path, share: object) -> None:
+    with pytest.raises(UserError, match="train.measure_at"):
+        suite_of(tiny_base, {"m": {"method": "pivot_only"}}, train={"measure_at": [share]})
+
+
 def test_targets_that_the_base_has_are_taken(tiny_base: Path) -> None:
     for targets in (["q_proj", "v_proj"], "all-linear", r".*self_attn\.(q|k)_proj", ["self_attn.o_proj"]):
         check_suite(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, train={"lora": {"r": 2, "target_modules": targets}}))
