@@ -77,9 +77,13 @@ WANTED = {
     "list_type": "a list",
     "dict_type": "keys with values below it",
     "model_type": "keys with values below it",
+    "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
+    "float_type": "a number",
     "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
 }
 """What pydantic's errors of a type mean in YAML."""
 
