@@ -1,1 +1,1 @@
-"""What is asked, in which language, and how the answers are scored."""
+"""What a model is asked, in which language, and how its answers are scored."""

@@ -19,14 +19,14 @@ Way = Literal["compared", "listed", "named"]
 
 @dataclass(frozen=True)
 class Check:
-    """How an address was verified; there was no network, so that nothing was fetched from the address itself."""
+    """How an address was verified. There was no network, so nothing was fetched from the address itself."""
 
     way: Way
-    """``compared``: a stored copy of files of this repository was read, and has the rows of our data folder; ``listed``: the files stand in
-    a stored list of the repository's files; ``named``: documents or public code name them."""
+    """``compared``: a stored copy of files of this repository was read, and it has the rows of our data folder. ``listed``: the files are
+    in a stored list of the repository's files. ``named``: documents or public code name the files."""
     how: str
     on: str = "2026-11-27"
-    """Day of the last check."""
+    """The day of the last check."""
 
 
 _FOLDER = "named by the README of the data folder"
@@ -35,16 +35,16 @@ CHECKS = {
     "google-research/url-nlp": Check(
         "compared",
         "exemplars.py: its end and the Swahili part were read, equal; GATITOS es, arz, as: as many characters as the rows make; "
-        "the commit of GATITOS stands in public code; mgsm_*.tsv: " + _FOLDER,
+        "the commit of GATITOS is in public code; mgsm_*.tsv: " + _FOLDER,
     ),
     "microsoft/MathOctopus": Check(
         "listed",
-        "MSVAMP: all 10 files stand in the list at this commit; parts of de, en and sw were read, with the same items in the same order",
+        "MSVAMP: all 10 files are in the list at this commit; parts of de, en and sw were read, with the same items in the same order",
     ),
-    "google-deepmind/xquad": Check("named", "size and sha256 of all 12 files stand in huggingface/datasets, datasets/xquad; " + _FOLDER),
+    "google-deepmind/xquad": Check("named", "size and sha256 of all 12 files are in huggingface/datasets, datasets/xquad; " + _FOLDER),
     "dl.fbaipublicfiles.com": Check(
         "named",
-        "size and sha256 of MLQA_V1.zip and XNLI-1.0.zip stand in huggingface/datasets, datasets/mlqa and xnli; those of "
+        "size and sha256 of MLQA_V1.zip and XNLI-1.0.zip are in huggingface/datasets, datasets/mlqa and xnli; those of "
         "flores200_dataset.tar.gz in seven public "
         "repositories, one of which has the sha256 of eng_Latn.devtest that our folder has",
     ),
@@ -53,51 +53,51 @@ CHECKS = {
         "AlpaGasus ar, de, en, es, fr, ja, th, zh, X-AlpacaEval de: as many characters as the rows make; parts were read, equal",
     ),
     "facebook/belebele": Check("named", "public code names this commit with data/{flores}.jsonl"),
-    "for-ai/language-confusion": Check("listed", "test_sets.zip stands in the list, and so do the 66 files that were in its place before"),
+    "for-ai/language-confusion": Check("listed", "test_sets.zip is in the list, and so are the 66 files that were in its place before"),
     "gpt4life/alpagasus": Check("named", _FOLDER + "; the commit is from there"),
     "tatsu-lab/stanford_alpaca": Check("compared", "alpaca_5000.json, seed_tasks.jsonl: as many characters as the rows make"),
     "tatsu-lab/alpaca": Check("named", "public code names this commit with this file"),
-    "hiyouga/LLaMA-Factory": Check("listed", "both files stand in the list, at another commit; " + _FOLDER),
+    "hiyouga/LLaMA-Factory": Check("listed", "both files are in the list, at another commit; " + _FOLDER),
     "DAMO-NLP-MT/PolyLM": Check("named", _FOLDER),
-    "openai/grade-school-math": Check("listed", "train.jsonl stands in the list, at another commit; the README of this commit is stored"),
+    "openai/grade-school-math": Check("listed", "train.jsonl is in the list, at another commit; the README of this commit is stored"),
     "NJUNLP/QAlign": Check("compared", "Spanish: as many characters as the rows make, and the beginnings of both sides were read, equal"),
     "Helsinki-NLP/OPUS-MT-testsets": Check(
         "compared", "Tatoeba de, es, fr, sw, TICO-19 sw, news-test2008 de: as many characters as the rows make; other languages: " + _FOLDER
     ),
-    "MicrosoftTranslator/NTREX": Check("compared", "Swahili: as many characters as the rows make; the other files stand in the list"),
-    "cambridgeltl/xcopa": Check("listed", "all files stand in the list, those of id, it, th, vi at this commit; " + _FOLDER),
+    "MicrosoftTranslator/NTREX": Check("compared", "Swahili: as many characters as the rows make; the other files are in the list"),
+    "cambridgeltl/xcopa": Check("listed", "all files are in the list, those of id, it, th, vi at this commit; " + _FOLDER),
     "chongli17/CrossLingualAlignment": Check("compared", "the beginning of Spanish dev was read, equal; en, es, fr, ja are listed"),
     "dadelani/sib-200": Check("compared", "German dev: as many characters as the rows make, but for the quotes of CSV; " + _FOLDER),
     "Betswish/Cross-Lingual-Consistency": Check(
         "compared",
         "es, tr and, at this commit, zh: as many characters as the rows make, with CR LF; the beginning of Spanish was read, equal",
     ),
-    "masakhane-io/lafand-mt": Check("listed", "training files of ig, lg, tn, tw, zu stand in the list, one side at least; sw: " + _FOLDER),
+    "masakhane-io/lafand-mt": Check("listed", "training files of ig, lg, tn, tw, zu are in the list, one side at least; sw: " + _FOLDER),
     "Helsinki-NLP/opus-100": Check("named", "seven public repositories name this commit, mteb among them; file names follow the hub"),
     "codogogo/xling-eval": Check("compared", "de, fr: as many characters as the rows make"),
     "stasl0217/KEnS": Check(
         "compared",
-        "es-en.tsv: its beginning was read, equal; fr.tsv: a part was read; the other links and entities stand in the list, at another "
+        "es-en.tsv: its beginning was read, equal; fr.tsv: a part was read; the other links and entities are in the list, at another "
         "commit; triples and relations: " + _FOLDER,
     ),
     "minggg/squad": Check("named", _FOLDER),
-    "SkelterLabsInc/JaQuAD": Check("listed", "all shards stand in the list at this commit"),
+    "SkelterLabsInc/JaQuAD": Check("listed", "all shards are in the list at this commit"),
     "ymcui/cmrc2018": Check("named", _FOLDER),
-    "TQuad/turkish-nlp-qa-dataset": Check("listed", "train-v0.1.json stands in the list, at another commit"),
-    "iapp-technology/iapp-wiki-qa-dataset": Check("listed", "squad_format/data.zip stands in the list, at another commit; a part was read"),
+    "TQuad/turkish-nlp-qa-dataset": Check("listed", "train-v0.1.json is in the list, at another commit"),
+    "iapp-technology/iapp-wiki-qa-dataset": Check("listed", "squad_format/data.zip is in the list, at another commit; a part was read"),
 }  # fmt: skip
-"""By repository or host."""
+"""How each repository or host was verified, by its name."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """One published file of a corpus, or one of many that differ in the language alone."""
+    """One published file of a corpus. It may be one of many files that differ only in the language."""
 
     corpus: str
     """``corpus``, or ``corpus/part``."""
     remote: Remote
     languages: int
-    """Languages that are published in this way."""
+    """The languages that are published in this way."""
 
     @property
     def check(self) -> Check:
@@ -106,13 +106,13 @@ class Address:
 
     @property
     def pin(self) -> str:
-        """What keeps the file from changing unnoticed."""
+        """What keeps the file from changing unnoticed: a commit, a sha256, or both."""
         by = [f"commit `{self.remote.revision[:12]}`"] if self.remote.revision else []
         return ", ".join(by + ([f"sha256 `{self.remote.sha256[:12]}`"] if self.remote.sha256 else []))
 
 
 def list_addresses() -> list[Address]:
-    """An example of each kind of file, in the order of the table."""
+    """One example of each kind of file, in the order of the table."""
     found: dict[tuple[str, str, str], list[Remote]] = {}
     for title, remote, at in _walk():
         found.setdefault((title, remote.repo, _strip(remote, at)), []).append(remote)
@@ -125,7 +125,7 @@ def list_remotes() -> list[Remote]:
 
 
 def _walk() -> Iterator[tuple[str, Remote, str]]:
-    """Every published file with its corpus or part, and the split and place in its reading that it has."""
+    """Every published file with its corpus or part, its split, and its place in that reading."""
     for name, table in CORPORA.items():
         for split in table.splits:
             for listing in list_listings(name, split):

@@ -1,6 +1,6 @@
-"""What an answer's own words say about it, in many languages: labels, invented next questions, reasons behind it, numbers it rejects.
+"""What an answer's own words say about it, in many languages: labels, invented next questions, reasons, and numbers that it rejects.
 
-The words lie in answer_words.yaml. Texts are in NFKC, as ``numerals.clean`` leaves them.
+The words are in answer_words.yaml. All texts are in NFKC, as ``numerals.clean`` returns them.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ import regex
 import yaml
 
 BOUNDLESS = frozenset({"bn", "te", "th", "zh", "ja", "ko", "ar", "hi"})
-"""Languages whose words are not spaced, take suffixes, or end in vowel signs, which re does not count as letters."""
+"""Languages whose words are not separated by spaces, take suffixes, or end in vowel signs, which ``re`` does not count as letters."""
 
 _DIGITS = r"(?<![\d.,])\d{1,28}(?:[.,'٬ ]\d{1,28}){0,6}"
 _UNITS_AHEAD = r"(?:(?:dola|shilingi|rs\.?|usd|eur)\s)?[$≈~]?\s?-?"
 _NUMBER = _UNITS_AHEAD + _DIGITS
 MASK = "◌"
-"""Stands for a number that the answer rejects."""
+"""Replaces a number that the answer rejects."""
 
 
 @cache
 def words() -> Mapping[str, Mapping[str, str]]:
-    """The patterns of answer_words.yaml by language and kind."""
+    """The patterns of answer_words.yaml, by language and kind."""
     listed: dict[str, dict[str, str]] = yaml.safe_load(files("xlift.tasks").joinpath("answer_words.yaml").read_text(encoding="utf-8"))
     return {lang: {kind: unicodedata.normalize("NFKC", pattern) for kind, pattern in kinds.items()} for lang, kinds in listed.items()}
 
 
 def bounded(lang: str, pattern: str) -> str:
-    """A pattern of whole words in a language that spaces them; elsewhere the pattern as it is."""
+    """A pattern that matches whole words only, if the language separates words by spaces; otherwise the pattern as it is."""
     return f"(?:{pattern})" if lang in BOUNDLESS else rf"(?:(?<!\w)(?:{pattern})(?!\w))"
 
 
 @cache
 def any_of(*kinds: str) -> str:
-    """A pattern for the words of these kinds in whichever language, since models answer in English too."""
+    """A pattern for the words of these kinds in every language, since models answer in English too."""
     found = [bounded(lang, listed[kind]) for lang, listed in words().items() for kind in kinds if kind in listed]
     return f"(?:{'|'.join(found)})"
 
 
 def first_turn(text: str, answers: Callable[[str], bool]) -> str:
-    """The text before an invented next question, another speaker or a special token, where ``answers`` holds for what stands before."""
+    """The text before an invented next question, another speaker or a special token, if ``answers`` returns true for that text."""
     for cut in _turns().finditer(text):
         if answers(text[: cut.start()]):
             return text[: cut.start()]
@@ -52,7 +52,7 @@ def first_turn(text: str, answers: Callable[[str], bool]) -> str:
 
 
 def drop_reasons(text: str, answers: Callable[[str], bool]) -> str:
-    """The text without what is said behind an answer: from a heading such as "Explanation:" on, and clauses such as "by selling 9"."""
+    """The text without what follows an answer: everything from a heading such as "Explanation:" on, and clauses such as "by selling 9"."""
     for heading in _headings().finditer(text):
         before = text[: heading.start()].rstrip(" \t*_#>(")
         if before.endswith(_ENDS) and answers(before):
@@ -84,7 +84,7 @@ def drop_numbering(text: str) -> str:
 
 
 def mask_rejected(text: str) -> str:
-    """The text without numbers that it rejects (not 18) or cannot decide between (18 or 19, between 17 and 18)."""
+    """The text without the numbers that it rejects (not 18) or does not decide between (18 or 19, between 17 and 18)."""
     text = _negated().sub(lambda found: found["before"] + MASK, text)
     text = _negated_behind().sub(lambda found: MASK + found["behind"], text)
     text = _undecided().sub(lambda found: found[0] if found["one"] == found["two"] else f"{MASK} {MASK}", text)

@@ -1,7 +1,7 @@
-"""Which rows of a corpus are sentences of one article: they are easy or hard together, and are no independent draws of a benchmark.
+"""Which rows of a corpus are sentences of one article. Such sentences are easy or hard together, so they are no independent draws.
 
-FLORES-200 takes some four sentences of each article, one after the other, and says in a table beside its texts which article each line
-is of; NTREX-128 has such a table too. The lines are the same in all languages, and SIB-200 numbers its rows by the lines of FLORES.
+FLORES-200 takes about four sentences of each article, one after the other. A table beside its texts says which article each line belongs
+to; NTREX-128 has such a table too. The lines are the same in all languages, and SIB-200 numbers its rows by the lines of FLORES.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def find_articles(corpus: str, lang: str, split: str, *, samples: data.Samples = "never", fetch: bool = True) -> dict[str, str]:
-    """The article of each row by the row's id; empty where that is not known, and for a corpus whose rows are of no articles.
+    """The article of each row, by the row's id. The result is empty if the articles are not known, or if the corpus has no articles.
 
-    Nothing is fetched for it but where the rows themselves were, and nothing at all without ``fetch``. The bundled samples are sentences by
-    themselves. Without the table of FLORES-200, the passages of Belebele, which are taken from the same articles, tell which lines belong
-    together. A line that is in none of them counts with the article before it, so that sentences of one article are hardly ever taken for
-    those of two. Raises UserError as ``data.locate`` does, and for a table that is none.
+    Nothing is fetched unless the rows themselves were fetched, and nothing at all without ``fetch``. In the bundled samples every sentence
+    stands alone. If the table of FLORES-200 is missing, the passages of Belebele, which come from the same articles, tell which lines
+    belong together. A line that is in none of the passages counts with the article before it, so that sentences of one article are hardly
+    ever taken for sentences of two. Raises UserError as ``data.locate`` does, and for a file that is not such a table.
     """
     listings = list_listings(corpus, split)
     if not listings:
@@ -43,13 +43,13 @@ def find_articles(corpus: str, lang: str, split: str, *, samples: data.Samples =
 
 
 def list_listings(corpus: str, split: str) -> tuple[Listing, ...]:
-    """The tables that say which article the rows of a split are of; none for a corpus without such."""
+    """The tables that say which article each row of a split belongs to; none if the corpus has no articles."""
     make = CORPORA[corpus].listings
     return make(split) if make else ()
 
 
 def read_column(text: str, column: str) -> list[str]:
-    """A column of a table whose cells are split by tabs. Raises ValueError where it has others alone."""
+    """One column of a table whose cells are separated by tabs. Raises ValueError if the table lacks that column."""
     lines = [line.rstrip("\r").split("\t") for line in text.removesuffix("\n").split("\n")]
     if column in lines[0]:
         place = lines[0].index(column)
@@ -60,9 +60,10 @@ def read_column(text: str, column: str) -> list[str]:
 
 
 def read_listing(listing: Listing, *, fetched: bool) -> list[str]:
-    """The article of each line; none where the table is not on this machine, nor, with ``fetched``, at its address, which is told.
+    """The article of each line. The result is empty, with a warning, if the table is neither on this machine nor (with ``fetched``) at its
+    address.
 
-    Raises UserError for a table that is none.
+    Raises UserError for a file that is not such a table.
     """
     found = find_in_folder(listing.file)
     if found is None and (fetched or all(map(find_kept, listing.file.remotes))):
@@ -79,7 +80,7 @@ def read_listing(listing: Listing, *, fetched: bool) -> list[str]:
 
 
 def _match_passages(split: str) -> list[str]:
-    """The passage of Belebele that each line of FLORES stands in, or the line before it; none where either is not on this machine."""
+    """The passage of Belebele that contains each line of FLORES, or the line before it; empty if one of the two is not on this machine."""
     sources = (("flores", "en", split), ("belebele", "en", "test"))
     if any(data.survey(*source).state != "here" for source in sources):
         return []
@@ -88,7 +89,7 @@ def _match_passages(split: str) -> list[str]:
 
 
 def spread_passages(lines: Sequence[str], passages: Sequence[str]) -> list[str]:
-    """The passage that each line stands in; that of the line before it where it stands in none, and itself where there is none yet."""
+    """The passage that contains each line. A line without a passage gets that of the line before it, or itself if there is none yet."""
     texts = [" ".join(passage.split()) for passage in passages]
     found: list[str] = []
     for line in lines:

@@ -1,6 +1,6 @@
-"""The benchmarks: all that is known of each, in one table. docs/add-a-benchmark.md shows how to add one.
+"""The table of benchmarks: everything that is known of each. docs/add-a-benchmark.md shows how to add one.
 
-The task files, the leaderboard, the cards, the judge and the reports read it; none of them knows a benchmark by name.
+The task files, the leaderboard, the cards, the judge and the reports read this table. None of them knows a benchmark by name.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _CONFUSION = ("line_pass_rate", "word_pass_rate", *_LANGUAGE, "empty", "thinking
 _TRANSLATION = ("chrf", "spbleu", "corpus_chrf", "corpus_spbleu")
 _CONFUSION_TOKENS = (100, 400)  # 100 as in the paper
 _SPAN_TOKENS, _SENTENCE_TOKENS, _TEXT_TOKENS = (64, 256), (256, 1024), (512, 1024)
-"""SmolLM2's tokeniser, made for English, needs at most 149 for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and
-835 in Telugu; for an XQuAD answer 61 in German, 257 in Thai."""
+"""The most new tokens of an answer, in scripts that tokenisers know well and in the others. SmolLM2's tokeniser, which was made for
+English, needs at most 149 tokens for a FLORES dev sentence in German and 358 in Korean, but 587 in Bengali and 835 in Telugu. For an XQuAD
+answer it needs 61 in German and 257 in Thai."""
 
 _TABLE = (
     Benchmark(
@@ -194,18 +195,19 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (*_TABLE, *LIKELIHOOD)}
 
 
 def find_benchmark(name: str) -> Benchmark | None:
-    """The benchmark of a task, a group or one of the leaderboard's benchmarks; None for those that are not xlift's."""
+    """The benchmark of a task, of a group, or of one of the leaderboard's benchmarks; None if it is not xlift's."""
     fitting = [one for one in BENCHMARKS.values() if name == one.prefix or name.startswith(f"{one.prefix}_")]
     return max(fitting, key=lambda one: len(one.prefix), default=None)  # xlift_mgsm_bpb_de is not MGSM's
 
 
 def find_task(name: str) -> Task | None:
-    """The task of a name, also that of a pair without a file; None for what is not a task of xlift's."""
+    """The task of a name, which may be a pair without a file; None if it is not a task of xlift's."""
     return _with_file().get(name) or _read_pair(name)
 
 
 def make_pair(benchmark: Benchmark, first: str, second: str) -> Task:
-    """The task of any two languages, given by short or FLORES codes. Raises UserError for unknown ones, and where both are the same."""
+    """The task of any two languages, given by short or FLORES codes. Raises UserError for unknown codes, and if both languages are the
+    same."""
     languages = find(first).code, find(second).code
     for code in languages:
         if code not in benchmark.languages:
@@ -216,13 +218,13 @@ def make_pair(benchmark: Benchmark, first: str, second: str) -> Task:
 
 
 def place(task: str, pivot: str) -> tuple[str, str]:
-    """The leaderboard's benchmark and language of a task; one that has no such place is its own benchmark, in no language ("")."""
+    """The leaderboard's benchmark and language of a task. A task that has no such place is a benchmark of its own, in no language ("")."""
     found = find_task(task)
     return (found and found.place(pivot)) or (task, "")
 
 
 def name_place(name: str) -> str:
-    """One of the leaderboard's benchmarks, for people."""
+    """The name of one of the leaderboard's benchmarks, for people."""
     benchmark = find_benchmark(name)
     if benchmark is None:
         return name
@@ -237,32 +239,34 @@ def name_place(name: str) -> str:
 
 
 def find_metric(name: str) -> Metric:
-    """What is known of a metric, which may have lm-eval's filter behind a stroke: ``win_rate/judge``."""
+    """What is known of a metric. Its name may end in a slash and lm-eval's filter: ``win_rate/judge``."""
     plain = name.partition("/")[0]
     return METRICS.get(plain) or Metric(plain)
 
 
 def headline(name: str) -> str | None:
-    """The metric that a table shows of a task or a benchmark; None for those that are not xlift's, or have none."""
+    """The metric that a table shows for a task or a benchmark; None if it is not xlift's, or has no such metric."""
     found = find_benchmark(name)
     return found.headline if found else None
 
 
 def per_document(name: str) -> str | None:
-    """The metric whose per-document scores stand for a task or a benchmark in tests: the sentence-level one of a corpus-level headline."""
+    """The metric whose score per document is used in tests of a task or a benchmark: for a headline over the whole corpus, the same score
+    of one sentence."""
     shown = headline(name)
     return shown and (find_metric(shown).per_document or shown)
 
 
 def is_ranked(name: str) -> bool:
-    """Whether a task or a benchmark says how good answers are: a rate of answers in another language alone does not."""
+    """Whether a task or a benchmark says how good answers are. A rate of answers in another language does not."""
     return headline(name) not in (None, "off_target")
 
 
 def choose_averaged(names: Iterable[str], foreign: Collection[str] = ()) -> list[str]:
-    """The benchmarks of several that one average or rank is taken over: those of answers; those of likelihood where there are no others.
+    """Of several benchmarks, those over which one average or rank is taken: the benchmarks of answers, or those of likelihood if there are
+    no others.
 
-    ``foreign`` are those of other makers that are scored out of a bound, which count as answers.
+    ``foreign`` are the benchmarks of other makers whose score has an upper bound. They count as answers.
     """
     ranked = [name for name in names if name in foreign or is_ranked(name)]
     answers = [name for name in ranked if name in foreign or measured_group(name) == "answers"]
@@ -270,7 +274,7 @@ def choose_averaged(names: Iterable[str], foreign: Collection[str] = ()) -> list
 
 
 def measured_group(name: str) -> str:
-    """``answers`` or ``likelihood``: what a task's or a benchmark's headline belongs to; empty for those without one."""
+    """``answers`` or ``likelihood``, after the headline of a task or a benchmark; empty if it has no headline."""
     found = find_benchmark(name)
     return found.group if found else ""
 
@@ -288,7 +292,7 @@ def has_articles(name: str) -> bool:
 
 
 def split_pair(name: str) -> tuple[Benchmark, str, str] | None:
-    """Benchmark and codes of the name of a pair of any two languages, known or not; None for other names."""
+    """The benchmark and the two codes in the name of a pair of languages, whether the languages are known or not; None for other names."""
     benchmark = find_benchmark(name)
     if benchmark is None or not benchmark.any_pair:
         return None

@@ -1,18 +1,19 @@
 r"""Finds which of four numbered answers a model names, and scores it (Belebele, generated).
 
-The prompt numbers the answers 1 to 4 and asks for the number alone. Digits count in every script (২, ٢, ๒, 2, ②, Ⅱ), 一 to 四 and 第二 in
-Chinese and Japanese too. The first rule that finds an answer wins:
+The prompt numbers the answers 1 to 4 and asks for the number alone. Digits of every script count (২, ٢, ๒, 2, ②, Ⅱ), and so do 一 to 四 and
+第二 in Chinese and Japanese. The first rule that finds an answer wins:
 
 1. The first line is a label alone: a number, or a letter in the order in which its script letters answers (B, Б, β, ب, ख, 나, 乙).
 2. The first line is the text of one answer.
-3. The first line opens with a label and a mark behind it: "2. ...", "(B) ...". Not where later lines open with other labels: then the
-   model lists the answers again, and those lines count for nothing.
-4. In the first line that names answers by number one is named, or one in the last of its sentences that names any. A number within the
-   text of an answer names none.
-5. The text of one answer alone stands in the reply.
+3. The first line begins with a label and a punctuation mark: "2. ...", "(B) ...". This rule does not apply if later lines begin with other
+   labels: then the model repeats the list of answers, and those lines count for nothing.
+4. The first line that names answers by number names one, or the last of its sentences that names any does. A number within the text of an
+   answer names none.
+5. The reply contains the text of exactly one answer.
 6. The first line ends in a label letter: "The answer is B."
 
-The first line is the first that is neither empty nor an announcement ("Answer:"); base models go on to invent the next question.
+The first line is the first one that is neither empty nor an announcement ("Answer:"). Later text may be a next question that a base model
+invents.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _SENTENCE_END = regex.compile(r"(?<=[.!?;])\s+|(?<=[।؟。])\s*")
 
 
 def extract_choice(text: str, options: Sequence[str], lang: str) -> str | None:
-    """The number, "1" to "4", of the answer that a reply names by the rules of this module; None where it names none."""
+    """The number, "1" to "4", of the answer that a reply names by the rules of this module; None if it names none."""
     lines = [line for line in (_to_digits(line) for line in text.splitlines()) if line.strip()]
     if not lines:
         return None
@@ -77,8 +78,9 @@ def extract_choice(text: str, options: Sequence[str], lang: str) -> str | None:
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """lm-eval's scores of one item: accuracy, extraction_failure, off_target and thinking_cut, each 0 or 1.
 
-    ``doc`` has ``option_1`` to ``option_4``, ``answer`` ("1" to "4") and ``lang``. A reply that names no answer, or several, is wrong, and
-    counts as a failure as well. The text of an answer is in the language, so a reply is off target where what it adds is in another.
+    ``doc`` has ``option_1`` to ``option_4``, ``answer`` ("1" to "4") and ``lang``. A reply that names no answer, or several, is wrong and
+    also counts as a failure. The text of an answer is in the language, so a reply is off target only if what it adds is in another
+    language.
     """
     said = separate(results[0])
     found = extract_choice(said.answer, [doc[f"option_{number}"] for number in ANSWERS], doc["lang"])
@@ -91,7 +93,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def _to_digits(text: str) -> str:
-    """The text in NFKC with the digits 0 to 9 for those of other scripts; exponents and indices go."""
+    """The text in NFKC with the digits of other scripts replaced by 0 to 9, and without exponents and indices."""
     return unicodedata.normalize("NFKC", "".join(_to_digit(char) for char in text))
 
 
@@ -107,7 +109,7 @@ def _to_digit(char: str) -> str:
 
 
 def _drop_list(lines: Sequence[str]) -> list[str]:
-    """The lines without those that repeat the numbered answers; all where no two open with different labels."""
+    """The lines without those that repeat the numbered answers; all lines if no two of them begin with different labels."""
     opening = [_read_opening(line) for line in lines]
     if len({label for label in opening if label}) < 2:
         return list(lines)

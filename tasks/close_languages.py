@@ -1,7 +1,7 @@
 """A second look at languages that are easily taken for each other, and at answers of a few words.
 
-lingua (github.com/pemistahl/lingua-py) is asked with nothing to choose from but the expected language, English and those it is taken for;
-where it does not know one, py3langid's scores of the same few are compared. Measured in docs/language-id.md.
+lingua (github.com/pemistahl/lingua-py) chooses between the expected language, English and the languages that are taken for the expected
+one. If lingua does not know one of them, py3langid's scores of the same languages are compared. docs/language-id.md has the measurements.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ if TYPE_CHECKING:
     from lingua import LanguageDetector
 
 LEAD = 0.25
-"""How far lingua's confidence in another language must lead, 0 to 1: at most 2 % false alarms at 3, 8 and 20 words."""
+"""How far lingua's confidence in another language must lead, 0 to 1. With this number at most 2 % of the texts of 3, 8 and 20 words are
+wrongly called another language."""
 NARROW_MARGIN = 1.2
 """The same for py3langid's scores, in nats over the square root of the bytes."""
 MIN_WORDS = 3
-"""Words of a short answer that is worth a look."""
+"""The fewest words of a short answer that is looked at."""
 
 CLOSE = (
     "cs sk", "bg mk", "da nb", "nn nb", "xh zu", "st tn", "pt es", "pt gl", "es gl", "es ca", "oc ca", "es it", "nl af", "hr sl", "da sv",
     "ru uk",
 )  # fmt: skip
-"""Pairs told apart. Not here, as neither can tell them: id and ms, bs, hr and sr, ast and es, dialects of Arabic."""
+"""Pairs of languages that are told apart. Some are not here, because neither identifier can tell them: id and ms; bs, hr and sr; ast and
+es; the dialects of Arabic."""
 _FREQUENT = ("en", "fr", "es", "de")
-"""What a short answer in a wrong language is in, as a rule."""
+"""The languages that short answers in a wrong language are usually in."""
 
 
 def tell_short(text: str, code: str) -> bool | None:
-    """Whether a few words in the right script are in a language; None where lingua does not know it, or is not sure."""
+    """Whether a few words in the right script are in a language; None if lingua does not know the language, or is not sure."""
     if len(text.split()) < MIN_WORDS:
         return None
     others = [other for other in dict.fromkeys((*_FREQUENT, *_rivals(code))) if other != code]
@@ -41,9 +43,9 @@ def tell_short(text: str, code: str) -> bool | None:
 
 
 def tell_close(text: str, code: str, scores: Mapping[str, float]) -> bool:
-    """Whether a text is in a language and not in one that is easily taken for it; ``scores`` are py3langid's.
+    """Whether a text is in a language, and not in one that is easily taken for it. ``scores`` are py3langid's.
 
-    Where both identifiers know both languages, both must say so.
+    If both identifiers know both languages, both must say so.
     """
     for other in _rivals(code):
         margin = scores[other] - scores[code] if code in scores and other in scores else None
@@ -61,7 +63,8 @@ def _rivals(code: str) -> tuple[str, ...]:
 
 
 def _lead(text: str, code: str, others: list[str], choices: list[str]) -> float | None:
-    """How far the likeliest of ``others`` leads among ``choices``, -1 to 1; None where lingua does not know the language or the others."""
+    """How far the likeliest of ``others`` leads among ``choices``, -1 to 1; None if lingua does not know the language or any of the
+    others."""
     known = [other for other in others if other in _known()]
     if code not in _known() or not known:
         return None

@@ -1,8 +1,9 @@
-"""How alike two rankings of the same candidates are: RankC, the consistency of knowledge across languages.
+"""How similar two rankings of the same candidates are: RankC, the consistency of knowledge across languages.
 
-Source: Qi et al. 2023 (arXiv:2310.10378), Betswish/Cross-Lingual-Consistency, with its softmax weights: of the first j candidates of two
-rankings the share that both have, averaged over j, the first places weighing most. It is 1 for equal rankings and, as chance finds some
-candidates in both, never near 0: read it beside ``expect_by_chance``. It says nothing of which candidate is right.
+Source: Qi et al. 2023 (arXiv:2310.10378), Betswish/Cross-Lingual-Consistency, with its softmax weights. For each j, take the share of the
+first j candidates that both rankings have; RankC is the weighted mean of these shares over j, in which the first places weigh most. It is 1
+for equal rankings. Two random rankings share some candidates by chance, so it is never near 0: read it beside ``expect_by_chance``. It does
+not say which candidate is right.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Sequence
 from math import exp
 
 RANKED = ("xlift_bmlama",)
-"""Benchmarks of the leaderboard whose candidates stand in one order in all languages."""
+"""The benchmarks of the leaderboard whose candidates are in the same order in all languages."""
 
 
 def measure_consistency(one: Sequence[float], other: Sequence[float]) -> float:
-    """RankC of one fact: two models' or two languages' likelihoods of the same candidates, in the same order; 0 to 1.
+    """RankC of one fact, 0 to 1, from the likelihoods that two models, or one model in two languages, give the same candidates in the same
+    order.
 
-    Candidates that are equally likely keep their order, in both rankings. Raises ValueError for different numbers of candidates.
+    Candidates that are equally likely keep their order in both rankings. Raises ValueError if the numbers of candidates differ.
     """
     if len(one) != len(other) or not one:
         raise ValueError(f"{len(one)} candidates beside {len(other)}")
@@ -27,7 +29,7 @@ def measure_consistency(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def expect_by_chance(candidates: int) -> float:
-    """RankC of two random rankings on average: of the first j of n candidates, both have j/n."""
+    """The mean RankC of two random rankings: of the first j of n candidates, a share of j/n is in both."""
     return sum(weight * first / candidates for first, weight in enumerate(_weigh(candidates), 1))
 
 

@@ -1,6 +1,6 @@
-"""How the records of published files become those of the data folder: each function makes the records that the folder's copy has.
+"""How the records of published files become those of the data folder. Each function makes the records that the folder's copy has.
 
-All take the records of each published file in order, and the language that is read.
+Every function takes the records of the published files, in order, and the language that is read.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def name_sides(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def flatten_squad(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """Questions of files in the layout of SQuAD, one a row; an answer whose place is wrong is looked for near it.
+    """The questions of files in the layout of SQuAD, one in each row. If the given place of an answer is wrong, the answer is looked for
+    near it.
 
-    CMRC 2018 has twelve such places, and TQuAD writes them as text.
+    CMRC 2018 has twelve such places, and TQuAD writes places as text.
     """
     for [content] in tables:
         for article in content["data"]:
@@ -51,7 +52,7 @@ def _find(text: str, context: str, place: int) -> int:
 
 
 def leave_out_xquad(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """The questions of the first file without those whose paragraph or question is in the second, XQuAD in English."""
+    """The questions of the first file, without those whose paragraph or question is in the second file, XQuAD in English."""
     measured = list(flatten_squad(tables[1:], lang))
     contexts, questions = {row["context"] for row in measured}, {row["question"] for row in measured}
     for row in flatten_squad(tables[:1], lang):
@@ -60,7 +61,7 @@ def leave_out_xquad(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def name_iapp(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """iApp's questions without what else is said of them."""
+    """iApp's questions, with only the columns that are used."""
     for record in tables[0]:
         answers = {key: record["answers"][key] for key in ("text", "answer_start")}
         yield {"id": record["question_id"], "context": record["context"], "question": record["question"], "answers": answers}
@@ -74,9 +75,9 @@ def name_msvamp(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def read_exemplars(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """MGSM's exemplars of all languages, from the Python file that they are published in.
+    """MGSM's exemplars of all languages, from the Python file in which they are published.
 
-    The number is the last one of the worked answer, as the file does not give it by itself.
+    The number is the last one of the worked answer, because the file does not give it separately.
     """
     [[assignment]] = tables
     exemplars: dict[str, dict[str, Any]] = assignment["value"]
@@ -87,7 +88,7 @@ def read_exemplars(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def join_alpagasus(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """AlpaGasus prompts of one language; English ones with the answers of the Alpaca files that follow, found by the instruction."""
+    """The AlpaGasus prompts of one language. English prompts get the answers of the Alpaca files that follow, found by the instruction."""
     answers: dict[str, str] = {}
     for record in (record for table in tables[1:] for record in table):
         if record["output"]:
@@ -99,7 +100,7 @@ def join_alpagasus(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def join_llama3(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """Llama 3's answers in English with their French translations, and the French prompts of the second file by their ids."""
+    """Llama 3's answers in English with their French translations; the French prompts come from the second file, found by their ids."""
     prompts = {record["id"]: record["prompt"] for record in tables[1]}
     for record in tables[0]:
         english, french = record["response"], record["en2fr_reponse"]
@@ -108,7 +109,8 @@ def join_llama3(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def join_gsm8k(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """Translated questions by the row of the English one in GSM8K; those whose English question is not there are left out."""
+    """Translated questions, found by the row of the English question in GSM8K. Those whose English question is missing there are left
+    out."""
     english, questions, translations = tables
     rows = {record["question"]: number for number, record in enumerate(english)}
     solutions = [record["answer"] for record in english]
@@ -129,14 +131,14 @@ def name_pairs(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def choose_xnli(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """The pairs of one language of XNLI's file of all, in its order."""
+    """The pairs of one language from XNLI's file of all languages, in its order."""
     for record in tables[0]:
         if record["language"] == lang:
             yield {"premise": record["sentence1"], "hypothesis": record["sentence2"], "label": record["gold_label"]}
 
 
 def name_triples(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """The facts of DBP-5L by names: the numbers of head, relation and tail, the entities of the language, and the relations."""
+    """The facts of DBP-5L by name, from the numbers of head, relation and tail, the entities of the language, and the relations."""
     triples, entities, relations = tables
     names, properties = _names_of(entities), [unquote(re.split("[/#]", record["uri"])[-1]) for record in relations]
     for record in triples:
@@ -145,7 +147,8 @@ def name_triples(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def name_entities(tables: Sequence[Records], lang: str) -> Iterator[Row]:
-    """The linked entities of DBP-5L by names: their numbers, which are written as 12.0, the English entities, and those of the language."""
+    """The linked entities of DBP-5L by name, from their numbers, which are written as 12.0, the English entities, and those of the
+    language."""
     links, english, other = tables
     names = {"en": _names_of(english), lang: _names_of(other)}
     for record in links:
@@ -153,5 +156,5 @@ def name_entities(tables: Sequence[Records], lang: str) -> Iterator[Row]:
 
 
 def _names_of(records: Records) -> list[str]:
-    """What DBpedia's addresses name: what stands behind ``resource/``, percent signs undone, with spaces for the lines between words."""
+    """The names in DBpedia's addresses: the part after ``resource/``, with percent signs decoded and spaces in place of underscores."""
     return [unquote(record["uri"].partition("/resource/")[2]).replace("_", " ") for record in records]

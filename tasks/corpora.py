@@ -16,23 +16,23 @@ class Remote:
     """A published file at one revision."""
 
     repo: str
-    """``owner/name``; for ``web`` the name of the host."""
+    """``owner/name``, or the name of the host if ``host`` is ``web``."""
     revision: str
-    """A commit; for ``web`` empty, where ``sha256`` stands in for it."""
+    """A commit. It is empty if ``host`` is ``web``; then ``sha256`` pins the file."""
     path: str
     host: str = "hub"
     """``hub`` (a dataset repository), ``github`` or ``web``."""
     columns: tuple[str, ...] = ()
-    """Names of the columns where the file has no header."""
+    """The names of the columns, if the file has no header."""
     member: str = ""
-    """The file within the archive that ``path`` is: the end of its name there."""
+    """The file within the archive at ``path``: the end of its name there."""
     sha256: str = ""
-    """Of the published file, where it is known."""
+    """The sha256 of the published file, if it is known."""
     size: int = 0
-    """Bytes of the published file, 0 where that is not known."""
+    """The size of the published file in bytes, 0 if it is not known."""
 
     rows: int = 0
-    """The first so many rows are read; all where 0."""
+    """How many rows are read, from the first on; 0 for all."""
     lines: bool = False
     """Whether a file whose name ends in .json has a record in each line."""
 
@@ -44,56 +44,56 @@ class Remote:
 
     @property
     def name(self) -> str:
-        """What tells the format of the file: its own name, or that of the member of an archive."""
+        """The name that tells the format of the file: its own, or that of the member of an archive."""
         return (self.member or self.path).rpartition("/")[2] + ("l" if self.lines else "")
 
 
 Records = Sequence[Row]
 Convert = Callable[[Sequence[Records], str], Iterable[Row]]
-"""Makes the records of a file of the data folder of those of the published files, which come in the order of ``File.remotes``, and of
-the language that is read."""
+"""Makes the records of a file of the data folder. Its arguments are the records of the published files, in the order of ``File.remotes``,
+and the language that is read."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One source file: in the data folder, and the published file or files that it is made of."""
+    """One source file: its place in the data folder, and the published file or files that it is made of."""
 
     folder: str | None
     """Path below the folder that XLIFT_DATA names."""
     remote: Remote | None = None
     columns: tuple[str, ...] = ()
-    """The columns taken from parquet, or the names of the columns of a file of the folder without a header."""
+    """The columns that are taken from a parquet file, or the names of the columns of a file of the folder without a header."""
     part: str = ""
     more: tuple[Remote, ...] = ()
-    """Further published files, where ``convert`` puts several together."""
+    """Further published files, if ``convert`` puts several together."""
     convert: Convert | None = None
-    """None where the published file has the records of the folder's file already."""
+    """Makes the folder's records of the published ones; None if they are the same."""
     shared: str | None = None
-    """Another file of the folder that has these records, beside those of other languages; it goes first."""
+    """Another file of the folder that has these records beside those of other languages. It is looked for first."""
 
     @property
     def remotes(self) -> tuple[Remote, ...]:
-        """All published files that this one is made of; empty where it has no address."""
+        """All published files that this one is made of; empty if it has no address."""
         return (self.remote, *self.more) if self.remote else ()
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table with one line for each row of a split, in their order, that says which article a row is of."""
+    """A table with one line for each row of a split, in their order, that says which article a row belongs to."""
 
     file: File
     column: str
-    """Names the article. A table without a header has no other column."""
+    """The column that names the article. A table without a header has only this column."""
     split: str = ""
-    """Of FLORES, where the passages of Belebele can stand in for the table."""
+    """For FLORES: the split, for which the passages of Belebele can replace the table."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was asked for, checked against the table."""
+    """What was asked for, checked against the table of corpora."""
 
     langs: tuple[str, ...]
-    """One short code, or two where the corpus takes a pair."""
+    """One short code, or two if the corpus takes a pair."""
     split: str
     part: str | None = None
 
@@ -106,34 +106,34 @@ class Corpus:
     """One corpus: what it offers, where its files are and what its rows look like."""
 
     files: Callable[[Choice], list[File]]
-    """All are needed, unless the corpus has parts: then those that are to be had."""
+    """The files of a choice. All of them are needed, unless the corpus has parts: then those that can be found are read."""
     rows: Callable[[Tables, Choice], Iterator[Row]]
     splits: tuple[str, ...] = ("train",)
-    """The first is read where none is asked for."""
+    """The splits. The first one is read if none is asked for."""
     languages: tuple[str, ...] = ()
-    """Short codes; empty where the data folder and the samples decide."""
+    """Short codes; empty if the data folder and the samples decide which languages there are."""
     pairs: bool = False
-    """Whether ``xx-yy`` is a language too."""
+    """Whether a pair ``xx-yy`` is a language of this corpus too."""
     texts: tuple[str, ...] = ()
-    """Columns of an evaluation corpus that may not turn up in training; a training corpus has none."""
+    """The columns of an evaluation corpus that must not appear in training rows. A training corpus has none."""
     facts: Callable[[Row], tuple[str, str]] | None = None
-    """The question and the answer of a row of an evaluation corpus that asks for facts; no training row may pair their names."""
+    """The question and the answer of a row, in an evaluation corpus that asks for facts. No training row may pair their names."""
     parts: tuple[str, ...] = ()
-    """Names for ``corpus/part``."""
+    """The names that may follow the slash in ``corpus/part``."""
     sampled: tuple[str, ...] = ()
-    """Splits that the bundled samples can stand for."""
+    """The splits that the bundled samples can replace."""
     sample: Callable[[Row, Choice], Row] | None = None
-    """Makes a row of a bundled sample, which has the item in each of its languages; None where there are no samples."""
+    """Makes a row of a bundled sample, which has the item in each of its languages; None if there are no samples."""
     shared: tuple[str, ...] = ("id",)
-    """Keys of a bundled sample that are no languages."""
+    """The keys of a bundled sample that are not languages."""
     sample_of: str = ""
-    """Another corpus whose bundled samples serve; its own where empty."""
+    """Another corpus whose bundled samples are used; empty for its own."""
     listings: Callable[[str], tuple[Listing, ...]] | None = None
-    """From a split to the tables whose lines, taken together, have the rows' ids as numbers; None where rows are of no articles."""
+    """From a split to the tables whose lines, taken together, are numbered as the rows' ids are; None if the rows belong to no articles."""
     published: tuple[str, ...] = ()
-    """Of a corpus whose ``languages`` the data folder decides: those that have an address."""
+    """For a corpus whose languages the data folder decides: the languages that have an address."""
 
 
 def codes(text: str) -> tuple[str, ...]:
-    """Language codes that are split by spaces."""
+    """Language codes, split at the spaces."""
     return tuple(text.split())

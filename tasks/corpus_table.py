@@ -1,6 +1,6 @@
-"""The table of corpora: languages, splits, where each file lies, and how its records become rows.
+"""The table of corpora: languages, splits, where each file is, and how its records become rows.
 
-docs/data.md says of each address how it was verified.
+docs/data.md says how each address was verified.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _msvamp_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 
 def _without_label(texts: Sequence[str]) -> list[str]:
-    """The exemplars without the localised "Question:" or "Step-by-Step Answer:" that all of them open with."""
+    """The exemplars without the translated "Question:" or "Step-by-Step Answer:" with which all of them begin."""
     common = os.path.commonprefix(list(texts))
     label = max(common.rfind(":"), common.rfind("："))
     return [text[label + 1 :].strip() for text in texts]
@@ -84,7 +84,7 @@ XQUAD_FILES = {
     "vi": (911401, "f619a1eb11fb42d3ab0834259e488a65f585447ef6154437bfb7199d85161a04"),
     "zh": (808652, "691d0b3359bc6b8faa8de931dfdfe21d50a65861ae348e32a0d1a0190b0c8835"),
 }
-"""Bytes and sha256 of the published files."""
+"""The size in bytes and the sha256 of the published files."""
 
 
 def _xquad_files(choice: Choice) -> list[File]:
@@ -135,7 +135,7 @@ def _flores_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 
 def sentence(identity: str, texts: Sequence[str], choice: Choice) -> Row:
-    """A FLORES row: one sentence, or the two of a pair."""
+    """A FLORES row: one sentence, or the two sentences of a pair."""
     if len(texts) == 1:
         return {"id": identity, "text": texts[0], "lang": choice.langs[0]}
     source, target = choice.langs
@@ -168,7 +168,7 @@ def _x_alpaca_eval_sample(item: Row, choice: Choice) -> Row:
 
 
 ANSWERS = ("1", "2", "3", "4")
-"""Numbers of Belebele's options."""
+"""The numbers of Belebele's options."""
 
 
 BELEBELE = (
@@ -177,7 +177,7 @@ BELEBELE = (
     "ne-Latn nl nso ny om or pa pl ps pt ro ru rw sd shn si si-Latn sk sl sn so sq sr ss st su sv sw ta te tg th ti tl tn tr ts uk "
     "ur ur-Latn uz vi war wo xh yo zh zh-Hant zu"
 )
-"""Its 122 languages; bn-Latn, hi-Latn, ne-Latn, si-Latn and ur-Latn are not in FLORES-200."""
+"""Belebele's 122 languages. bn-Latn, hi-Latn, ne-Latn, si-Latn and ur-Latn are not in FLORES-200."""
 
 
 def _belebele_files(choice: Choice) -> list[File]:
@@ -214,7 +214,7 @@ LANGUAGE_CONFUSION = {
     "monolingual": {"aya": "ar en pt tr zh", "dolly": "ar es fr hi ru", "native": "es fr ja ko", "okapi": "ar de en es fr id it pt vi zh"},
     "crosslingual": dict.fromkeys(("complex_prompts", "okapi", "sharegpt"), "ar de es fr hi id it ja ko pt ru tr vi zh"),
 }
-"""Languages of each source, by split. Crosslingual prompts are English, and name the language to answer in."""
+"""The languages of each source, by split. Crosslingual prompts are English, and name the language to answer in."""
 
 
 def _language_confusion_files(choice: Choice) -> list[File]:

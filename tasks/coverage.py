@@ -1,4 +1,4 @@
-"""What there is in each language of FLORES-200: training corpora with an address, and benchmarks; docs/languages.md holds the table.
+"""What there is in each language of FLORES-200: training corpora with an address, and benchmarks. docs/languages.md holds the table.
 
 python -m xlift.tasks.coverage      prints the table of docs/languages.md
 """
@@ -20,18 +20,18 @@ KINDS = {
     "questions": ("qa",),
     "facts": ("triples",),
 }
-"""Kinds of training data by the corpora that have them."""
+"""The kinds of training data, each with the corpora that have it."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What has one language."""
+    """What there is in one language."""
 
     lang: str
     training: dict[str, tuple[str, ...]]
-    """By kind: parts of corpora, or corpora, that have an address."""
+    """For each kind, the parts of corpora, or the corpora, that have an address."""
     benchmarks: tuple[str, ...]
-    """Corpora of benchmarks."""
+    """The corpora of benchmarks."""
 
 
 def list_coverage() -> list[Coverage]:

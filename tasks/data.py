@@ -1,7 +1,7 @@
-"""Reading corpora: the folder of XLIFT_DATA first, then their published addresses, then the bundled samples where asked for.
+"""Reading corpora: from the folder of XLIFT_DATA, else from their published addresses, else from the bundled samples if they are asked for.
 
-Rows are kept as Arrow files under XLIFT_CACHE, named by their source files' sha256, and memory-mapped. Rows of published files are
-compared with what is known of them. docs/data.md lists corpora and columns.
+Rows are kept as memory-mapped Arrow files under XLIFT_CACHE, named by the sha256 of their source files. Rows of published files are
+compared with what is known of them. docs/data.md lists the corpora and their columns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Samples = Literal["never", "missing", "always"]
-"""Whether the bundled samples serve: never, where a corpus is not to be had otherwise, or always."""
+"""When the bundled samples are used: ``never``, ``missing`` (if a corpus cannot be found otherwise), or ``always``."""
 
 _SAMPLES = Path(str(files("xlift.tasks").joinpath("samples")))
 _ROWS_SHA256 = b"rows_sha256"
@@ -47,12 +47,12 @@ _ROWS_SHA256 = b"rows_sha256"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows of one reading come from: what a results manifest keeps."""
+    """Where the rows of one reading come from. A results manifest keeps it."""
 
     origin: str
-    """``folder``, ``hub`` or ``samples``; joined by ``+`` where files come from both the folder and the hub."""
+    """``folder``, ``hub`` or ``samples``, joined by ``+`` if files come from both the folder and the hub."""
     sha256: str
-    """Of the rows as they are read, whatever file and format they come from."""
+    """The sha256 of the rows as they are read, whatever file and format they come from."""
 
 
 State = Literal["here", "to fetch", "samples", "nowhere"]
@@ -60,31 +60,31 @@ State = Literal["here", "to fetch", "samples", "nowhere"]
 
 @dataclass(frozen=True)
 class Supply:
-    """Whether the rows of one reading are to be had, found out without fetching anything."""
+    """Whether the rows of one reading can be found. Nothing is fetched to find this out."""
 
     corpus: str
     lang: str
     split: str
     state: State
-    """``samples`` where the bundled ones will stand in."""
+    """``here``, ``to fetch`` or ``nowhere``, or ``samples`` if the bundled ones will be used."""
     place: str
-    """Data folder, cache or address; why it is nowhere."""
+    """The data folder, cache or address, or the reason why the rows are nowhere."""
     bytes: int | None
-    """To fetch, about; None where that is not known."""
+    """About how many bytes will be fetched; None if that is not known."""
     rows: int | None
-    """As the table of known rows says."""
+    """The number of rows, from the table of known rows."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Corpus, language and split."""
+        """Corpus, language and split, which identify the reading."""
         return self.corpus, self.lang, self.split
 
 
 def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Dataset:
-    """Rows of a corpus (or of ``corpus/part``) in one language, memory-mapped; the corpus's first split where none is named.
+    """The rows of a corpus (or of ``corpus/part``) in one language, memory-mapped, from the corpus's first split if none is named.
 
-    ``lang`` is a short or a FLORES code; ``mlqa`` takes pairs (context-question: ``en-es``), and so does ``flores`` (source-target).
-    Raises UserError for a wrong name, a faulty data folder, or a corpus that is not to be had.
+    ``lang`` is a short or a FLORES code. ``mlqa`` takes pairs (context-question: ``en-es``), and so does ``flores`` (source-target). Raises
+    UserError for a wrong name, a faulty data folder, or a corpus that cannot be found.
     """
     from datasets import Dataset
 
@@ -92,13 +92,14 @@ def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples =
 
 
 def read_training(corpus: str, lang: str, *, samples: Samples = "never") -> Dataset:
-    """Rows to train on. Raises LeakError for every evaluation corpus, whatever the split: dev sets and exemplars are for measuring."""
+    """The rows of a training corpus. Raises LeakError for every evaluation corpus, whatever the split: dev sets and exemplars are for
+    measuring."""
     _require_training(corpus)
     return read(corpus, lang, samples=samples)
 
 
 def identify_training(corpus: str, lang: str, *, samples: Samples = "never") -> str | None:
-    """Hash of the rows that ``read_training`` gives, whatever files and code they come from; None where it raises UserError."""
+    """The hash of the rows that ``read_training`` returns, whatever files and code they come from; None if it raises UserError."""
     try:
         _require_training(corpus)
         return _read_hash(_store_rows(corpus, lang, None, samples))
@@ -107,13 +108,14 @@ def identify_training(corpus: str, lang: str, *, samples: Samples = "never") -> 
 
 
 def locate(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Origin:
-    """Origin and hash of the rows that ``read`` gives with the same arguments. Raises as ``read`` does."""
+    """The origin and the hash of the rows that ``read`` returns for the same arguments. Raises what ``read`` raises."""
     found = _locate(*choose(corpus, lang, split), samples)
     return Origin("+".join(dict.fromkeys(item.origin for item in found)), _read_hash(_store_rows(corpus, lang, split, samples)))
 
 
 def survey(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Supply:
-    """Where ``read`` would take its rows from, without fetching them. Raises UserError for a corpus or a split that does not exist."""
+    """Where ``read`` would take its rows from, found without fetching them. Raises UserError for a corpus or a split that does not
+    exist."""
     name, table = _table(corpus)
     split = split or table.splits[0]
     known = known_rows().get((corpus, lang, split))
@@ -151,7 +153,7 @@ def _hindrance(file: File) -> str:
 
 
 def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, samples: Samples = "never") -> Iterator[str]:
-    """The texts of an evaluation corpus that training may not contain: questions, contexts, sources, targets, instructions."""
+    """The texts of an evaluation corpus that training must not contain: questions, contexts, sources, targets, instructions."""
     rows = read(corpus, lang, split, samples=samples)
     for column in _table(corpus)[1].texts:
         if column in rows.column_names:
@@ -159,7 +161,7 @@ def evaluation_texts(corpus: str, lang: str, split: str | None = None, *, sample
 
 
 def guard_of(sources: Iterable[tuple[str, str, str]], *, samples: Samples = "never") -> Guard:
-    """A leak guard over the evaluation data of (corpus, language, split) triples."""
+    """A leak guard over the evaluation data of the given (corpus, language, split) triples."""
     listed = list(sources)
     texts = (text for source in listed for text in evaluation_texts(*source, samples=samples))
     return Guard(texts, (fact for source in listed for fact in _read_facts(*source, samples=samples)))
@@ -174,10 +176,11 @@ def _read_facts(corpus: str, lang: str, split: str, *, samples: Samples) -> Iter
 def dataset(
     corpus: str, lang: str, split: str | None = None, samples: str | None = None, shots: str | None = None, **_ignored: Any
 ) -> dict[str, Dataset]:
-    """What lm-eval's ``custom_dataset`` names: the split asked for, and that of examples where ``shots`` names one, under their names.
+    """The function that lm-eval's ``custom_dataset`` names. Returns the split that is asked for and, if ``shots`` names one, the split of
+    the examples, under their names.
 
-    lm-eval passes dataset_kwargs (corpus, lang, split, shots) and all metadata; of the latter only ``samples`` counts,
-    and the environment variable XLIFT_SAMPLES stands in for it.
+    lm-eval passes dataset_kwargs (corpus, lang, split, shots) and all metadata. Of the metadata only ``samples`` counts; if it is missing,
+    the environment variable XLIFT_SAMPLES is used.
     """
     show_in_one_line()  # lm-eval's command calls nothing of ours before
     policy = _policy(samples or os.environ.get("XLIFT_SAMPLES") or "never")
@@ -200,7 +203,8 @@ def _table(corpus: str) -> tuple[str, Corpus]:
 
 
 def choose(corpus: str, lang: str, split: str | None) -> tuple[str, Choice]:
-    """The corpus's name and what is asked of it. Raises UserError for a name, a part, a split or a language that it does not have."""
+    """The corpus's name and what is asked of it. Raises UserError for a name, a part, a split or a language that the table does not
+    have."""
     name, table = _table(corpus)
     part = corpus.partition("/")[2] or None
     if part and part not in table.parts:
@@ -240,7 +244,7 @@ def _require_training(corpus: str) -> None:
 
 
 def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> Path:
-    """The Arrow file of a reading, which is made where it is not in the cache."""
+    """The Arrow file of a reading. It is made if it is not in the cache."""
     name, choice = choose(corpus, lang, split)
     found = _locate(name, choice, samples)
     title = "_".join([*corpus.split("/"), *choice.langs, choice.split])
@@ -254,7 +258,8 @@ def _store_rows(corpus: str, lang: str, split: str | None, samples: Samples) -> 
 
 
 def _make(name: str, choice: Choice, found: Sequence[Found]) -> memoryview:
-    """The Arrow file of a choice. Published files that are not right are forgotten, so that the next try fetches them again."""
+    """The Arrow file of a choice. Published files that are not right are deleted from the cache, so that the next try fetches them
+    again."""
     try:
         rows = _build(name, choice, found)
         _compare_known(name, choice, found)
@@ -274,9 +279,10 @@ def _read_hash(path: Path) -> str:
 
 
 def _compare_known(name: str, choice: Choice, found: Sequence[Found]) -> None:
-    """Compare rows of published files, language by language and part by part, with what is known of them.
+    """Compare the rows of published files, language by language and part by part, with what is known of them.
 
-    Raises UserError where there are more or fewer, or others in a file that is known itself; others than those of a copy are told alone.
+    Raises UserError if there are more or fewer rows, or other rows in a file that is itself known. If only a copy of the file is known,
+    other rows cause a warning.
     """
     parts = {item.file.part for item in found} if CORPORA[name].parts else {None}
     for unit in [Choice((lang,), choice.split, part) for lang in choice.langs for part in parts]:
@@ -304,7 +310,7 @@ def _require_known(known: Known, rows: Sequence[Row], address: str) -> None:
 
 
 def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
-    """The source files of a choice, from the first source that has them."""
+    """The source files of a choice, from the first place that has them."""
     wanted = list_files(name, choice)
     found, reasons = ([], []) if samples == "always" else _outside(wanted, choice, partial=bool(CORPORA[name].parts))
     if found:
@@ -320,12 +326,13 @@ def _locate(name: str, choice: Choice, samples: Samples) -> list[Found]:
 
 
 def list_files(name: str, choice: Choice) -> list[File]:
-    """The source files of a choice; of a user's own ones those that are in the data folder."""
+    """The source files of a choice. Of a user's own files, only those that are in the data folder."""
     return [file for file in CORPORA[name].files(choice) if file.part != OWN or find_in_folder(file)]
 
 
 def _outside(wanted: Sequence[File], choice: Choice, partial: bool) -> tuple[list[Found], list[str]]:
-    """The files in the folder or on the hub, and why those that are missing are; no file where one is missing and not ``partial``."""
+    """The files in the folder or on the hub, and why the missing ones are missing. Without ``partial``, one missing file means that none is
+    returned."""
     if not wanted:
         return [], [f"no file for {choice.langs[0]!r} is known"]
     folder = data_folder()
@@ -393,7 +400,7 @@ def _build(name: str, choice: Choice, found: Sequence[Found]) -> list[Row]:
 
 @contextmanager
 def _laid_out(name: str, found: Sequence[Found]) -> Iterator[None]:
-    """Turn what is raised where files are not as they should be into one line."""
+    """Turn the exceptions that malformed files raise into one line."""
     try:
         yield
     except UNREADABLE as error:
@@ -407,7 +414,7 @@ def _fetched(found: Iterable[Found]) -> list[Remote]:
 
 
 def hash_rows(rows: Iterable[Row]) -> str:
-    """The sha256 of rows as JSON lines: the same for the same rows, whatever they come from."""
+    """The sha256 of rows as JSON lines. Equal rows have equal hashes, whatever they come from."""
     content = hashlib.sha256()
     for row in rows:
         content.update(f"{json.dumps(row)}\n".encode())
@@ -430,7 +437,8 @@ def _to_arrow(rows: Sequence[Row]) -> memoryview:
 
 @cache
 def _code_digest() -> str:
-    """Changes with the code that makes rows, so that no row outlives it: all that may be imported here is in these two packages."""
+    """A hash that changes with the code that makes rows, so that no cached row outlives it. It covers all that may be imported here, which
+    is in these two packages."""
     code: dict[str, Path] = {}
     for package in ("xlift.tasks", "xlift.harness.core"):
         folder = Path(str(files(package)))

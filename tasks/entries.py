@@ -1,4 +1,4 @@
-"""What an entry of the table of benchmarks says: its metrics, its forms in languages, and its tasks by name."""
+"""What an entry in the table of benchmarks says: its metrics, its forms in languages, and its tasks by name."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from xlift.tasks.wording import Languages, Wording
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of a task. One that is not in ``METRICS`` is another maker's: a share between 0 and 1, of which more is better."""
+    """A score of a task. A metric that is not in ``METRICS`` comes from another maker: it is a share between 0 and 1, and more is
+    better."""
 
     name: str
     most: float | None = 1.0
-    """The highest value that it can have; None where there is no bound. The lowest is 0."""
+    """The highest value that the metric can have; None if there is no bound. The lowest value is 0."""
     higher_is_better: bool | None = True
-    """None where neither is."""
+    """Whether more is better; None if neither direction is."""
     per_document: str | None = None
-    """The score of one document that stands for this one, which is of all documents at once, in paired tests."""
+    """For a metric of the whole corpus: the score of one document that replaces it in paired tests."""
     whole: bool = False
-    """Whether the scorer's function of this name, without ``AS_WRITTEN``, computes it over all documents at once; else it is a mean."""
+    """Whether the scorer's function of this name, without ``AS_WRITTEN``, computes the metric over all documents at once. Otherwise it is a
+    mean."""
     share: bool = False
-    """Whether each document has or lacks it, so that it is a share of the documents."""
+    """Whether each document has or lacks the property, so that the metric is a share of the documents."""
     partial: bool = False
-    """Whether some documents have no value, such as those whose language cannot be told; it is over the others then."""
+    """Whether some documents have no value, such as those whose language cannot be told. The metric is then over the others."""
     group: Literal["answers", "likelihood"] = "answers"
-    """Scores of two groups are never averaged with each other: points of what a model answers, and bits of what it finds likely."""
+    """``answers`` for points of what a model answers, ``likelihood`` for bits of what it finds likely. The two are never averaged with each
+    other."""
 
     @property
     def lower_is_better(self) -> bool:
@@ -37,12 +40,13 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied with to be in points of 100; 1 where there is no bound."""
+        """The factor that turns a value into points of 100; 1 if there is no bound."""
         return 100.0 / self.most if self.most else 1.0
 
 
 AS_WRITTEN = "_as_written"
-"""Ends the name of a score that is taken of every answer, where the score without it counts one in a wrong language as worth nothing."""
+"""The ending of a score that takes every answer as it is. The score without this ending counts an answer in a wrong language as worth
+nothing."""
 
 METRICS = {
     metric.name: metric
@@ -86,17 +90,18 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Form:
-    """Tasks that ask for the same in several languages: one group of lm-eval's, whose scores are means over them."""
+    """Tasks that ask for the same thing in several languages. They are one group of lm-eval, whose scores are means over the languages."""
 
     name: str
-    """What stands behind the benchmark's name in that of the group, and in those of tasks in one language; may be empty."""
+    """The part of a group's name, and of the names of its tasks, that follows the benchmark's name; may be empty."""
     languages: tuple[Languages, ...]
     tokens: tuple[int, int] | None
-    """Most tokens of an answer: in a script that tokenisers made for English know, and in another. None where no answer is generated."""
+    """The most tokens of an answer in scripts that tokenisers made for English know, and in other scripts. None if no answer is
+    generated."""
     title: str = ""
-    """For people, behind the benchmark's title; may be empty."""
+    """What follows the benchmark's title on pages for people; may be empty."""
     shown: str = ""
-    """Template of the answer in an example that a prompt shows, where that is not the target."""
+    """The template of the answer in the examples of a prompt, if it is not the target."""
 
 
 @dataclass(frozen=True)
@@ -104,85 +109,87 @@ class Benchmark:
     """One benchmark: the tasks of one folder below ``tasks/``, which share a template."""
 
     name: str
-    """The folder's name, and what the names of its tasks begin with, behind ``xlift_``."""
+    """The name of the folder. With ``xlift_`` before it, the names of the tasks begin with it."""
     title: str
-    """For people."""
+    """The name for people."""
     dataset: str
-    """Where it is published: a repository of the hub, or of GitHub where the hub has none."""
+    """The place where it is published: a repository of the hub, or of GitHub if the hub has none."""
     corpus: str
-    """Key of ``corpus_table.CORPORA``."""
+    """A key of ``corpus_table.CORPORA``."""
     split: str
-    """Of the corpus."""
+    """The split of the corpus."""
     forms: tuple[Form, ...]
     ask: Wording
     scorer: str | None
-    """Module of xlift.tasks that scores it; None where lm-eval's own score of likelihoods is taken."""
+    """The module of xlift.tasks that scores it; None if lm-eval's own score of likelihoods is used."""
     metrics: tuple[str, ...]
     """Keys of METRICS, in the order of the task files."""
     headline: str | None
-    """The metric that stands for the benchmark in tables; None where none does."""
+    """The metric that tables show for the benchmark; None if there is none."""
     target: str = ""
-    """lm-eval's ``doc_to_target``: a column or a template, which may give the right answer's place; empty where all are right."""
+    """lm-eval's ``doc_to_target``: a column or a template, which may give the place of the right answer. It is empty if all answers are
+    right."""
     choices: tuple[str, ...] = ()
-    """The answers of which the likeliest is taken, where all items have the same."""
+    """The answers of which the likeliest is taken, if all items have the same answers."""
     answers: str = ""
-    """Function of ``golds``: from an item to the answers whose likelihood is taken."""
+    """A function of ``golds`` that lists the answers of an item whose likelihoods are taken."""
     labels: str = ""
-    """Key of prompts.yaml whose labels are the answers. Neither this nor answers nor choices where an answer is generated."""
+    """The key of prompts.yaml whose labels are the answers. A benchmark with generated answers has neither labels nor answers nor
+    choices."""
     shots: str = ""
-    """Split of the corpus that gives examples for prompts; none where there is no split but the one that is asked."""
+    """The split of the corpus that gives examples for prompts; None if the corpus has only the split that is asked."""
     parallel: bool = False
-    """Whether the documents are the same in all languages, under the same number."""
+    """Whether the documents are the same in all languages, under the same numbers."""
     answered_in: int = 0
-    """Place of the answer's language among a task's languages."""
+    """The position of the answer's language among the languages of a task."""
     flores_codes: bool = False
-    """Whether names and data go by FLORES codes, else by short ones."""
+    """Whether names and data use FLORES codes. Otherwise they use short codes."""
     any_pair: bool = False
-    """Whether a task for two languages that have no file can be made on demand."""
+    """Whether a task for two languages without a file can be made on demand."""
     judged: bool = False
     """Whether a judge is asked about the answers, within lm-eval."""
     references: tuple[str, ...] = ()
-    """Splits of the corpus with published answers, which ``xlift judge`` sets a model's answers against."""
+    """The splits of the corpus with published answers, against which ``xlift judge`` compares a model's answers."""
     process: str = "process_results"
-    """lm-eval's ``process_results``: a function of the scorer."""
+    """lm-eval's ``process_results``: the name of a function of the scorer."""
     version: float = 1.0
-    """Raise it when a prompt, a budget or a score changes, since numbers of two versions do not compare."""
+    """Raise it when a prompt, a budget or a score changes, because numbers of two versions are not comparable."""
     hub_tasks: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """The hub's own id of a task, by its name, for ``.eval_results``. As of November 2026 the hub lists no benchmark of ours."""
+    """The hub's own id of each task, by the task's name, for ``.eval_results``. As of November 2026 the hub lists no benchmark of ours."""
 
     @property
     def prefix(self) -> str:
-        """What the names of its tasks begin with."""
+        """The beginning of the names of its tasks."""
         return f"xlift_{self.name}"
 
     @property
     def generated(self) -> bool:
-        """Whether the model writes an answer; else the likelihoods of given answers are taken."""
+        """Whether the model writes an answer. Otherwise the likelihoods of given answers are taken."""
         return not (self.choices or self.answers or self.labels)
 
     @property
     def group(self) -> str:
-        """That of its headline metric; empty where it has none."""
+        """The group of its headline metric; empty if it has none."""
         return METRICS[self.headline].group if self.headline else ""
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Short codes, in the order of the forms."""
+        """Short codes of all its languages, in the order of the forms."""
         return tuple(dict.fromkeys(code for form in self.forms for codes in form.languages for code in codes))
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """Those that have a file."""
+        """All its tasks that have a file."""
         return tuple(Task(self, form, languages) for form in self.forms for languages in form.languages)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a benchmark: what its name says."""
+    """One task of a benchmark, as its name says."""
 
     benchmark: Benchmark
     form: Form
-    """Of two languages without a file the first form of the benchmark, whose budget they share."""
+    """For two languages without a file it is the first form of the benchmark, whose budget they share."""
     languages: Languages
 
     @property
@@ -192,23 +199,23 @@ class Task:
 
     @property
     def codes(self) -> list[str]:
-        """Its languages as its name and its data write them."""
+        """The task's languages, as its name and its data write them."""
         return [find(code).flores if self.benchmark.flores_codes else code for code in self.languages]
 
     @property
     def source(self) -> tuple[str, str, str]:
-        """Corpus, language and split of its data."""
+        """The corpus, language and split of its data."""
         return self.benchmark.corpus, "-".join(self.codes), self.benchmark.split
 
     @property
     def answer_language(self) -> str:
-        """Short code of the language that an answer is expected in."""
+        """The short code of the language in which an answer is expected."""
         return self.languages[self.benchmark.answered_in]
 
     def place(self, pivot: str) -> tuple[str, str] | None:
-        """The leaderboard's benchmark and language; None for two languages that are not the pivot.
+        """The leaderboard's benchmark and language of this task; None for two languages of which neither is the pivot.
 
-        A pair with the pivot counts for its other language, each direction as a benchmark of its own.
+        A pair with the pivot counts for its other language, and each direction is a benchmark of its own.
         """
         if len(self.languages) == 1:
             return "_".join(part for part in (self.benchmark.prefix, self.form.name) if part), self.languages[0]
@@ -219,11 +226,11 @@ class Task:
 
 
 def singles(corpus: str) -> tuple[Languages, ...]:
-    """Each language of a corpus by itself."""
+    """One task language for each language of a corpus."""
     return tuple((code,) for code in CORPORA[corpus].languages)
 
 
 def pair_with_english(corpus: str, place: int) -> tuple[Languages, ...]:
-    """English with each other language of a corpus, English at ``place`` of the two."""
+    """English with each other language of a corpus. English is at position ``place`` of the two."""
     others = (code for code in CORPORA[corpus].languages if code != "en")
     return tuple(("en", code) if place == 0 else (code, "en") for code in others)

@@ -1,4 +1,4 @@
-"""A user's mistake in plain lm_eval: one line and exit code 2, where lm-eval lets every exception end in a traceback."""
+"""A user's mistake in plain lm_eval: one line and exit code 2. lm-eval itself ends every exception in a traceback."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from xlift.harness.core.errors import UserError
 
 
 def runs_in(program: str) -> bool:
-    """Whether a program, by its path as in ``sys.argv[0]``, is lm-eval's own command."""
+    """Whether a program, given by its path as in ``sys.argv[0]``, is lm-eval's own command."""
     path = Path(program)
     return (path.parent.name if path.name == "__main__.py" else path.stem) in ("lm_eval", "lm-eval")
 
 
 def show_in_one_line() -> None:
-    """In lm-eval's own command an uncaught UserError is from now on one line on stderr, and any other exception is shown as before.
+    """From now on, in lm-eval's own command, an uncaught UserError is one line on stderr. Any other exception is shown as before.
 
     Nothing changes in any other program.
     """

@@ -1,7 +1,8 @@
-"""Getting published files: from the hub by its own client, from GitHub and the web by resumed downloads, each checked before it is kept.
+"""Getting published files: from the hub through its own client, from GitHub and the web by downloads that can be resumed. Each file is
+checked before it is kept.
 
-Files of the hub lie in its own cache, others below XLIFT_CACHE. HF_ENDPOINT, HF_HUB_OFFLINE, a token and proxies count for the hub as for
-every program; XLIFT_MIRROR names a mirror of what does not come from the hub.
+Files of the hub are kept in its own cache, others below XLIFT_CACHE. HF_ENDPOINT, HF_HUB_OFFLINE, a token and proxies work for the hub as
+in every program. XLIFT_MIRROR names a mirror of everything that does not come from the hub.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 ATTEMPTS, PAUSE_SECONDS = 4, 1.0
-"""Of a download that breaks off; each goes on where the one before stopped, after a pause that grows."""
+"""How often a download is tried, and the first pause between two tries, which grows. Each try goes on where the one before stopped."""
 MOST_BYTES = 2 * 2**30
-"""No file of the table has as many."""
+"""More bytes than any file of the table has."""
 IDENTITY = {"Accept-Encoding": "identity"}
-"""A compressed answer would have another length than the file, and could not be gone on with."""
+"""Asks for no compression: a compressed answer would differ in length from the file, and could not be resumed."""
 
 
 class Absent(Exception):
-    """A file that its published address does not give; the text says why."""
+    """A file that its published address does not give. The text says why."""
 
 
 def fetch(file: File) -> Found:
@@ -68,7 +69,7 @@ def fetch_remote(remote: Remote) -> Path:
 
 
 def find_kept(remote: Remote) -> Path | None:
-    """Where an earlier ``fetch_remote`` left the published file, an archive as a whole; None where there was none."""
+    """The published file as an earlier ``fetch_remote`` left it, an archive as a whole; None if there is none."""
     if remote.host != "hub":
         path = _place(remote)
         return path if path.is_file() else None
@@ -79,7 +80,7 @@ def find_kept(remote: Remote) -> Path | None:
 
 
 def find_hindrance(remote: Remote) -> str:
-    """Why a file cannot be fetched now, as far as that shows without asking for it; empty where it can."""
+    """Why a file cannot be fetched now, as far as that can be seen without asking for it; empty if it can."""
     try:
         _require_connection(_endpoint(remote))
     except Absent as absent:
@@ -88,7 +89,8 @@ def find_hindrance(remote: Remote) -> str:
 
 
 def measure(remote: Remote) -> int | None:
-    """Bytes of a published file, as the table or else its server says; None where neither does. Raises Absent for one that is not there."""
+    """The size of a published file in bytes, from the table or else from its server; None if neither says. Raises Absent if it is not
+    there."""
     if remote.size:
         return remote.size
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -109,7 +111,7 @@ def measure(remote: Remote) -> int | None:
 
 
 def find_change(remote: Remote) -> str:
-    """What is wrong with a file that was fetched, by its hash; empty where it is right, or was not fetched."""
+    """What is wrong with a file that was fetched, by its hash; empty if it is right, or was not fetched."""
     kept = find_kept(remote)
     wanted = remote.sha256 or _read_first_seen(remote)
     if kept is None or not wanted or (actual := file_sha256(kept)) == wanted:
@@ -118,17 +120,17 @@ def find_change(remote: Remote) -> str:
 
 
 def name_address(remote: Remote) -> str:
-    """The address of a file, for a reader."""
+    """The address of a file, for people."""
     return f"{remote.repo}@{remote.revision[:12]}, {remote.path}" if remote.host == "hub" else remote.url
 
 
 def join_digests(digests: list[str]) -> str:
-    """The hash of several files; that of the one where there is only one."""
+    """One hash for several files; the hash of the file itself if there is only one."""
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def forget(remote: Remote) -> None:
-    """Delete what was fetched of a file, so that it is fetched again; one whose sha256 is known was right, and stays."""
+    """Delete what was fetched of a file, so that it is fetched again. A file whose sha256 is known was right, and stays."""
     if remote.sha256 or (kept := find_kept(remote)) is None:
         return
     for place in {kept.resolve(), kept, _first_seen(remote)}:  # the hub's cache has links to its files
@@ -161,7 +163,8 @@ def _from_hub(remote: Remote) -> Path:
 
 
 def _ask_hub(remote: Remote) -> Path:
-    """The hub's client does not ask again for what it wants to know of a file, where the server has an error that may pass."""
+    """Ask the hub's client again after an error of the server that may pass, because the client itself does not when it asks for a file's
+    facts."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HTTPError
 
@@ -202,11 +205,11 @@ def _from_web(remote: Remote) -> Path:
 
 
 class _Again(Exception):
-    """An answer that may be another one the next time; the text says what was wrong."""
+    """A failed answer that may succeed the next time. The text says what was wrong."""
 
 
 def _download(remote: Remote, part: Path) -> None:
-    """All of a file into ``part``, from where an earlier download left it."""
+    """Load the whole file into ``part``, from where an earlier download left it."""
     from huggingface_hub.errors import HTTPError
 
     for attempt in range(1, ATTEMPTS + 1):
@@ -244,7 +247,7 @@ def _append(remote: Remote, part: Path) -> None:
 
 
 def _require_answer(remote: Remote, response: Any) -> None:
-    """Raise Absent, or ``_Again`` where it may be otherwise the next time, for an answer that is not the file."""
+    """Raise Absent for an answer that is not the file, or ``_Again`` if the next answer may be."""
     status = response.status_code
     if _may_pass(status):
         raise _Again(f"the server answers {status} {response.reason_phrase}")
@@ -259,7 +262,7 @@ def _may_pass(status: int) -> bool:
 
 
 def _require_bound(remote: Remote, size: int, part: Path) -> None:
-    """Raise Absent, and drop what there is, where an answer is longer than the file."""
+    """Raise Absent, and delete what there is, if an answer is longer than the file."""
     most = remote.size or MOST_BYTES
     if size > most:
         part.unlink(missing_ok=True)
@@ -272,7 +275,7 @@ def _require_room(size: int) -> None:
 
 
 def _check(remote: Remote, path: Path) -> None:
-    """Raise UserError, and drop the file, where it is not the published one or not the one that this address gave before."""
+    """Raise UserError, and delete the file, if it is not the published one, or not the one that this address gave before."""
     actual = file_sha256(path)
     note, before = _first_seen(remote), _read_first_seen(remote)
     wanted = remote.sha256 or before
@@ -290,24 +293,24 @@ def _check(remote: Remote, path: Path) -> None:
 
 
 def _first_seen(remote: Remote) -> Path:
-    """Holds the sha256 of the file that an address gave the first time."""
+    """The place of the sha256 that an address gave the first time."""
     return cache_folder() / "first-seen" / digest([remote.repo, remote.revision, remote.path], 32)
 
 
 def _members(remote: Remote) -> Path:
-    """The folder of what was taken out of an archive."""
+    """The folder for what was taken out of an archive."""
     return cache_folder() / "downloads" / digest([remote.repo, remote.revision, remote.path], 16) / "members"
 
 
 def _read_first_seen(remote: Remote) -> str:
-    """What ``_first_seen`` holds; empty where there is none, or none that can be read."""
+    """The content of ``_first_seen``; empty if the file is missing or cannot be read."""
     note = _first_seen(remote)
     found = note.read_bytes() if note.is_file() else b""
     return found.decode() if re.fullmatch(rb"[0-9a-f]{64}", found) else ""
 
 
 def _take_member(remote: Remote, archive: Path) -> Path:
-    """The file of an archive beside it. Raises Absent for an archive without it, or one that cannot be read."""
+    """Take the file out of the archive and put it beside it. Raises Absent for an archive that lacks it or cannot be read."""
     target = _members(remote) / remote.member
     if is_as_noted(target):
         return target
@@ -345,7 +348,7 @@ def _is(name: str, member: str) -> bool:
 
 
 def _endpoint(remote: Remote) -> str:
-    """What must be reached for a file."""
+    """What must be reachable to get a file."""
     from huggingface_hub import constants
 
     if remote.host == "hub":
@@ -354,7 +357,7 @@ def _endpoint(remote: Remote) -> str:
 
 
 def _route(url: str) -> str:
-    """The address through XLIFT_MIRROR: in place of its ``{url}``, or else as host and path below it."""
+    """The address by way of XLIFT_MIRROR: it replaces ``{url}`` there, or else its host and path follow the mirror's address."""
     mirror = os.environ.get("XLIFT_MIRROR", "").rstrip("/")
     if not mirror:
         return url
@@ -386,9 +389,10 @@ def _require_connection(host: str) -> None:
 
 @contextmanager
 def without_network() -> Iterator[None]:
-    """Meanwhile the hub's client and ``datasets`` give what lies on this machine, and fail for the rest, as HF_HUB_OFFLINE makes them.
+    """While this lasts, the hub's client and ``datasets`` return what is on this machine and fail for everything else, as with
+    HF_HUB_OFFLINE.
 
-    ``datasets`` draws no bars, as there is nothing to wait for.
+    ``datasets`` draws no progress bars meanwhile, because there is nothing to wait for.
     """
     import datasets
     from huggingface_hub import constants
@@ -412,7 +416,7 @@ def _is_hub(host: str) -> bool:
 
 @cache
 def _unreachable(host: str) -> str:
-    """Why a host cannot be reached, empty where it can: asked once, since the hub's client retries for 24 s before it gives up."""
+    """Why a host cannot be reached; empty if it can. It is asked once, because the hub's client retries for 24 s before it gives up."""
     from huggingface_hub.errors import HTTPError
 
     try:
@@ -423,7 +427,7 @@ def _unreachable(host: str) -> str:
 
 
 def _session() -> Any:
-    """The hub's client, which goes through the proxies that the environment names."""
+    """The hub's HTTP client, which uses the proxies that the environment names."""
     from huggingface_hub.utils import get_session
 
     try:

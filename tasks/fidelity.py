@@ -1,4 +1,4 @@
-"""Language fidelity: the language and script of an answer, how much of it is in another language, and whether it refuses or is empty."""
+"""Language fidelity: the language and script of an answer, how much of it is in another language, and whether it is a refusal or empty."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from xlift.harness.core.languages import find
 from xlift.tasks.language_id import count_letters, identify, is_off_target, keep_prose, tell
 
 OPENING = 200
-"""Characters in which a refusal is looked for: models that refuse say so at once."""
+"""The number of characters in which a refusal is looked for: models that refuse do so at once."""
 MIXED = (0.1, 0.9)
-"""Shares of foreign letters between which an answer counts as mixed; above, it is wholly in another language."""
+"""An answer is mixed if its share of foreign letters is between these two. Above the second it is wholly in another language."""
 
 _PARTS = regex.compile(r"(?<=[.!?…。！？।॥؟۔])(?:\s+|(?<=[。！？]))|\n+")
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One answer to a task that expects ``lang``."""
+    """What was found in one answer to a task that expects ``lang``."""
 
     language: str
-    """As ``identify`` names it; ``und`` where it cannot be told."""
+    """The language that ``identify`` names; ``und`` if it cannot be told."""
     script: str
-    """ISO 15924 code of the script of most of its letters; empty without letters."""
+    """The ISO 15924 code of the script that most of its letters are in; empty without letters."""
     off_target: bool
     untold: bool
     """Whether the language cannot be told."""
     foreign: float
-    """Share of the letters that stand in sentences clearly not in the expected language, 0 to 1."""
+    """The share of the letters in sentences that are clearly not in the expected language, 0 to 1."""
     mixed: bool
-    """Partly in the expected language and partly in another: ``foreign`` within ``MIXED``."""
+    """Whether it is partly in the expected language and partly in another: ``foreign`` is within ``MIXED``."""
     refusal: bool
     empty: bool
 
 
 @lru_cache(maxsize=2**16)  # models often give each other's answers
 def describe(text: str, lang: str) -> Fidelity:
-    """What can be said of an answer where ``lang`` (an xlift code) is expected. Raises UserError for an unknown ``lang``.
+    """Describe an answer to a task that expects ``lang`` (an xlift code). Raises UserError for an unknown ``lang``.
 
-    Sentences too short to tell count as in the expected language, so ``foreign`` is a lower bound.
+    Sentences that are too short to tell count as in the expected language, so ``foreign`` is a lower bound.
     """
     prose = keep_prose(text)
     letters = count_letters(prose)

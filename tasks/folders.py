@@ -17,14 +17,15 @@ from xlift.tasks.corpora import Row
 from xlift.tasks.sources import read_manifest
 
 LOCK = ".lock"
-"""In a data folder into which a process writes, or wrote."""
+"""The lock file in a data folder. It shows that a process writes there, or wrote."""
 
 
 @contextmanager
 def open_folder(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """The entries of a data folder's manifest, for one process at a time; a folder that is not there has none.
+    """The entries of a data folder's manifest, held by one process at a time. A folder that does not exist yet has no entries.
 
-    Raises UserError for a folder of something else, for one that another process is writing, and for one that cannot be read or written.
+    Raises UserError for a folder that holds something else, for one that another process is writing, and for one that cannot be read or
+    written.
     """
     existed = folder.exists()
     with _explain_folder(folder):
@@ -47,7 +48,7 @@ def open_folder(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 def _empty(folder: Path, existed: bool) -> None:
-    """Leave a folder that was empty, or was not there, as it was."""
+    """Leave a folder that was empty, or did not exist, as it was."""
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if not existed:
@@ -64,7 +65,7 @@ def _explain_folder(folder: Path) -> Iterator[None]:
 
 
 def replace_file(folder: Path, path: Path, content: bytes) -> None:
-    """Write a file of a data folder so that readers see all of it or nothing. Raises UserError where it cannot be written."""
+    """Write a file of a data folder so that readers see all of it or nothing. Raises UserError if it cannot be written."""
     part = path.with_name(f"{path.name}.part")
     with _explain_folder(folder):
         try:
@@ -77,13 +78,13 @@ def replace_file(folder: Path, path: Path, content: bytes) -> None:
 
 
 def write_manifest(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the manifest of a data folder anew, by file name. Raises UserError where it cannot be written."""
+    """Write the manifest of a data folder anew, ordered by file name. Raises UserError if it cannot be written."""
     text = json.dumps([entries[name] for name in sorted(entries)], ensure_ascii=False, indent=1) + "\n"
     replace_file(folder, folder / "manifest.json", text.encode())
 
 
 def encode(name: str, rows: Sequence[Row]) -> bytes:
-    """Rows in the format that the end of the name tells. Raises UserError for a cell that a line of columns cannot hold."""
+    """Rows in the format that the ending of the name tells. Raises UserError for a cell that a line of columns cannot hold."""
     stem = name.removesuffix(".gz")
     if stem.endswith(".jsonl"):
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

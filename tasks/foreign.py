@@ -1,7 +1,7 @@
 """Tasks that are not xlift's: the language that their settings name, and what is known of their metrics.
 
-lm-eval says of a metric whether more of it is better, but not between which values it lies, and of a task no language. What neither the
-settings nor the name of a task says stays unknown.
+lm-eval says whether more of a metric is better, but not between which values it lies, and it does not say the language of a task. What
+neither the settings nor the name of a task says stays unknown.
 """
 
 from __future__ import annotations
@@ -35,20 +35,21 @@ _FURTHER = {
         Metric("score"),
     )
 }
-"""lm-eval's own metrics, where its name means something else than ours or is not ours. ``whole``: no mean over documents."""
+"""lm-eval's own metrics whose names mean something else than ours, or are not among ours. ``whole`` means that it is no mean over
+documents."""
 
 _SHARES = re.compile(r"(acc|accuracy|exact_match|f1|pass@\d+|pass_at_\w+)(_\w+)?")
-"""Names of metrics that are between 0 and 1 by custom."""
+"""Names of metrics that are usually between 0 and 1."""
 
 _FLORES = re.compile(r"(?<![a-z])([a-z]{3}_[A-Z][a-z]{3})(?![a-z])")
 
 
 def describe_metrics(highest: Mapping[str, float], listed: object = None, directions: object = None) -> dict[str, Metric]:
-    """What is known of the metrics of a task, by their names in its record, each with the highest value that was seen of it.
+    """What is known of the metrics of a task, by their names in its record. ``highest`` has the highest value of each that was seen.
 
-    ``listed`` is the ``metric_list`` of the task's settings and ``directions`` its ``higher_is_better``, as lm-eval writes them; either may
-    be missing, or be anything. A metric of which nothing is known has no bound, and more of it is better; one that is known as a share and
-    was seen above 1 is out of 100.
+    ``listed`` is the ``metric_list`` of the task's settings and ``directions`` its ``higher_is_better``, as lm-eval writes them. Either may
+    be missing or malformed. A metric of which nothing is known has no bound, and more of it is better. One that is known as a share, but
+    was seen above 1, is out of 100.
     """
     aggregations = {
         str(one.get("metric")): one.get("aggregation")
@@ -69,7 +70,7 @@ def describe_metrics(highest: Mapping[str, float], listed: object = None, direct
 
 
 def raise_bound(metric: Metric, highest: float) -> Metric:
-    """The metric, out of 100 or without a bound where a value above its bound was seen."""
+    """The metric with a bound of 100, or without a bound, if a value above its bound was seen."""
     if metric.most is None or highest <= metric.most:
         return metric
     return replace(metric, most=100.0 if highest <= 100 else None)
@@ -80,7 +81,7 @@ def _guess(name: str) -> Metric:
 
 
 def choose_headline(metrics: Mapping[str, Metric]) -> str:
-    """The metric that stands for a task: the first one that is a mean over documents, else the first one; empty where there is none."""
+    """The metric that tables show for a task: the first one that is a mean over documents, else the first one; empty if there is none."""
     means = [name for name, metric in metrics.items() if not metric.whole]
     return next(iter([*means, *metrics]), "")
 
@@ -88,11 +89,11 @@ def choose_headline(metrics: Mapping[str, Metric]) -> str:
 def place_tasks(subsets: Mapping[str, object]) -> dict[str, tuple[str, str]]:
     """The leaderboard's benchmark and language of each task, by the subset of its data that its settings name (``dataset_name``).
 
-    The language is the one that names the subset (``spa_Latn``, ``es``, ``spa``, ``Spanish``, ``pt-BR``), or that stands behind the same
-    name in task and subset (``xquad.es`` of ``xquad_es``), else the one FLORES code in the task's name. Short words in a task's name alone
-    say nothing: ``agieval_lsat_ar`` is analytical reasoning. The benchmark is the task's name with ``*`` in place of the language, so that
-    the tasks of one benchmark stand beside each other; it is the name itself where the language is not known, or not in the name, and
-    where two tasks would get one place.
+    The language is the one that names the subset (``spa_Latn``, ``es``, ``spa``, ``Spanish``, ``pt-BR``), or that follows the same name in
+    task and subset (``xquad.es`` of ``xquad_es``), or else the only FLORES code in the task's name. Short words in a task's name alone say
+    nothing: ``agieval_lsat_ar`` is analytical reasoning. The benchmark is the task's name with ``*`` in place of the language, so that the
+    tasks of one benchmark are shown together. It is the name itself if the language is not known or not in the name, and if two tasks would
+    get the same place.
     """
     placed = {task: _place(task, subset if isinstance(subset, str) else "") for task, subset in subsets.items()}
     counts = Counter(placed.values())
@@ -119,9 +120,9 @@ def _place(task: str, subset: str) -> tuple[str, str]:
 
 
 def _read_code(text: str, *, any_case: bool = False) -> str:
-    """Our code of a language that is named by a code of its own, or by its English name; empty for anything else.
+    """Our code of a language that is named by a code or by its English name; empty for anything else.
 
-    Codes of two and three letters are in lower case, as capitals are mostly an abbreviation of something else.
+    Codes of two and three letters must be in lower case, because in capitals they are mostly abbreviations of something else.
     """
     if region := re.fullmatch(r"([a-z]{2,3})[_-][A-Z]{2}|([A-Z]{2})_[A-Z]{2}", text):
         text = "zh-Hant" if text in ("zh-TW", "zh_TW", "ZH_TW", "zh-HK", "zh_HK", "ZH_HK") else region[1] or region[2].lower()
@@ -132,7 +133,8 @@ def _read_code(text: str, *, any_case: bool = False) -> str:
 
 @cache
 def _names() -> dict[str, str]:
-    """Our codes by lower-case names of languages: short, ISO 639-3 and FLORES codes, and English names. The default script comes first."""
+    """Our codes by the lower-case names of languages: short, ISO 639-3 and FLORES codes, and English names. The default script comes
+    first."""
     ordered = sorted(languages().values(), key=lambda language: "-" in language.code)
     found: dict[str, str] = {}
     for language in ordered:

@@ -1,6 +1,6 @@
-"""The answers of an item whose likelihood is taken: lm-eval's ``doc_to_choice``, one function for each kind of benchmark.
+"""The answers of an item whose likelihoods are taken: lm-eval's ``doc_to_choice``, with one function for each kind of benchmark.
 
-Spaces around an answer are none of it. Raises UserError for an answer that is empty, which would have no bits for each of its bytes.
+Spaces around an answer are removed. Raises UserError for an empty answer, because it has no bytes over which its bits could be counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from xlift.harness.core.errors import UserError
 from xlift.tasks.wording import read_prompts
 
 REFERENCE_BYTES = 1000
-"""Most bytes of a reference answer to an instruction that are scored, so that every tokenizer has room for it beside the prompt."""
+"""The most bytes of a reference answer to an instruction that are scored, so that with every tokenizer the prompt has room beside it."""
 
 Document = Mapping[str, Any]
 
@@ -39,12 +39,12 @@ def number_sentence(doc: Document) -> list[str]:
 
 
 def reference(doc: Document) -> list[str]:
-    """The beginning of another model's answer to an instruction: as many whole words as ``REFERENCE_BYTES`` hold."""
+    """The beginning of another model's answer to an instruction: as many whole words as fit into ``REFERENCE_BYTES``."""
     return [_cut(answer) for answer in _clean(doc, [doc["output"]])]
 
 
 def sentences(doc: Document) -> list[str]:
-    """Both sentences of XCOPA, of which one is right."""
+    """Both sentences of an item of XCOPA, of which one is right."""
     return _strip(doc, [doc["choice1"], doc["choice2"]])
 
 

@@ -1,4 +1,4 @@
-"""Data on this machine: what there is, getting more of it, writing a data folder, and checking it."""
+"""Data on this machine: listing them, getting more, writing a data folder, and checking it."""
 
 from __future__ import annotations
 
@@ -25,37 +25,38 @@ from xlift.tasks.training_corpora import OWN
 logger = logging.getLogger(__name__)
 
 Reading = tuple[str, str, str]
-"""Corpus or corpus/part, language and split."""
+"""A corpus or ``corpus/part``, a language and a split."""
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Got:
-    """What became of one reading that was asked for."""
+    """The outcome of one reading that was asked for."""
 
     corpus: str
     lang: str
     split: str
     rows: int | None = None
     sha256: str | None = None
-    """Of the rows."""
+    """The sha256 of the rows."""
     origin: str = ""
     fault: str = ""
-    """Why it is not to be had; empty where it is here."""
+    """Why the rows could not be read; empty if they are here."""
 
 
 def is_corpus(name: str) -> bool:
-    """Whether a name is that of a corpus, or of a part of one."""
+    """Whether a name is that of a corpus or of a part of one."""
     return name.partition("/")[0] in CORPORA
 
 
 def list_names() -> list[str]:
-    """Corpora, and the parts of those that have any."""
+    """The names of all corpora, and of the parts of those that have parts."""
     return [title for name, table in CORPORA.items() for title in (name, *(f"{name}/{part}" for part in table.parts))]
 
 
 def list_readings(corpus: str, languages: Sequence[str] = (), split: str | None = None) -> list[Reading]:
-    """What there is of a corpus, or of ``corpus/part``: in these languages, else in all that have an address or lie in the data folder.
+    """The readings of a corpus, or of ``corpus/part``: in these languages, or else in all languages that have an address or are in the data
+    folder.
 
     Raises UserError for a wrong name.
     """
@@ -66,9 +67,10 @@ def list_readings(corpus: str, languages: Sequence[str] = (), split: str | None 
 
 
 def list_corpora() -> list[dict[str, Any]]:
-    """A row for each corpus and each of its parts: what it is for, languages, those in which it is here, licence, and where it is from.
+    """A row for each corpus and each of its parts: what it is for, its languages, those that are on this machine, its licence, and where it
+    is from.
 
-    Rows and bytes are those of the first split in the languages whose rows are known, ``known in`` their number.
+    Rows and bytes are those of the first split, in the languages whose rows are known; ``known in`` is the number of these languages.
     """
     rows = []
     for name, table in CORPORA.items():
@@ -104,7 +106,8 @@ def _name_sources(title: str, langs: Sequence[str]) -> str:
 
 
 def get(readings: Iterable[Reading], tell: Tell = logger.info) -> list[Got]:
-    """Fetch what is not here, sizes first, check it and read it. A reading that cannot be had is told in its row, and the others go on."""
+    """Fetch what is not here, after its sizes were told, check it and read it. If one reading fails, its row says why, and the others go
+    on."""
     asked = list(dict.fromkeys(readings))
     _tell_sizes(asked, tell)
     found = []
@@ -143,7 +146,7 @@ def _measure(remote: Remote) -> int | None:
 
 
 def _list_away(reading: Reading) -> Iterator[Remote]:
-    """The published files that a reading lacks."""
+    """The published files that a reading still needs."""
     try:
         files = _files(*reading)
     except UserError:
@@ -154,7 +157,7 @@ def _list_away(reading: Reading) -> Iterator[Remote]:
 
 
 def name_size(size: int) -> str:
-    """Bytes for a reader: ``1.3 MB``."""
+    """A number of bytes for people: ``1.3 MB``."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
@@ -166,10 +169,10 @@ def name_size(size: int) -> str:
 
 
 def build(folder: Path, readings: Iterable[Reading], tell: Tell = logger.info) -> list[Got]:
-    """Write the files of readings into a data folder, in its layout, with a manifest that says rows, source and licence of each.
+    """Write the files of readings into a data folder, in its layout, with a manifest that has the rows, source and licence of each.
 
-    What the folder has already stays as it is; a file that its manifest lists and that is missing is written again. Raises UserError where
-    the folder cannot be written, has files and no manifest, or has another process at work in it.
+    What the folder has already stays as it is. A file that its manifest lists but that is missing is written again. Raises UserError if the
+    folder cannot be written, has files but no manifest, or is in use by another process.
     """
     asked = list(dict.fromkeys(readings))
     with open_folder(folder) as entries:
@@ -194,7 +197,7 @@ def build(folder: Path, readings: Iterable[Reading], tell: Tell = logger.info) -
 
 
 def _is_there(folder: Path, file: File, entries: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a file needs no writing; one that is not as the manifest says is UserError."""
+    """Whether a file is there already. Raises UserError if it is not as the manifest says."""
     if file.folder is None:
         return True
     path = folder / file.folder
@@ -206,7 +209,8 @@ def _is_there(folder: Path, file: File, entries: Mapping[str, Mapping[str, Any]]
 
 
 def _read(file: File, corpus: str, lang: str) -> tuple[File, int, bytes] | None:
-    """A file's number of rows and its content, from the data folder in use or its addresses; None where a part of several has neither."""
+    """A file's number of rows and its content, from the data folder in use or from its addresses; None for one of several parts that has
+    neither."""
     found = find_in_folder(file)
     if found is None:
         try:
@@ -220,7 +224,8 @@ def _read(file: File, corpus: str, lang: str) -> tuple[File, int, bytes] | None:
 
 
 def _read_articles(listing: Listing) -> tuple[File, int, bytes] | None:
-    """The same of the table of articles beside a corpus; None, and told, where it is not to be had: the corpus is read without it too."""
+    """The same for the table of articles beside a corpus; None, with a warning, if it cannot be found, because the corpus can be read
+    without it."""
     articles = read_listing(listing, fetched=True)
     if not articles:
         return None
@@ -228,7 +233,7 @@ def _read_articles(listing: Listing) -> tuple[File, int, bytes] | None:
 
 
 def _write(folder: Path, file: File, count: int, content: bytes, corpus: str) -> dict[str, Any]:
-    """Write one file of the folder; what the manifest says of it."""
+    """Write one file of the folder, and return its entry for the manifest."""
     path = folder / str(file.folder)
     replace_file(folder, path, content)
     source = "; ".join(name_address(remote) for remote in file.remotes) or "a data folder"
@@ -244,9 +249,9 @@ def _records(found: Found, lang: str) -> list[Row]:
 
 
 def check_folder(folder: Path | None = None) -> list[dict[str, str]]:
-    """A row for each file of a data folder, of XLIFT_DATA where none is named, that is not as its manifest says; none where all are.
+    """A row for each file of a data folder (of XLIFT_DATA if none is named) that is not as its manifest says; none if all are.
 
-    Raises UserError where there is no folder.
+    Raises UserError if there is no folder.
     """
     place = folder or data_folder()
     if place is None:
@@ -262,13 +267,13 @@ def check_folder(folder: Path | None = None) -> list[dict[str, str]]:
 
 
 def check_fetched() -> list[dict[str, str]]:
-    """A row for each published file that was fetched and is no more what it was; none where all are right."""
+    """A row for each published file that was fetched and has changed since; none if all are right."""
     faults = {remote: find_change(remote) for remote in list_remotes()}
     return [{"file": name_address(remote), "fault": fault} for remote, fault in faults.items() if fault]
 
 
 def check_addresses() -> list[dict[str, str]]:
-    """A row for each published file that its address does not give, or gives in another size; asked without fetching any."""
+    """A row for each published file that its address does not give, or gives in another size. Nothing is fetched."""
     remotes = {(remote.host, remote.repo, remote.revision, remote.path): remote for remote in list_remotes()}
     rows = []
     for remote in remotes.values():

@@ -1,4 +1,4 @@
-"""The tasks by name: which there are, what data each asks for, and FLORES pairs made on demand."""
+"""The tasks by name: which there are, which data each asks for, and FLORES pairs made on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xlift.tasks.entries import Task
 from xlift.tasks.make_yaml import AS_FILED, Asking
 
 Source = tuple[str, str, str]
-"""Corpus, language and split."""
+"""The corpus, language and split of a task's data."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,23 +36,24 @@ def folder() -> Path:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a task or group is xlift's; others are left to lm-eval."""
+    """Whether a task or group is xlift's. Others are left to lm-eval."""
     return name.startswith("xlift_")
 
 
 def exists(name: str) -> bool:
-    """Whether a task can be had: a file, a FLORES pair to be written, or a task of lm-eval's own (not checked here)."""
+    """Whether a task exists: it has a file, or is a FLORES pair that can be written, or is not xlift's (lm-eval's own tasks are not checked
+    here)."""
     return not is_ours(name) or name in _files() or find_task(name) is not None
 
 
 def pairs_with_itself(name: str) -> bool:
-    """Whether a task would ask for a translation into the language it comes from."""
+    """Whether a task would ask for a translation from a language into itself."""
     pair = split_pair(name)
     return pair is not None and pair[1] == pair[2]
 
 
 def name_unjudged(name: str) -> str | None:
-    """The task that asks for the same answers without a judge; None for a task that asks none."""
+    """The task that asks for the same answers without a judge; None for a task without a judge."""
     task = find_task(name)
     if task is None or not task.benchmark.judged:
         return None
@@ -69,7 +70,7 @@ def expand(name: str) -> list[str]:
 
 
 def require_family(pattern: str) -> None:
-    """Raise UserError, with the nearest name, where no task in any language is named as a pattern with ``{lang}`` or ``{flores}`` is."""
+    """Raise UserError, with the nearest name, if a pattern with ``{lang}`` or ``{flores}`` matches no task in any language."""
     shape = re.escape(pattern).replace(r"\{lang\}", r"[\w-]+").replace(r"\{flores\}", r"\w+")
     if not any(re.fullmatch(shape, name) for name in _files()):
         example = pattern.format(lang="es", flores="spa_Latn")
@@ -77,12 +78,12 @@ def require_family(pattern: str) -> None:
 
 
 def source_of(name: str) -> Source | None:
-    """What a task reads; None for tasks that are not xlift's. Raises UserError for one that xlift does not know."""
+    """The data that a task reads; None for tasks that are not xlift's. Raises UserError for one that xlift does not know."""
     return _task(name).source if is_ours(name) else None
 
 
 def shots_of(name: str) -> Source | None:
-    """What gives the examples for a task's prompts; None where nothing does."""
+    """The data from which the examples of a task's prompts come; None if it has none."""
     task = find_task(name)
     if task is None or not task.benchmark.shots:
         return None
@@ -91,7 +92,8 @@ def shots_of(name: str) -> Source | None:
 
 
 def answer_language(name: str) -> str | None:
-    """Short code of the language a task's answers are expected in: the target of a translation, the context of a cross-lingual question.
+    """The short code of the language in which a task's answers are expected: the target of a translation, the context of a cross-lingual
+    question.
 
     None for tasks that are not xlift's.
     """
@@ -100,42 +102,42 @@ def answer_language(name: str) -> str | None:
 
 
 def written_language(name: str) -> str | None:
-    """``answer_language`` of a task whose answers are generated; None for one that takes likelihoods too."""
+    """``answer_language`` of a task whose answers are generated; None for a task that takes likelihoods."""
     task = find_task(name)
     return task.answer_language if task and task.benchmark.generated else None
 
 
 def takes_likelihoods(name: str) -> bool:
-    """Whether a task asks how likely given answers are; not known, and so false, for tasks that are not xlift's."""
+    """Whether a task asks how likely given answers are; false for tasks that are not xlift's, of which it is not known."""
     task = find_task(name)
     return task is not None and not task.benchmark.generated
 
 
 def allowance_of(name: str) -> int:
-    """Most tokens of an answer; 0 for a task that generates none, and for one that is not xlift's."""
+    """The most tokens of an answer; 0 for a task that generates none, and for one that is not xlift's."""
     task = find_task(name)
     return max(task.form.tokens) if task and task.form.tokens else 0
 
 
 def sources(names: Iterable[str]) -> list[Source]:
-    """What the tasks read, each once."""
+    """The data that the tasks read, each once."""
     found = (source_of(name) for name in names)
     return list(dict.fromkeys(source for source in found if source))
 
 
 def version_of(name: str) -> float | None:
-    """The version of a task, which changes with its prompt and its scores; None for tasks that are not xlift's."""
+    """The version of a task, which is raised when its prompt or its scores change; None for tasks that are not xlift's."""
     return _task(name).benchmark.version if is_ours(name) else None
 
 
 def data_of(name: str, samples: data.Samples) -> data.Origin | None:
-    """Where a task's data come from and their hash. Raises UserError where they are not to be had."""
+    """Where a task's data come from, with their hash. Raises UserError if they cannot be found."""
     source = source_of(name)
     return data.locate(*source, samples=samples) if source else None
 
 
 def articles_of(name: str, samples: data.Samples, *, fetch: bool = True) -> dict[str, str]:
-    """The article of each of a task's documents by its id; empty where that is not known, or the documents are of no articles.
+    """The article of each of a task's documents, by its id; empty if that is not known, or if the documents belong to no articles.
 
     Without ``fetch`` nothing is fetched.
     """
@@ -160,7 +162,8 @@ def signatures_of(name: str) -> dict[str, str]:
 
 
 def write_tasks(names: Iterable[str], out: Path, asking: Asking = AS_FILED) -> None:
-    """Write the YAML of those tasks that have no such file: pairs made on demand, and all that are not asked as their files say."""
+    """Write the YAML of the tasks that have no such file: pairs made on demand, and all tasks that are asked otherwise than their files
+    say."""
     for name in names:
         if is_ours(name) and asking != AS_FILED:
             make_yaml.write_variant(_task(name), out, asking)
@@ -179,7 +182,7 @@ def write_pair_file(pair: str, out: Path) -> Path:
 
 
 def list_all() -> list[dict[str, Any]]:
-    """Groups with their sizes, then tasks."""
+    """The groups with their sizes, then the tasks."""
     rows = [
         {"name": name, "tasks": len(expand(name)), "reads": "/".join(source_of(name) or ()) if len(expand(name)) == 1 else ""}
         for name in sorted(_files())
@@ -188,7 +191,7 @@ def list_all() -> list[dict[str, Any]]:
 
 
 def languages_of_benchmarks() -> dict[str, list[str]]:
-    """Corpora of the benchmarks that have a language, by its short code."""
+    """The corpora of the benchmarks that have a language, by its short code."""
     spoken = {one.corpus: one.languages for one in BENCHMARKS.values()}
     return {code: [corpus for corpus, codes in spoken.items() if code in codes] for code in languages()}
 

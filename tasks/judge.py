@@ -1,7 +1,8 @@
 """Pairwise judging of answers (X-AlpacaEval): what a judge is asked, how its replies are read, and what both orders together say.
 
-Two modes. ``weighted`` is AlpacaEval 2's: one token, and the preference from its log-probabilities. ``verdict`` is MT-Bench's as PLUG
-(arXiv:2311.08711) uses it: an explanation, then [[A]], [[B]] or [[C]]. Both orders are always asked, which AlpacaEval does not do.
+There are two modes. ``weighted`` is that of AlpacaEval 2: one token, and the preference from its log-probabilities. ``verdict`` is that of
+MT-Bench as PLUG (arXiv:2311.08711) uses it: an explanation, then [[A]], [[B]] or [[C]]. Both orders are always asked, which AlpacaEval does
+not do.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 Outcome = Literal["win", "tie", "lose", "error"]
 
 FIRST, SECOND = "m", "M"
-"""The two tokens of the weighted mode, for the answer shown first and second."""
+"""The two tokens of the weighted mode, for the answers shown first and second."""
 TOP_LOGPROBS = 20
-"""Tokens whose log-probability is asked for: the most that OpenAI's interface gives. AlpacaEval 2 asks for five, which often lack one of
-the two letters."""
+"""The number of tokens whose log-probabilities are asked for: the most that OpenAI's interface gives. AlpacaEval 2 asks for five, which
+often lack one of the two letters."""
 LEAST_MASS = 0.5
-"""A judge that puts less of its probability on the two letters together wanted to say something else, and cannot be read."""
+"""The least probability on the two letters together. A judge below it wanted to say something else, and its reply cannot be read."""
 
 _VERDICT = regex.compile(r"\[\[([ABC])\]\]")
 # A verdict in its place: on a line of its own, or at the line's end behind words such as "Final verdict:".
@@ -52,14 +53,14 @@ class Said:
 
     id: str
     lang: str
-    """Language of the instruction, and so of the answer unless the instruction asks for another."""
+    """The language of the instruction, and so of the answer, unless the instruction asks for another."""
     instruction: str
     text: str
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One instruction with the answer that is judged and the one it is measured against."""
+    """One instruction with the answer that is judged and the answer it is compared with."""
 
     id: str
     lang: str
@@ -74,10 +75,10 @@ class Reply:
 
     text: str
     logprobs: tuple[tuple[str, float], ...] = ()
-    """The likeliest first tokens with the natural logarithm of their probability; empty where the mode does not ask, or where they
-    were malformed."""
+    """The likeliest first tokens with the natural logarithm of their probability; empty if the mode does not ask for them, or if they were
+    malformed."""
     cut: bool = False
-    """Whether the reply was cut off at its longest."""
+    """Whether the reply ended because it had reached the most tokens allowed."""
 
 
 @dataclass(frozen=True)
@@ -86,25 +87,26 @@ class Verdict:
 
     pair: Pair
     preferences: tuple[float | None, float | None]
-    """How far the judge prefers ``pair.answer``, 0 to 1, with the answer first and with the reference first; None: cannot be read."""
+    """How much the judge prefers ``pair.answer``, 0 to 1, first with the answer shown first and then with the reference shown first. None
+    if a reply cannot be read."""
     masses: tuple[float | None, float | None] = (None, None)
-    """Weighted mode: how much of its probability the judge put on the two letters, in both orders."""
+    """In the weighted mode: how much of its probability the judge put on the two letters, in both orders."""
 
     @property
     def preference(self) -> float | None:
-        """Both orders together, 0 to 1; None where either cannot be read."""
+        """The preference over both orders, 0 to 1; None if either cannot be read."""
         first, second = self.preferences
         return None if first is None or second is None else (first + second) / 2
 
     @property
     def flipped(self) -> bool:
-        """Whether the answer wins in one order and loses in the other: the judge went by position."""
+        """Whether the answer wins in one order and loses in the other: the judge went by the position."""
         first, second = self.preferences
         return first is not None and second is not None and (first - 0.5) * (second - 0.5) < 0
 
 
 def check_mode(mode: str) -> Mode:
-    """The mode of that name; raises UserError with the nearest."""
+    """The mode of that name. Raises UserError with the nearest name."""
     for known in MODES:
         if mode == known:
             return known
@@ -114,8 +116,8 @@ def check_mode(mode: str) -> Mode:
 def pair_up(answers: Sequence[Said], references: Sequence[Said]) -> list[Pair]:
     """Each answer with the reference to the same instruction, in the order of the references, which is the benchmark's.
 
-    Items are matched by id, in whatever order they stand; references without an answer are left out. Raises UserError for an id that stands
-    twice, an answer without a reference, and an id with two texts of the instruction.
+    Items are matched by id, in whatever order they come, and references without an answer are left out. Raises UserError for an id that
+    appears twice, an answer without a reference, and an id whose instruction has two texts.
     """
     said, against = _by_id(answers, "answers"), _by_id(references, "references")
     if not said:
@@ -143,7 +145,7 @@ def _by_id(said: Sequence[Said], what: str) -> dict[str, Said]:
 def build_chat(mode: Mode, pair: Pair, order: Order) -> Chat:
     """What the judge is asked about a pair.
 
-    Instruction and answers stand between tags that hold a hash of them, and what looks like such a tag in them is escaped, so that no
+    Instruction and answers are put between tags that hold a hash of them, and anything in them that looks like such a tag is escaped. So no
     answer can end itself and add another.
     """
     first, second = (pair.answer, pair.reference) if order == "answer first" else (pair.reference, pair.answer)
@@ -155,30 +157,30 @@ def build_chat(mode: Mode, pair: Pair, order: Order) -> Chat:
 
 
 def sampling(mode: Mode) -> Sampling:
-    """Greedy, with as many tokens as the mode's reply needs."""
+    """Greedy decoding, with as many tokens as a reply in this mode needs."""
     return Sampling(max_tokens=int(_prompts()[mode]["max_tokens"]))
 
 
 def prompt_sha256(mode: Mode) -> str:
-    """Of all of our own that can move a verdict: the prompt, its length, and the number of log-probabilities."""
+    """A hash of everything of ours that can change a verdict: the prompt, its length, and the number of log-probabilities."""
     parts = {**_prompts()[mode], "logprobs": TOP_LOGPROBS if mode == "weighted" else 0}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def read_reply(mode: Mode, reply: Reply, order: Order) -> float | None:
-    """How far a reply prefers the pair's answer to the reference, 0 to 1; None where it cannot be read.
+    """How much a reply prefers the pair's answer to the reference, 0 to 1; None if it cannot be read.
 
-    weighted: the probability of the one token over that of both, from the tokens given; spaces around a token do not count. A token that is
-    not among them has at most the probability of the least likely one listed, and at most what the listed ones leave; it is taken to have
-    that. With less than ``LEAST_MASS`` on both, the reply cannot be read. verdict: 1, 0.5 or 0, by the verdict in its place; a reply that
-    was cut off cannot be read.
+    In the weighted mode it is the probability of the one token over that of both, from the tokens given; spaces around a token do not
+    count. A token that is not among them has at most the probability of the least likely one listed, and at most what the listed ones
+    leave; this upper bound is used. With less than ``LEAST_MASS`` on both tokens, the reply cannot be read. In the verdict mode it is 1,
+    0.5 or 0, by the verdict in its place; a reply that was cut off cannot be read.
     """
     first = _read_logprobs(reply.logprobs) if mode == "weighted" else _read_verdict(reply)
     return first if first is None or order == "answer first" else 1 - first
 
 
 def read_mass(reply: Reply) -> float | None:
-    """How much of its probability a judge put on the two letters, 0 to 1; None where log-probabilities are missing or are none."""
+    """How much of its probability a judge put on the two letters, 0 to 1; None if log-probabilities are missing or malformed."""
     masses = _sum_masses(reply.logprobs)
     return None if masses is None else min(1.0, sum(masses.values()))
 
@@ -217,9 +219,10 @@ def _read_verdict(reply: Reply) -> float | None:
 
 
 def combine(preferences: Sequence[float | None]) -> Outcome:
-    """PLUG's rule over both orders: a win and a tie is a win, a win and a loss a tie, two ties a tie; an unreadable one is an error.
+    """The outcome of both orders by PLUG's rule: a win and a tie make a win, a win and a loss a tie, two ties a tie. With an unreadable
+    reply it is an error.
 
-    Weighted preferences count as a win above one half, as AlpacaEval counts them.
+    Weighted preferences above one half count as wins, as in AlpacaEval.
     """
     if any(one is None for one in preferences):
         return "error"

@@ -1,4 +1,5 @@
-"""Probes of a judge: pairs in five languages whose better answer is known by how they were made, and what a judge gets right of them."""
+"""Probes of a judge: pairs in five languages whose better answer is known from how they were made, and the share that a judge gets
+right."""
 
 from __future__ import annotations
 
@@ -20,18 +21,18 @@ KINDS: Mapping[str, str] = {
     "longer but worse": "the good answer against a longer one that is wrong and vague",
     "swapped order": "of all but the identical ones: the same winner in both orders, right or wrong",
 }
-"""What each probe is."""
+"""The kinds of probes, each with what it tests."""
 UNDECIDED = 0.1
 """How far from one half a weighted preference between identical answers may be."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One pair with what is known of it."""
+    """One pair, and what is known of it."""
 
     kind: str
     pair: Pair
-    """``answer`` is the better one, where one is."""
+    """The pair to judge. ``answer`` is the better one, if one is better."""
 
 
 def list_probes() -> list[Probe]:
@@ -54,10 +55,11 @@ def list_probes() -> list[Probe]:
 
 
 def score_probes(probes: Sequence[Probe], verdicts: Sequence[Verdict]) -> list[dict[str, str | float]]:
-    """One row a kind: pairs, the share a judge gets right in all and by language, and the share it says nothing readable on.
+    """One row for each kind: the number of pairs, the shares that a judge gets right in all and by language, and the share of replies that
+    cannot be read.
 
-    A pair is right where the better answer wins in both orders; of identical answers, where neither wins in either (within ``UNDECIDED``).
-    What cannot be read is not right.
+    A pair is right if the better answer wins in both orders. A pair of identical answers is right if neither wins in either order (within
+    ``UNDECIDED``). Replies that cannot be read are not right.
     """
     right: dict[str, list[tuple[str, bool]]] = {kind: [] for kind in KINDS}
     unread: dict[str, list[bool]] = {kind: [] for kind in KINDS}

@@ -20,7 +20,7 @@ class Known:
     split: str
     rows: int
     bytes: int
-    """Of the rows as JSON in UTF-8: about the size of the file."""
+    """The size of the rows as JSON in UTF-8, which is about the size of the file."""
     sha256: str
     copy: bool
     """Whether they were read from a copy in another publication, which may differ from the published file in details."""
@@ -28,7 +28,7 @@ class Known:
 
 @cache
 def known_rows() -> dict[tuple[str, str, str], Known]:
-    """All that is known, by corpus or part, language and split."""
+    """Everything that is known, by corpus or part, language and split."""
     table = files("xlift.tasks").joinpath("known_rows.tsv").read_text(encoding="utf-8")
     found = {}
     for line in table.splitlines()[1:]:

@@ -1,6 +1,6 @@
-"""Off-target answers: which language a text is in, by script and by py3langid (naive Bayes on bytes, github.com/adbar/py3langid).
+"""Off-target answers: which language a text is in, by its script and by py3langid (naive Bayes on bytes, github.com/adbar/py3langid).
 
-Thresholds were set on FLORES-200 dev, 22 languages, with py3langid 0.4.
+The thresholds were chosen on FLORES-200 dev, 22 languages, with py3langid 0.4.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from xlift.tasks.han import name_han_variant
 from xlift.tasks.thinking import separate
 
 MIN_LETTERS = 20
-"""Letters a text needs before the identifier is asked; a Chinese character counts as three, kana and hangul as two."""
+"""The fewest letters of a text for which the identifier is asked. A Chinese character counts as three letters, kana and hangul as two."""
 MIN_PLAIN_LETTERS = 8
-"""Of those, letters in words without a capital: a list of names says nothing about the language around it."""
+"""The fewest of these letters in words without a capital: a list of names says nothing about the language around it."""
 CLEAR_MARGIN = 2.0
-"""How far another language must lead, in nats of py3langid's score over the square root of the bytes (its own calibration)."""
+"""How far another language must lead, in nats of py3langid's score over the square root of the bytes (our own calibration)."""
 _SYMBOL = 3
-"""Letters below which a foreign script is a symbol (π, μ) and not an answer."""
+"""Fewer letters of a foreign script are a symbol (π, μ) and not an answer."""
 _WEIGHT = {"Hani": 3, "Hira": 2, "Kana": 2, "Hang": 2}
 
 _NOT_PROSE = regex.compile(
@@ -37,7 +37,7 @@ _NOT_PROSE = regex.compile(
     regex.VERBOSE | regex.DOTALL,
 )
 _BEYOND_DIGITS = regex.compile(r"[`$\\<@]|https?://|www\.")
-"""What every match of ``_NOT_PROSE`` but a number holds: most texts hold none of it, and to look for that takes a tenth of the time."""
+"""What every match of ``_NOT_PROSE`` but a number contains. Most texts contain none of it, and to look for it takes a tenth of the time."""
 _DIGITS = regex.compile(r"\d+")
 _CAPITALISED = regex.compile(r"(?<![\p{Lu}\p{Ll}])\p{Ll}*\p{Lu}[\p{Lu}\p{Ll}]*")
 _BORROWED = regex.compile(
@@ -54,12 +54,12 @@ _CODE_LINE = regex.compile(
       | [\w.\[\]]+\s*[-+*/]?=(?!=)\s*(?=\S*[(\[{.'"]|\d+\s*;?\s*$).* | .*[{};] | (?://|\#include|/\*|\*/|@\w+).* )\s*""",
     regex.VERBOSE,
 )
-"""A line of a program; one alone may be prose."""
+"""A line of a program. A single one may be prose."""
 _MEASURED = regex.compile(r"(?<=\d\s?)\p{Script=Latn}+", regex.V1)
-"""A unit behind a number, which is left as it is in every script (9 eggs, 18 dollars)."""
+"""A number with its unit, which every script leaves as it is (9 eggs, 18 dollars)."""
 
 _CODES = {"no": "nb", "kik": "ki", "gug": "gn", "fuv": "ff", "qu": "quy"}
-"""py3langid's labels that xlift writes otherwise."""
+"""py3langid's labels that xlift writes differently."""
 _RELATED = tuple(
     frozenset(group.split())
     for group in (
@@ -82,39 +82,39 @@ _RELATED = tuple(
         "nso st tn",
     )
 )
-"""Languages that the identifier mixes up, or whose written forms differ too little to call one off-target for the other."""
+"""Languages that the identifier mixes up, or whose written forms differ too little to call one off target for the other."""
 
 
 def identify(texts: Sequence[str]) -> list[str]:
-    """The language of each text as an xlift code, ``und`` where there are fewer than ``MIN_LETTERS`` letters to go by.
+    """The language of each text as an xlift code; ``und`` if the text has fewer than ``MIN_LETTERS`` letters.
 
-    A script that one language alone uses settles it without that minimum. A language that py3langid does not know comes out as
-    its nearest known one in the same script.
+    If only one language uses the script, that minimum does not apply. A text in a language that py3langid does not know is given the
+    nearest language that it knows in the same script.
     """
     return [_identify(text) for text in texts]
 
 
 def is_off_target(text: str, lang: str) -> float:
-    """1.0 where ``text`` is clearly not in ``lang`` (an xlift code), else 0.0, also where ``tell`` cannot tell."""
+    """1.0 if ``text`` is clearly not in ``lang`` (an xlift code). Otherwise 0.0, also if ``tell`` cannot tell."""
     return float(tell(text, lang) is False)
 
 
 def tell(text: str, lang: str) -> bool | None:
-    """Whether ``text`` is in ``lang`` (an xlift code): None where it cannot be told.
+    """Whether ``text`` is in ``lang`` (an xlift code); None if that cannot be told.
 
-    Code, formulas, URLs and digits do not count. In order:
+    Code, formulas, URLs and digits do not count. The rules, in this order:
 
-    - where ``lang`` is not written in Latin letters, Latin words with a capital, of at most three letters or behind a number count for
-      nothing: names and units are borrowed by every script;
-    - no letters left, or a lone symbol: None;
-    - most letters are in a script that ``lang`` is not written in: False, however short;
-    - ``lang`` is alone in its script: True;
-    - Chinese characters of the other standard (Simplified, Traditional): False;
-    - fewer than ``MIN_PLAIN_LETTERS`` letters outside names: None;
-    - with fewer than ``MIN_LETTERS`` letters, and for languages that are easily taken for each other, ``close_languages`` decides;
-    - another language of that script leads ``lang`` and its close relatives (Bosnian for Croatian) by ``CLEAR_MARGIN``: False.
+    - If ``lang`` is not written in Latin letters, some Latin words are ignored, because every script borrows names and units: words with a
+      capital, of at most three letters, or after a number.
+    - If no letters are left, or a lone symbol: None.
+    - If most letters are in a script in which ``lang`` is not written: False, however short the text is.
+    - If ``lang`` is the only language of its script: True.
+    - If there are Chinese characters of the other standard (Simplified, Traditional): False.
+    - If there are fewer than ``MIN_PLAIN_LETTERS`` letters outside names: None.
+    - With fewer than ``MIN_LETTERS`` letters, and for languages that are easily taken for each other, ``close_languages`` decides.
+    - If another language of that script leads ``lang`` and its close relatives (Bosnian for Croatian) by ``CLEAR_MARGIN``: False.
 
-    Of a language that py3langid does not know, English alone is told. Raises UserError for an unknown ``lang``.
+    If py3langid does not know the language, only English can be told from it. Raises UserError for an unknown ``lang``.
     """
     own, relatives, rivals = _compare(lang)
     code = find(lang).code
@@ -148,8 +148,8 @@ def tell(text: str, lang: str) -> bool | None:
 def language_scores(text: str, lang: str) -> dict[str, float]:
     """``off_target``, ``on_target`` and ``language_unknown`` of one answer, each 0 or 1.
 
-    There is no ``off_target`` where the language cannot be told, so that its mean is a rate over the answers that can be told; the other
-    two are shares of all.
+    ``off_target`` is missing if the language cannot be told, so that its mean is a rate over the answers that can be told. The other two
+    are shares of all answers.
     """
     found = tell(text, lang)
     off_target = {} if found is None else {"off_target": float(not found)}
@@ -157,7 +157,7 @@ def language_scores(text: str, lang: str) -> dict[str, float]:
 
 
 def count_letters(prose: str) -> Counter[str]:
-    """Letters by script (ISO 15924); a Chinese character counts as three, kana and hangul as two."""
+    """The number of letters by script (ISO 15924). A Chinese character counts as three letters, kana and hangul as two."""
     counts: Counter[str] = Counter()
     for char, times in Counter(prose).items():
         if script := _script(char):
@@ -179,9 +179,9 @@ def _drop_code(text: str) -> str:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lm-eval's hook for X-AlpacaEval without a judge; ``doc`` holds ``lang``. ``characters`` is the length of the answer.
+    """lm-eval's hook for X-AlpacaEval without a judge. ``doc`` has ``lang``; the score ``characters`` is the length of the answer.
 
-    Whether the answer was cut off is left out: lm-eval does not hand the reason for stopping on.
+    There is no score for answers that were cut off, because lm-eval does not pass on why an answer ended.
     """
     said = separate(results[0])
     answer = said.answer.strip()
@@ -218,7 +218,8 @@ def _keep_scripts(text: str, own: frozenset[str]) -> str:
 
 
 class _Keeping(dict[int, int]):
-    """A table for ``str.translate`` that keeps the characters of some scripts, and makes spaces of all others; filled as they come."""
+    """A table for ``str.translate`` that keeps the characters of some scripts and replaces all others by spaces. It is filled as characters
+    come."""
 
     def __init__(self, scripts: frozenset[str]) -> None:
         super().__init__()
@@ -236,7 +237,7 @@ def _keeping(scripts: frozenset[str]) -> _Keeping:
 
 @cache
 def _script(char: str) -> str:
-    """ISO 15924 code of the script of a letter or vowel sign; empty for anything else and for scripts no language here uses."""
+    """The ISO 15924 code of the script of a letter or vowel sign; empty for anything else, and for scripts that no language here uses."""
     if unicodedata.category(char)[0] not in "LM":
         return ""
     return next((script for script, pattern in _script_patterns().items() if pattern.match(char)), "")
@@ -250,7 +251,7 @@ def _script_patterns() -> dict[str, regex.Pattern[str]]:
 
 @cache
 def scripts_of(code: str) -> frozenset[str]:
-    """ISO 15924 codes of the scripts that a language (an xlift code) is written in; ``Hani`` for Chinese of either kind."""
+    """The ISO 15924 codes of the scripts in which a language (an xlift code) is written; ``Hani`` for Chinese of either kind."""
     script = find(code).script
     several = {"Hans": {"Hani", "Bopo"}, "Hant": {"Hani", "Bopo"}, "Jpan": _CJK - {"Bopo"}}
     both = {"Latn", "Cyrl"} if code in ("sr", "bs") else set()  # Serbian and Bosnian are written in both
@@ -263,9 +264,9 @@ def _writers(scripts: frozenset[str]) -> tuple[str, ...]:
 
 
 _HAN_STANDARD = {"zh": ("big5", "gb2312"), "zh-Hant": ("gb2312", "big5"), "yue": ("gb2312", "big5")}
-"""Codecs: of the characters of the other standard, and of the language's own."""
+"""The codecs of the characters of the other standard, and of the language's own."""
 _LEAST_OTHER = 2
-"""Characters of the other standard that settle it, where they are also the more."""
+"""The fewest characters of the other standard that decide, if they are also the majority."""
 
 
 def _has_other_standard(text: str, code: str) -> bool:
@@ -282,7 +283,7 @@ def _encodes(char: str, codec: str) -> bool:
 
 
 ENGLISH_MARGIN = 1.5
-"""How far English must lead every other language, where the expected one is unknown to py3langid."""
+"""How far English must lead every other language, if py3langid does not know the expected one."""
 
 
 def _is_english(text: str, code: str, own: frozenset[str]) -> bool:
@@ -312,7 +313,7 @@ def _known_in(scripts: frozenset[str]) -> frozenset[str]:
 
 @cache
 def _compare(lang: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The scripts of a language, the codes that count as it, and the codes that stand against it; both known to py3langid."""
+    """The scripts of a language, the codes that count as it, and the codes that compete with it. py3langid knows both kinds of codes."""
     code = find(lang).code
     own = scripts_of(code)
     relatives = frozenset({code}.union(*(group for group in _RELATED if code in group)))

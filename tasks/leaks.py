@@ -1,8 +1,8 @@
 """The leak guard: does a training text repeat an evaluation item?
 
-Two texts count as overlapping where they are equal after normalisation, or share 13 consecutive words (the n-gram length of GPT-3's
-contamination study, Brown et al. 2020, arXiv:2005.14165, appendix C). Scripts without spaces between words are compared by characters.
-A pair of names repeats a fact that is asked for where one name is the answer and the other stands in the question.
+Two texts overlap if they are equal after normalisation, or share 13 consecutive words (the n-gram length of GPT-3's contamination study,
+Brown et al. 2020, arXiv:2005.14165, appendix C). Scripts without spaces between words are compared by characters. A pair of names repeats a
+fact that is asked for if one name is the answer and the other is in the question.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ CHARACTERS = {
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff": 26,  # kana, Han: about two a word
     "\u0e00-\u109f\u1780-\u17ff": 52,  # Thai, Lao, Tibetan, Burmese, Khmer, vowel signs counted: about four a word
 }
-"""Consecutive characters that stand for 13 words, by script.
+"""The number of consecutive characters that correspond to 13 words, by script.
 
-At 26, 151 of 5761 Thai texts (iApp Wikipedia QA) met Thai XQuAD, in such phrases as the title of a minister; at 39 and 52, none.
+At 26 characters, 151 of 5761 Thai texts (iApp Wikipedia QA) overlapped Thai XQuAD, in such phrases as the title of a minister. At 39 and 52
+none did.
 """
 
 _RUNS = [(re.compile(f"[{script}]"), length) for script, length in CHARACTERS.items()]
@@ -27,7 +28,8 @@ _UNSPACED = re.compile(f"[{''.join(CHARACTERS)}]+")
 
 
 class _Folding(dict[int, str]):
-    """For ``str.translate``: letters, marks and digits as they are, invisible characters gone, everything else a space."""
+    """A table for ``str.translate``: letters, marks and digits stay, invisible characters are removed, and everything else becomes a
+    space."""
 
     def __missing__(self, code: int) -> str:
         category = unicodedata.category(chr(code))
@@ -39,7 +41,8 @@ _FOLDING = _Folding()
 
 
 def normalise(text: str) -> str:
-    """Lower case without compatibility forms, punctuation and symbols; one space between words. The same when applied again.
+    """The text in lower case, without compatibility forms, punctuation and symbols, with one space between words. Normalising again changes
+    nothing.
 
     Case and compatibility are folded as in Unicode's compatibility caseless matching (The Unicode Standard, definition D146).
     """
@@ -49,7 +52,7 @@ def normalise(text: str) -> str:
 
 
 class Guard:
-    """Knows a set of evaluation texts, and finds training texts that overlap them; of facts it knows the question and the answer."""
+    """Finds training texts that overlap a set of evaluation texts. ``facts`` are pairs of a question and its answer."""
 
     def __init__(self, items: Iterable[str], facts: Iterable[tuple[str, str]] = ()) -> None:
         whole = {normalise(item) for item in dict.fromkeys(items)} - {""}
@@ -60,11 +63,11 @@ class Guard:
             self._questions[normalise(answer)].append(normalise(question))
 
     def find_leaks(self, rows: Iterable[str | Sequence[str]]) -> list[bool]:
-        """Whether each row overlaps an evaluation text; a row is one text, or several of which one is enough."""
+        """Whether each row overlaps an evaluation text. A row is one text, or several of which one overlap is enough."""
         return [any(map(self._overlaps, [row] if isinstance(row, str) else row)) for row in rows]
 
     def find_known_facts(self, pairs: Iterable[tuple[str, str]]) -> list[bool]:
-        """Whether each pair of names is one that an evaluated fact has, whatever it says of them."""
+        """Whether each pair of names belongs to an evaluated fact, whatever the pair says of them."""
         plain = ((normalise(one), normalise(other)) for one, other in pairs)
         return [self._is_asked(one, other) or self._is_asked(other, one) for one, other in plain]
 
@@ -81,7 +84,8 @@ class Guard:
 
 
 def _pieces(plain: str) -> Iterator[int]:
-    """Hashes of all n-grams: of the words of spaced scripts, and of each unspaced script's characters as one row."""
+    """Hashes of all n-grams: of the words in scripts with spaces, and of the characters of each script without spaces, taken as one
+    sequence."""
     words = _UNSPACED.sub(" ", plain).split()
     for start in range(len(words) - WORDS + 1):
         yield hash(tuple(words[start : start + WORDS]))

@@ -1,8 +1,8 @@
 """Length-controlled win rates: the model of AlpacaEval 2.0 (arXiv:2404.04475, tatsu-lab/alpaca_eval at cd543a1).
 
-A logistic regression without intercept of the judge's preference on tanh(length difference / its standard deviation), on the difficulty of
-the instruction where a table gives it, and on a constant for the model; the win rate is what it predicts for answers of equal length.
-L1 penalty, its strength chosen among ten by five-fold cross-validation of the log loss over items.
+The model is a logistic regression without intercept. It explains the judge's preference by tanh(length difference / its standard
+deviation), by the difficulty of the instruction if a table gives it, and by a constant for the model. The win rate is what it predicts for
+answers of equal length. It has an L1 penalty, whose strength is chosen among ten by five-fold cross-validation of the log loss over items.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Array = NDArray[np.float64]
 
 FOLDS = 5
 ITEMS = 805
-"""Of AlpacaEval; the difficulties are looked up by place among them."""
+"""The number of AlpacaEval's items. Difficulties are looked up by the place among them."""
 STRENGTHS = np.logspace(-4, 4, 10)
 RESAMPLES = 100
-"""For the standard error."""
+"""The number of resamples for the standard error."""
 WEAK_RIDGE = 1e-4
-"""Of the resamples' fits: it keeps a model that always wins finite, and moves no other coefficient that can be seen."""
+"""The penalty in the fits of the resamples. It keeps a model that always wins finite, and changes no other coefficient visibly."""
 GAMED_WEIGHT = 0.2 / 2
-"""Of each row of the two gamed baselines that AlpacaEval adds to its full model."""
+"""The weight of each row of the two gamed baselines that AlpacaEval adds to its full model."""
 GAMED = ("preference", "std_delta_len", "instruction_difficulty")
 
 
@@ -37,15 +37,16 @@ def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None =
     """``length_controlled``, a win rate between 0 and 1, its ``length_controlled_stderr``, and ``length_control``: what it is, or why there
     is none.
 
-    ``preferences`` (items,) are nan where they cannot be read; such items are left out after their places are counted. ``deltas`` (items,)
-    are lengths less those of the reference in characters: good within one language. Without a table it is AlpacaEval's "minimal" formula:
-    length and model. ``difficulty`` is a table with one row an item in the order of the 805 (columns index, instruction_difficulty), or
-    AlpacaEval's df_gamed.csv, which has preference, std_delta_len and not_gamed_baseline too and then takes part with a weight of 0.1 a
-    row, as it does there. The standard error is that of resampled items, fitted with next
-    to no penalty: near 50 % the penalty sets the model's term to zero, in every resample too, so that the error would be zero.
-    AlpacaEval gives none for this figure.
+    ``preferences`` (items,) are nan if they cannot be read; such items are left out after their places are counted. ``deltas`` (items,) are
+    the lengths minus those of the reference, in characters, which compare well within one language. Without a table, AlpacaEval's "minimal"
+    formula is used: length and model. ``difficulty`` is a table with one row for each item in the order of the 805 (columns index,
+    instruction_difficulty). It may also be AlpacaEval's df_gamed.csv, which has preference, std_delta_len and not_gamed_baseline too; its
+    rows then take part with a weight of 0.1 each, as they do there.
 
-    Raises UserError where a table is given and the items are not the 805.
+    The standard error comes from resampled items. Their fits have almost no penalty: near 50 % the penalty sets the model's term to zero in
+    every resample, so that the error would be zero. AlpacaEval gives no error for this figure.
+
+    Raises UserError if a table is given and the items are not the 805.
     """
     readable = np.flatnonzero(~np.isnan(preferences))
     if difficulty is not None and len(preferences) != ITEMS:
@@ -70,7 +71,8 @@ def control(preferences: Array, deltas: Array, difficulty: pd.DataFrame | None =
 
 
 def _predict(rows: Array, preferences: Array, extra: Array, targets: Array) -> tuple[float, float]:
-    """The win rate at equal length, and its standard error; ``extra`` rows have ``targets`` and a small weight, and are not resampled."""
+    """The win rate at equal length, and its standard error. The ``extra`` rows have ``targets`` and a small weight, and are not
+    resampled."""
     whole, wanted = np.vstack([extra, rows]), np.concatenate([targets, preferences])
     fixed, equal = np.full(len(targets), GAMED_WEIGHT), np.column_stack([np.zeros(len(rows)), rows[:, 1:]])
     strength = choose_strength(whole, wanted, np.concatenate([fixed, np.ones(len(rows))]))
@@ -87,7 +89,7 @@ def _predict(rows: Array, preferences: Array, extra: Array, targets: Array) -> t
 
 
 def _read_difficulty(table: pd.DataFrame) -> tuple[Array, Array, Array]:
-    """Difficulties by place, and the rows and preferences of gamed baselines, whose model term is 0; none where the table has none."""
+    """Difficulties by place, and the rows and preferences of the gamed baselines, whose model term is 0; none if the table has none."""
     if missing := [name for name in ("index", "instruction_difficulty") if name not in table]:
         raise UserError(f"the table of difficulties has no column {missing[0]!r}; its columns are {', '.join(map(str, table.columns))}")
     hardness = table.drop_duplicates("index").sort_values("index")
@@ -103,15 +105,15 @@ def _read_difficulty(table: pd.DataFrame) -> tuple[Array, Array, Array]:
 
 
 def fit(rows: Array, targets: Array, weights: Array, strength: float | None = None) -> Array:
-    """Coefficients of the L1 logistic regression of soft targets, with the chosen strength of the penalty where none is given.
+    """The coefficients of the L1 logistic regression of soft targets. If no strength of the penalty is given, it is chosen.
 
-    Rows (items, features), targets between 0 and 1 and weights (items,).
+    Rows have the shape (items, features), targets (between 0 and 1) and weights the shape (items,).
     """
     return _solve(rows, targets, weights, choose_strength(rows, targets, weights) if strength is None else strength)
 
 
 def choose_strength(rows: Array, targets: Array, weights: Array) -> float:
-    """The strength of the penalty that loses least in cross-validation; arguments as in ``fit``."""
+    """The strength of the penalty with the lowest loss in cross-validation. The arguments are those of ``fit``."""
     from sklearn.model_selection import GroupKFold
 
     items = np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""The licences of the training corpora, part by part, and which parts a reading took; docs/data.md holds the same facts."""
+"""The licences of the training corpora, part by part, and which parts a reading took. docs/data.md has the same facts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Licence:
     """What a source says about its use."""
 
     text: str
-    """For a reader."""
+    """The licence, for people."""
     tags: tuple[str, ...]
-    """The hub's identifiers; ``other`` and ``unknown`` where it has none."""
+    """The hub's identifiers; ``other`` or ``unknown`` if it has none."""
 
     @property
     def restrictive(self) -> bool:
-        """Whether some use is ruled out or not granted: non-commercial, research only, none stated."""
+        """Whether some use is excluded or not granted: non-commercial, research only, or no licence stated."""
         return any(tag in ("other", "unknown") or "-nc" in tag for tag in self.tags)
 
 
@@ -34,7 +34,7 @@ class Source:
     licence: Licence
 
     def facts(self) -> SourceFacts:
-        """What a manifest says of it."""
+        """The facts that a manifest holds about the source."""
         return {"name": self.name, "lang": self.lang, "licence": {"text": self.licence.text, "tags": self.licence.tags}}
 
 
@@ -74,7 +74,7 @@ LICENCES = {
     "qa/tquad": _NONE,
     "triples": _DBPEDIA,
 }
-"""By ``corpus/part``, or by the corpus where its parts agree."""
+"""The licences, by ``corpus/part``, or by the corpus if its parts agree."""
 
 MEASURED = {
     "belebele": "CC BY-SA 4.0",
@@ -95,7 +95,7 @@ MEASURED = {
 """What the evaluation corpora say."""
 
 TRANSLATORS = {"nllb": _CC_BY_NC}
-"""Of translation models, by the beginning of their name."""
+"""The licences of translation models, by the beginning of their names."""
 
 _TRANSLATED_GSM8K = Licence("no licence file; from MGSM8KInstruct (MIT)", ("mit", "unknown"))
 
@@ -108,7 +108,8 @@ def find_licence(corpus: str, lang: str, part: str | None = None) -> Licence:
 
 
 def describe_licence(corpus: str, part: str | None = None) -> str:
-    """The licence of any corpus, or of one part of it, for a reader; both that a corpus without parts has for its languages."""
+    """The licence of any corpus, or of one part of it, for people. If a corpus without parts has two licences for its languages, both are
+    named."""
     if corpus in MEASURED:
         return MEASURED[corpus]
     own = find_licence(corpus, "en", part).text if part or corpus in LICENCES else "by part"
@@ -116,7 +117,7 @@ def describe_licence(corpus: str, part: str | None = None) -> str:
 
 
 def trace(corpus: str, lang: str, *, samples: Samples) -> list[Source]:
-    """The parts that ``read_training`` gives for the same arguments. Raises as it does."""
+    """The parts that ``read_training`` reads for the same arguments. Raises what it raises."""
     name = corpus.partition("/")[0]
     rows = read_training(corpus, lang, samples=samples)
     if locate(corpus, lang, samples=samples).origin == "samples":
@@ -129,13 +130,13 @@ def trace(corpus: str, lang: str, *, samples: Samples) -> list[Source]:
 
 
 def trace_all(corpora: Iterable[str], *, samples: Samples) -> list[Source]:
-    """``trace`` of each ``corpus/lang``, such as ``parallel/es``, without repetition."""
+    """``trace`` of each ``corpus/lang``, such as ``parallel/es``, without repetitions."""
     read = [name.rpartition("/") for name in corpora]
     return list(dict.fromkeys(source for corpus, _, lang in read for source in trace(corpus, lang, samples=samples)))
 
 
 def list_possible(corpus: str, lang: str) -> list[Source]:
-    """All parts that a reading of a corpus may have taken, without reading it: for rows whose sources were not recorded."""
+    """All parts that a reading of a corpus may have taken, found without reading it. It is for rows whose sources were not recorded."""
     name, _, part = corpus.partition("/")
     parts = [key.partition("/")[2] for key in LICENCES if key.startswith(f"{name}/")]
     fitting = [part] if part in parts else parts
@@ -144,6 +145,6 @@ def list_possible(corpus: str, lang: str) -> list[Source]:
 
 
 def find_translator(model: str) -> Licence | None:
-    """The licence of a translation model, where it is known here; ``model`` is a hub name or a folder."""
+    """The licence of a translation model, if it is known here. ``model`` is a name on the hub or a folder."""
     name = model.rstrip("/").rpartition("/")[2].lower()
     return next((licence for start, licence in TRANSLATORS.items() if name.startswith(start)), None)

@@ -1,6 +1,6 @@
-"""Scores from the likelihoods of given answers: bits per byte of the right one, and which of several options is the likeliest.
+"""Scores from the likelihoods of given answers: the bits per byte of the right one, and which of several options is the likeliest.
 
-Likelihoods come as natural logarithms, summed over the tokens of an answer; docs/likelihood.md says what the scores mean.
+Likelihoods are natural logarithms, summed over the tokens of an answer. docs/likelihood.md says what the scores mean.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ Scores = dict[str, float]
 
 
 def measure_bits(answers: Sequence[str], right: int, nats: Sequence[float]) -> Scores:
-    """Bits for each byte of UTF-8 of the answer that has the fewest, where several are right; ``right`` is not looked at."""
+    """Bits for each byte of UTF-8 of an answer. If several are right, the one with the fewest counts. ``right`` is not used."""
     return {"bits_per_byte": min(_count_bits(answer, each) for answer, each in zip(answers, nats, strict=True))}
 
 
 def measure_choice(options: Sequence[str], right: int, nats: Sequence[float]) -> Scores:
-    """Whether the right option, by its place, is the likeliest as a whole (``acc``) and by the byte (``acc_norm``); of equal ones none is.
+    """Whether the right option, given by its place, is the likeliest as a whole (``acc``) and by the byte (``acc_norm``). If two are equal,
+    neither is.
 
-    ``margin`` is by how many bits the right option is likelier than the likeliest of the others; it is below zero where one of them is.
+    ``margin`` is the number of bits by which the right option is likelier than the likeliest of the others. It is below zero if one of them
+    is likelier.
     """
     wrong = [place for place in range(len(options)) if place != right]
     per_byte = [_count_bits(option, each) for option, each in zip(options, nats, strict=True)]

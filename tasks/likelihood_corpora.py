@@ -1,4 +1,4 @@
-"""Corpora that are scored by likelihood alone: plain text, and questions with options."""
+"""Corpora that are scored by likelihood only: plain text, and questions with options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _NTREX_CODES = (
     "sr:srp-Cyrl ss:ssw sw:swa sv:swe ta:tam tt:tat te:tel tg:tgk-Cyrl th:tha ti:tir tn:tsn tk:tuk tr:tur ug:uig uk:ukr ur:urd "
     "uz:uzb vi:vie wo:wol xh:xho yo:yor yue:yue zh:zho-CN zh-Hant:zho-TW zu:zul"
 )
-"""NTREX-128's own codes by short codes. The rest are other varieties of these (Mexican Spanish), or no language that xlift can name."""
+"""NTREX-128's own codes by short codes. Its other codes are varieties of these languages (Mexican Spanish), or languages that xlift cannot
+name."""
 NTREX: dict[str, str] = dict(pair.split(":") for pair in _NTREX_CODES.split())
 
 

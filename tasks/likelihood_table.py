@@ -1,4 +1,4 @@
-"""The benchmarks that are scored by likelihood: no answer is generated, a model says how likely given ones are."""
+"""The benchmarks that are scored by likelihood: no answer is generated, and a model says how likely given answers are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one line of what a model wrote that is its answer, without labels, greetings and code fences around it."""
+"""The one line of a model's text that is its answer, without the labels, greetings and code fences around it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARKUP = rf"[\s¡¿{_AROUND}-]*"
 def answer_line(text: str) -> str:
     """The first line that is neither empty nor a fence, a greeting ("Sure!") or an announcement ("Here is the answer:"), in NFKC.
 
-    A label before the answer ("Answer: Paris", "**Respuesta:** París") goes. Where nothing else is there, the first line stays.
+    A label before the answer ("Answer: Paris", "**Respuesta:** París") is removed. If there is no such line, the first line is taken.
     """
     text = unicodedata.normalize("NFKC", unwrap(first_turn(answer_of(text), lambda before: bool(before.strip(_AROUND + "\n")))))
     lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip() and not _FENCE.fullmatch(line.strip())]
@@ -32,13 +32,13 @@ def answer_line(text: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    """What stands in the last ``<answer>`` of a text, or the text where it has none."""
+    """The content of the last ``<answer>`` of a text, or the whole text if it has none."""
     found = [match["inside"] for match in _TAGGED.finditer(text)]
     return found[-1] if found else text
 
 
 def strip_label(line: str) -> str:
-    """A line without the label that says that the answer follows; empty for a label alone."""
+    """A line without the label that says that the answer follows; empty if the line is only a label."""
     label = _label().match(line)
     if not label:
         return line

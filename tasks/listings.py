@@ -1,4 +1,4 @@
-"""Where the published tables lie that say which article a row is of; ``articles.py`` reads them."""
+"""The places of the published tables that say which article a row belongs to. ``articles.py`` reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FLORES_ARCHIVE: dict[str, Any] = {
     "repo": "dl.fbaipublicfiles.com", "revision": "", "path": "nllb/flores200_dataset.tar.gz", "host": "web", "size": 25585843,
     "sha256": "b8b0b76783024b85797e5cc75064eb83fc5288b41e9654dabc7be6ae944011f6",
 }  # fmt: skip
-"""The archive of FLORES-200 without a member: texts, and a table of each split."""
+"""The archive of FLORES-200, without a member. It has the texts and a table for each split."""
 NTREX_PLACE = "MicrosoftTranslator/NTREX", "8561f6a622db9edad1217683e5c83daefd8bb2bf"
 
 
@@ -21,7 +21,7 @@ def list_flores(split: str) -> tuple[Listing, ...]:
 
 
 def list_sib200(split: str) -> tuple[Listing, ...]:
-    """Both tables of FLORES-200: a row of SIB-200, in whatever split, has as its id the number of a line of dev and devtest together."""
+    """Both tables of FLORES-200. The id of a row of SIB-200, in every split, is the number of a line of dev and devtest taken together."""
     return (*list_flores("dev"), *list_flores("devtest"))
 
 

@@ -1,6 +1,6 @@
-"""Joins an amount that is written in two units: 18 dollars and 50 cents are 18.50, and 5 feet 6 inches are no single number.
+"""Joins an amount that is written in two units: 18 dollars and 50 cents are 18.50. 5 feet 6 inches are no single number.
 
-The units lie in measures.yaml.
+The units are in measures.yaml.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ class _Amounts:
     """Patterns of two numbers with their units."""
 
     money: tuple[re.Pattern[str], ...]
-    """Whose second number counts hundredths of the first one's unit."""
+    """Matches amounts whose second number counts hundredths of the first one's unit."""
     others: tuple[re.Pattern[str], ...]
 
 
 def join_parts(text: str) -> str:
-    """A cleaned text where 18 dollars and 50 cents are 18.50, and where two measures (5 feet 6 inches) are no number, as neither is."""
+    """A cleaned text in which 18 dollars and 50 cents are 18.50. Two measures such as 5 feet 6 inches are no longer numbers, because
+    neither is the answer by itself."""
     for money in _amounts().money:
         text = money.sub(lambda parts: f" {parts[1]}.{int(parts[2]):02d} $ ", text)
     for measure in _amounts().others:

@@ -1,6 +1,6 @@
-"""Reads numbers that are spelled in words ("eighteen", "achtzehn", "สิบแปด") in the languages of MGSM that have letters for them.
+"""Reads numbers that are spelled in words ("eighteen", "achtzehn", "สิบแปด"), in those languages of MGSM that spell numbers with letters.
 
-Chinese numerals are read by ``numerals``. The words lie in number_words.yaml.
+Chinese numerals are read by ``numerals``. The words are in number_words.yaml.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LETTER = r"[\p{L}\p{M}]"
 
 @dataclass(frozen=True)
 class _Words:
-    """One language's words as values below a hundred, hundreds, and units that multiply."""
+    """One language's words with their values below a hundred, its hundreds, and the units that multiply."""
 
     small: Mapping[str, int]
     hundreds: Mapping[str, int]
@@ -38,17 +38,17 @@ class _Words:
 
 @dataclass(frozen=True)
 class Spelled:
-    """A spelled number and where it stands."""
+    """A spelled number and its place in the text."""
 
     value: int
     start: int
     end: int
     doubtful: bool
-    """Whether the word is often no number."""
+    """Whether the word often is no number."""
 
 
 def to_digits(text: str, lang: str) -> str:
-    """A cleaned text with the spelled numbers of ``lang`` and of English as digits; words that are often no number stay."""
+    """A cleaned text with the spelled numbers of ``lang`` and of English as digits. Words that often are no numbers stay."""
     for code in dict.fromkeys([lang, "en"]):
         for found in reversed(_find_all(text, code)):
             if not found.doubtful:
@@ -57,7 +57,8 @@ def to_digits(text: str, lang: str) -> str:
 
 
 def read_first(text: str, lang: str) -> Spelled | None:
-    """The spelled number that opens a cleaned text behind spaces and marks; a doubtful word only where its clause ends behind it."""
+    """The spelled number with which a cleaned text begins, after spaces and punctuation. A doubtful word counts only if its clause ends
+    after it."""
     opening = regex.match(r"[^\p{L}\p{M}\d.!?。।◌]*", text)
     for code in dict.fromkeys([lang, "en"]):
         words = _words().get(code)
@@ -81,7 +82,7 @@ def _find_all(text: str, lang: str) -> list[Spelled]:
 
 
 def _read(text: str, start: int, words: _Words) -> Spelled | None:
-    """The longest number from ``start`` on that ends where a word ends."""
+    """The longest number that begins at ``start`` and ends where a word ends."""
     tokens: list[tuple[str, bool, int]] = []  # word, whether a link stands before it, end
     place = start
     best = None
@@ -102,7 +103,7 @@ def _read(text: str, start: int, words: _Words) -> Spelled | None:
 
 
 def _evaluate(tokens: list[tuple[str, bool]], words: _Words) -> int | None:
-    """The value of a run of words; None where they do not make one number ("two three")."""
+    """The value of a sequence of words; None if they do not make one number ("two three")."""
     total = section = 0
     limit = 10**9  # each unit of a thousand and more must be below the one before
     place = 0

@@ -1,19 +1,19 @@
 r"""Finds the number that a model gives as its answer to a word problem (MGSM), and scores it.
 
-The first rule that finds a number wins; within a rule, the last place in the text.
+The first rule that finds a number wins. Within a rule, the last place in the text wins.
 
 1. ``\boxed{...}`` with one number or one equation in it.
-2. ``#### 18``: a number and at most a few words, which a numbered heading is not.
-3. A stated answer, in whichever language, since models answer in English too. After "the answer is" the number that follows directly
-   counts, whatever comes behind it ("18 dollars, i.e. 3 boxes of 6" is 18), else the last number of the sentence. A bare label ("Answer:")
-   must have the number right behind it and no working later in its line.
+2. ``#### 18``: a number and at most a few words. A numbered heading does not count.
+3. A stated answer, in any language, since models answer in English too. After "the answer is" the number that follows directly counts,
+   whatever comes after it ("18 dollars, i.e. 3 boxes of 6" is 18), else the last number of the sentence. After a bare label ("Answer:") the
+   number must follow directly, with no working later in its line.
 4. A bold number in the last line.
-5. A first line that holds nothing but a number; or a text of one line that opens with a number, with no other number in that clause and
-   no working.
-6. The last number outside asides in parentheses: "540 (3*3*60)" is 540.
+5. A first line that holds nothing but a number; or a text of one line that begins with a number, with no other number in that clause and no
+   working.
+6. The last number outside parentheses: "540 (3*3*60)" is 540.
 
-Sources: MathOctopus and QAlign take the last unsigned ASCII number, lm-eval 0.4.13 a like one with punctuation stripped, which misses many
-right answers (১৮, "18,00 EUR", "**18** eggs...") and takes wrong ones ("-5" for 5). The tolerance of the former two is kept.
+Sources: MathOctopus and QAlign take the last unsigned ASCII number. lm-eval 0.4.13 takes a similar one without punctuation. Both miss many
+right answers (১৮, "18,00 EUR", "**18** eggs...") and take wrong ones ("-5" for 5). The tolerance of MathOctopus and QAlign is kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOLERANCE = Decimal("0.001")
 
 
 def extract_answer(text: str, lang: str) -> Decimal | None:
-    """The number that ``text``, written in ``lang``, gives as its answer, by the rules of this module; None where it gives none."""
+    """The number that ``text``, written in ``lang``, gives as its answer, by the rules of this module; None if it gives none."""
     text = _prepare(answer_of(text), lang)
     kept = mask_rejected(text)
     stated = _apply(_STATED, kept, lang)
@@ -55,7 +55,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
     """lm-eval's scores of one item: accuracy, extraction_failure, off_target and thinking_cut, each 0 or 1.
 
     ``doc`` has ``answer``, which MGSM writes the English way in every language ("114,200"), and ``lang``. An answer in which no number is
-    found is wrong, and counts as a failure as well.
+    found is wrong and also counts as a failure.
     """
     gold = parse_number(str(doc["answer"]), "en")
     if gold is None:
@@ -71,7 +71,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def _prepare(text: str, lang: str) -> str:
-    """The cleaned text up to an invented next question, its parts joined, without numbers that are crossed out or count steps."""
+    """The cleaned text up to an invented next question, with its parts joined, and without numbers that are crossed out or count steps."""
     text = drop_numbering(join_parts(_CROSSED_OUT.sub(" ", clean(text))))
     if not re.search(r"\d", text):
         text = join_parts(_read_words(text, lang))
@@ -92,7 +92,7 @@ def _apply(rules: Sequence[_Rule], text: str, lang: str) -> Decimal | None:
 
 
 def _left_open(text: str, lang: str) -> set[Decimal]:
-    """The numbers of a last "the answer is" that settles on none of them: not 18, 17 or 18, 18:30."""
+    """The numbers of a last "the answer is" that decides for none of them: not 18, 17 or 18, 18:30."""
     for word in reversed(list(_answer().finditer(text))):
         link = _link(str(word.lastgroup)).match(text[word.end() : word.end() + _WINDOW])
         end = _SENTENCE_END.search(text, word.end() + (link.end() if link else 0))
@@ -116,7 +116,7 @@ _HASHED = re.compile(r"####\s{0,9}([^\n]{1,120})")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*|__([^_\n]{1,80})__")
 _ASIDE = re.compile(r"(?P<before>[-+*/×÷=^]\s{0,3})?\([^()]*\)(?=(?P<after>\s{0,3}[-+*/×÷=^])?)")
 _LONGEST_HEAD = 60
-"""Characters of a first paragraph that may be the whole answer, with the reasons in the next."""
+"""The most characters of a first paragraph that may be the whole answer, if its reasons are in the next."""
 
 
 @cache
@@ -198,7 +198,8 @@ def _find_bare(text: str, lang: str) -> Decimal | None:
 
 
 def _find_first_paragraph(text: str, lang: str) -> Decimal | None:
-    """The number of a short first paragraph whose reasons follow: "18 dollars", an empty line, "She eats 3 and sells 9 at $2."."""
+    """The number of a short first paragraph that is followed by its reasons: "18 dollars", an empty line, "She eats 3 and sells 9 at
+    $2."."""
     head, _, reasons = re.sub(r"\n[ \t]+\n", "\n\n", text.strip()).partition("\n\n")
     if not reasons or len(head) > _LONGEST_HEAD or re.search(r"[\n=:]", head):
         return None
@@ -219,7 +220,7 @@ def _only_explains(reasons: str, lang: str) -> bool:
 
 
 def _read_whole(head: str, lang: str) -> Decimal | None:
-    """The one number of a line that opens with it or writes it in bold."""
+    """The only number of a line that begins with it or writes it in bold."""
     chains = [chain for chain in read_chains(_drop_asides(head), lang) if chain.value is not None]
     bold = [number for a, b in _BOLD.findall(head) if (number := parse_number(a or b, lang)) is not None]
     if len(chains) != 1:

@@ -1,13 +1,14 @@
-"""Reads numbers as people write them: digits of any script, marks by locale, signs, currency, fractions, scale words, equations.
+"""Reads numbers as people write them: digits of any script, separators by language, signs, currency, fractions, scale words, equations.
 
-Marks. Two different marks, a mark used twice, or a mark that is not before exactly three digits leave one reading only: ``1.234,5``,
-``1,234,567``, ``1,00,000``, ``18,00``. A space, an apostrophe or the Arabic thousands mark before three digits groups. What is left is one
-point or comma before three digits, and there the language decides (CLDR): ``1.234`` is 1234 in German and 1.234 in English. One exception:
-in a language with decimal commas, ``5,600`` and ``$2,125`` are thousands, since nobody writes a nought in the third place or money to three
-places, and English number format is common in model answers. The percent sign is dropped: 18% is 18.
+Separators. Two different separators, a separator used twice, or one that is not before exactly three digits leave only one reading:
+``1.234,5``, ``1,234,567``, ``1,00,000``, ``18,00``. A space, an apostrophe or the Arabic thousands separator before three digits groups
+them. What remains is one point or comma before three digits. There the language decides (CLDR): ``1.234`` is 1234 in German and 1.234 in
+English. There is one exception: in a language with decimal commas, ``5,600`` and ``$2,125`` are thousands. Nobody writes a nought in the
+third decimal place, or money to three places, and the English number format is common in model answers. The percent sign is dropped: 18% is
+18.
 
-Equations. ``9 * 2 = 18`` is 18 and ``540 = 3*3*60`` is 540: what stands alone on the last side that is a single number. Expressions without
-an equals sign, ranges, dates, times and versions have no value, so that no part of them is taken for a number.
+Equations. ``9 * 2 = 18`` is 18 and ``540 = 3*3*60`` is 540: the value is the last side that is a single number. Expressions without an
+equals sign, ranges, dates, times and versions have no value, so that no part of them is taken for a number.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MAX_DIGITS = 28  # what Decimal keeps exactly; longer runs of digits are loops,
 
 
 class Chain(NamedTuple):
-    """A number, or numbers joined by operators, and where it stands; the value is None where it has no single one."""
+    """A number, or numbers joined by operators, and its place in the text. The value is None if it has no single one."""
 
     value: Decimal | None
     start: int
@@ -43,9 +44,9 @@ class _Term(NamedTuple):
 
 
 def parse_number(text: str, lang: str) -> Decimal | None:
-    """The one number, or the value of the one equation, in ``text``; None where there is none or more than one.
+    """The only number, or the value of the only equation, in ``text``; None if there is none or more than one.
 
-    Currency, percent, units and markup around it do not matter. Chinese numerals are read as ``read_han`` says.
+    Currency, percent, units and markup around it do not matter. Chinese numerals are read as ``read_han`` describes.
     """
     text = clean(text)
     chains = read_chains(text, lang)
@@ -189,7 +190,7 @@ _BETWEEN_PARTS = re.compile(r"\s?|\s(?:and|und|y|et|na)\s", re.IGNORECASE)
 
 
 def _continues(gap: str, last: _Term, value: Decimal, scale: int) -> bool:
-    """Whether a term goes on with the number before it: 27万6000 is 276000, 2 million 125 thousand is 2125000."""
+    """Whether a term continues the number before it: 27万6000 is 276000, 2 million 125 thousand is 2125000."""
     if last.scale <= scale or not 0 < value < last.scale or not _BETWEEN_PARTS.fullmatch(gap):
         return False
     return not gap.strip() or scale > 1
@@ -234,7 +235,7 @@ _HAN_ANYWHERE = re.compile(rf"(?<![第{_HAN_DIGITS}])([{_HAN_DIGITS}]+)(?=[{_COU
 
 
 def han_to_digits(text: str, lang: str) -> str:
-    """A cleaned text with the Chinese numerals that count something as digits; a lone 一 stays, since it is mostly a word."""
+    """A cleaned text in which Chinese numerals that count something are digits. A lone 一 stays, because it is mostly a word."""
     if lang not in ("zh", "zh-Hant", "yue", "ja"):
         return text
 
@@ -245,9 +246,9 @@ def han_to_digits(text: str, lang: str) -> str:
 
 
 def read_han(text: str, lang: str) -> Chain | None:
-    """The Chinese numeral that opens a cleaned text (十八 is 18), before a counter, a mark or the end.
+    """The Chinese numeral with which a cleaned text begins (十八 is 18), before a counter, punctuation or the end.
 
-    None in languages other than Chinese, Cantonese and Japanese, and where the same character opens a word (一共, 一样).
+    None in languages other than Chinese, Cantonese and Japanese, and if the same character begins a word (一共, 一样).
     """
     found = _HAN.match(text) if lang in ("zh", "zh-Hant", "yue", "ja") else None
     if not found or len(found[1]) > _MAX_DIGITS:

@@ -1,7 +1,7 @@
-"""Exact match and F1 of short answers by the rules that published numbers follow, slips and all, to be set beside those.
+"""Exact match and F1 of short answers by the rules that published numbers follow, with all their slips, for comparison with those numbers.
 
-``squad`` is SQuAD 1.1's, which XQuAD's numbers follow in every language: English articles, ASCII punctuation, tokens between spaces.
-``mlqa`` is that of facebookresearch/MLQA, mlqa_evaluation_v1.py; where it differs from ours, ``spans`` says why.
+``squad`` is SQuAD 1.1's script, which XQuAD's numbers follow in every language: English articles, ASCII punctuation, tokens between spaces.
+``mlqa`` is that of facebookresearch/MLQA, mlqa_evaluation_v1.py. ``spans`` says where ours differs and why.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 Rules = Callable[[str, str], list[str]]
-"""From a text and the language of the answer (an xlift code) to its tokens."""
+"""Turns a text and the language of the answer (an xlift code) into tokens."""
 
 _SQUAD_ARTICLES = re.compile(r"\b(a|an|the)\b")
 _MLQA_ARTICLES = {
@@ -35,7 +35,7 @@ def squad(text: str, lang: str) -> list[str]:
 
 
 def mlqa(text: str, lang: str) -> list[str]:
-    """Tokens as the MLQA script makes them; a language that it does not have is only split at spaces."""
+    """Tokens as the MLQA script makes them. A language that the script does not have is only split at spaces."""
     plain = "".join(char for char in text.lower() if char not in _punctuation())
     if lang in _MLQA_ARTICLES:
         plain = _MLQA_ARTICLES[lang].sub(" ", plain)
@@ -43,12 +43,12 @@ def mlqa(text: str, lang: str) -> list[str]:
 
 
 def exact_match(said: Sequence[str], wanted: Sequence[Sequence[str]]) -> float:
-    """1.0 where the tokens are those of a gold answer, else 0.0."""
+    """1.0 if the tokens are those of a gold answer, else 0.0."""
     return float(any(list(gold) == list(said) for gold in wanted))
 
 
 def f1(said: Sequence[str], wanted: Sequence[Sequence[str]]) -> float:
-    """Harmonic mean of token precision and recall against the best gold answer, 0 to 1."""
+    """The harmonic mean of token precision and recall against the best gold answer, 0 to 1."""
     return max((_overlap(said, gold) for gold in wanted), default=0.0)
 
 

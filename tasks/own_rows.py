@@ -1,4 +1,5 @@
-"""Rows of a user's own, put into a data folder: checked one by one, in the language they are said to be in, without what is measured."""
+"""Rows of a user's own, put into a data folder. Each row is checked, must be in the language that was named, and must not be in what is
+measured."""
 
 from __future__ import annotations
 
@@ -26,9 +27,9 @@ KINDS = {
     "prompts": ("alpaca", "jsonl.gz"),
     "qa": ("qa", "jsonl.gz"),
 }
-"""Kinds of own rows: the corpus that they are read with, and the format that they are kept in."""
+"""The kinds of own rows, each with the corpus with which they are read and the format in which they are kept."""
 SPOKEN_ROWS = 200
-"""Rows whose language is looked at: where more than half of them are wrong, they were meant for another one."""
+"""The number of rows whose language is checked. If more than half of them are wrong, the rows are in another language."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,22 @@ class Added:
     """What was taken of a user's file."""
 
     corpus: str
-    """``corpus/own``, under which the rows alone are read."""
+    """``corpus/own``, the name by which these rows alone are read."""
     lang: str
     file: str
-    """In the data folder."""
+    """The file in the data folder."""
     rows: int
     leaking: int
-    """Rows that were left out, as they overlap evaluation data that are on this machine."""
+    """The number of rows that were left out because they overlap evaluation data on this machine."""
 
 
 def add(source: Path, kind: str, languages: str, folder: Path, licence: str = "", overwrite: bool = False) -> Added:
-    """Put a user's rows into a data folder, where a corpus reads them as its part ``own``; a new folder is made where there is none.
+    """Put a user's rows into a data folder, where a corpus reads them as its part ``own``. The folder is made if it does not exist.
 
-    ``languages`` is a pair with English (``en-am``) for parallel text and lexicons, one language for the rest. Columns: ``en`` and the
-    other language's code, or ``text``; ``instruction``, ``input`` (may be missing), ``output``; ``instruction`` alone for prompts;
+    ``languages`` is a pair with English (``en-am``) for parallel text and lexicons, and one language for the rest. The columns are ``en``
+    and the other language's code, or ``text``; ``instruction``, ``input`` (may be missing), ``output``; ``instruction`` alone for prompts;
     ``context``, ``question`` and ``answers`` as SQuAD has them, or ``answer``, a text of the context. Files are .jsonl, .json, .csv, .tsv
-    or .parquet.
-    Raises UserError for a file, a column or a language that does not fit, with the row's number.
+    or .parquet. Raises UserError for a file, a column or a language that does not fit, with the row's number.
     """
     if kind not in KINDS:
         raise UserError(f"--as {kind!r}: unknown kind{name_nearest(kind, KINDS)}")
@@ -77,7 +77,7 @@ def add(source: Path, kind: str, languages: str, folder: Path, licence: str = ""
 
 
 def _require_apart(rows: Sequence[Row], source: Path) -> None:
-    """Raise UserError where two questions have one id."""
+    """Raise UserError if two questions have one id."""
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         if "id" in row and (before := seen.setdefault(row["id"], number)) != number:
@@ -85,8 +85,8 @@ def _require_apart(rows: Sequence[Row], source: Path) -> None:
 
 
 def _require_spoken(rows: Sequence[Row], kind: str, lang: str, source: Path) -> None:
-    """Raise UserError where most texts of a side are clearly in another language, such as in swapped columns; words of a lexicon are too
-    short to tell."""
+    """Raise UserError if most texts of a side are clearly in another language, as in swapped columns. Words of a lexicon are too short to
+    tell."""
     sides = {lang: lang, "en": "en"} if kind == "parallel" else {"context": lang, "instruction": lang} if kind != "lexicon" else {}
     for column, spoken in sides.items():
         texts = [row[column] for row in rows if column in row][:SPOKEN_ROWS]
@@ -151,7 +151,7 @@ def _read_answers(record: Row, number: int, source: Path) -> dict[str, list[Any]
 
 
 def _guard(lang: str) -> Guard:
-    """Over the evaluation data in the language and in English that are on this machine."""
+    """A leak guard over the evaluation data on this machine, in the language and in English."""
     here = [
         supply.key
         for name, table in CORPORA.items() if table.texts

@@ -1,6 +1,6 @@
-"""Source files: found in the folder of XLIFT_DATA, and read, whatever their format.
+"""Source files: finding them in the folder of XLIFT_DATA, and reading them, whatever their format.
 
-The folder's layout and manifest.json are described in docs/data.md.
+docs/data.md describes the folder's layout and its manifest.json.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from xlift.harness.core.hashing import file_sha256
 from xlift.tasks.corpora import File, Row
 
 Place = Literal["folder", "hub", "samples"]
-"""``hub`` is any published address."""
+"""Where a file was found. ``hub`` is any published address."""
 
 GROWTH, LEAST_BOUND = 100, 64 * 2**20
-"""A packed file may hold GROWTH times its size, and LEAST_BOUND bytes in any case; texts grow by less than twenty times."""
+"""A packed file may hold GROWTH times its size, and LEAST_BOUND bytes in any case. Texts grow by less than twenty times."""
 UNREADABLE = (ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
               ValueError, tarfile.TarError, zipfile.BadZipFile, zlib.error)  # fmt: skip
-"""What is raised where a file, a member of an archive or a record is not as it should be."""
+"""The exceptions that a malformed file, member of an archive or record can raise."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Found:
 
     file: File
     paths: tuple[Path, ...]
-    """One, or those of the published files that it is made of."""
+    """One path, or the paths of the published files that it is made of."""
     sha256: str
-    """Of the file; of the files' sha256 in hex, one a line, where there are several."""
+    """The sha256 of the file. If there are several, that of their sha256 in hex, one a line."""
     origin: Place
 
 
 def data_folder() -> Path | None:
-    """The folder that XLIFT_DATA names, None where it is not set. Raises UserError where it, or its manifest, does not exist."""
+    """The folder that XLIFT_DATA names; None if it is not set. Raises UserError if it, or its manifest, does not exist."""
     named = os.environ.get("XLIFT_DATA")
     if not named:
         return None
@@ -60,9 +60,9 @@ def data_folder() -> Path | None:
 
 
 def find_in_folder(file: File) -> Found | None:
-    """The file below XLIFT_DATA, None where the folder's manifest does not list it.
+    """The file below XLIFT_DATA; None if the folder's manifest does not list it.
 
-    Raises UserError where the manifest cannot be read, or lists a file that is missing or has another checksum.
+    Raises UserError if the manifest cannot be read, or lists a file that is missing or has another checksum.
     """
     folder = data_folder()
     listed = read_checksums(folder) if folder else {}
@@ -80,7 +80,7 @@ def find_in_folder(file: File) -> Found | None:
 
 
 def read_found(found: Found, lang: str) -> list[Row]:
-    """The records of a source file in the layout of the data folder, from whatever place it is. Raises errors of ``UNREADABLE``."""
+    """The records of a source file in the layout of the data folder, wherever it comes from. Raises the errors of ``UNREADABLE``."""
     file = found.file
     if found.origin != "hub":
         return records(found.paths[0], file.columns)
@@ -92,10 +92,12 @@ def read_found(found: Found, lang: str) -> list[Row]:
 
 
 def records(path: Path, columns: Sequence[str], name: str = "", most: int = 0) -> list[Row]:
-    """The records of one file, in its order; the end of its name tells the format. ``most`` of a parquet file, or all where it is 0.
+    """The records of one file, in its order. The ending of its name tells the format. ``most`` limits the records of a parquet file; 0 for
+    all.
 
-    The formats are .jsonl, .json, .csv, .tsv, .parquet and .py (the values that it assigns), and plain lines for any other end. Lines may
-    end in LF or CR LF, and a byte order mark is passed over. Raises errors of ``UNREADABLE``, with the line's number for .jsonl and .tsv.
+    The formats are .jsonl, .json, .csv, .tsv, .parquet and .py (the values that it assigns), and plain lines for any other ending. Lines
+    may end in LF or CR LF, and a byte order mark is skipped. Raises the errors of ``UNREADABLE``, with the line's number for .jsonl and
+    .tsv.
     """
     stem = (name or path.name).removesuffix(".gz")
     if stem.endswith(".parquet"):
@@ -152,12 +154,12 @@ def _unpack(path: Path) -> bytes:
 
 
 def bound_of(path: Path) -> int:
-    """Bytes that a packed file may hold when it is unpacked."""
+    """The most bytes that a packed file may hold when it is unpacked."""
     return max(LEAST_BOUND, GROWTH * path.stat().st_size)
 
 
 def require_growth(size: int, path: Path) -> None:
-    """Raise ValueError where ``size`` bytes are more than a packed file may hold: a megabyte may hold a gigabyte of one letter."""
+    """Raise ValueError if ``size`` is more than a packed file may hold: a megabyte can unpack to a gigabyte of one letter."""
     if size > bound_of(path):
         raise ValueError(f"more than {bound_of(path) >> 20} MiB when unpacked")
 
@@ -172,12 +174,12 @@ def _read_assignments(text: str) -> list[Row]:
 
 
 def read_checksums(folder: Path) -> Mapping[str, str]:
-    """The sha256 of each file that a folder's manifest lists. Raises UserError where it cannot be read."""
+    """The sha256 of each file that a folder's manifest lists. Raises UserError if the manifest cannot be read."""
     return {name: entry["sha256"] for name, entry in read_manifest(folder).items()}
 
 
 def read_manifest(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """The entries of a folder's manifest by file. Raises UserError where it cannot be read."""
+    """The entries of a folder's manifest by file. Raises UserError if it cannot be read."""
     manifest = folder / "manifest.json"
     try:
         return _parse_manifest(manifest, manifest.stat().st_mtime_ns)

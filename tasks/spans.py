@@ -1,13 +1,16 @@
-"""Scores short answers copied from a text (XQuAD, MLQA): exact match, F1 and containment, best over the gold answers.
+"""Scores short answers copied from a text (XQuAD, MLQA): exact match, F1 and containment, each against the best gold answer.
 
-The normalisation is that of the official MLQA script (facebookresearch/MLQA, mlqa_evaluation_v1.py): case, punctuation and the articles
-of the answer's language go, and Chinese is cut into characters. We differ where it stops or slips:
+The normalisation is that of the official MLQA script (facebookresearch/MLQA, mlqa_evaluation_v1.py): case, punctuation and the articles of
+the answer's language are removed, and Chinese is cut into characters. We differ where the script has a gap or a slip:
 
-- any language is taken (the script has seven): articles of el, fr, it, pt and ro are ours, a language not listed here has none to take out;
-- Thai, Japanese, Lao, Khmer, Burmese and Tibetan are cut into characters, each with its marks, as words are not spaced there either;
-- NFKC, case folding (with the dotless i of Turkish), ASCII digits, no invisible characters: ``１２`` is ``12``, ``STRASSE`` is ``Straße``;
-- Arabic ال goes at the start of a word only (the script cuts it out of the middle of words, lm-eval's copy does not);
-- an answer of articles or punctuation alone ("A") stays as it is, so that an empty answer is never right.
+- Every language is taken (the script has seven). The articles of el, fr, it, pt and ro are ours; a language that is not listed here has
+  none to remove.
+- Thai, Japanese, Lao, Khmer, Burmese and Tibetan are cut into characters, each with its marks, because words are not separated there
+  either.
+- Texts are in NFKC, with case folding (and the dotless i of Turkish), ASCII digits, and no invisible characters: ``１２`` is ``12``,
+  ``STRASSE`` is ``Straße``.
+- Arabic ال is removed only at the beginning of a word (the script cuts it out of the middle of words; lm-eval's copy does not).
+- An answer that is only articles or punctuation ("A") stays as it is, so that an empty answer is never right.
 """
 
 from __future__ import annotations
@@ -49,46 +52,46 @@ _MIXED = regex.compile(rf"[{_SCRIPTS}]\p{{M}}*|[^{_SCRIPTS}\s]+")
 
 
 def normalise(text: str, lang: str) -> str:
-    """The tokens of ``text`` with one space between. Normalising again changes nothing; empty only where ``text`` shows nothing."""
+    """The tokens of ``text`` with one space between them. Normalising again changes nothing. It is empty only if ``text`` shows nothing."""
     while (changed := _normalise_once(text, lang)) != text:
         text = changed
     return text
 
 
 def tokenise(text: str, lang: str) -> list[str]:
-    """Normalised words; characters where ``lang`` puts no space between words, with Latin words and numbers among them whole."""
+    """Normalised words, or characters if ``lang`` puts no space between words, with Latin words and numbers among them whole."""
     return normalise(text, lang).split()
 
 
 def exact_match(prediction: str, golds: Sequence[str], lang: str) -> float:
-    """1.0 where the normalised prediction equals a gold answer, else 0.0."""
+    """1.0 if the normalised prediction equals a gold answer, else 0.0."""
     return _best(lambda tokens, gold: float(tokens == gold), prediction, golds, lang)
 
 
 def f1(prediction: str, golds: Sequence[str], lang: str) -> float:
-    """Harmonic mean of token precision and recall against the best gold answer, 0 to 1; never below ``exact_match``."""
+    """The harmonic mean of token precision and recall against the best gold answer, 0 to 1. It is never below ``exact_match``."""
     return _best(_overlap, prediction, golds, lang)
 
 
 def containment(prediction: str, golds: Sequence[str], lang: str) -> float:
-    """1.0 where all tokens of a gold answer stand in the prediction, in order and without a gap.
+    """1.0 if all tokens of a gold answer are in the prediction, in order and without a gap.
 
-    Stricter than x-LLM (NJUNLP), which looks for the lower-cased first gold answer as a substring, so that "8" is found in "18".
+    It is stricter than x-LLM (NJUNLP), which looks for the lower-cased first gold answer as a substring, so that "8" is found in "18".
     """
     return _best(lambda tokens, gold: float(f" {' '.join(gold)} " in f" {' '.join(tokens)} "), prediction, golds, lang)
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lm-eval's scores of one XQuAD item, each 0 to 1; ``official_em`` and ``official_f1`` are those of the SQuAD script.
+    """lm-eval's scores of one XQuAD item, each 0 to 1. ``official_em`` and ``official_f1`` are those of the SQuAD script.
 
-    ``doc`` has ``answers`` (SQuAD form) and ``lang``, the language of the answer. Scored is the line that ``answer_line`` finds: chat
+    ``doc`` has ``answers`` (in SQuAD's form) and ``lang``, the language of the answer. The line that ``answer_line`` finds is scored: chat
     models put a greeting or a label before it, and base models go on to invent the next question.
     """
     return _process(doc, results[0], official.squad)
 
 
 def process_mlqa_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """The same of one MLQA item; ``official_em`` and ``official_f1`` are those of the MLQA script, for its seven languages."""
+    """The same for one MLQA item. ``official_em`` and ``official_f1`` are those of the MLQA script, for its seven languages."""
     return _process(doc, results[0], official.mlqa)
 
 

@@ -1,7 +1,7 @@
-"""Separates what a model thinks from what it answers, by the marks that models put around their thinking.
+"""Separates what a model thinks from what it answers, by the tags that models put around their thinking.
 
-Scorers, language rates, the judge and rows made of generations all read the answer alone. Where an engine hands the text over with its
-special tokens taken out, marks that are such tokens are gone, and the plain words that stood between them are known instead.
+Scorers, language rates, the judge and rows made of generations all read only the answer. If an engine removes special tokens from the text,
+tags that are such tokens are gone; then the plain words that were between them are recognised.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class Said:
 
     thinking: str
     answer: str
-    """Empty where the thinking never ended and nothing stood before it."""
+    """The answer; empty if the thinking never ended and nothing came before it."""
     cut: bool
-    """Whether the thinking never ended: the model had no tokens left, or went round in circles."""
+    """Whether the thinking never ended: the model had no tokens left, or repeated itself."""
 
 
 MARKS = {
@@ -38,13 +38,14 @@ MARKS = {
     "<|channel>thought": "<channel|>",  # Gemma 4
     "<unused94>thought": "<unused95>",  # MedGemma
 }
-"""What opens thinking, and what closes it. Chat templates may put the opening into the prompt, so that the closing stands alone."""
+"""The tags that open thinking, each with the tag that closes it. A chat template may put the opening tag into the prompt, so that only the
+closing tag is in the text."""
 
 _WRAPPINGS = ("begin_of_solution", "end_of_solution", "START_RESPONSE", "END_RESPONSE", "START_TEXT", "END_TEXT", "return")
 """Special tokens around an answer that followed thinking."""
 
 _BEGINNINGS = frozenset(mark[0] for pair in MARKS.items() for mark in pair)
-"""One of these characters is in every mark and in every wrapping: most answers have none, and need no search."""
+"""Every tag and every wrapping contains one of these characters. Most answers contain none, and need no search."""
 _OPENINGS = "|".join(regex.escape(mark) for mark in MARKS)
 _CLOSINGS = "|".join(regex.escape(mark) for mark in MARKS.values())
 _CLOSED = regex.compile(
@@ -61,7 +62,7 @@ _WRAPPED = regex.compile(rf"<\|(?:{'|'.join(_WRAPPINGS)})\|>")
 
 
 def separate(text: str) -> Said:
-    """The thinking and the answer in what a model wrote. A text without any marks is an answer as it stands, spaces and all."""
+    """The thinking and the answer in what a model wrote. A text without any tags is an answer, and is not changed at all."""
     if _BEGINNINGS.isdisjoint(text) and not text.lstrip().startswith("analysis"):
         return Said("", text, False)
     if harmony := _HARMONY.fullmatch(text):
@@ -87,7 +88,7 @@ def answer_of(text: str) -> str:
 
 
 def find_answer(text: str) -> int:
-    """Where the answer begins in what a model wrote: 0 where it did not think, behind the text's end where its thinking never ends."""
+    """The position at which the answer begins in what a model wrote: 0 if it did not think, the text's end if its thinking never ends."""
     if harmony := _HARMONY.fullmatch(text):
         return len(text) if harmony["answer"] is None else harmony.start("answer")
     ended = _ENDED.match(text)
@@ -96,23 +97,24 @@ def find_answer(text: str) -> int:
 
 
 def find_opening(prompt: str) -> str:
-    """The mark at the end of a prompt that opens thinking, with the spaces behind it; empty where the prompt ends otherwise."""
+    """The tag at the end of a prompt that opens thinking, with the spaces after it; empty if the prompt ends otherwise."""
     found = _AT_THE_END.search(prompt)
     return found[0] if found else ""
 
 
 def skip_block(text: str) -> int:
-    """Where a text goes on that begins with a block of no thinking, or with the mark that ends what its prompt opened; else 0."""
+    """The position after an empty block of thinking, or after the tag that closes what its prompt opened, at the beginning of a text; 0 if
+    there is neither."""
     found = _BLOCK.match(text)
     return found.end() if found else 0
 
 
 def strip_block(prompt: str) -> str:
-    """A prompt without the block of no thinking, or the mark that opens thinking, at its end."""
+    """A prompt without an empty block of thinking, or the tag that opens thinking, at its end."""
     found = _BLOCK_AT_THE_END.search(prompt)
     return prompt[: found.start()] if found else prompt
 
 
 def has_marks(template: str) -> bool:
-    """Whether a chat template writes or looks for a mark that ends thinking."""
+    """Whether a chat template writes or looks for a tag that ends thinking."""
     return any(mark in template for mark in MARKS.values())

@@ -21,21 +21,21 @@ from xlift.tasks.corpora import Choice, Convert, Corpus, File, Remote, Row, Tabl
 from xlift.tasks.han import name_han_variant
 
 OWN = "own"
-"""The part that holds a user's own rows, in every corpus that has parts (``xlift data add``)."""
+"""The part of a user's own rows, in every corpus that has parts (``xlift data add``)."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One training file or, with ``{lang}`` in its path, one a language."""
+    """One training file or, if its path contains ``{lang}``, one file for each language."""
 
     name: str
     lang: str
-    """Short code, or ``*`` for any."""
+    """A short code, or ``*`` for any language."""
     folder: str | None
     remotes: tuple[Remote, ...] | Callable[[str], tuple[Remote, ...]] = ()
-    """Published files; a function of the language where ``lang`` is ``*``, which gives none where it has no address."""
+    """The published files. If ``lang`` is ``*``, a function of the language, which returns none if the language has no address."""
     default: bool = True
-    """False where the part is read only by its name."""
+    """Whether it is read with the corpus. Otherwise it is read only by its name."""
     convert: Convert | None = None
 
 
@@ -136,7 +136,7 @@ def _alpagasus_rows(tables: Tables, choice: Choice) -> Iterator[Row]:
 
 
 def _alpagasus_sample(item: Row, choice: Choice) -> Row:
-    """The bundled instructions as prompts: the same id in every language, and answers in English alone, as the corpus has them."""
+    """The bundled instructions as prompts: the same id in every language, and answers only in English, as in the corpus."""
     row = _alpaca_sample(item, choice)
     return {**row, "output": row["output"] if choice.langs == ("en",) else None}
 
@@ -183,7 +183,7 @@ TATOEBA = {
     "ar": "ara", "bn": "ben", "de": "deu", "el": "ell", "es": "spa", "fr": "fra", "hi": "hin", "id": "ind", "it": "ita", "ja": "jpn",
     "ko": "kor", "pt": "por", "ro": "ron", "ru": "rus", "sw": "swa", "te": "tel", "th": "tha", "tr": "tur", "vi": "vie", "zh": "zho",
 }  # fmt: skip
-"""Languages by what Tatoeba Challenge calls them."""
+"""The languages, with the names that Tatoeba Challenge gives them."""
 TICO19 = codes("ar bn fr hi id ru sw zh")
 NEWS = {
     **dict.fromkeys(("de", "es", "fr"), ("news-test2008", "newstest2009", "newstest2010", "newstest2011", "newstest2012")),
@@ -191,7 +191,7 @@ NEWS = {
     "ru": ("newstest2012",),
 }
 MAFAND = {"ig": "ibo", "lg": "lug", "sw": "swa", "tn": "tsn", "tw": "twi", "zu": "zul"}
-"""Languages by what MAFAND calls them: those whose training files were seen."""
+"""The languages, with the names that MAFAND gives them. Only those whose training files were seen are here."""
 OPUS100 = codes(
     "af am ar as az be bg bn bs ca cs cy da de el eo es et eu fa fi fr ga gd gl gu ha he hi hr hu id ig is it ja ka kk km kn ko ky li lt "
     "lv mg mk ml mr ms mt my nb ne nl nn oc or pa pl ps pt ro ru rw sd si sk sl sq sr sv ta te tg th tk tr tt ug uk ur uz vi xh yi zh zu"
@@ -199,7 +199,7 @@ OPUS100 = codes(
 """Languages of FLORES-200 that OPUS-100 has under the same code."""
 XLING = codes("de fi fr hr it ru tr")
 GATITOS = codes("ace ak arz as awa ay ba ban bem bho bjn bjn-Arab bm ckb ee es ff fr gn hi ilo lg ln lus mai nso om qu sa ti ts")
-"""Languages of FLORES-200 whose files were seen; the repository has more."""
+"""Languages of FLORES-200 whose files were seen. The repository has more."""
 
 
 def _sides(at: tuple[str, str], names: Sequence[str], sides: tuple[str, str]) -> tuple[Remote, ...]:
@@ -231,9 +231,9 @@ def _mafand(lang: str) -> tuple[Remote, ...]:
 
 
 SERVED = {*TATOEBA, "zh-Hant", *TICO19, *NEWS, *MAFAND}
-"""Languages with parallel text that was translated or chosen by people; the rest has OPUS-100's, which was not, where it has any."""
+"""Languages with parallel text that people translated or chose. The others have that of OPUS-100, if it has any, which nobody chose."""
 OPUS100_ROWS = 50_000
-"""Of a language's million, which are in no order: more than a method has trained on here, and quickly read."""
+"""How many rows are read of a language's million, which are in no order: more than a method has trained on here, and quickly read."""
 
 
 def _opus100(lang: str) -> Part:
@@ -288,7 +288,7 @@ def _bilingual_sample(item: Row, choice: Choice) -> Row:
 
 KENS = "stasl0217/KEnS", "36de8a5fb64bf6d239dc7c878f33ef9dff5c4644"
 DBP5L = {"el": "el-en", "es": "es-en", "fr": "en-fr", "ja": "ja-en"}
-"""Languages of DBP-5L beside English, by the file that links their entities with the English ones."""
+"""The languages of DBP-5L beside English, with the file that links their entities to the English ones."""
 
 
 def _entity_file(lang: str) -> Remote:

@@ -1,6 +1,6 @@
-"""The translation in a model's answer: one line, without labels, quotes around the whole of it and what is said beside it.
+"""The translation in a model's answer: one line, without labels, quotes around the whole of it, and comments beside it.
 
-What the reference has as well is never taken off, so that the reference itself, as an answer, stays whole in all languages.
+What the reference also has is never removed, so that the reference itself, as an answer, stays whole in all languages.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "”": "”", "„": "“
 _QUOTES |= {"「": "」", "『": "』", "《": "》", "＂": "＂"}
 _CLOSING = frozenset("".join(_QUOTES.values()))
 _SHORT = 16
-"""Most characters of a label in a script without spaces ("以下是西班牙语翻译"): its little words cannot be told from others."""
+"""The most characters of a label in a script without spaces ("以下是西班牙语翻译"), whose function words cannot be told from others."""
 _LEAD = regex.compile(
     r"(?:here(?:['’]s| is)|below is)\b.*\b(?:translat\w+|sentence|text|version|passage)\b.*|here (?:you go|it is)", regex.IGNORECASE
 )
 _LABEL = regex.compile(r"((?:\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|[^:：\"“„«])+)[:：]")
-"""What stands before a colon, quotations (of the source, as a rule) passed over."""
+"""What comes before a colon. Quotations, which are usually of the source, are skipped."""
 _MAX_LABEL = 100
 _OPENERS = regex.compile(r"(?:sure|certainly|of course|absolutely|okay|ok|claro|bien sûr|natürlich)(?: thing)?[!,.]*\s+", regex.IGNORECASE)
 
 
 def first_line(answer: str, source: str = "", reference: str | None = None) -> tuple[str, bool]:
-    """The translation in a model's answer, and whether anything else stood around it.
+    """The translation in a model's answer, and whether there was anything else around it.
 
     It is the first line that is neither empty, nor a label ("Spanish:", "Here is the translation:", "Sure!"), nor the source repeated,
-    without labels and bold marks. Quotes around the whole of it go where they stand behind a label, or where ``reference`` is given, unless
-    that or ``source`` begins or ends with one. A label that ``reference`` begins with stays. Later lines are dropped and count as chatter.
+    without labels and bold type. Quotes around the whole line are removed after a label, or if ``reference`` is given, unless ``reference``
+    or ``source`` begins or ends with a quote. A label with which ``reference`` begins stays. Later lines are dropped and count as chatter.
     """
     wanted = (reference or "").strip()
     told = unwrap(answer_of(answer))
@@ -53,7 +53,8 @@ def first_line(answer: str, source: str = "", reference: str | None = None) -> t
 
 
 def _strip(line: str, source: str, reference: str, quoted: bool, *, bare: bool) -> str:
-    """A line without labels and, behind a label or where ``bare`` ones may go too, quotes around the whole of it."""
+    """A line without labels and bold type. Quotes around the whole line are removed after a label, and everywhere if ``bare`` ones may go
+    too."""
     shorter = _unquote(line) if bare and not quoted else line
     inside = _strip_label(_unquote(shorter), source, reference)
     if inside != _unquote(shorter):
@@ -95,7 +96,8 @@ def _is_label(text: str, source: str) -> bool:
 
 
 def _says_only_what_follows(bare: str, about_translation: bool) -> bool:
-    """Whether a label is made of languages, words for translation and little words ("The text in Spanish is"), with one of the former."""
+    """Whether a label consists of names of languages, words for translation and function words ("The text in Spanish is"), with at least
+    one of the first two."""
     rest = regex.sub(r"[(\[（].*?[)\]）]", " ", bare).casefold()
     without = _language_pattern().sub(" ", rest)
     named = without != rest
@@ -113,7 +115,7 @@ def _is_short_translation(line: str) -> bool:
 
 
 def _repeats(line: str, source: str) -> bool:
-    """Whether a line is the source again, but for case, marks and spaces."""
+    """Whether a line is the source again, apart from case, punctuation and spaces."""
     return bool(source) and _letters(line) == _letters(source)
 
 

@@ -1,8 +1,8 @@
-"""Scores for translation: chrF++ and spBLEU through sacrebleu (Post 2018, arXiv:1804.08771), COMET over saved samples.
+"""Scores for translation: chrF++ and spBLEU through sacrebleu (Post 2018, arXiv:1804.08771), and COMET over saved samples.
 
-spBLEU is BLEU over FLORES-200 sentence pieces (NLLB Team 2022, arXiv:2207.04672). Its tokeniser is a file that sacrebleu looks
-for in ``$SACREBLEU/models`` (``~/.sacrebleu/models``), where ``sacrebleu --tokenize flores200`` puts it. Nothing here downloads it:
-without it another tokeniser is used, and ``signatures`` says which.
+spBLEU is BLEU over FLORES-200 sentence pieces (NLLB Team 2022, arXiv:2207.04672). Its tokeniser is a file that sacrebleu looks for in
+``$SACREBLEU/models`` (``~/.sacrebleu/models``), where ``sacrebleu --tokenize flores200`` puts it. Nothing here downloads it: without it
+another tokeniser is used, and ``signatures`` says which.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from xlift.tasks.translated_line import first_line
 _LOG = logging.getLogger(__name__)
 
 _SCRIPT_TOKENIZERS = {"Hans": "zh", "Hant": "zh"} | dict.fromkeys(("Jpan", "Thai", "Khmr", "Laoo", "Mymr", "Tibt"), "char")
-"""Stand-ins for the sentence pieces where words are not spaced; mteval's international rules elsewhere."""
+"""Replacements of the sentence pieces in scripts without spaces. In all others it is mteval's international tokeniser."""
 
 
 def chrf_per_line(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
@@ -68,15 +68,15 @@ def signatures(lang: str) -> dict[str, str]:
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """The hook that task files of an xlift before 0.2 name: ``score_line`` without the scores as written, which they do not list."""
+    """The hook that task files of an xlift before 0.2 name: ``score_line`` without the scores as written, which those files do not list."""
     return {name: score for name, score in score_line(doc, results).items() if not name.endswith(AS_WRITTEN)}
 
 
 def score_line(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """lm-eval's hook; ``doc`` holds ``source``, ``target`` and ``target_lang``, an xlift code.
+    """lm-eval's hook. ``doc`` has ``source``, ``target`` and ``target_lang``, an xlift code.
 
-    ``chrf`` and ``spbleu`` are of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name. A line in a
-    wrong language counts as an empty one, since names and numbers alone give a copied source some 20 points; the scores that end in
+    ``chrf`` and ``spbleu`` are scores of the line, for paired tests; the ``corpus_`` values go to the aggregation of the same name. A line
+    in a wrong language counts as an empty one, because names and numbers alone give a copied source some 20 points. The scores that end in
     ``AS_WRITTEN`` take it as it is. A line whose language cannot be told counts as it is in both.
     """
     reference, lang = doc["target"], doc["target_lang"]
@@ -95,7 +95,7 @@ def score_line(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]
 
 
 def _tell_language(hypothesis: str, reference: str, lang: str) -> dict[str, float]:
-    """``language_scores``; where the reference itself is taken for another language, a line in that one cannot be told."""
+    """``language_scores`` of a line. If the reference itself is taken for another language, lines off target cannot be told."""
     language = language_scores(hypothesis, lang)
     return language_scores("", lang) if language.get("off_target") and is_off_target(reference, lang) else language
 
@@ -118,11 +118,11 @@ def comet_scores(
     batch_size: int = 16,
     gpus: int = 0,
 ) -> list[float]:
-    """COMET of each line (Rei et al. 2022), about 0 to 1 for ``Unbabel/wmt22-comet-da``; to be run over saved samples.
+    """COMET of each line (Rei et al. 2022), about 0 to 1 for ``Unbabel/wmt22-comet-da``, to be run over saved samples.
 
-    ``model`` is a checkpoint file, a model folder as the hub has it, or a name on the hub, which is downloaded. The command ``comet-score``
-    of the package unbabel-comet does the work, in an environment of its own, as it needs an older transformers than xlift; the variable
-    XLIFT_COMET names it where it is not on the path. Raises UserError where the command is missing or fails.
+    ``model`` is a checkpoint file, a model folder as on the hub, or a name on the hub, which is downloaded. The command ``comet-score`` of
+    the package unbabel-comet does the work in an environment of its own, because it needs an older transformers than xlift. If it is not on
+    the path, the variable XLIFT_COMET names it. Raises UserError if the command is missing or fails.
     """
     named = os.environ.get("XLIFT_COMET", "comet-score")
     command = shutil.which(named)

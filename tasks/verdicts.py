@@ -1,4 +1,4 @@
-"""What the verdicts on one model in one language come to: win rates with their errors, and how far the judge can be believed."""
+"""Summaries of the verdicts on one model in one language: win rates with their errors, and how far the judge can be believed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
     """The scores of one model in one language, as plain data. Shares are between 0 and 1.
 
     An answer in another language than its instruction's counts as lost, whatever the judge said of it, in the win rates and in ``wins``,
-    ``ties`` and ``losses``; ``win_rate_as_written`` and ``length_controlled_as_written`` are by the judge's word alone.
+    ``ties`` and ``losses``. ``win_rate_as_written`` and ``length_controlled_as_written`` follow the judge's word alone.
 
-    - ``win_rate``: mean preference of both orders over the items whose two replies can be read (a verdict counts 1, 0.5 or 0), None where
-      there are none; ``win_rate_stderr``: standard deviation over the root of those items.
-    - ``wins``, ``ties``, ``losses``, ``errors``: shares of all items, by PLUG's rule for both orders; ``difference``: wins less losses.
-    - ``flips``: share of the readable items where the answer wins in one order and loses in the other. ``first``: mean preference for the
-      answer shown first; 0.5 for a judge that does not look at the position.
-    - ``parse_errors``: share of all replies that cannot be read.
-    - ``off_target`` and ``reference_off_target``: share of answers off target among those whose language can be told. Some instructions
-      ask for another language, so that of a perfect model is not zero. ``language_unknown``: share of answers that cannot be told.
+    - ``win_rate``: the mean preference of both orders over the items whose two replies can be read (a verdict counts 1, 0.5 or 0), None if
+      there are none. ``win_rate_stderr``: the standard deviation over the root of the number of these items.
+    - ``wins``, ``ties``, ``losses``, ``errors``: shares of all items, by PLUG's rule for both orders. ``difference``: wins minus losses.
+    - ``flips``: the share of the readable items whose answer wins in one order and loses in the other. ``first``: the mean preference for
+      the answer shown first; 0.5 for a judge that ignores the position.
+    - ``parse_errors``: the share of all replies that cannot be read.
+    - ``off_target`` and ``reference_off_target``: the share of answers off target among those whose language can be told. Some instructions
+      ask for another language, so it is not zero for a perfect model. ``language_unknown``: the share of answers whose language cannot be
+      told.
     - ``characters`` and ``reference_characters``: mean lengths.
-    - ``length_controlled``, ``length_controlled_stderr``, ``length_control``: see ``control``; None and the reason where it cannot be had.
+    - ``length_controlled``, ``length_controlled_stderr``, ``length_control``: see ``control``; None and the reason if there is no such
+      rate.
     """
     pairs = [verdict.pair for verdict in verdicts]
     replies = [one for verdict in verdicts for one in verdict.preferences]
@@ -58,7 +60,8 @@ def aggregate(verdicts: Sequence[Verdict], difficulty: pd.DataFrame | None = Non
 
 
 def _win_rates(verdicts: Sequence[Verdict], lost: Sequence[bool], difficulty: pd.DataFrame | None) -> dict[str, Any]:
-    """Win rate and length-controlled win rate with their errors; the answers that are ``lost`` count so, where the replies can be read."""
+    """The win rate and the length-controlled win rate with their errors. The answers in ``lost`` count as lost if their replies can be
+    read."""
     preferences = np.array([np.nan if one.preference is None else one.preference for one in verdicts], dtype=float)
     preferences[np.array(lost) & ~np.isnan(preferences)] = 0.0
     deltas = np.array([len(one.pair.answer) - len(one.pair.reference) for one in verdicts], dtype=float)
@@ -75,10 +78,11 @@ def _shares(verdicts: Sequence[Verdict], lost: Sequence[bool]) -> dict[str, floa
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any]:
-    """lm-eval's hook for X-AlpacaEval with a judge: without it under the filter ``none``, what the judge said under the filter ``judge``.
+    """lm-eval's hook for X-AlpacaEval with a judge. The filter ``none`` has the scores without the judge, the filter ``judge`` what the
+    judge said.
 
     A verdict that cannot be read has no ``win_rate``, so that the mean is over the others, and counts in ``judge_errors``. An answer in
-    another language than asked for counts as lost but in the scores that end in ``AS_WRITTEN``.
+    another language than asked for counts as lost, except in the scores that end in ``AS_WRITTEN``.
     """
     found = results[0]
     if isinstance(found, str):
@@ -100,7 +104,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str,
 
 
 def length_controlled(items: Sequence[Sequence[float]]) -> float:
-    """lm-eval's aggregation of (preference, characters more than the reference), by the minimal formula; nan with too few items."""
+    """lm-eval's aggregation of (preference, characters more than the reference), by the minimal formula; nan if there are too few items."""
     preferences, deltas = np.array(items, dtype=float).T
     found = control(preferences, deltas)["length_controlled"]
     return float("nan") if found is None else float(found)

@@ -1,4 +1,4 @@
-"""What a task says to the model: the prompts of ``prompts.yaml`` laid out as lm-eval's ``doc_to_text``."""
+"""What a task says to the model: the prompts of ``prompts.yaml``, arranged as lm-eval's ``doc_to_text``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xlift.harness.core.languages import find
 from xlift.tasks.corpus_table import ANSWERS
 
 Languages = tuple[str, ...]
-"""Short codes of a task's language, or of its two."""
+"""The short code of a task's language, or the codes of its two languages."""
 
 Wording = Callable[[str, Languages], tuple[str, str]]
-"""From the name of a form and a task's languages to its ``doc_to_text`` and the short code of the language that the instruction is in."""
+"""Turns the name of a form and a task's languages into its ``doc_to_text`` and the short code of the language of the instruction."""
 
 
 def ask_number(form: str, languages: Languages) -> tuple[str, str]:
@@ -27,21 +27,21 @@ def ask_number(form: str, languages: Languages) -> tuple[str, str]:
 
 
 def ask_steps_in_text(lang: str) -> tuple[str, str]:
-    """MGSM's word problem as its paper asks it of models that are no chat models, and the beginning of the next one."""
+    """MGSM's word problem as its paper asks it of models that are no chat models, and the text with which the next one begins."""
     words = read_prompts()["mgsm"][lang]
     gap = "" if lang in ("ja", "zh") else " "
     return f"{words['question']}{gap}{_field('question')}\n{words['steps']}", words["question"]
 
 
 def ask_span(form: str, languages: Languages) -> tuple[str, str]:
-    """A question about a text, in the language of the question: the last of the two."""
+    """A question about a text, in the language of the question, which is the last of the two."""
     lang = languages[-1]
     words = read_prompts()["qa"][lang]
     return f"{words['instruction']}\n\n{words['text']}{_field('context')}\n\n{words['question']}{_field('question')}", lang
 
 
 def ask_translation(form: str, languages: Languages) -> tuple[str, str]:
-    """A translation, asked for in the source language where prompts.yaml has wording for both, else in English."""
+    """A translation, asked for in the source language if prompts.yaml has wording for both languages, else in English."""
     source, target = languages
     wording = read_prompts()["flores"]
     asked_in = source if target in wording.get(source, {}).get("names", {}) else "en"
@@ -51,7 +51,7 @@ def ask_translation(form: str, languages: Languages) -> tuple[str, str]:
 
 
 def ask_choice(form: str, languages: Languages) -> tuple[str, str]:
-    """A question about a text with four numbered answers, in the task's language where prompts.yaml has wording for it, else in English."""
+    """A question about a text with four numbered answers, in the task's language if prompts.yaml has wording for it, else in English."""
     words, asked_in = _find_words("choice", languages)
     options = "\n".join(f"{number}. {_field(f'option_{number}')}" for number in ANSWERS)
     text, question = f"{words['text']}{_field('context')}", f"{words['question']}{_field('question')}"
@@ -59,7 +59,7 @@ def ask_choice(form: str, languages: Languages) -> tuple[str, str]:
 
 
 def ask_cause(form: str, languages: Languages) -> tuple[str, str]:
-    """A sentence, and what its cause or its effect was."""
+    """A sentence, and the question what its cause or its effect was."""
     words, asked_in = _find_words("xcopa", languages)
     question = f"{{% if question == 'cause' %}}{words['cause']}{{% else %}}{words['effect']}{{% endif %}}"
     return f"{_field('premise')}\n\n{question}", asked_in
@@ -85,7 +85,7 @@ def ask_topic(form: str, languages: Languages) -> tuple[str, str]:
 
 
 def read_labels(benchmark: str, asked_in: str) -> list[str]:
-    """The labels of a benchmark of prompts.yaml, in the order of the data's."""
+    """The labels of a benchmark of prompts.yaml, in the order of the labels in the data."""
     return list(read_prompts()[benchmark][asked_in]["labels"])
 
 
@@ -107,7 +107,7 @@ def ask_english_instruction(form: str, languages: Languages) -> tuple[str, str]:
 
 
 def _find_words(benchmark: str, languages: Languages) -> tuple[dict[str, Any], str]:
-    """A benchmark's words in the task's language, else in English, and the language that was found."""
+    """A benchmark's words in the task's language, or else in English, and the language that was found."""
     (lang,) = languages
     wording = read_prompts()[benchmark]
     asked_in = lang if lang in wording else "en"
