@@ -1,1 +1,1 @@
-"""One file for each training method; a file's name is the method's name."""
+"""The training methods, one file each. The name of a file is the name of the method."""

@@ -1,16 +1,18 @@
-"""Alignment preference: of a model's solutions those are preferred that a translation model would turn into its English ones (MAPO).
+"""Alignment preference: a model learns to prefer its solutions that a translation model finds close to its English ones (MAPO).
 
 Source: She et al. 2024 (arXiv:2401.06838), NJUNLP/MAPO at 2c4227a.
 
-As in the paper's code: twenty draws of a problem in each language at temperature 0.8; the reward of a draw is 1 / cross-entropy with which
-the translation model would write the model's own right solutions in the pivot from it, the mean over them; preferred is a draw that comes
-to the right number, over every draw that has a lower reward and is not the same; DPO with beta 0.1 and no other term.
-Different: problems are GSM8K's, where the paper has NumGLUE's, which are near MSVAMP. At most so many pairs of a problem and so many pivot
-solutions are taken, by chance, where the code takes all. Each problem is asked in the suite's language for it, and the request is worded by
-us. The paper trains all weights, at most 1,000 steps at 1e-6. Draws in another language are dropped. The translator is counted as help.
+As in the paper's code: twenty draws of a problem in each language at temperature 0.8. The reward of a draw is 1 / cross-entropy with which
+the translation model would write one of the model's own right solutions in the pivot from it, averaged over these solutions. A draw that
+comes to the right number is preferred to every different draw with a lower reward. Training is DPO with beta 0.1 and no other term.
+Different: problems are those of GSM8K; the paper has those of NumGLUE, which are near MSVAMP. The number of pairs of a problem and of pivot
+solutions is limited, and they are drawn at random; the code takes all. Each problem is asked in the suite's language for it, and the
+request is worded by us. The paper trains all weights, at most 1,000 steps at 1e-6. Draws in another language are dropped. The translator is
+counted as help.
 Missing: PPO, which the paper also tries, and its held-out tenth of the problems.
-Traps of the code: its mean cross-entropy counts the padding as zeros, so a reward depends on the longest text beside it; here it is over a
-text's own tokens. "jpn_Hani" is no code of NLLB's. Numbers are read without their sign. MGSM gains least of the paper's benchmarks.
+Traps of the code: its mean cross-entropy counts the padding as zeros, so a reward depends on the longest text in the batch; here the mean
+is over a text's own tokens. "jpn_Hani" is no code of NLLB's. Numbers are read without their sign. Of the paper's benchmarks, MGSM gains
+least.
 """
 
 from __future__ import annotations
@@ -51,21 +53,21 @@ class AlignmentPreferenceOptions(Options):
     """Problems, draws and pairs."""
 
     problem_corpus: str
-    """The same problems in several languages; a language that it lacks gets the pivot's, translated."""
+    """The same problems in several languages. A language that it lacks gets the pivot's problems, translated."""
     problems: int = Field(ge=1)
-    """Asked in each language; fewer where the suite's budget of rows needs fewer."""
+    """The most problems that are asked in each language. Fewer are asked if the suite's budget of rows needs fewer."""
     samples: int = Field(ge=2)
-    """Draws of a problem, in each language and in the pivot."""
+    """The number of draws of a problem, in each language and in the pivot."""
     temperature: float = Field(gt=0)
     max_tokens: int = Field(ge=1)
     references: int = Field(ge=1)
-    """Most right solutions in the pivot that a draw is compared with."""
+    """The most right solutions in the pivot with which a draw is compared."""
     pairs: int = Field(ge=1)
-    """Most pairs of a problem in one language."""
+    """The most pairs of a problem in one language."""
     beta: float = Field(gt=0)
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
-    """Translations of problems further apart in characters are dropped."""
+    """Translations of problems whose lengths in characters differ by more than this ratio are dropped."""
 
 
 class AlignmentPreference(Method[AlignmentPreferenceOptions]):
@@ -139,13 +141,13 @@ class AlignmentPreference(Method[AlignmentPreferenceOptions]):
 
 
 def find_reward(scores: Sequence[float | None]) -> float | None:
-    """The mean of 1 / cross-entropy over the pivot's solutions; None where one could not be scored."""
+    """The mean of 1 / cross-entropy over the pivot's solutions; None if one could not be scored."""
     known = [score for score in scores if score is not None]
     return sum(1 / max(-score, 1e-6) for score in known) / len(known) if known and len(known) == len(scores) else None
 
 
 def order_draws(rewarded: Sequence[tuple[float, Solution]]) -> list[tuple[Solution, Solution]]:
-    """Every draw that is right before every one with a lower reward."""
+    """Pairs in which a right draw is preferred to a draw with a lower reward."""
     return [(better, worse) for high, better in rewarded if better.right for low, worse in rewarded if low < high]
 
 

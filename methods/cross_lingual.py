@@ -2,16 +2,16 @@
 
 Source: Zhu et al. 2023 (arXiv:2308.04948), NJUNLP/x-LLM at 0bc91a2.
 
-As in the paper: pivot instructions, the same instructions in the target language, and translation from the pivot into it, shuffled into one
-training with plain cross-entropy on the answers; MuIT splits the translation rows over the languages by a scaling law fitted to pilots
-(``xlift fit-scaling``), or evenly, which is the control and the default.
+As in the paper: there are pivot instructions, the same instructions in the target language, and translation from the pivot into it,
+shuffled into one training with cross-entropy on the answers. MuIT splits the translation rows over the languages by a scaling law fitted to
+pilots (``xlift fit-scaling``), or evenly, which is the control and the default.
 Different: the paper concatenates whole corpora; here each part has a share of one budget, so that methods stay comparable. Alpaca is
-translated by the suite's translator, not by the paper's, for languages in which the corpus has nothing (``translated: always`` for all);
-French and Chinese have instructions of their own, which are not Alpaca's. Translation is asked for in 10 wordings of ours by turns, where
-the paper's code has 33. Parallel text is what docs/data.md lists. Long rows and pairs of unlike length are dropped, where the paper cuts.
-With second_stage, PolyLM's curriculum (Wei et al. 2023, arXiv:2307.06018), which is one of pre-training: a last part of the rows with a
-larger share of the target languages. There the stages are of 640B tokens, the second of 97B, and go from 30 % to 60 % beyond English; its
-second stage takes better sources too, which is missing here.
+translated by the suite's translator, not by the paper's, for languages in which the corpus has nothing (``translated: always`` for all).
+French and Chinese have instructions of their own, which are not Alpaca's. Translation is asked for in 10 wordings of ours in turn; the
+paper's code has 33. The parallel text is what docs/data.md lists. Long rows, and pairs whose lengths differ too much, are dropped; the
+paper cuts them. With second_stage, the method uses PolyLM's curriculum (Wei et al. 2023, arXiv:2307.06018), which is one of pre-training: a
+last part of the rows has a larger share of the target languages. PolyLM's stages have 640B tokens, the second of them 97B, and go from 30 %
+to 60 % of text that is not English. Its second stage also takes better sources, which is missing here.
 Missing: WikiMatrix and News-Commentary, and the paper's coefficients of the scaling law, which are not known to us.
 """
 
@@ -54,32 +54,33 @@ class CrossLingualOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     pivot_instructions: float = Field(ge=0, le=1)
     target_instructions: float = Field(ge=0, le=1)
-    """Split evenly over the target languages."""
+    """The share of instructions in the target languages, split evenly over them."""
     translated: Literal["missing", "always", "never"]
     """Which target languages get the pivot's instructions and answers from the suite's translator: those that the corpus lacks, all, or
     none."""
     spare: float = Field(ge=1)
-    """How many times as many instructions are translated as are needed, since some translations fail."""
+    """How many instructions are translated for each one that is needed, since some translations fail."""
     translation: float = Field(ge=0, le=1)
     allocation: Literal["uniform", "scaling"]
-    """How the translation rows are split over the target languages: evenly, or where the law foretells the best mean score."""
+    """How the translation rows are split over the target languages: evenly, or as the law predicts the best mean score."""
     scaling: ScalingLaw | None
-    """The law, with a similarity for every trained language; used by ``allocation: scaling`` alone."""
+    """The law, with a similarity for every trained language. Only ``allocation: scaling`` uses it."""
     direction: Literal["from_pivot", "to_pivot", "both"]
     instruction_corpus: str
     translation_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Translation pairs further apart in characters are dropped as misaligned."""
+    """Translation pairs whose lengths in characters differ by more than this ratio are dropped as misaligned."""
 
     second_stage: float = Field(ge=0, lt=1)
-    """Share of the rows that are trained after the others, with more of them in the target languages: PolyLM's curriculum. 0 is none."""
+    """The share of the rows that are trained after the others, with more of them in the target languages (PolyLM's curriculum); 0 for
+    none."""
     second_stage_targets: float = Field(ge=0, le=1)
-    """Share of the second stage's rows that are instructions in a target language or translations."""
+    """The share of the second stage's rows that are instructions in a target language, or translations."""
 
     @model_validator(mode="after")
     def _has_law(self) -> CrossLingualOptions:
@@ -130,7 +131,7 @@ class CrossLingual(Method[CrossLingualOptions]):
         return Plan(staged.rows, drops=dict(row_filter.drops), phases=staged.phases, facts={**facts, **staged.shares})
 
     def _choose_translated(self, ctx: Context, counts: Mapping[Part, int]) -> list[str]:
-        """The languages whose instructions are the pivot's, translated. Raises UserError where there is no translator for one."""
+        """The languages whose instructions are the pivot's, translated. Raises UserError if one of them has no translator."""
         wanted = [lang for kind, lang in counts if kind == "target_instructions" and self.options.translated != "never"]
         if self.options.translated == "missing":
             wanted = [lang for lang in wanted if not has_language(ctx, self.options.instruction_corpus, lang)]

@@ -3,16 +3,16 @@
 Source: Yang et al. 2024 (arXiv:2410.08964), ZNLP/Language-Imbalance-Driven-Rewarding at bd9764e. The pivot answer, translated by the model
 itself, is preferred to the native answer, and the native pivot answer to the translated foreign one.
 
-As in the paper's code: the same prompts in every language, the next thousand in each round; greedy answers with a repetition penalty of
-1.1; translations by the model itself between tags, the first one put in its mouth; a prompt whose translation failed gives no pair on
-either side; prompts that are about a language keep the pivot's answer; DPO with the likelihood of the chosen answer, the reference being
-the model at the start of the round; two rounds.
-Different: one LoRA adapter goes through all rounds, where the paper trains all weights. The system turn is the chat template's own; the
-paper's code sets one of a helpful assistant. The reasoning frame and the translation request are worded by us. Prompts about languages are
-found by their words, not by a list of 88 ids. The pivot side is kept for every language; the released builder writes over all but the last.
-Answers that were cut off, and translations in a wrong language, make no pair; the code takes both. Answers and translations may have 512
-and 1024 tokens, not 2400 and 4096. A language that the prompt corpus lacks gets translated prompts.
-Missing: nothing that is known to us. beta, nll_weight and the learning rate are in neither code nor abstract.
+As in the paper's code: every language has the same prompts, the next thousand in each round. Answers are greedy with a repetition penalty
+of 1.1. The model itself translates between tags, and its answer begins with the opening tag. If a translation of a prompt failed, the
+prompt gives no pair on either side. Prompts that are about a language keep the pivot's answer. Training is DPO with the likelihood of the
+chosen answer, with the model at the start of the round as the reference. There are two rounds.
+Different: one LoRA adapter goes through all rounds; the paper trains all weights. The system turn is the chat template's own; the paper's
+code sets one of a helpful assistant. The reasoning frame and the translation request are worded by us. Prompts about languages are found by
+their words, not by a list of 88 ids. The pivot side is kept for every language; the released program overwrites all but the last. Answers
+that were cut off, and translations in a wrong language, make no pair; the code takes both. Answers and translations may have 512 and 1024
+tokens, not 2400 and 4096. A language that the prompt corpus lacks gets translated prompts.
+Missing: nothing that is known to us. Neither the code nor the abstract has beta, nll_weight and the learning rate.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from xlift.harness.plugin import Context, Dpo, Method, Options, PairOptions, Pla
 
 
 class DpoSelfImprovementOptions(PairOptions, Options):
-    """Prompts and answers are those of PairOptions."""
+    """The options of prompts and answers are those of PairOptions."""
 
     rounds: int = Field(ge=1)
     beta: float = Field(gt=0)
     nll_weight: float = Field(ge=0)
-    """Weight of the chosen answer's likelihood, which is averaged over its tokens."""
+    """The weight of the chosen answer's likelihood, which is averaged over its tokens."""
 
 
 class DpoSelfImprovement(Method[DpoSelfImprovementOptions]):

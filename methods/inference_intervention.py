@@ -3,16 +3,16 @@
 Source: Wang et al. 2024 (arXiv:2410.12462, "INCLINE"), weixuan-wang123/INCLINE at b1feff1; with other options language vectors, of which no
 single source is known to us.
 
-As in the paper: for each layer the least squares map W from a language's mean states to the pivot's, on 500 parallel lines; at the last
-token of a prompt a state h becomes h + sigma * h W.
-Different: sigma is chosen on held-out parallel lines, as the one with the likeliest translations from the pivot, and never on a test; all
-may be worse than no move, which the facts then show. States are what layers put out, as in the paper's text, where the code moves what the
-MLPs put out; three layers are moved, where the code moves each; the language of a request's answer says which map it gets.
+As in the paper: for each layer, the least squares map W from a language's mean states to the pivot's is fitted on 500 parallel lines. At
+the last token of a prompt, a state h becomes h + sigma * h W.
+Different: sigma is the value with which held-out translations from the pivot are likeliest, and is never chosen on a test; every value may
+be worse than no move, which the facts then show. States are what layers put out, as in the paper's text; the code moves what the MLPs put
+out. Three layers are moved; the code moves every layer. The language of a request's answer decides which map it gets.
 Missing: the paper's other places (attention, embeddings) and its comparison of them.
-Traps of the code: sigma is swept from -1 to 1 on the test items; the script for Llama has the opposite sign; "-0.3-0.2" in the list of
-sigmas is -0.5; every second line has the English line behind it on both sides; accuracy is that of teacher-forced tokens, so that the
-answer is shown; with fewer lines than dimensions the fit is an interpolation, exact on its lines.
-Language vectors: ``move: vector`` adds the language's mean state less the pivot's, with ``positions: answer`` to all tokens of the answer.
+Traps of the code: sigma is varied from -1 to 1 on the test items. The script for Llama has the opposite sign. "-0.3-0.2" in the list of
+sigmas is -0.5. Every second line is followed by the English line on both sides. Accuracy is that of teacher-forced tokens, so that the
+answer is shown. With fewer lines than dimensions the fit is an interpolation, exact on its lines.
+Language vectors: ``move: vector`` adds the language's mean state minus the pivot's, with ``positions: answer`` to all tokens of the answer.
 With ``random: true``, the control, what is added is random and of the same size, with the strength of the real one.
 """
 
@@ -42,25 +42,25 @@ from xlift.harness.plugin import (
 
 
 class InferenceInterventionOptions(Options):
-    """What is moved, where, and on which lines that is learnt."""
+    """What is moved, where, and from which lines it is learnt."""
 
     corpus: str
     """Parallel text."""
     sentences: int = Field(ge=2)
-    """Lines of each language that maps and vectors are made of."""
+    """The number of lines of each language from which maps and vectors are made."""
     held_out: int = Field(ge=1)
-    """Further lines, on which the strength is chosen."""
+    """The number of further lines, on which the strength is chosen."""
     move: Literal["map", "vector"]
     layers: tuple[int | float, ...] = Field(min_length=1)
-    """States: a share of the depth, or the number of the layer that they come out of."""
+    """The layers whose states are moved: each a share of the depth, or the number of the layer."""
     positions: Literal["prompt", "answer"]
-    """The last token of a prompt alone, or the answer's tokens too."""
+    """Only the last token of a prompt, or the answer's tokens too."""
     strengths: tuple[float, ...] = Field(min_length=1)
-    """Among which one is chosen for each language (sigma)."""
+    """The strengths (sigma) among which one is chosen for each language."""
     tasks: tuple[str, ...]
-    """Beginnings of the names of the tasks whose states are moved; all where empty."""
+    """Beginnings of the names of the tasks whose states are moved; all tasks if the list is empty."""
     random: bool
-    """The control."""
+    """Whether random moves are made instead, as a control."""
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
 
@@ -119,7 +119,7 @@ class InferenceIntervention(Method[InferenceInterventionOptions]):
         return found
 
     def _try_strengths(self, ctx: Context, lang: str, made: NDArray[Any], lines: Sequence[Pair]) -> dict[float, float]:
-        """The mean log-probability of held-out translations from the pivot, by strength; 0 is without any move."""
+        """The mean log-probability of held-out translations from the pivot, by strength. Strength 0 is no move."""
         options = self.options
         chats, answers = [ask_translation(0, ctx.pivot, lang, pair.source) for pair in lines], [pair.target for pair in lines]
         found = {0.0: float(np.mean(ctx.score(chats, answers)))}
@@ -130,18 +130,18 @@ class InferenceIntervention(Method[InferenceInterventionOptions]):
 
 
 def fit_maps(states: NDArray[Any], wanted: NDArray[Any]) -> NDArray[Any]:
-    """For each layer the least squares map (layers, hidden, hidden) from states to those wanted, both (lines, layers, hidden)."""
+    """The least squares map of each layer (layers, hidden, hidden) from ``states`` to ``wanted``, both (lines, layers, hidden)."""
     fitted = [np.linalg.lstsq(states[:, at], wanted[:, at], rcond=None)[0] for at in range(states.shape[1])]
     return np.ascontiguousarray(np.stack(fitted), dtype=np.float32)
 
 
 def fit_vectors(states: NDArray[Any], base: NDArray[Any]) -> NDArray[Any]:
-    """For each layer (layers, hidden) how far the mean of states is from that of the base's, both (lines, layers, hidden)."""
+    """How far the mean of ``states`` is from that of ``base`` in each layer (layers, hidden). Both are (lines, layers, hidden)."""
     return np.ascontiguousarray(states.mean(axis=0) - base.mean(axis=0), dtype=np.float32)
 
 
 def draw_like(made: NDArray[Any], chance: np.random.Generator) -> NDArray[Any]:
-    """Random numbers in place of an array's, with the same norm in each layer."""
+    """Random numbers in the shape of an array, with the same norm in each layer."""
     drawn = chance.standard_normal(made.shape)
     sizes = [np.linalg.norm(one) / np.linalg.norm(other) for one, other in zip(made, drawn, strict=True)]
     return np.stack([one * size for one, size in zip(drawn, sizes, strict=True)]).astype(np.float32)

@@ -1,17 +1,17 @@
-"""Knowledge alignment: names of one entity in two languages, and facts with their objects, are drawn to each other.
+"""Knowledge alignment: the states of an entity's names in two languages, and of facts and their objects, are drawn to each other.
 
 Source: Hou et al. 2022 (arXiv:2210.13617, "Adapters for Enhanced Modeling of Multilingual Knowledge and Text"), yifan-h/Multilingual_Space
 at a0bb48e.
 
 As in the paper: in-batch InfoNCE on mean-pooled last states, of entity pairs (the two names of one entity) and of triples (subject and
 relation against the object, in different languages).
-Different: the paper trains four adapters apart in encoders such as XLM-R and fuses them by a fifth training, where one LoRA in a causal
-model learns both kinds of rows here; the temperature of the paper's loss is not known to us, and 0.05 is ours; names are DBP-5L's, where
-the code has Wikidata's; the object's language and the subject's are the pivot and another by turns, where the code draws both at random;
-triples whose object is known in both languages alone can serve. Rows that share a name are no counter-examples of each other. Pairs whose
-names are the same in both languages teach nothing, so they are left out and counted. The last state stands behind the final norm.
-The trap of the code: ranks start at 0 and ``hit@k`` counts ranks up to k, so that its hit@1 is hit@2; nothing here is scored that way.
-In its logs entity pairs alone align better than the fusion, and triples alone align worst.
+Different: the paper trains four adapters separately in encoders such as XLM-R and fuses them by a fifth training; here one LoRA in a causal
+model learns both kinds of rows. The temperature of the paper's loss is not known to us, and 0.05 is ours. Names are those of DBP-5L; the
+code has those of Wikidata. The languages of object and subject are the pivot and another in turn; the code draws both at random. Only
+triples whose object has a name in both languages can be used. Rows that share a name are no negative examples of each other. Pairs whose
+names are the same in both languages teach nothing, so they are left out and counted. The last state is the one after the final norm.
+The trap of the code: ranks start at 0 and ``hit@k`` counts ranks up to k, so that its hit@1 is hit@2. Nothing here is scored in that way.
+In its logs, entity pairs alone align better than the fusion, and triples alone align worst.
 Missing: descriptions of entities and sentences of T-REx, the other two adapters, for which there are no data here.
 """
 
@@ -50,22 +50,22 @@ class KnowledgeAlignmentOptions(Options):
     """Shares are parts of the budget in rows and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     entities: float = Field(ge=0, le=1)
-    """Two names of one entity, split evenly over the languages."""
+    """The share of pairs of an entity's two names, split evenly over the languages."""
     triples: float = Field(ge=0, le=1)
-    """Subject and relation against the object, split evenly over the languages."""
+    """The share of facts, subject and relation against the object, split evenly over the languages."""
     entity_corpus: str
     triple_corpus: str
     layer: float
-    """A share of the depth, or the number of a state: -1 is the last."""
+    """A share of the depth, or the number of a state; -1 is the last."""
     pool: Literal["last", "mean"]
     temperature: float = Field(gt=0)
     symmetric: bool
     batch: int = Field(ge=2)
-    """Most rows that are contrasted with each other."""
+    """The most rows that are contrasted with each other."""
     shuffled: bool
-    """The control: each name beside that of another entity."""
+    """Whether each name is put beside that of another entity, as a control."""
     max_characters: int = Field(ge=1)
 
 
@@ -107,7 +107,7 @@ class KnowledgeAlignment(Method[KnowledgeAlignmentOptions]):
         return Plan(tuple(rows), Align((term,), batch=options.batch), drops=dict(row_filter.drops))
 
     def _read_facts(self, ctx: Context, asked: str, answered: str, where: str, row_filter: RowFilter) -> Iterator[Pair]:
-        """Subject and relation in one language, the object's name in the other; objects that have none there are counted."""
+        """Subject and relation in one language, and the object's name in the other. Objects without such a name are counted."""
         names = {pair.source: pair.target for pair in read_pairs(ctx, self.options.entity_corpus, asked, answered)}
         found = False
         for row in shuffle_rows(ctx, self.options.triple_corpus, asked):

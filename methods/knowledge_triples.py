@@ -2,14 +2,15 @@
 
 Source: Zhou et al. 2022 (arXiv:2110.08443). Its evaluation is luka-group/prix-lm at b244481; its training code was never released.
 
-As in the paper: rows of two sorts, monolingual triples and cross-lingual links of entities, are learnt by causal language modelling; of a
-triple the head and the relation are given, and the tail is to be written.
-Different: the paper makes XLM-R causal and frames rows in marks of its own ([S], [P], [O]); here a chat model reads "head - relation:" and
-"name in Language:". DBP-5L's training facts in five languages stand for DBpedia's in 87; relations are DBpedia's English names of
-properties, split into words. A link whose two names are written alike teaches nothing, so such pairs are left out and their share is in
-the facts of the manifest. Wikipedia's brackets ("(film)") are taken off an answer. Facts that a task of the suite asks for are left out.
+As in the paper: rows of two sorts, monolingual triples and cross-lingual links of entities, are learnt by causal language modelling. The
+head and the relation of a triple are given, and the model learns to write the tail.
+Different: the paper makes XLM-R causal and uses special tokens of its own around the parts of a row ([S], [P], [O]); here a chat model
+reads "head - relation:" and "name in Language:". DBP-5L's training facts in five languages are used instead of DBpedia's in 87; relations
+are DBpedia's English names of properties, split into words. A link whose two names are written alike teaches nothing, so such pairs are
+left out, and their share is in the facts of the manifest. Wikipedia's brackets ("(film)") are removed from an answer. Facts that a task of
+the suite asks for are left out.
 Missing: the paper's own data and constrained decoding; its result tables are not known to us. BMLAMA-17 measures such knowledge here.
-Trap: responses are names, so a model may come to answer everything with a name: watch MGSM and the length of chat answers.
+Trap: responses are names, so a model may come to answer everything with a name. Watch MGSM and the length of chat answers.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class KnowledgeTriplesOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     triples: float = Field(ge=0, le=1)
-    """Split evenly over the pivot and the target languages."""
+    """The share of facts, split evenly over the pivot and the target languages."""
     links: float = Field(ge=0, le=1)
-    """Names of the pivot's entities in a target language and back, by turns; split evenly over the target languages."""
+    """The share of links: names of the pivot's entities in a target language and back, in turn, split evenly over the target languages."""
     equal_names: bool
     """Whether links whose two names are written alike are trained on."""
     triple_corpus: str
@@ -113,7 +114,8 @@ def spell_relation(name: str) -> str:
 
 
 def drop_brackets(name: str) -> str:
-    """A name without what Wikipedia adds to tell it from others: ``Chicago (film)`` becomes ``Chicago``; one that is all brackets stays."""
+    """A name without what Wikipedia adds to tell it from others: ``Chicago (film)`` becomes ``Chicago``. A name that is only brackets
+    stays."""
     return str(regex.sub(r"(?<=\S)\s*\([^()]*\)$", "", name.strip()))
 
 

@@ -1,17 +1,17 @@
-"""Language neurons (LAPE): neurons that are active in some languages alone are found, and those of chosen languages switched off.
+"""Language neurons (LAPE): neurons that are active in some languages alone are found, and those of chosen languages are switched off.
 
 Source: Tang et al. 2024 (arXiv:2402.16438), RUCAIBox/Language-Specific-Neurons at fdeca23.
 
-As in the paper: for each neuron of the feed-forward parts the share of tokens at which it is active in each language; these shares, divided
-by their sum, have an entropy, which is low for a neuron that few languages use. Neurons that are active nowhere above the 95th percentile
-of all shares are left out; the 1 % of lowest entropy are specific, and belong to each language in which they are above that percentile.
-Switched off, a neuron gives nothing to the layer.
-Different: texts are the sides of the suite's parallel corpus, so the languages say the same, where the paper reads 100 million tokens of
-Wikipedia a language. The paper switches neurons off to show what they do; here the pivot's are the default, which asks whether a model that
-falls back into the pivot can be kept from it.
+As in the paper: for each neuron of the feed-forward parts, the share of tokens at which it is active in each language is counted. These
+shares, divided by their sum, have an entropy, which is low for a neuron that few languages use. Neurons that are nowhere active above the
+95th percentile of all shares are left out. The 1 % with the lowest entropy are specific, and belong to each language in which they are
+above that percentile. A neuron that is switched off gives nothing to the layer.
+Different: the texts are the sides of the suite's parallel corpus, so that the languages say the same; the paper reads 100 million tokens of
+Wikipedia for each language. The paper switches neurons off to show what they do. Here the pivot's are the default, which asks whether a
+model that falls back into the pivot can be kept from it.
 Missing: training of these neurons alone, and the published lists, which are pickled.
 ``random: true`` is the control: as many neurons of each layer, at random.
-Trap: with two languages, the pivot and one other, the two lowest shares decide, and specific means little: take several.
+Trap: with two languages, the pivot and one other, the two lowest shares decide, and "specific" means little. Take several.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ class LanguageNeuronsOptions(Options):
 
     parallel_corpus: str
     texts: int = Field(ge=1)
-    """Read in each language."""
+    """The number of texts that are read in each language."""
     switch_off: tuple[str, ...]
-    """Languages whose neurons are switched off; the pivot where empty."""
+    """The languages whose neurons are switched off; the pivot if the list is empty."""
     specific: float = Field(gt=0, lt=1)
-    """Share of neurons, those of lowest entropy, that are specific."""
+    """The share of neurons that are specific: those of the lowest entropy."""
     active: float = Field(gt=0, lt=1)
-    """Quantile of all shares above which a neuron counts as active in a language."""
+    """The quantile of all shares above which a neuron counts as active in a language."""
     random: bool
-    """The control: as many neurons of each layer at random."""
+    """Whether as many neurons of each layer are chosen at random, as a control."""
 
 
 class LanguageNeurons(Method[LanguageNeuronsOptions]):
-    """A mask of what comes out of the neurons of some languages."""
+    """A mask of the outputs of the neurons of some languages."""
 
     Options = LanguageNeuronsOptions
     trains = False
@@ -85,7 +85,7 @@ class LanguageNeurons(Method[LanguageNeuronsOptions]):
 
 
 def find_specific(shares: Array, specific: float, active: float) -> Array:
-    """Whether each neuron belongs to each language, (languages, layers, neurons), by how often it is active in it."""
+    """Whether each neuron belongs to each language (languages, layers, neurons), by how often it is active in it."""
     bar = np.quantile(shares, active)
     sums = shares.sum(axis=0)
     parts = shares / np.where(sums > 0, sums, 1)

@@ -1,18 +1,18 @@
 """Layer swapping: a task expert with the bottom and top layers of a language expert, and layers of both between them.
 
-Source: Bandarkar et al. 2025 (arXiv:2410.01335, ICLR 2025); the choice of the bottom 6 and top 2 of 32 layers is that of the follow-up
-(arXiv:2505.18356), which found it among the best of its modular methods, with LoRA too. Neither has code that is known to us.
+Source: Bandarkar et al. 2025 (arXiv:2410.01335, ICLR 2025). The choice of the bottom 6 and top 2 of 32 layers is that of the follow-up
+(arXiv:2505.18356), which found it among the best of its modular methods, with LoRA too. No code of either is known to us.
 
-As in the papers: two experts are trained apart from one base, one on a task in English, one on instructions of all sorts in the target
-language; their weights are then put together without further training: bottom and top layers of the language expert, the middle of the task
-expert, and between them transition layers, which are the average of both.
-Different: the experts are LoRA, whose ranks are put side by side, so that the result is one adapter; the papers train all weights. One
-language expert speaks all languages of the suite, where the papers train one for each. The two share one budget of tokens; the papers give
-each 30,000 to 40,000 rows. The task is GSM8K's problems, not Orca's, and instructions are Alpaca's, translated where a language has none.
-Missing: the papers' analysis of where a training moves weights most, and the other merges that they compare with.
+As in the papers: two experts are trained separately from one base, one on a task in English, one on instructions of all sorts in the target
+language. Their weights are then put together without further training: the bottom and top layers of the language expert, the middle of the
+task expert, and between them transition layers, which are the average of both.
+Different: the experts are LoRA adapters, whose ranks are put side by side, so that the result is one adapter; the papers train all weights.
+One language expert speaks all languages of the suite; the papers train one for each. The two share one budget of tokens; the papers give
+each 30,000 to 40,000 rows. The task is GSM8K's problems, not Orca's. Instructions are Alpaca's, translated if a language has none.
+Missing: the papers' analysis of where a training moves weights most, and the other merges with which they compare.
 ``uniform: true`` is the control: the average of both experts in every layer.
-Trap: in a student's reproduction (Qwen2.5-7B in 4 bits, Swahili) the follow-up's choice of layers scored 14.0 on MGSM, as the base did, so
-look at the control before believing in layers.
+Trap: in a student's reproduction (Qwen2.5-7B in 4 bits, Swahili) the follow-up's choice of layers scored 14.0 on MGSM, as the base did. So
+look at the control before you believe in layers.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class LayerSwapOptions(ExpertOptions, Options):
     """What the two experts learn, and which layers come from which."""
 
     bottom: int = Field(ge=0)
-    """Layers of the language expert, counted from the first."""
+    """The number of layers of the language expert, counted from the first."""
     top: int = Field(ge=0)
-    """Layers of the language expert, counted from the last."""
+    """The number of layers of the language expert, counted from the last."""
     transition: int = Field(ge=0)
-    """Layers that are the average of both experts, above the bottom ones and as many below the top ones."""
+    """The number of layers that are the average of both experts, above the bottom ones, and as many below the top ones."""
     uniform: bool
-    """The control: the average of both in every layer."""
+    """Whether every layer is the average of both, as a control."""
 
 
 class LayerSwap(Method[LayerSwapOptions]):

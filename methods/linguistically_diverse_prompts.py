@@ -1,11 +1,12 @@
-"""Linguistically diverse prompts for translation (LDP): exemplars from many languages into the pivot, and made ones out of it.
+"""Linguistically diverse prompts for translation (LDP): exemplars from many languages into the pivot, and with their help out of it.
 
-Source: Nguyen et al. 2023 (arXiv:2306.11372), whose text was not at hand: the idea is theirs, numbers and wording are ours.
+Source: Nguyen et al. 2023 (arXiv:2306.11372), whose text was not available to us: the idea is theirs, numbers and wording are ours.
 
-As in the paper: sentences of other languages with their pivot translations show the model the way into the pivot; so prompted it translates
-sentences of a target language, and these pairs, turned round, show it the way out of the pivot. No parallel text of a target language is
-used, and nothing is trained.
-Different: exemplars come from parallel text nearest to one length; a model too weak to make them may have the suite's translator do it.
+As in the paper: sentences of other languages with their pivot translations show the model how to translate into the pivot. With this prompt
+it translates sentences of a target language, and these pairs, turned round, show it how to translate out of the pivot. No parallel text of
+a target language is used, and nothing is trained.
+Different: the exemplars are the parallel sentences that are nearest to one length. If the model is too weak to make them, the suite's
+translator can.
 Missing: whatever else the paper applies the idea to, and its choice of exemplar languages, which have not been read.
 """
 
@@ -43,35 +44,35 @@ from xlift.harness.plugin import (
 )
 
 SPARE = 4
-"""How many times as many sentences are translated as are needed: they are few, and a weak model spoils many."""
+"""How many sentences are translated for each one that is needed. There are few, and a weak model spoils many."""
 
 Exemplar = tuple[str, str, str, str]
-"""Language and text, then language and text of the translation."""
+"""A language and a text, then the language and the text of the translation."""
 
 
 class LinguisticallyDiversePromptsOptions(Options):
     """Which exemplars are shown."""
 
     exemplars: int = Field(ge=1)
-    """Exemplars in a prompt."""
+    """The number of exemplars in a prompt."""
     exemplar_languages: tuple[str, ...]
-    """Languages of the exemplars into the pivot, in turn; those that are trained, or without parallel text, are passed over."""
+    """The languages of the exemplars into the pivot, in turn. Those that are trained, or have no parallel text, are skipped."""
     corpus: str
-    """Parallel text, of which a target language's own side alone is used."""
+    """A corpus of parallel text. Of a target language, only its own side is used."""
     translations: Literal["model", "translator"]
-    """Whether the made exemplars are the prompted model's own or the suite's translator's."""
+    """Whether the prompted model itself makes the exemplars, or the suite's translator."""
     characters: int = Field(ge=1)
-    """Exemplars are the sentences nearest to this length, on the pivot's side where that is given..."""
+    """Exemplars are the sentences nearest to this number of characters, measured on the pivot's side if it is given."""
     pool: int = Field(ge=1)
-    """...of so many that are looked at."""
+    """The number of sentences among which the exemplars are chosen."""
     max_tokens: int = Field(ge=1)
-    """Most tokens of a made translation; one that is cut off is dropped."""
+    """The most tokens of a translation that is made. One that is cut off is dropped."""
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
 
 
 class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
-    """A profile without rows, for FLORES alone: exemplars before each request to translate."""
+    """A profile without rows, only for FLORES: exemplars before each request to translate."""
 
     Options = LinguisticallyDiversePromptsOptions
     trains = False
@@ -157,7 +158,7 @@ class LinguisticallyDiversePrompts(Method[LinguisticallyDiversePromptsOptions]):
         return [(ctx.pivot, pair.target, lang, pair.source) for pair in pairs]
 
     def _translate(self, ctx: Context, lang: str, texts: Sequence[str], template: str, drops: Counter[str]) -> list[str]:
-        """A translation into the pivot of each text, empty where there is none."""
+        """A translation of each text into the pivot; empty if there is none."""
         where = f"{lang}/exemplars"
         if self.options.translations == "translator":
             translated = ctx.translate(texts, lang, ctx.pivot)

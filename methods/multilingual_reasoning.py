@@ -3,17 +3,18 @@
 Source: Chen et al. 2023 (arXiv:2310.20246), microsoft/MathOctopus at 4d385db; the step phrases are those of mCoT (Lai and Nissim 2024,
 arXiv:2406.02301, laihuiyuan/mCoT at 20e9a86).
 
-As in the paper: GSM8K's problems in every language, the pivot among them, with solutions in the language of the question (questions: own,
-the paper's Parallel) or to the pivot's question (questions: pivot, its Cross); the request names the language of the answer. Or as in mCoT:
+As in the paper: GSM8K's problems in every language, including the pivot, with solutions in the language of the question (questions: own,
+the paper's Parallel) or to the pivot's question (questions: pivot, its Cross). The request names the language of the answer. Or as in mCoT:
 "Question:", "Answer:" and a phrase that sets the language and asks for steps (frame: steps).
-Different: the paper's solutions in other languages are ChatGPT's, 4 to 40 MB a language that are not available here: the suite's translator
-makes them (answers: translated), or the model itself (answers: sampled): of several draws in the language those are kept that come to the
-right number, one for each list of equations. That is rejection sampling without outside help; the settings of the paper's xRFT are not
-known to us. Translations that lost the number are dropped. Loss falls on the solution alone; the paper's code trains on all tokens, prompt
-and padding too. GSM8K's calculator marks are taken out; the paper's rows keep them. All languages have the same number of rows.
+Different: the paper's solutions in other languages are ChatGPT's, 4 to 40 MB for each language, which are not available here. The suite's
+translator makes them (answers: translated), or the model itself (answers: sampled): it draws several solutions in the language, and those
+that come to the right number are kept, one for each list of equations. That is rejection sampling without outside help; the settings of the
+paper's xRFT are not known to us. Translations that lost the number are dropped. The loss is on the solution alone; the paper's code trains
+on all tokens, prompt and padding too. GSM8K's calculator annotations are removed; the paper's rows keep them. All languages have the same
+number of rows.
 Missing: Bengali and Thai questions, which the corpus lacks: a translator makes them. The paper's preference pairs.
-Traps: the paper's LoRA row (20.8 on MGSM) has alpha/r of 1/128 and the rate of full tuning, so it says nothing about LoRA. Its code asks
-the English question in every language under the strategy Cross, and its table does not say which strategy measured which row.
+Traps: the paper's LoRA row (20.8 on MGSM) has alpha/r of 1/128 and the learning rate of full tuning, so it says nothing about LoRA. Under
+the strategy Cross, its code asks the English question in every language, and its table does not say which strategy measured which row.
 """
 
 from __future__ import annotations
@@ -64,24 +65,24 @@ class MultilingualReasoningOptions(Options):
     """Where questions and solutions come from, and how they are asked for."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     questions: Literal["own", "pivot"]
     """Whether a question is in the language of its solution, or in the pivot."""
     answers: Literal["translated", "sampled"]
-    """Whether solutions beyond the pivot's are the pivot's, translated, or the model's own, drawn and checked."""
+    """Whether the solutions in the other languages are translations of the pivot's, or the model's own, drawn and checked."""
     frame: Literal["request", "steps"]
     """Whether the request names the language of the answer, or ends in a phrase of mCoT's, which eleven languages have."""
     problem_corpus: str
     samples: int = Field(ge=1)
-    """Draws of a problem."""
+    """The number of draws of a problem."""
     temperature: float = Field(gt=0)
     max_tokens: int = Field(ge=1)
-    """Most tokens of a draw; one that is cut off is dropped."""
+    """The most tokens of a draw. One that is cut off is dropped."""
     spare: float = Field(gt=0)
-    """How many problems are asked for each row that is needed; a problem gives as many rows as it has unlike right solutions."""
+    """How many problems are asked for each row that is needed. A problem gives as many rows as it has different right solutions."""
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
 
 
 class MultilingualReasoning(Method[MultilingualReasoningOptions]):

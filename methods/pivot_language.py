@@ -2,14 +2,14 @@
 
 Source: Zhang et al. 2024 (arXiv:2311.08711), ytyz1307zzh/PLUG at 307a35f.
 
-As in the paper: English instructions with published answers, both in the target language too; a response of the pivot's instruction, the
-pivot's answer and the target's answer, under the headers of the paper's code; plain instructions in the pivot beside them; the same system
-turn in training and measuring; an answer without the target's header is empty.
+As in the paper: English instructions with published answers, both also in the target language. The response consists of the pivot's
+instruction, the pivot's answer and the target's answer, under the headers of the paper's code. Plain instructions in the pivot are mixed
+in. The system turn is the same in training and measuring. An answer without the target's header is empty.
 Different: the paper translates instruction and answer in one request to GPT-3.5; here the suite's translator gets them one by one, and
-instructions that a corpus has in the target language are taken as they are. Alpagasus prompts with their published answers stand for
+instructions that a corpus has in the target language are taken as they are. Alpagasus prompts with their published answers replace
 GPT-4-Alpaca's 52k in each language. The system turn is worded by us, and headers in languages beyond the paper's are ours. Every task's
-allowance of tokens grows three times, where the paper gives 4096. Rows are dropped whose translation is bad or holds a header.
-Missing: how many plain pivot rows the paper mixes in is not known to us; the order of target before pivot, which it tries, is not offered.
+allowance of tokens is multiplied by three; the paper gives 4096. Rows are dropped if their translation is bad or contains a header.
+Missing: how many plain pivot rows the paper mixes in is not known to us. The order of target before pivot, which it tries, is not offered.
 """
 
 from __future__ import annotations
@@ -63,39 +63,39 @@ WORDINGS = {
     "th": "คำตอบภาษาไทย:",
     "zh": "中文回复：",
 }
-"""Headers in the language itself: en, es, it, ko and zh as in the paper's code, the other languages of X-AlpacaEval in words of ours; all
-further ones are made of the language's own name and code."""
+"""The headers in the language itself. Those of en, es, it, ko and zh are as in the paper's code; those of the other languages of
+X-AlpacaEval are in words of ours. All further ones are made of the language's own name and code."""
 
 
 class PivotLanguageOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     pivot_language: float = Field(gt=0, le=1)
-    """Rows that answer in two languages, split evenly over the target languages."""
+    """The share of rows that answer in two languages, split evenly over the target languages."""
     pivot_instructions: float = Field(ge=0, lt=1)
-    """Plain instructions in the pivot."""
+    """The share of plain instructions in the pivot."""
     restate: bool
     """Whether the response begins with the instruction in the pivot."""
     answers: Literal["corpus", "self"]
     """Whether the pivot's answers are the published ones or the model's own."""
     prompt_corpus: str
-    """Its instructions in the target language are used where it has them under the same ids; else they are translated."""
+    """Its instructions in the target language are used if it has them under the same ids. Otherwise they are translated."""
     pivot_corpus: str
-    """Corpus of the plain instructions."""
+    """The corpus of the plain instructions."""
     max_tokens: int = Field(ge=1)
-    """Most tokens of the model's own answer; one that is cut off is dropped."""
+    """The most tokens of the model's own answer. One that is cut off is dropped."""
     max_characters: int = Field(ge=1)
-    """Longer rows, all blocks together, are dropped and counted."""
+    """Rows whose blocks together are longer than this are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
     spare: float = Field(ge=1)
-    """How many times as many rows are made as are needed, since some translations fail."""
+    """How many rows are made for each one that is needed, since some translations fail."""
     token_factor: float = Field(ge=1)
     """The factor by which the most new tokens of a task are multiplied, because there are three blocks where the task expects one."""
     min_tokens: int = Field(ge=0)
-    """The least allowance: the restated instruction is as long as the prompt, however short the answer."""
+    """The least allowance of new tokens: the restated instruction is as long as the prompt, however short the answer."""
 
 
 class PivotLanguage(Method[PivotLanguageOptions]):
@@ -150,7 +150,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
         return f"{first} it in {pivot}, and after that give the answer in {target}."
 
     def _read_questions(self, ctx: Context, lang: str, known: set[str]) -> dict[str, str]:
-        """Instructions in the target language by those ids that are ``known``; none where the corpus lacks the language."""
+        """Instructions in the target language by those ids that are ``known``; none if the corpus lacks the language."""
         try:
             uncounted = RowFilter(self.options.max_characters)
             found = read_prompts(ctx, lang, uncounted, corpus=self.options.prompt_corpus, where=f"{lang}/{KIND}")
@@ -207,14 +207,14 @@ class PivotLanguage(Method[PivotLanguageOptions]):
             yield Example(ask(question, self._system(ctx, lang)), response, lang, f"{KIND}-{lang}-{there.id}", KIND)
 
     def _word_response(self, ctx: Context, lang: str, there: Prompt, answer: str) -> str:
-        """The pivot's instruction, where it is restated, and answer, then the answer in the target language, each under its header."""
+        """The pivot's instruction (if it is restated) and answer, then the answer in the target language, each under its header."""
         blocks = [(f"{find(ctx.pivot).name} instruction:", there.question)] if self.options.restate else []
         blocks += [(name_header(ctx.pivot), there.answer), (name_header(lang), answer)]
         return "\n\n".join(f"{header}\n{text.strip()}" for header, text in blocks)
 
 
 def name_header(lang: str) -> str:
-    """What stands above an answer in a language: unique to it, and part of no other language's header."""
+    """The header above an answer in a language. It is unique to the language, and is no part of another language's header."""
     language = find(lang)
     return WORDINGS.get(language.code) or f"{language.own_name} ({language.code}):"
 

@@ -1,17 +1,17 @@
-"""Preference gap (MPO): how much better than the worse answer the better one is, is learnt from the same two answers in the pivot.
+"""Preference gap (MPO): the model learns how much better the better answer is from the same two answers in the pivot.
 
 Source: Zhao et al. 2025 (arXiv:2505.16869, "MPO"), circle-hit/MPO at 7d2a9b0.
 
-As in the paper's code: a row holds a pair in the target language and the same pair in the pivot; the gap is the mean log-probability of the
-chosen answer's tokens less that of the rejected one's; the loss is the squared difference of beta times the target's gap and the gap that
-the untouched model has in the pivot, plus the mean squared difference of the pivot's mean last states and what they were.
-Different: the paper's pairs are harmful requests that are refused or granted, which are not shipped; the pairs here are LIDR's
-(dpo_self_improvement): the pivot's answer, translated, over the native one, and in the pivot the native answer over the translated one. So
-what is carried over is a preference for the pivot's content, not safety. LoRA in place of all weights. Rows are drawn into steps by
-tokens, and all four answers count in the budget.
+As in the paper's code: a row holds a pair in the target language and the same pair in the pivot. The gap is the mean log-probability of the
+chosen answer's tokens minus that of the rejected one's. The loss is the squared difference between beta times the target's gap and the gap
+that the untouched model has in the pivot, plus the mean squared difference between the pivot's mean last states and what they were.
+Different: the paper's pairs are harmful requests that are refused or granted, which do not come with xlift. The pairs here are those of
+LIDR (dpo_self_improvement): the pivot's answer, translated, over the native one, and in the pivot the native answer over the translated
+one. So what is carried over is a preference for the pivot's content, not safety. LoRA is trained in place of all weights. Rows are drawn
+into steps by tokens, and all four answers count in the budget.
 Missing: harmful data and the paper's safety benchmarks, so none of its numbers can be compared.
-Traps of the code: the mean of the last states goes over the padding too, so it depends on the row beside it; here it is over a text's own
-tokens without the first. Its configurations name the loss "sigmoid", which is not used.
+Traps of the code: the mean of the last states includes the padding, so it depends on the other rows of the batch; here it is over a text's
+own tokens without the first. Its configurations name the loss "sigmoid", which is not used.
 With ``shuffled: true``, the control, each pair has the twin of another prompt: the same gaps in another order.
 """
 
@@ -42,9 +42,9 @@ class PreferenceGapOptions(PairOptions, Options):
 
     beta: float = Field(gt=0)
     keep: float = Field(ge=0)
-    """Weight of what the pivot's last states must not lose; 0 leaves it out."""
+    """The weight of the term that keeps the pivot's last states as they were; 0 leaves it out."""
     shuffled: bool
-    """The control: each pair beside the twin of another prompt of its language."""
+    """Whether each pair is put beside the twin of another prompt of its language, as a control."""
 
 
 class PreferenceGap(Method[PreferenceGapOptions]):

@@ -1,15 +1,14 @@
 """Question alignment (QAlign): first translate questions into the pivot, then train the task in the pivot, on one adapter.
 
 Source: Zhu et al. 2024 (arXiv:2401.07817), NJUNLP/QAlign at a65ee63; without the second phase Zhang et al. 2024 (arXiv:2405.13816,
-"spontaneous multilingual learners"); with layers and modules SLAM (arXiv:2501.03681, fmm170/SLAM at 6236809), which trains the feed-forward
-part of the first layers alone.
+"spontaneous multilingual learners"); with layers and modules SLAM (arXiv:2501.03681, fmm170/SLAM at 6236809), which trains only the
+feed-forward part of the first layers.
 
-As in the paper: GSM8K's questions in every language are translated into the pivot, then the task is trained in the pivot alone; each phase
-has a schedule of the learning rate of its own.
+As in the paper: GSM8K's questions in every language are translated into the pivot, then the task is trained in the pivot alone. Each phase
+has a learning-rate schedule of its own.
 Different: the papers train on whole corpora, one run after the other; here both phases share one budget, one adapter and one optimiser. A
-question is put to the model in 10 wordings by turns, where the paper has one wording for all. The second phase has GSM8K's own solutions,
-or instructions.
-SLAM trains the weights themselves, as ``train.lora: null`` does; by default LoRA stands beside them. Whether it has two phases is not
+question is asked in 10 wordings in turn; the paper has one wording. The second phase has GSM8K's own solutions, or instructions. SLAM
+trains the weights themselves, as ``train.lora: null`` does; by default a LoRA adapter is trained here. Whether SLAM has two phases is not
 known to us.
 Missing: MetaMathQA, 395k rows, which is the paper's second phase, and Thai and Bengali questions, which the corpus lacks.
 """
@@ -42,26 +41,26 @@ class QuestionAlignmentOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     question_translation: float = Field(ge=0, le=1)
-    """Phase 1, split evenly over the languages."""
+    """The share of phase 1, questions to translate, split evenly over the languages."""
     task: float = Field(ge=0, le=1)
-    """Phase 2, pivot questions with their answers."""
+    """The share of phase 2, pivot questions with their answers."""
     question_corpus: str
     """A corpus with the same questions in every language, under the same ids."""
     task_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Question pairs further apart in characters are dropped as misaligned."""
+    """Question pairs whose lengths in characters differ by more than this ratio are dropped as misaligned."""
     layers: tuple[int, ...]
-    """Layers that are trained, from 0; -1 is the last. All where empty."""
+    """The layers that are trained, from 0; -1 is the last. All layers if the list is empty."""
     modules: tuple[str, ...]
-    """Modules that are trained; those of ``train.lora`` where empty."""
+    """The modules that are trained; those of ``train.lora`` if the list is empty."""
 
 
 class QuestionAlignment(Method[QuestionAlignmentOptions]):
-    """Questions put into the pivot, then pivot-language answers."""
+    """Questions translated into the pivot, then pivot-language answers."""
 
     Options = QuestionAlignmentOptions
 

@@ -1,14 +1,14 @@
-"""Representation alignment (mid-align): task training, and by turns a pull of translations towards each other in a middle layer.
+"""Representation alignment (mid-align): task training, and in turn with it a loss that draws translations to each other in a middle layer.
 
 Source: Liu and Niehues 2025 (arXiv:2502.14830, "middle-layer representation alignment"), dannigt/mid-align at c3fa8ef; with other options
 AFP (NAACL 2024), chongli17/CrossLingualAlignment at 744a46e.
 
 As in the paper: InfoNCE on mean-pooled states at half the depth, by cosine, temperature 0.1, from one side only, in optimiser steps of its
 own between those of the task; LoRA on all linear modules.
-Different: the budget is in tokens, half of it in each sort of step, where the code takes steps of 32 rows and stops early; rows are
-contrasted with the 16 or so of their own step, and a text that two of them share is no counter-example, where the code has no such check.
-The task is Alpaca's instructions in the pivot, where the paper trains slot filling, translation and summaries in English and tests the
-transfer. The mean leaves the first token out, whose state is large and always the same.
+Different: the budget is in tokens, half of it in each sort of step; the code takes steps of 32 rows and stops early. Rows are contrasted
+with the 16 or so of their own step, and a text that two of them share is no negative example; the code has no such check. The task is
+Alpaca's instructions in the pivot; the paper trains slot filling, translation and summaries in English and tests the transfer. The mean
+leaves out the first token, whose state is large and always the same.
 For AFP: layer 1, the last token, temperature 0.05, ``alternate: false``, ``task_weight: 1.5``.
 Missing: AFP's instructions that are answered in another language with a chance of one half, and its training of all weights.
 """
@@ -42,14 +42,14 @@ from xlift.harness.plugin import (
 
 
 class RepresentationAlignmentOptions(Options):
-    """Shares are parts of the budget in rows and must add up to 1; without ``task`` the terms are trained alone."""
+    """Shares are parts of the budget in rows and must add up to 1. Without ``task`` the terms are trained alone."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     parallel: float = Field(gt=0, le=1)
-    """Parallel sentences, split evenly over the languages."""
+    """The share of parallel sentences, split evenly over the languages."""
     task: float = Field(ge=0, le=1)
-    """Pivot instructions with their answers."""
+    """The share of pivot instructions with their answers."""
     parallel_corpus: str
     task_corpus: str
     layer: float
@@ -57,15 +57,15 @@ class RepresentationAlignmentOptions(Options):
     pool: Literal["last", "mean"]
     temperature: float = Field(gt=0)
     symmetric: bool
-    """Contrast both ways: the pivot's text among translations, and the translation among the pivot's."""
+    """Whether the contrast goes both ways: the pivot's text among translations, and the translation among the pivot's texts."""
     batch: int = Field(ge=2)
-    """Most rows that are contrasted with each other."""
+    """The most rows that are contrasted with each other."""
     alternate: bool
-    """Steps of the optimiser take turns; false has both in each step."""
+    """Whether steps of the optimiser take turns. Otherwise each step has both kinds of rows."""
     align_weight: float = Field(gt=0)
     task_weight: float = Field(gt=0)
     shuffled: bool
-    """The control: each text beside the translation of another one."""
+    """Whether each text is put beside the translation of another one, as a control."""
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
 

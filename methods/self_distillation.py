@@ -1,14 +1,14 @@
 """Self-distillation from the pivot language (SDRRL): the model's own pivot answers, carried into the target languages.
 
-Source: Zhang et al. 2024 (arXiv:2402.12204), of which the abstract and reviews were read; THUNLP-MT/SDRRL could not be. What they leave
-open is ours and marked in the YAML file.
+Source: Zhang et al. 2024 (arXiv:2402.12204), of which the abstract and reviews were read; THUNLP-MT/SDRRL could not be read. What they
+leave open is ours, and the YAML file says so.
 
-As in the paper: the model answers pivot instructions itself; questions and answers are translated by another system; each language of
-question meets each language of answer; words are code-switched; parallel text serves as translation and as completion of a sentence;
-cross-entropy on all rows.
+As in the paper: the model answers pivot instructions itself. Questions and answers are translated by another system. Each language of the
+question is combined with each language of the answer. Words are code-switched. Parallel text is used for translation and for the completion
+of a sentence. Training is cross-entropy on all rows.
 Different: the paper concatenates its parts; here each has a share of one budget. Translation and completion rows of a language are made of
-the same sentences. Questions alone are code-switched, by a published lexicon or one aligned in the translations, where the paper has a
-tool. Bad answers are dropped, or replaced by published ones where asked for. A question whose answer is in another language names that
+the same sentences. Only questions are code-switched, by a published lexicon or by one that is aligned in the translations; the paper has a
+tool. Bad answers are dropped, or replaced by published ones if that is asked for. A question whose answer is in another language names that
 language.
 Missing: the paper's measure for bad answers, the sizes of its parts and the rate of its switching, which have not been read.
 """
@@ -54,9 +54,9 @@ COMBINATIONS = {
     "pivot_to_target": ("answer",),
     "target_to_pivot": ("question",),
 }
-"""What of each kind is in the target language."""
+"""Whether the question and the answer of each kind are in the target language."""
 Counts = Mapping[tuple[str, str], int]
-"""Rows by kind and language."""
+"""The number of rows by kind and language."""
 Quad = tuple[Prompt, Prompt]
 """One question with its answer in the pivot, and both in another language."""
 
@@ -65,33 +65,34 @@ class SelfDistillationOptions(SwitchOptions, Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off. Code-switching is that of SwitchOptions."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     pivot_to_pivot: float = Field(ge=0, le=1)
-    """Pivot question, pivot answer."""
+    """The share of rows with a pivot question and a pivot answer."""
     target_to_target: float = Field(ge=0, le=1)
-    """Split evenly over the target languages, as are the next four."""
+    """The share of rows with question and answer in a target language. It is split evenly over the target languages, and so are the next
+    four."""
     pivot_to_target: float = Field(ge=0, le=1)
     target_to_pivot: float = Field(ge=0, le=1)
     translation: float = Field(ge=0, le=1)
-    """Parallel text as requests to translate."""
+    """The share of parallel text as requests to translate."""
     completion: float = Field(ge=0, le=1)
-    """The target side of parallel text as requests to go on with a sentence."""
+    """The share of the target side of parallel text as requests to continue a sentence."""
     prompt_corpus: str
     max_tokens: int = Field(ge=1)
-    """Most tokens of an answer; one that is cut off is bad."""
+    """The most tokens of an answer. One that is cut off is bad."""
     spare: float = Field(ge=1)
-    """How many times as many prompts are asked, and answers translated, as are needed."""
+    """How many prompts are asked, and answers translated, for each row that is needed."""
     gold_overlap: float = Field(ge=0, le=1)
-    """Word F1 with the published answer below which an answer is bad; 0 compares nothing."""
+    """An answer is bad if its word F1 with the published answer is below this; 0 compares nothing."""
     bad_answers: Literal["drop", "gold"]
-    """Whether a bad answer is dropped, or gives way to the published one where there is one."""
+    """Whether a bad answer is dropped, or replaced by the published one if there is one."""
     direction: Direction
-    """Direction of translation."""
+    """The direction of translation."""
     translation_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
 
     @model_validator(mode="after")
     def _can_align(self) -> SelfDistillationOptions:
@@ -156,7 +157,7 @@ class SelfDistillation(Method[SelfDistillationOptions]):
         return rows
 
     def _distil(self, ctx: Context, counts: Counts, row_filter: RowFilter) -> dict[str, list[Quad]]:
-        """Answered and translated prompts of each language, as many as its largest part needs: its parts share them."""
+        """Answered and translated prompts of each language, as many as its largest part needs, because its parts share them."""
         options = self.options
         need = {lang: max(count for (_, other), count in counts.items() if other == lang) for _, lang in counts}
         most = max(count if lang == ctx.pivot else math.ceil(count * options.spare) for lang, count in need.items())
@@ -190,7 +191,7 @@ def _combine(ctx: Context, kind: str, lang: str, quads: Sequence[Quad], switcher
 
 
 def _name_part(ctx: Context, kind: str, lang: str) -> str:
-    """The part a row of this kind is counted under, by the language of its answer."""
+    """The part under which a row of this kind is counted, by the language of its answer."""
     return f"{lang if 'answer' in COMBINATIONS[kind] else ctx.pivot}/{kind}"
 
 

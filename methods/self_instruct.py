@@ -1,18 +1,19 @@
-"""Self-instruct in each language: the model writes tasks and answers after translated seeds, and unlike ones are kept (MultiAlpaca).
+"""Self-instruct in each language: the model writes tasks after translated seeds, and keeps those that differ enough (MultiAlpaca).
 
 Source: Wei et al. 2023 (arXiv:2307.06018, PolyLM), its text and the data of DAMO-NLP-MT/PolyLM at a8b4986; after Self-Instruct (Wang et al.
 2022, arXiv:2212.10560).
 
-As in the paper: seed tasks written by people, translated into the language; requests that show three tasks, two seeds and one of those made
-before, and ask for more in the language, each with instruction, input and output; a last task that was cut off, tasks without one of the
-three and tasks with links are dropped; so are those whose instruction has a ROUGE-L of 0.7 or more with any in the pool; an input that
-stands in the instruction becomes empty, and one that is else too like it drops the task (0.5; 0.3 in Korean and Vietnamese, 0.2 in Arabic).
-Different: the trained model writes the tasks itself, where the paper asks gpt-3.5-turbo-0301, so the method measures that model; a few
-tasks are asked for at a time, as small models rarely write 17 of 20, and the beginning of the first is put in its mouth. Seeds are all that
-the corpus has in the language, or that can be translated; the paper leaves out 13 of 175 as bound to a culture and keeps the original
-input or output of 23, in a list that is not known to us. Tokens are words, and characters of scripts without spaces, where the paper has a
-tokeniser for each language. The request is worded by us. Tasks in another language are dropped.
-Missing: the first round of 10 requests before ten of 100; here each pass asks for what is lacking.
+As in the paper: seed tasks written by people are translated into the language. A request shows three tasks, two seeds and one that was made
+before, and asks for more in the language, each with instruction, input and output. A last task that was cut off, tasks without one of the
+three parts, and tasks with links are dropped. So are those whose instruction has a ROUGE-L of 0.7 or more with any in the pool. An input
+that is contained in the instruction becomes empty. One that is otherwise too similar to it drops the task (0.5; 0.3 in Korean and
+Vietnamese, 0.2 in Arabic).
+Different: the trained model writes the tasks itself, so the method measures that model; the paper asks gpt-3.5-turbo-0301. A few tasks are
+asked for at a time, because small models rarely write 17 of 20, and the answer begins with the beginning of the first. Seeds are all that
+the corpus has in the language, or that can be translated; the paper leaves out 13 of 175 as bound to a culture and keeps the original input
+or output of 23, in a list that is not known to us. Tokens are words, and characters in scripts without spaces; the paper has a tokeniser
+for each language. The request is worded by us. Tasks in another language are dropped.
+Missing: the first round of 10 requests before ten of 100. Here each pass asks for what is lacking.
 """
 
 from __future__ import annotations
@@ -55,29 +56,29 @@ class SelfInstructOptions(Options):
     """How tasks are asked for, and which are kept."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none, split evenly over the target languages."""
+    """The budget in rows, if the suite sets none, split evenly over the target languages."""
     seed_corpus: str
     seeds: int = Field(ge=3)
-    """Most seed tasks that are read or translated."""
+    """The most seed tasks that are read or translated."""
     tasks: int = Field(ge=1)
-    """Asked for in one request."""
+    """The number of tasks that one request asks for."""
     passes: int = Field(ge=1)
     """How often requests are made for what is still lacking."""
     spare: float = Field(ge=1)
-    """How many times as many tasks are asked for as are lacking."""
+    """How many tasks are asked for in place of each one that is lacking."""
     temperature: float = Field(gt=0)
     max_tokens: int = Field(ge=1)
     similarity: float = Field(gt=0, le=1)
-    """ROUGE-L with an instruction of the pool from which on a new one is dropped."""
+    """A new instruction is dropped if its ROUGE-L with one of the pool is this or more."""
     input_similarity: dict[str, float]
-    """ROUGE-L of instruction and input above which a task is dropped, by language; ``default`` for all others."""
+    """A task is dropped if the ROUGE-L of its instruction and its input is above this, by language; ``default`` is for all others."""
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
-    """Translations of seeds further apart in characters are dropped."""
+    """Translations of seeds whose lengths in characters differ by more than this ratio are dropped."""
 
 
 class SelfInstruct(Method[SelfInstructOptions]):
-    """Tasks of the model's own in each target language."""
+    """Tasks that the model itself writes in each target language."""
 
     Options = SelfInstructOptions
 

@@ -2,7 +2,7 @@
 
 Source: the row "multilingual alignment" of Yang et al. 2024 (arXiv:2410.08964).
 
-As in the paper: the chosen answers of the first round, trained on with cross-entropy.
+As in the paper: the chosen answers of the first round, trained with cross-entropy.
 Different: the pairs differ from the paper's as those of dpo_self_improvement do, so answers that were cut off are not learnt. An answer
 that is chosen for several languages is one row; what the paper does with it is not known to us. Missing: nothing else that is known to us.
 """

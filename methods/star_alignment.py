@@ -1,13 +1,13 @@
-"""Star alignment (BayLing 2): every language tied to one or two hubs by translation both ways, instructions in the hubs alone.
+"""Star alignment (BayLing 2): every language tied to one or two hubs by translation both ways, with instructions only in the hubs.
 
 Source: Zhang et al. 2024 (arXiv:2411.16300), ictnlp/BayLing at 8f6ecb9, which publishes neither data nor mix.
 
-As in the paper: instructions in the hubs, none in other languages; translation between each hub and each language, both ways, and between
-the hubs; BayLing 1's interactive and constrained translation.
-Different: the shares of the mix are ours, as are the wordings, and how constrained and interactive rows are made from parallel text: a word
-pair that lexicon and sentences have, and a draft that lacks a word. The pivot alone is the hub by default; the paper has English and
-Chinese. A language without a lexicon has plain translations in place of the constrained rows, and one whose sentences hold too few known
-word pairs ends short, which is warned of. Nothing is generated or translated, so a language needs parallel text only.
+As in the paper: instructions in the hubs and none in other languages; translation between each hub and each language, both ways, and
+between the hubs; BayLing 1's interactive and constrained translation.
+Different: the shares of the mix are ours, and so are the wordings. Constrained and interactive rows are made from parallel text: a word
+pair that the lexicon and the sentences have, and a draft that lacks a word. The pivot alone is the hub by default; the paper has English
+and Chinese. A language without a lexicon has plain translations in place of the constrained rows. One whose sentences contain too few known
+word pairs gets fewer rows, with a warning. Nothing is generated or translated, so a language needs only parallel text.
 Missing: the paper's 3.2 million instructions in more than a hundred languages, and any cross-lingual kind of rows beyond translation.
 """
 
@@ -52,26 +52,28 @@ class StarAlignmentOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     hubs: tuple[str, ...]
-    """The pivot or trained languages; the pivot alone where empty."""
+    """The pivot or trained languages; the pivot alone if the list is empty."""
     instructions: float = Field(ge=0, le=1)
-    """Split evenly over the hubs."""
+    """The share of instructions, split evenly over the hubs."""
     translation: float = Field(ge=0, le=1)
-    """Split evenly over the edges, as are the next two: each hub with each other language, and the hubs with each other."""
+    """The share of plain translations. It is split evenly over the edges, and so are the next two: each hub with each other language, and
+    the hubs with each other."""
     constrained: float = Field(ge=0, le=1)
-    """Translation with a given word pair, which both sentences and the lexicon have."""
+    """The share of translations with a given word pair, which both sentences and the lexicon have."""
     interactive: float = Field(ge=0, le=1)
-    """A draft is revised to contain a given word: another published wording, or else the translation without that word."""
+    """The share of rows in which a draft is revised to contain a given word: another published wording, or else the translation without
+    that word."""
     direction: Direction
-    """Direction of translation: from the hub, to it, or both by turns."""
+    """The direction of translation: from the hub, to it, or both in turn."""
     instruction_corpus: str
     translation_corpus: str
     lexicon_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Pairs further apart in characters are dropped as misaligned."""
+    """Pairs whose lengths in characters differ by more than this ratio are dropped as misaligned."""
 
 
 class StarAlignment(Method[StarAlignmentOptions]):
@@ -119,7 +121,7 @@ class StarAlignment(Method[StarAlignmentOptions]):
     def _connect(
         self, ctx: Context, edge: Edge, wanted: Mapping[str, int], texts: Mapping[str, str] | None, spare: bool, row_filter: RowFilter
     ) -> list[Example]:
-        """Rows of one edge; each pair serves one of them. With ``spare``, a second hub may share no text with a language."""
+        """The rows of one edge. Each pair is used for one of them. With ``spare``, a second hub may share no text with a language."""
         options, (hub, lang), rows = self.options, edge, list[Example]()
         try:
             pairs = list(read_pairs(ctx, options.translation_corpus, hub, lang, texts))
@@ -150,7 +152,7 @@ class StarAlignment(Method[StarAlignmentOptions]):
         return rows
 
     def _read_lexicon(self, ctx: Context, edge: Edge) -> Lexicon | None:
-        """The lexicon of an edge; None where one of its languages has none."""
+        """The lexicon of an edge; None if one of its languages has none."""
         try:
             return read_lexicon(ctx, self.options.lexicon_corpus, *edge)
         except LeakError:
@@ -159,7 +161,7 @@ class StarAlignment(Method[StarAlignmentOptions]):
             return None
 
     def _reallocate(self, wanted: Mapping[str, int], lang: str, row_filter: RowFilter) -> dict[str, int]:
-        """The rows of an edge without a lexicon: those that were to be constrained are plain translations, where there are to be any."""
+        """The rows of an edge without a lexicon: its constrained rows become plain translations, if there are to be any."""
         count = wanted["constrained"]
         rest = {kind: rows for kind, rows in wanted.items() if kind != "constrained"}
         if "translation" not in rest:

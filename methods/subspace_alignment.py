@@ -2,18 +2,18 @@
 
 Source: Zhao et al. 2024 (arXiv:2410.04407, "Lens"), circle-hit/Lens at 2ffa3f0.
 
-As in the paper's code: the mean states of the languages at the last token of 300 prompts each give, by two singular value decompositions,
-one shared direction c and a language-specific space W of one dimension less than there are languages; only the last two layers are
-trained; the loss adds up ``keep`` (the pivot's mean state stays), ``separate`` (a language moves by lambda times its own direction in W,
-which is its mean less the pivot's; lambda scales the target, not the loss) and ``align`` (the pivot and a language agree on c).
+As in the paper's code: two singular value decompositions of the languages' mean states at the last token of 300 prompts each give one
+shared direction c and a language-specific space W, which has one dimension less than there are languages. Only the last two layers are
+trained. The loss adds up ``keep`` (the pivot's mean state stays), ``separate`` (a language moves by lambda times its own direction in W,
+which is its mean minus the pivot's; lambda scales the target, not the loss) and ``align`` (the pivot and a language agree on c).
 The abstract says it the other way round: it draws languages together in one space and pushes them apart in the other.
 A finding (shown in tests/methods/test_alignment_methods.py): with that many dimensions the fit is exact, c is at right angles to W, and
-**all language means have the same projection on c**. So the published ``align`` moves single sentences and never a language.
-``shared: literal`` is that; ``shared: complement`` is the repaired form, which aligns a prompt and its translation in all dimensions
-outside W, and with a ``rank`` below that of the paper also what W leaves of the languages' means.
-Different: prompts are AlpaGasus' in translation, each at its true last token and with one chat template throughout, where the code takes
-200 prompts, half of them harmful, reads padding or the 64th token as the last one, and has a system turn in one place alone; the mean
-leaves padding and the first token out; LoRA stands beside the weights, which the paper trains (as ``train.lora: null`` does).
+**all language means have the same projection on c**. So the published ``align`` moves single sentences and never a language. This is
+``shared: literal``. ``shared: complement`` is the repaired form. It aligns a prompt and its translation in all dimensions outside W, and
+with a ``rank`` below that of the paper also in what W leaves of the languages' means.
+Different: prompts are AlpaGasus' in translation, each read at its true last token and with one chat template throughout. The code takes 200
+prompts, half of them harmful, reads padding or the 64th token as the last one, and has a system turn in one place alone. The mean leaves
+out padding and the first token. A LoRA adapter is trained; the paper trains the weights (as ``train.lora: null`` does).
 Missing: nothing else that is known to us. Nothing in the loss is about answers: look at the rate off target and the quality of translation.
 """
 
@@ -47,36 +47,36 @@ from xlift.harness.plugin import (
 )
 
 LAST = -1
-"""The state behind the final norm, the only one that the code uses."""
+"""The state after the final norm, the only one that the code uses."""
 
 
 class SubspaceAlignmentOptions(Options):
-    """Weights of the terms, and what the spaces are made of."""
+    """The weights of the terms, and what the spaces are made of."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     corpus: str
-    """Prompts with one id in all languages."""
+    """A corpus of prompts with the same ids in all languages."""
     probed: int = Field(ge=2)
-    """Prompts of each language whose mean states give the spaces."""
+    """The number of prompts of each language whose mean states give the spaces."""
     shared: Literal["literal", "complement"]
     rank: int | None = Field(ge=1)
-    """Dimensions of the specific space; one less than there are languages where null."""
+    """The number of dimensions of the specific space; null for one less than there are languages."""
     keep: float = Field(ge=0)
     separate: float = Field(ge=0)
     align: float = Field(ge=0)
     step: float = Field(gt=0)
-    """How far a language shall move, as a multiple of its direction (lambda)."""
+    """How far a language is to move, as a multiple of its direction (lambda)."""
     layers: tuple[int, ...] = Field(min_length=1)
-    """Layers that are trained, from 0; -1 is the last."""
+    """The layers that are trained, from 0; -1 is the last."""
     shuffled: bool
-    """The control: each prompt beside the translation of another one."""
+    """Whether each prompt is put beside the translation of another one, as a control."""
     max_characters: int = Field(ge=1)
     max_length_ratio: float = Field(gt=1)
 
 
 class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
-    """Languages moved along their own directions, prompts and translations aligned, the pivot kept."""
+    """Languages moved along their own directions, prompts and translations aligned, and the pivot kept."""
 
     Options = SubspaceAlignmentOptions
 
@@ -122,7 +122,7 @@ class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
         return Plan(tuple(rows), objective, drops=dict(row_filter.drops), where=self.where, arrays=arrays, facts=facts)
 
     def _read_mean(self, ctx: Context, lang: str) -> NDArray[Any]:
-        """Mean last state of a language's prompts, at their last token."""
+        """The mean last state of a language's prompts, at their last token."""
         uncounted = RowFilter(self.options.max_characters)
         prompts = read_prompts(ctx, lang, uncounted, corpus=self.options.corpus, where=f"{lang}/probed")
         chats = [ask(prompt.question) for prompt in islice(prompts, self.options.probed)]
@@ -132,9 +132,8 @@ class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
 
 
 def find_spaces(means: NDArray[Any], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The shared direction (hidden, 1) and the specific space (hidden, rank), both with orthonormal columns, of mean states (languages,
-    hidden). Raises UserError for a rank that the languages do not give.
-    """
+    """The shared direction (hidden, 1) and the specific space (hidden, rank) of mean states (languages, hidden), both with orthonormal
+    columns. Raises UserError for a rank that the languages do not give."""
     if not 1 <= rank < len(means):
         raise UserError(f"rank {rank}: {len(means)} languages with the pivot have from 1 to {len(means) - 1} dimensions of their own")
     columns = means.T.astype(np.float64)

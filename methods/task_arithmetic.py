@@ -1,17 +1,17 @@
-"""Task arithmetic: what a task changes of the weights plus what each language changes, each trained apart and added with a weight.
+"""Task arithmetic: what a task changes in the weights plus what each language changes, each trained separately and added with a weight.
 
 Source: Ilharco et al. 2023 (arXiv:2212.04089), which adds and subtracts changes of all weights; Chronopoulou et al. 2024
 (arXiv:2311.09344), which adds up adapters of a task in English and of languages. No code of the second is known to us.
 
-As in the papers: from one base, an adapter is trained on a task in English and one in each language; the result is their weighted sum,
+As in the papers: from one base, one adapter is trained on a task in English and one in each language. The result is their weighted sum,
 without further training.
-Different: the second paper trains languages on unlabelled text, here they have instructions, translated where a language has none; it
-looks at one language at a time, here all languages of the suite are in one sum. Weights are fixed, as nothing may be chosen on what is
-measured. What is added up are the products B A, which is exact; adding A to A and B to B, as is done under the same name, is another thing.
+Different: the second paper trains languages on unlabelled text; here they have instructions, translated if a language has none. It looks at
+one language at a time; here all languages of the suite are in one sum. Weights are fixed, because nothing may be chosen on what is
+measured. The products B A are added up, which is exact. Adding A to A and B to B, which goes by the same name, is something else.
 Missing: weights that are searched for on held-out data of the task; negation and analogies, though a weight may be negative.
 ``uniform: true`` is the control: the average of all adapters.
-Trap: with the changes their sizes add up: three of weight 1 move the weights about three times as far as one, so a sum may spoil a model
-that an average does not.
+Trap: the sizes of the changes add up. Three of weight 1 move the weights about three times as far as one, so a sum may spoil a model that
+an average does not.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class TaskArithmeticOptions(ExpertOptions, Options):
     """What the adapters learn, and their weights in the sum."""
 
     language_weight: float
-    """Weight of each language's adapter; it may be negative."""
+    """The weight of each language's adapter; it may be negative."""
     task_weight: float
     uniform: bool
-    """The control: the average of all adapters in place of the weights."""
+    """Whether the average of all adapters replaces the weights, as a control."""
 
 
 class TaskArithmetic(Method[TaskArithmeticOptions]):

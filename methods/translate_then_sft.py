@@ -1,10 +1,10 @@
 """Control: published pivot instructions and answers, translated into the target languages and trained on as they are.
 
-Source: the translate-then-SFT baseline that SDRRL argues against (Zhang et al. 2024, arXiv:2402.12204): its answers are not the model's own
-and carry the translator's style.
+Source: the translate-then-SFT baseline with which SDRRL compares itself (Zhang et al. 2024, arXiv:2402.12204): its answers are not the
+model's own and have the translator's style.
 
-As in the paper: published instructions and answers go through a translator, and are trained on with cross-entropy.
-Different: the translator is the suite's, so that it has the same help as self_distillation; bad translations are dropped.
+As in the paper: published instructions and answers go through a translator, and are trained with cross-entropy.
+Different: the translator is the suite's, so that it has the same help as self_distillation. Bad translations are dropped.
 Missing: the paper's corpus and its size, which have not been read.
 """
 
@@ -33,18 +33,18 @@ class TranslateThenSftOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     pivot_instructions: float = Field(ge=0, le=1)
-    """The same instructions as they are published, beside their translations."""
+    """The share of the instructions as they are published, beside their translations."""
     target_instructions: float = Field(ge=0, le=1)
-    """Split evenly over the target languages, which get the same instructions."""
+    """The share of translated instructions, split evenly over the target languages, which get the same instructions."""
     instruction_corpus: str
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
     spare: float = Field(ge=1)
-    """How many times as many rows are translated as are needed, since some translations fail."""
+    """How many rows are translated for each one that is needed, since some translations fail."""
 
 
 class TranslateThenSft(Method[TranslateThenSftOptions]):

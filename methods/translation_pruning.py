@@ -1,16 +1,17 @@
-"""Translation-guided pruning: weights that matter little while the model translates are put to 0; nothing is trained.
+"""Translation-guided pruning: weights that matter little while the model translates are set to 0; nothing is trained.
 
 Source: arXiv:2409.16911, hwichan0720/pruning_for_multilinguality at 3428425; the score of a weight is that of Wanda (arXiv:2306.11695).
 
-As in the paper: prompts with several examples of translation are read; of each output of each linear module inside the layers those weights
-are put to 0 whose size times the norm of their input is the least; embeddings and the output layer stay whole.
-Different: pairs are of the suite's training corpus and of all its languages, where the code takes FLORES dev and one language a model. The
-norms are all of the whole model, where the code reads the states of a layer from layers that are pruned already. The code reads 512 tokens
-of each prompt, padding too, which is in its norms; here there is none. An example ends in a line break, not in the end of text.
+As in the paper: prompts with several examples of translation are read. In each output of each linear module inside the layers, the weights
+with the smallest product of their size and the norm of their input are set to 0. Embeddings and the output layer stay whole.
+Different: pairs come from the suite's training corpus, in all its languages; the code takes FLORES dev and one language for each model. The
+norms are all measured in the whole model; the code reads the states of a layer from layers that are already pruned. The code reads 512
+tokens of each prompt, including padding, which enters its norms; here there is none. An example ends in a line break, not in the end of
+text.
 Missing: blocks of 2:4 and 4:8; activations that are weighed against those on program code, as for BLOOM; prompts of one language alone.
 ``random: true`` is the control: as many weights of each output, at random.
 Traps: the code's base for BLOOM's weighing depends on Python's hash seed, its plot of overlaps leaves its own ratio out, and its RankC puts
-most weight on the least likely answers. Multilingual models lose at moderate ratios already (arXiv:2505.21171).
+most weight on the least likely answers. Multilingual models get worse at moderate ratios already (arXiv:2505.21171).
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from xlift.harness.plugin import Context, Mask, Method, Options, Plan, Reading, 
 
 
 class TranslationPruningOptions(Options):
-    """What is read, and how much is put to 0."""
+    """What is read, and how many weights are set to 0."""
 
     parallel_corpus: str
     prompts: int = Field(ge=1)
-    """Read in all, split evenly over the languages."""
+    """The number of prompts that are read in all, split evenly over the languages."""
     shots: int = Field(ge=1)
-    """Pairs in a prompt."""
+    """The number of pairs in a prompt."""
     to_pivot: bool
-    """Whether the pivot's sentence is the translation; else it is the one that is translated."""
+    """Whether the pivot's sentence is the translation. Otherwise it is the one that is translated."""
     ratio: float = Field(gt=0, lt=1)
-    """Share of the weights of each output."""
+    """The share of the weights of each output."""
     random: bool
-    """The control: weights at random."""
+    """Whether the weights are chosen at random, as a control."""
     max_characters: int = Field(ge=1)
     """Longer pairs are dropped and counted."""
     max_length_ratio: float = Field(gt=1)

@@ -1,10 +1,11 @@
-"""Cross-lingual-thought prompting (XLT): the model restates the request in the pivot, works there, and answers in the language asked.
+"""Cross-lingual-thought prompting (XLT): the model restates the request in the pivot, works there, and answers in the language asked for.
 
 Source: Huang et al. 2023 (arXiv:2305.07004), of which the abstract and summaries were read.
 
-As in the paper: the six steps (role, request, retelling, analysis, solution step by step, form of the answer), in one prompt; nothing is
+As in the paper: the six steps (role, request, retelling, analysis, solution step by step, form of the answer) are in one prompt. Nothing is
 trained.
-Different: the wording is ours. The paper fills its template for each benchmark; ours is one for all, with the task's own text inside it.
+Different: the wording is ours. The paper fills its template for each benchmark; ours is the same for all, with the task's own text inside
+it.
 Missing: what the paper does with exemplars of solved requests, which has not been read.
 """
 
@@ -32,11 +33,11 @@ class XltPromptOptions(Options):
     """Which answers are asked for in this way, and how much room they get."""
 
     languages: tuple[str, ...]
-    """Languages of answers; the trained ones where empty."""
+    """The languages of answers; the trained ones if the list is empty."""
     token_factor: float = Field(ge=1)
     """The factor by which the most new tokens of a task are multiplied."""
     min_tokens: int = Field(ge=0)
-    """The least allowance: the thought takes room, however short the answer."""
+    """The least allowance of new tokens: the reasoning takes room, however short the answer."""
 
 
 class XltPrompt(Method[XltPromptOptions]):
