@@ -68,7 +68,7 @@ PLACES = {
     "UserError": "xlift.harness.core.errors",
     "load_results": "xlift.results",
 }
-"""Modules of the names that are not of ``xlift.api``."""
+"""The modules of the names that are not in ``xlift.api``."""
 
 
 def __getattr__(name: str) -> Any:

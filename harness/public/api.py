@@ -29,7 +29,7 @@ RUNS = "runs"
 
 
 class JudgeError(UserError):
-    """The judge failed after all models were measured. Their scores are in ``results``, and the same call goes on with the judge."""
+    """The judge failed after all models were measured. Their scores are in ``results``, and the same call continues with the judge."""
 
     results: Results
 
@@ -54,9 +54,10 @@ def _require_suite(suite: object) -> None:
 
 
 def validate(suite: Suite) -> None:
-    """Raise UserError for a method, an option or a task that does not exist, and for settings that cannot be trained with.
+    """Check a suite. Raises UserError for a method, an option or a task that does not exist, and for settings with which nothing can be
+    trained.
 
-    Needs no model and no data; a base that is a folder here is looked at too.
+    It needs no model and no data. A base that is a folder on this machine is checked too.
     """
     from xlift.harness.pipeline.dry_run import check_suite
 
@@ -68,13 +69,15 @@ def plan(suite: Suite, runs: str | Path = RUNS, *, card: str | None = None) -> p
     """What ``run`` would do, without doing it: one row for each stage, with columns stage, label, state (``done`` or ``to do``), rows,
     tokens, steps, items and seconds.
 
-    Methods that only read corpora make their rows for it; of those that ask a model, rows and tokens are upper bounds, missing where there
-    is none. Seconds are rough: of this machine, or on paper of a ``card`` (rtx4090-24gb, a100-80gb, h100-80gb), which is taken by itself
-    where the base has 500 million parameters or more and there is no GPU here. The base need not be here: sizes that the suite gives in
-    ``base.sizes`` are enough. ``attrs["totals"]`` of the table holds the run folder, the number of tasks, what is left out, time, memory of
-    each training, and the disk space that is needed and free; ``attrs["data"]`` holds the rows of ``survey``. Nothing is fetched. Raises
-    UserError as ``run`` does, also for what its methods would only find out later: a corpus, a translator or a program that is missing,
-    and memory that cannot hold the base.
+    Methods that only read corpora make their rows for it. For methods that ask a model, rows and tokens are upper bounds, or missing if
+    there is no bound. Seconds are rough. They are those of this machine, or, computed on paper, those of a ``card`` (rtx4090-24gb,
+    a100-80gb, h100-80gb); a card is chosen by itself if the base has 500 million parameters or more and there is no GPU here. The base need
+    not be on this machine: sizes in the suite's ``base.sizes`` are enough.
+
+    ``attrs["totals"]`` of the table holds the run folder, the number of tasks, what is left out, time, the memory of each training, and the
+    disk space that is needed and free. ``attrs["data"]`` holds the rows of ``survey``. Nothing is fetched. Raises UserError as ``run``
+    does, also for what its methods would only find out later: a corpus, a translator or a program that is missing, and memory that cannot
+    hold the base.
     """
     import pandas as pd
 
@@ -88,12 +91,12 @@ def plan(suite: Suite, runs: str | Path = RUNS, *, card: str | None = None) -> p
 
 
 def plan_items(suite: Suite, pilots: Iterable[str | Path] = (), *, difference: float = 1.0, bits: float = 0.01) -> pd.DataFrame:
-    """How many items each task of a suite needs to find a difference of ``difference`` points of 100, or of ``bits`` per byte, between a
-    method and the base with 80 % power; one row for each task.
+    """How many items each task of a suite needs in order to find a difference between a method and the base with 80 % power, one row for
+    each task. The difference is ``difference`` points of 100, or ``bits`` per byte.
 
-    ``pilots`` are run folders with the same tasks or benchmarks, which tell how much an item's score changes. Without one, shares are
-    planned for one item in five changing, and other scores stay unknown, as the tasks of others do whose data are not on this machine.
-    Raises UserError for a wrong suite, for data that are not at hand, and for a pilot that cannot be read.
+    ``pilots`` are run folders with the same tasks or benchmarks, which show how much an item's score changes. Without one, shares are
+    planned as if one item in five changed, and nothing is known of other scores; nor is it of the tasks of other makers whose data are not
+    on this machine. Raises UserError for a wrong suite, for missing data, and for a pilot that cannot be read.
     """
     from xlift.harness.pipeline.dry_run import list_tasks_asked
     from xlift.leaderboard.analysis import signal
@@ -114,13 +117,14 @@ def plan_items(suite: Suite, pilots: Iterable[str | Path] = (), *, difference: f
 
 
 def run(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> Results:
-    """Prepare the rows of every method, train an adapter for each seed, measure them and the base, and judge where the suite says so.
+    """Prepare the rows of every method, train an adapter for each seed, measure them and the base, and ask the judge if the suite names
+    one.
 
-    Everything is written below ``runs/NAME``, and what is finished there is not done again: the same call resumes. Each stage runs in a
-    process of its own. Two runs never work in one folder: where another process does, ``wait`` says to wait for its end.
+    Everything is written below ``runs/NAME``, and what is finished there is not done again, so the same call resumes. Each stage runs in a
+    process of its own. Two runs never work in one folder; with ``wait``, this one waits until the other has ended.
 
-    Raises UserError where another process works in the folder, and before anything is trained for what is wrong in the suite or not to be
-    had, such as a base model, data or a task; JudgeError where all models were measured and the judge failed.
+    Raises UserError if another process works in the folder, and, before anything is trained, if the suite is wrong or something is missing,
+    such as a base model, data or a task. Raises JudgeError if all models were measured and the judge failed.
     """
     from xlift.harness.pipeline.run import measure_suite
 
@@ -144,12 +148,12 @@ def _judge(suite: Suite, folder: Path) -> Results:
 def work(
     run: str | Path, *, minutes: float | None = None, token: str | None = None, runs: str | Path = RUNS, settings: Iterable[str] = ()
 ) -> bool:
-    """Be one of any number of workers of a run: take stages that are ready until nothing is left, or ``minutes`` are over.
+    """Be one of several workers of a run: take stages that are ready until nothing is left, or until ``minutes`` are over.
 
-    ``run`` is a run folder, or a suite as ``load_suite`` takes it with ``settings``, whose folder is ``runs/NAME``. A stage that is under
-    way at the end of the time is killed, and the next worker goes on with it. ``token`` is what ``submit`` left in the folder. Returns
-    whether the whole run is finished; judging is left to ``run``. Raises UserError as ``run`` does, where the folder is not the one that
-    was meant, where another version of xlift works in it, and at the end for the first stage that failed.
+    ``run`` is a run folder, or a suite as ``load_suite`` takes it with ``settings``, whose folder is ``runs/NAME``. A stage that is not
+    finished when the time is over is killed, and the next worker continues it. ``token`` is what ``submit`` left in the folder. Returns
+    whether the whole run is finished; judging is left to ``run``. Raises UserError as ``run`` does, if the folder is not the one that was
+    meant, if another version of xlift works in it, and at the end for the first stage that failed.
     """
     from xlift.harness.pipeline import worker
 
@@ -164,11 +168,11 @@ def work(
 def submit(
     suite: Suite, runs: str | Path = RUNS, *, executor: str = "slurm", wait: bool = False, dry_run: bool = False
 ) -> Submission | str:
-    """Hand workers of a run (``resources`` of the suite) to a scheduler: ``slurm``, or ``local`` for processes of this machine.
+    """Start workers of a run (``resources`` of the suite) through a scheduler: ``slurm``, or ``local`` for processes of this machine.
 
-    Base and data are fetched before. The workers go on when this process ends; with ``wait`` their end is waited for. ``run`` then finds
+    Base and data are fetched first. The workers continue when this process ends; with ``wait`` it waits for their end. ``run`` then finds
     what they made. With ``dry_run`` nothing is done, and the script that Slurm would get is returned. Raises UserError as ``run`` does
-    before anything is trained, and where the scheduler is not to be had.
+    before anything is trained, and if the scheduler is missing.
     """
     from xlift.harness.pipeline import submission
 
@@ -181,7 +185,7 @@ def submit(
 def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
     """Do what ``run`` does without measuring. Returns one row for each adapter, with columns label, seed and adapter, its folder.
 
-    A method that trains nothing has one row without a seed, and its adapter holds an inference profile alone.
+    A method that trains nothing has one row without a seed, and its adapter holds only an inference profile.
     """
     import pandas as pd
 
@@ -195,10 +199,11 @@ def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.Da
 
 
 def prepare(suite: Suite, out: str | Path = "rows", runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:
-    """The training rows alone, written to ``out/LABEL`` as Parquet and as JSONL for TRL, LLaMA-Factory and axolotl, with a data card.
+    """Make the training rows only, and write them to ``out/LABEL`` as Parquet and as JSONL for TRL, LLaMA-Factory and axolotl, with a data
+    card.
 
-    One row for each method, with columns label, folder and files, their number. Files of an earlier export are replaced. Raises UserError
-    where a folder holds other files.
+    Returns one row for each method, with columns label, folder and files, their number. Files of an earlier export are replaced. Raises
+    UserError if a folder holds other files.
     """
     import pandas as pd
 
@@ -285,7 +290,8 @@ def probe(
     subject: Results | str | Path, *, adapters: Mapping[str, str | Path] | None = None, languages: Sequence[str] = (),
     pivot: str | None = None, corpus: str = "flores", limit: int | None = None, labels: bool = False, out: str | Path | None = None,
 ) -> Probe:  # fmt: skip
-    """What a base and adapters of it make of parallel sentences: cosine and retrieval between translations by layer, and perplexity.
+    """Measure how a base and adapters of it represent parallel sentences: cosine and retrieval between translations by layer, and
+    perplexity.
 
     With ``labels``, linear classifiers are also fitted to the states of SIB-200's sentences, in all languages, with controls.
 
@@ -294,7 +300,7 @@ def probe(
     needs languages. ``limit`` is the number of sentences, from the first on. ``probe.json`` and ``probe.svg`` are written into ``out``, or
     into the folder of the run.
 
-    Raises UserError where a model, an adapter or a language cannot be found, and for fewer than two sentences.
+    Raises UserError if a model, an adapter or a language cannot be found, and for fewer than two sentences.
     """
     from dataclasses import replace
 
@@ -323,12 +329,13 @@ def probe(
 def build_site(
     results: Iterable[Results | str | Path], out: str | Path = "site", *, base: str | None = None
 ) -> tuple[str, ...]:  # fmt: skip
-    """Build the leaderboard as static pages that need no server, beginning with ``out/index.html``. Returns a line for each thing left out.
+    """Build the leaderboard as static pages that need no server, beginning with ``out/index.html``. Returns a line for each thing that was
+    left out.
 
     ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other programs. ``base`` names the model
     with which results of other programs are compared, if they do not name it themselves. Only files that change are written.
 
-    Raises UserError for results and a base that are not there, and where ``out`` holds files that are not a site's.
+    Raises UserError for results and a base that do not exist, and if ``out`` holds files that are not a site's.
     """
     from xlift.leaderboard.site.builder import build
 
@@ -347,10 +354,10 @@ def push(
     ``target`` is ``ORG/NAME``, or a ``Target`` for a private repository or a pull request. ``run`` is the adapter's run folder, if the
     adapter is not in it; ``leaderboard`` is the address of its row, for the card. ``check`` loads the hub's copy and compares its logits;
     ``accept_licences`` acknowledges training data whose licences restrict use. ``foreign`` allows an adapter that xlift did not train: its
-    card says what its files hold, its scores where ``run`` has them, and that the rest is not known. With ``dry_run`` nothing is sent and
-    nobody is asked: a ``PushPlan`` says what would be sent.
+    card says what its files hold, its scores if ``run`` has them, and that the rest is not known. With ``dry_run`` nothing is sent and no
+    server is asked: a ``PushPlan`` says what would be sent.
 
-    Raises UserError for what may not be published or cannot be, ServiceError, one of them, where the hub fails.
+    Raises UserError for what may not or cannot be published, and ServiceError, which is a UserError too, if the hub fails.
     """
     from xlift.harness.publishing import push as publishing
 
@@ -365,9 +372,10 @@ def push_all(
     run: Results | str | Path, owner: str | Target, *, leaderboard: str | None = None, dry_run: bool = False, check: bool = False,
     accept_licences: bool = False, tell: Callable[[Pushed], None] | None = None,
 ) -> PushedRun | list[PushPlan]:  # fmt: skip
-    """``push`` for every measured adapter of a run, to repositories of ``owner`` named after suite and label, and a collection of them.
+    """``push`` every measured adapter of a run to a repository of ``owner`` that is named after suite and label, and make a collection of
+    them.
 
-    ``owner`` is ``ORG``, or a ``Target`` of that name. ``tell`` is called after each push. Raises UserError as ``push`` does, before
+    ``owner`` is ``ORG``, or a ``Target`` with that name. ``tell`` is called after each push. Raises UserError as ``push`` does, before
     anything is sent.
     """
     from xlift.harness.publishing import push as publishing
@@ -381,10 +389,10 @@ def push_all(
 
 
 def push_site(folder: str | Path, target: str | Target, *, dry_run: bool = False) -> Pushed | PushPlan:
-    """Put a site that was built in ``folder`` on the hub as a static Space; pages that are made no longer are deleted there.
+    """Put a site that was built in ``folder`` on the hub as a static Space. Pages that the site no longer has are deleted there.
 
-    Raises UserError for a folder that is no site and a file that holds a path of this machine or a secret, ServiceError, one of them, where
-    the hub fails.
+    Raises UserError for a folder that is no site and a file that holds a path of this machine or a secret, and ServiceError, which is a
+    UserError too, if the hub fails.
     """
     from xlift.harness.publishing import push_site as publishing
 
@@ -403,9 +411,9 @@ def _read_folder(run: Results | str | Path) -> Path:
 
 
 def pull(repository: str, out: str | Path | None = None) -> Path:
-    """Fetch an adapter, ``ORG/NAME`` or ``ORG/NAME@REVISION``, from the hub, check that it is whole, and return its folder.
+    """Fetch an adapter, ``ORG/NAME`` or ``ORG/NAME@REVISION``, from the hub, check that it is complete, and return its folder.
 
-    It lies in the hub's cache, or in the folder ``out``. Raises UserError where its weights are not those that were pushed.
+    The folder is in the hub's cache, or is ``out``. Raises UserError if its weights are not those that were pushed.
     """
     from xlift.harness.publishing import hub
 
@@ -414,10 +422,11 @@ def pull(repository: str, out: str | Path | None = None) -> Path:
 
 
 def merge(adapter: str | Path, out: str | Path, *, base: str | None = None, dtype: str = "bfloat16") -> Path:
-    """Write the base with an adapter merged into it, as a model of its own, into the empty folder ``out``, and return it.
+    """Merge an adapter into its base, write the result into the empty folder ``out`` as a model of its own, and return the folder.
 
-    Safetensors in ``dtype`` with tokenizer and chat template. ``adapter`` is a folder or ``hub:ORG/NAME``, ``base`` the model where the
-    adapter does not name it. Raises UserError for a profile without weights, and for an adapter that does not fit or changes nothing.
+    It holds safetensors in ``dtype`` with tokenizer and chat template. ``adapter`` is a folder or ``hub:ORG/NAME``; ``base`` is needed if
+    the adapter does not name its base. Raises UserError for a profile without weights, and for an adapter that does not fit or changes
+    nothing.
     """
     from xlift.harness.models.merging import write_merged
 
@@ -425,7 +434,7 @@ def merge(adapter: str | Path, out: str | Path, *, base: str | None = None, dtyp
 
 
 def list_methods() -> pd.DataFrame:
-    """Built-in and installed methods, with columns method and about, which is its first sentence, or what is wrong with it."""
+    """Built-in and installed methods, with columns method and about: the first sentence about the method, or what is wrong with it."""
     import pandas as pd
 
     from xlift.harness.recipes import registry
@@ -449,10 +458,10 @@ def list_tasks() -> pd.DataFrame:
 
 
 def list_languages(data: bool = False) -> pd.DataFrame:
-    """The 204 languages of FLORES-200 and five of Belebele: columns code, flores, name, own name, and benchmarks that have the language.
+    """The 204 languages of FLORES-200 and five of Belebele: columns code, flores, name, own name, and benchmarks, which have the language.
 
-    With ``data``, those of FLORES-200 with the training corpora that have an address: columns code, name, parallel, lexicon, instructions,
-    problems, questions and benchmarks.
+    With ``data``, the languages of FLORES-200 with the training corpora that have an address: columns code, name, parallel, lexicon,
+    instructions, problems, questions and benchmarks.
     """
     import pandas as pd
 
@@ -475,7 +484,7 @@ def list_languages(data: bool = False) -> pd.DataFrame:
 
 
 def list_suites() -> pd.DataFrame:
-    """The suites that ship, with columns suite, base and methods, the labels of the methods that they compare."""
+    """The suites that come with xlift, with columns suite, base and methods, the labels of the methods that they compare."""
     import pandas as pd
 
     loaded = {name: config.load_suite(name) for name in config.shipped_suites()}

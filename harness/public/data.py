@@ -1,4 +1,4 @@
-"""The functions of ``import xlift`` for data: what a suite reads, what there is, and getting, keeping, checking and adding it."""
+"""The functions of ``import xlift`` for data: what a suite reads, what exists, and getting, storing, checking and adding data."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ DATA_COLUMNS = ["corpus", "lang", "split", "rows", "sha256", "origin", "fault"]
 def survey(suite: Suite) -> pd.DataFrame:
     """The data that ``run`` will read: columns for (``tasks`` or a method's label), corpus, split, languages, state, bytes and otherwise.
 
-    The state is ``here``, ``to fetch`` with about so many bytes, ``samples`` or ``nowhere``; then ``otherwise`` says what the method does
-    without them, or what can be done. ``attrs["stop"]`` of the table is why ``run`` would stop before any work for lack of data, in one
-    line; empty where it would not. Nothing is fetched, and no model is needed. Raises UserError as ``validate`` does.
+    The state is ``here``, ``to fetch`` (``bytes`` is then a rough number), ``samples`` or ``nowhere``. For data that are nowhere,
+    ``otherwise`` says what the method does without them, or what you can do. ``attrs["stop"]`` of the table says in one line why ``run``
+    would stop for lack of data before any work; it is empty if ``run`` would not. Nothing is fetched, and no model is needed. Raises
+    UserError as ``validate`` does.
     """
     import pandas as pd
 
@@ -36,10 +37,11 @@ def survey(suite: Suite) -> pd.DataFrame:
 
 
 def list_corpora() -> pd.DataFrame:
-    """Corpora and their parts, one a row.
+    """Corpora and their parts, one in each row.
 
-    Columns: corpus, for (``measuring`` or ``training``), splits, languages, here (those on this machine), known in, rows and bytes (of the
-    first split, in so many languages whose rows are known), licence, and from, the repositories of their addresses.
+    Columns: corpus, for (``measuring`` or ``training``), splits, languages, here (the languages on this machine), known in (the number of
+    languages whose rows are known), rows and bytes (of the first split in these languages), licence, and from, the repositories of their
+    addresses.
     """
     import pandas as pd
 
@@ -49,11 +51,12 @@ def list_corpora() -> pd.DataFrame:
 
 
 def get_data(names: str | Iterable[str], *, languages: Sequence[str] = (), split: str | None = None) -> pd.DataFrame:
-    """Fetch, check and read all that suites need, or corpora (``parallel``, ``alpaca/multialpaca``); what is here is not fetched again.
+    """Fetch, check and read all data that suites need, or corpora (``parallel``, ``alpaca/multialpaca``). Data on this machine are not
+    fetched again.
 
-    ``languages`` and ``split`` are of corpora; without languages all are meant that have an address. One row for each corpus, language
-    and split, with columns corpus, lang, split, rows, sha256 (of the rows), origin and fault, which says why one cannot be read. A
-    download that broke off goes on with the next call. Raises UserError for a wrong name.
+    ``languages`` and ``split`` choose parts of corpora; without languages, all that have an address are taken. Returns one row for each
+    corpus, language and split, with columns corpus, lang, split, rows, sha256 (of the rows), origin and fault, which says why one cannot be
+    read. A download that broke off continues with the next call. Raises UserError for a wrong name.
     """
     import pandas as pd
 
@@ -68,8 +71,8 @@ def build_data(
 ) -> pd.DataFrame:  # fmt: skip
     """Write the data of suites or corpora into a folder that XLIFT_DATA can name, with a manifest of rows, hashes, sources and licences.
 
-    Without names, the data of all suites that ship. What is in the folder stays. Columns as ``get_data``. Raises UserError as it does,
-    and where the folder cannot be written.
+    Without names, it writes the data of all suites that come with xlift. What is in the folder stays. The columns are those of
+    ``get_data``. Raises UserError as it does, and if the folder cannot be written.
     """
     import pandas as pd
 
@@ -80,7 +83,7 @@ def build_data(
 
 
 def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: str | None) -> list[tuple[str, str, str]]:
-    """Corpus, language and split of all that names stand for: of a suite, all that it reads."""
+    """Corpus, language and split of everything that the names mean; for a suite, of everything that it reads."""
     from xlift.harness.pipeline.dry_run import list_supplies
     from xlift.tasks import holdings
 
@@ -101,10 +104,10 @@ def _list_readings(names: str | Iterable[str], languages: Sequence[str], split: 
 
 
 def check_data(folder: str | Path | None = None, *, addresses: bool = False) -> pd.DataFrame:
-    """The files of a data folder, of XLIFT_DATA where none is named, and of all that was fetched, which are not what they should be.
+    """Files that are not what they should be: in a data folder (that of XLIFT_DATA if none is named), and among all that was fetched.
 
-    With ``addresses``, every published file is asked for in their place, without fetching any: a network is needed, and some minutes.
-    Columns file and fault; no row where all are right. Raises UserError for a folder that is none.
+    With ``addresses``, every published file is asked for instead, without fetching any; this needs a network and some minutes. The columns
+    are file and fault; there is no row if all are right. Raises UserError for a folder that is no data folder.
     """
     import pandas as pd
 
@@ -119,11 +122,12 @@ def check_data(folder: str | Path | None = None, *, addresses: bool = False) -> 
 def add_data(
     file: str | Path, kind: str, languages: str, *, to: str | Path | None = None, licence: str = "", replace: bool = False
 ) -> Added:  # fmt: skip
-    """Put rows of one's own into a data folder, where corpora read them.
+    """Put rows of your own into a data folder, where corpora read them.
 
     ``kind`` is ``parallel``, ``lexicon``, ``instructions``, ``prompts`` or ``qa``; ``languages`` is ``en-am`` for pairs, one language for
-    the rest; ``to`` is the folder, made where there is none, XLIFT_DATA where not given. docs/data.md has the columns. Rows that overlap
-    evaluation data on this machine are left out and counted. Raises UserError for what does not fit, with the row's number.
+    the rest; ``to`` is the folder, which is made if it does not exist, or that of XLIFT_DATA if not given. docs/data.md has the columns.
+    Rows that overlap evaluation data on this machine are left out and counted. Raises UserError for rows that do not fit, with the row's
+    number.
     """
     from xlift.tasks import own_rows
     from xlift.tasks.sources import data_folder
@@ -135,5 +139,5 @@ def add_data(
 
 
 def list_names(names: str | Iterable[str]) -> tuple[str, ...]:
-    """Several names; one alone may be given as it is."""
+    """Several names. A single one may be given by itself."""
     return (names,) if isinstance(names, str) else tuple(names)

@@ -1,4 +1,4 @@
-"""Records: what of a run is published, whether one that is handed in can be, and running a row of it again."""
+"""Records: publishing the numbers of a run, checking a record that somebody hands in, and running a row of it again."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def export_record(run: str | Path, out: str | Path, *, by: str = "") -> list[str]:
-    """Copy a run's numbers without its texts and adapters into ``out``, to be committed and published; returns the files' names.
+    """Copy a run's numbers without its texts and adapters into ``out``, to be committed and published. Returns the files' names.
 
-    ``by`` says who measured, as a board shows it. The copy is read as a run folder is. Raises UserError for a run that is not whole, and
-    where a file holds a path or a secret.
+    ``by`` says who measured, and a board shows it. The copy can be read like a run folder. Raises UserError for a run that is not complete,
+    and if a file holds a path or a secret.
     """
     from xlift.harness.core.store import RESOLVED
     from xlift.harness.publishing.package import File, scan
@@ -33,10 +33,10 @@ def export_record(run: str | Path, out: str | Path, *, by: str = "") -> list[str
 
 
 def check_record(folder: str | Path) -> list[str]:
-    """A line for everything for which a record could not be published; none where it can be.
+    """One line for each reason why a record cannot be published; none if it can be.
 
-    Its files, hashes and schema are checked, its scores against those of its documents, each method against its base, and that there are
-    no texts, secrets and paths of a machine in it. Raises UserError for a folder that is no record.
+    Its files, hashes and schema are checked, its scores against those of its documents, each method against its base, and that it holds no
+    texts, secrets or paths of a machine. Raises UserError for a folder that is no record.
     """
     from xlift.harness.publishing.package import File, scan
     from xlift.leaderboard.loading.check_record import check_record as check
@@ -54,10 +54,11 @@ def check_record(folder: str | Path) -> list[str]:
 
 
 def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: str = "", wait: bool = False) -> pd.DataFrame:
-    """Run one method of a record again, as its resolved suite says, and set both beside each other, one row for each task.
+    """Run one method of a record again, as its resolved suite says, and compare the two, one row for each task.
 
-    The run is ``runs/NAME-again``; it holds the table as ``reproduced-LABEL.json`` with who did it (``by``), which a board shows where it
-    lies in the record. Columns are those of ``compare_again``. Raises UserError as ``run`` does, and for a label that is not in the record.
+    The run is ``runs/NAME-again``. It holds the table as ``reproduced-LABEL.json`` with who did it (``by``); a board shows the file if it
+    is in the record. The columns are those of ``compare_again``. Raises UserError as ``run`` does, and for a label that is not in the
+    record.
     """
     from xlift.harness.core.store import RESOLVED, read_object, write_json
     from xlift.leaderboard.analysis.reproduction import compare_again, write_reproduction

@@ -1,4 +1,4 @@
-"""What was measured, as tables: the models of one or several run folders beside each other."""
+"""What was measured, as tables: the models of one or several run folders side by side."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Results:
 
     folders: tuple[Path, ...]
     measurements: tuple[Measurement, ...]
-    """One for each model, with its record, its folder and its time; the base of a suite stands before its methods."""
+    """The measurement of each model, with its record, its folder and its time. The base of a suite comes before its methods."""
     points: tuple[Measurement, ...] = ()
     """Measurements of adapters that were kept before their training ended."""
     left_out: tuple[str, ...] = ()
-    """A line for each older measurement that stands in the folders too."""
+    """A line for each older measurement that is also in the folders."""
 
     def __repr__(self) -> str:
         models, tasks = len(self.records), len({task for record in self.records for task in record.tasks})
@@ -50,9 +50,8 @@ class Results:
         """One row for each model and task, with the task's headline metric and ``off_target``: suite, model, task, metric,
         higher_is_better, value, stderr, lift, percent, items, items_of, data, comparability.
 
-        ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF and BLEU are out of 100.
-        ``lift`` is the value minus the base's, turned so that more is better; it is missing for the base, and where two results may not be
-        compared.
+        ``value``, ``stderr`` and ``lift`` are in the metric's own unit: most are between 0 and 1, chrF and BLEU are out of 100. ``lift`` is
+        the value minus the base's, turned so that more is better. It is missing for the base, and if two results may not be compared.
         """
         from xlift.leaderboard.analysis.tables import tabulate_scores
 
@@ -67,10 +66,10 @@ class Results:
 
     @property
     def win_rates(self) -> pd.DataFrame:
-        """One row for each judge's setting, model and task, of the answers that were judged; shares are between 0 and 1.
+        """One row for each judge's setting, model and task, over the answers that were judged. Shares are between 0 and 1.
 
-        Only rows of one ``setting`` may stand beside each other: a judge, its mode and prompt, and the opponent. Raises UserError for a
-        file of judgements that is damaged.
+        Only rows of one ``setting`` may be compared: a judge, its mode and prompt, and the opponent. Raises UserError for a file of
+        judgements that is damaged.
         """
         from xlift.leaderboard.analysis.tables import tabulate_win_rates
         from xlift.leaderboard.loading.win_rates import read_win_rates
@@ -79,7 +78,7 @@ class Results:
 
     @property
     def folder(self) -> Path:
-        """The run folder. Raises UserError where there are several."""
+        """The run folder. Raises UserError if there are several."""
         if len(self.folders) > 1:
             raise UserError(f"{', '.join(map(str, self.folders))}: this takes one run; load its folder alone")
         return self.folders[0]
@@ -88,14 +87,15 @@ class Results:
         """Method minus base with a 95 % interval, one row for each suite, method, benchmark, metric and kind, or for each task.
 
         ``kind`` is ``lift`` on the trained languages, ``retention`` on the pivot and ``transfer`` on the others; each is an average over
-        ``languages`` with equal weights. ``value``, ``low`` and ``high`` are in the metric's own unit, turned so that more is better;
-        ``significant`` is by ``p_corrected``, Holm's over the rows that may be compared with each other; ``reason`` says why a difference
-        is not significant where its interval leaves out 0, and ``one_seed`` marks intervals of one training. Where the two may not be
-        compared the numbers are missing, with fewer than 40 documents whose scores are not 0 or 1 the interval and the test, and ``note``
-        says why. Tests are paired by document; docs/statistics.md describes them. A task whose samples are gone or damaged takes no part
-        (``lost`` names it).
+        ``languages`` with equal weights. ``value``, ``low`` and ``high`` are in the metric's own unit, turned so that more is better.
+        ``significant`` follows ``p_corrected``, which is corrected by Holm over the rows that may be compared with each other. ``reason``
+        says why a difference is not significant although its interval leaves out 0, and ``one_seed`` is true for intervals of one training.
 
-        Raises UserError where no model has scores by document.
+        The numbers are missing if the two results may not be compared. Interval and test are missing with fewer than 40 documents whose
+        scores are not 0 or 1. ``note`` says why. Tests are paired by document; docs/statistics.md describes them. A task whose samples are
+        gone or damaged takes no part (``lost`` names it).
+
+        Raises UserError if no model has scores by document.
         """
         from xlift.leaderboard.analysis import comparisons
 
@@ -103,11 +103,11 @@ class Results:
         return comparisons.tabulate_tasks(self._documents) if by == "task" else comparisons.tabulate_lifts(self._documents)
 
     def ranks(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
-        """Models, the base among them, ranked on each benchmark as an average over its languages, or on each task.
+        """Models, including the base, ranked on each benchmark by their average over its languages, or on each task.
 
-        Models that cannot be told apart share a rank and are named in ``tied``; a model with one seed is told apart from none. Only results
-        that may be compared meet in one ranking; a model without a rank, as one of whose scores by document some are lost, has a ``note``.
-        Raises UserError as ``lifts`` does.
+        Models that cannot be told apart share a rank and are named in ``tied``. A model with one seed is told apart from none. Only results
+        that may be compared are in one ranking. A model without a rank, for example because scores of some documents are lost, has a
+        ``note``. Raises UserError as ``lifts`` does.
         """
         from xlift.leaderboard.analysis.rankings import find_lost, tabulate_ranks
 
@@ -116,8 +116,8 @@ class Results:
         return tabulate_ranks(self._documents, average=by == "benchmark", lost=lost)
 
     def conclude(self) -> list[str]:
-        """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from
-        the base, and how many items would be needed.
+        """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from the
+        base, and how many items would be needed.
 
         Raises UserError as ``lifts`` does.
         """
@@ -139,16 +139,15 @@ class Results:
         return signal.tabulate_signal(signal.gather(self._documents), late, difference=difference, bits=bits)
 
     def agreement(self) -> pd.DataFrame:
-        """How well each likelihood measure's lifts foretell those of each measure of answers, over the methods: Spearman's correlation with
-        a 95 % interval. Empty with fewer than four methods. Raises UserError as ``lifts`` does.
-        """
+        """How well each likelihood measure's lifts predict those of each measure of answers, over the methods: Spearman's correlation with
+        a 95 % interval. Empty with fewer than four methods. Raises UserError as ``lifts`` does."""
         from xlift.leaderboard.analysis import signal
 
         return signal.tabulate_agreement(signal.gather(self._documents))
 
     def curves(self) -> pd.DataFrame:
-        """Lift against tokens, where ``train.measure_at`` kept adapters on the way: one row for each suite, method, benchmark, metric, kind
-        and share of the budget, the end being 1, with tokens_trained, tokens_generated, value, low, high and p.
+        """Lift against tokens, if ``train.measure_at`` kept adapters on the way: one row for each suite, method, benchmark, metric, kind
+        and share of the budget (1 is the end), with tokens_trained, tokens_generated, value, low, high and p.
 
         Raises UserError as ``lifts`` does.
         """
@@ -157,20 +156,19 @@ class Results:
         return tabulate_curves(self._kept)
 
     def order(self) -> pd.DataFrame:
-        """How much of the methods' order at the end stands earlier, where ``train.measure_at`` kept adapters on the way: one row for each
-        suite, benchmark, metric, kind and share of the budget, with ``kept``, the share of pairs of methods in the order of the end, and
-        ``methods``. Raises UserError as ``lifts`` does.
-        """
+        """How early the methods are in the order in which they end, if ``train.measure_at`` kept adapters on the way: one row for each
+        suite, benchmark, metric, kind and share of the budget, with ``kept``, the share of pairs of methods that are then in the order of
+        the end, and ``methods``. Raises UserError as ``lifts`` does."""
         from xlift.leaderboard.analysis.curves import tabulate_order
 
         return tabulate_order(self.curves())
 
     def consistency(self) -> pd.DataFrame:
-        """RankC of each pair of languages that both were measured on BMLAMA: how alike the rankings of the same candidates are, 0 to 1.
+        """RankC of each pair of languages in which BMLAMA was measured: how similar the rankings of the same candidates are, 0 to 1.
 
-        One row for each suite, method and pair, with a 95 % interval over facts and seeds, what two random rankings have (``chance``), and
-        the ``lift`` over the base on the same facts. Empty where no two languages were measured, and of a published record, which keeps no
-        likelihoods. Raises UserError for samples that are damaged.
+        One row for each suite, method and pair, with a 95 % interval over facts and seeds, the RankC of two random rankings (``chance``),
+        and the ``lift`` over the base on the same facts. It is empty if no two languages were measured, and for a published record, which
+        keeps no likelihoods. Raises UserError for samples that are damaged.
         """
         from xlift.leaderboard.analysis.consistency import tabulate_consistency
 
@@ -179,9 +177,9 @@ class Results:
     def compare_paper(self, suite: Suite) -> pd.DataFrame:
         """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, judge,
         paper, ours, difference with its 95 % interval low and high, paper_lift, our_lift with lift_low and lift_high, agrees, source and
-        differs, which says what the two do not have in common. Values are in the metric's own unit.
+        differs, which says what differs between the two. Values are in the metric's own unit.
 
-        Raises UserError where the suite expects nothing, and as ``lifts`` does.
+        Raises UserError if the suite expects nothing, and as ``lifts`` does.
         """
         from xlift.harness.core.papers import WIN_RATES
         from xlift.leaderboard.analysis.papers import Found, compare_paper
@@ -198,12 +196,13 @@ class Results:
 
     @property
     def lost(self) -> list[str]:
-        """A line for each model's task without scores by document, such as one whose samples are gone: it has no part in comparisons."""
+        """A line for each model's task without scores by document, for example because its samples are gone. It takes no part in
+        comparisons."""
         return [f"{one.record.name}: {note}" for one, (_, notes) in zip(self.measurements, self._read, strict=True) for note in notes]
 
     @cached_property
     def _read(self) -> list[tuple[tuple[Documents, ...], list[str]]]:
-        """Each measurement's scores by document, and what of them is missing."""
+        """Each measurement's scores by document, and what is missing of them."""
         from xlift.leaderboard.loading.runs import read_scores
 
         return [read_scores(one.record, one.stage) for one in self.measurements]
@@ -226,19 +225,19 @@ class Results:
     def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
         """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.
 
-        ``model`` is ``LABEL`` or ``LABEL-seedN``, the first method where not given. ``diff`` names another model, such as ``base``, whose
-        answer, extraction and scores stand in columns that begin with ``diff_``. ``marks`` keeps the documents that have all of them:
-        ``wrong`` is below 50 points, ``flipped`` right in one of the two models alone, ``off-target`` an answer in another language, and
-        ``thinking-cut`` one whose thinking had not ended when its tokens were spent.
+        ``model`` is ``LABEL`` or ``LABEL-seedN``; without it, it is the first method. ``diff`` names another model, such as ``base``, whose
+        answer, extraction and scores are in columns that begin with ``diff_``. ``marks`` keeps the documents that have all of these labels:
+        ``wrong`` (below 50 points), ``flipped`` (right in only one of the two models), ``off-target`` (an answer in another language), and
+        ``thinking-cut`` (the thinking had not ended when its tokens were used up).
 
-        Raises UserError for a name that is not there, samples that are gone, and two models that may not be compared.
+        Raises UserError for a name that does not exist, samples that are gone, and two models that may not be compared.
         """
         from xlift.leaderboard.loading.select_samples import select, tabulate_samples
 
         return tabulate_samples(select(self.folder, task, model, diff, marks))
 
     def fidelity(self) -> pd.DataFrame:
-        """Language and script of the answers, one row for each model and task: lang, the one asked for, items, and shares of answers
+        """The language and script of the answers, one row for each model and task: lang, the one asked for, items, and shares of answers
         between 0 and 1, such as off_target, mixed, refusal, empty and repeated.
 
         Raises UserError for samples that are gone or damaged.
@@ -250,21 +249,21 @@ class Results:
         return pd.DataFrame(report(self.folders))
 
     def judge(self, judge: str, **settings: Any) -> Judgement:
-        """Have X-AlpacaEval answers compared with others by a judge; ``rows`` of what is returned are the win rates by model and language.
+        """Have a judge compare X-AlpacaEval answers with others. ``rows`` of the result are the win rates by model and language.
 
         ``judge`` is an address up to ``/v1``, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; there is no default. ``settings`` are the further
         keys of a suite's judge block: ``model``, its name at the address; ``mode``, weighted or verdict; ``against``, a model of the run or
-        published answers; ``calibrate``, and what bounds pace and cost. Replies are kept in the folder ``judges`` beside the first run,
-        so that the same call goes on where it failed. ``win_rates`` has the outcome from then on, as the site and the report do.
+        published answers; ``calibrate``, and limits of pace and cost. Replies are kept in the folder ``judges`` beside the first run, so
+        that the same call continues where it failed. From then on ``win_rates`` has the outcome, and so do the site and the report.
 
-        Raises UserError for a wrong setting and where nothing can be judged, ServiceError, one of them, where the judge fails.
+        Raises UserError for a wrong setting and if nothing can be judged, and ServiceError, which is a UserError too, if the judge fails.
         """
         from xlift.harness.judging.judgement import judge as ask
 
         return ask(read_judge(judge, settings), self.folders, self.folders[0].absolute().parent / "judges")
 
     def look_back(self) -> list[str]:
-        """For adapters of the hub: lines that say which of their recorded scores came out again, and by how much others differ.
+        """For adapters of the hub: lines that say which of their recorded scores are the same again, and by how much others differ.
 
         Raises UserError for a record on the hub that is damaged.
         """
@@ -273,7 +272,7 @@ class Results:
         return look_back({record.label: str(record.adapter["name"]) for record in self.records if record.adapter}, self.records)
 
     def adapter(self, label: str, seed: int | None = None) -> Path:
-        """The folder of a measured adapter. Raises UserError where there is none of this label and seed, and where it is gone."""
+        """The folder of a measured adapter. Raises UserError if there is none of this label and seed, and if it is gone."""
         from xlift.harness.evaluation.adapters import find_adapter
 
         labels = [record.label for record in self.records if record.adapter]
@@ -306,7 +305,7 @@ def read_judge(judge: str, settings: Mapping[str, Any]) -> JudgeSettings:
 def load_results(*folders: str | Path) -> Results:
     """The results of finished run folders, such as ``runs/demo``.
 
-    Raises UserError for a folder that is not there, holds no finished evaluation, or holds a record that is damaged.
+    Raises UserError for a folder that does not exist, holds no finished evaluation, or holds a record that is damaged.
     """
     if not folders:
         raise UserError("load_results: name at least one run folder, such as runs/demo")

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Numbered(Protocol):
-    """Whatever has an id of its own."""
+    """Anything that has an id of its own."""
 
     @property
     def id(self) -> str: ...
@@ -25,9 +25,9 @@ N = TypeVar("N", bound=Numbered)
 
 
 def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
-    """Whole rows for each share, which add up to ``total`` where the shares add up to 1; parts that come to nothing are left out.
+    """Whole rows for each share. They add up to ``total`` if the shares add up to 1; parts without rows are left out.
 
-    Raises UserError where the shares do not add up to 1.
+    Raises UserError if the shares do not add up to 1.
     """
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise UserError(f"the shares add up to {sum(shares.values()):.3f}, not 1")
@@ -42,9 +42,9 @@ def split_budget(total: int, shares: Mapping[K, float]) -> dict[K, int]:
 
 
 def take(rows: Iterable[N], count: int, where: str, drops: Counter[str], *, required: bool = True) -> list[N]:
-    """The first ``count`` rows, each id once; what is lacking is counted among the drops and warned of, with the share that is there.
+    """The first ``count`` rows, each id once. Missing rows are counted among the drops, with a warning that has the share that is there.
 
-    Raises UserError, with the main reasons for drops, where there is none although ``required``.
+    If there is no row at all and ``required`` is true, raises UserError with the main reasons for drops.
     """
     taken: dict[str, N] = {}
     for row in rows if count else ():

@@ -1,4 +1,5 @@
-"""Code-switching: words of a text put into another language by a bilingual lexicon, published or aligned from translated pairs."""
+"""Code-switching: replacing words of a text by words of another language, with a lexicon that is published or aligned from translated
+pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
 
 Lexicon = Mapping[str, tuple[str, ...]]
-"""Single words, casefolded and in NFC, each with its translations, of one or more words."""
+"""Single words, casefolded and in NFC, each with its translations, which may have several words."""
 
 _UNSPACED = (
     r"\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}\p{Script=Tibetan}"
@@ -29,21 +30,21 @@ _SPACED = rf"[[\p{{L}}\p{{M}}\p{{N}}\p{{Pc}}]--[{_UNSPACED}]]"
 _RUN = regex.compile(rf"(?P<word>{_SPACED}+(?:['’\-]{_SPACED}+)*)|(?P<unspaced>[{_UNSPACED}]+)", regex.V1)
 _LETTER = regex.compile(r"\p{L}")
 _LONGEST = 8
-"""Characters of the longest word looked for in a script without spaces."""
+"""The most characters of a word that is looked for in a script without spaces."""
 
 
 class SwitchOptions(Section):
-    """What of a question and its answer is code-switched, and by which dictionary."""
+    """Which part of a question and its answer is code-switched, and with which dictionary."""
 
     code_switch: Literal["question", "answer", "both", "off"]
-    """Where words of the other language are put in; switched answers teach the model to mix."""
+    """Where words of the other language are put in. Switched answers teach the model to mix languages."""
     dictionary: Literal["lexicon", "alignment"]
-    """A published lexicon, or one aligned from the translated pairs at hand (for scripts with spaces)."""
+    """A published lexicon, or one that is aligned from the translated pairs of the method (for scripts with spaces)."""
     lexicon_corpus: str
     code_switch_rows: float = Field(ge=0, le=1)
-    """Share of the rows that are switched."""
+    """The share of the rows that are switched."""
     code_switch_rate: float = Field(ge=0, le=1)
-    """Share of the words of such a row that are."""
+    """The share of the words of such a row that are replaced."""
 
     @field_validator("code_switch", mode="before")
     @classmethod
@@ -54,7 +55,7 @@ class SwitchOptions(Section):
 class CodeSwitcher:
     """Switches words between the pivot and the other languages of a run, in a share of the rows, and counts what it does.
 
-    Raises UserError where a language has no lexicon.
+    Raises UserError if a language has no lexicon.
     """
 
     def __init__(self, ctx: Context, options: SwitchOptions) -> None:
@@ -77,12 +78,12 @@ class CodeSwitcher:
         return tuple(lang for source, lang in self._lexicons if source == self._pivot)
 
     def learn(self, lang: str, pairs: Iterable[tuple[str, str]]) -> None:
-        """Align a dictionary from texts in the pivot with their translations, where that is the dictionary to be used."""
+        """Align a dictionary from texts in the pivot and their translations, if that is the dictionary to be used."""
         if self._options.code_switch != "off" and self._options.dictionary == "alignment":
             self._keep(lang, align_words(pairs), "set dictionary to lexicon")
 
     def switch(self, question: str, answer: str, question_lang: str, answer_lang: str, lang: str) -> tuple[str, str]:
-        """The row's two texts, switched if the row is among those chosen; ``lang`` is what pivot text mixes with."""
+        """The row's two texts, switched if the row is among those chosen. ``lang`` is the language with which pivot text is mixed."""
         if self._options.code_switch == "off" or self._rng.random() >= self._options.code_switch_rows:
             return question, answer
         before = self.counts["words"]
@@ -106,15 +107,17 @@ class CodeSwitcher:
 
 
 def find_words(text: str) -> list[str]:
-    """Words of the scripts that put spaces between them, in order; nothing of the others, whose words only a lexicon can tell."""
+    """The words in scripts that separate words by spaces, in order. Words of other scripts are left out, because only a lexicon can find
+    them."""
     return [match["word"] for match in _RUN.finditer(text) if match["word"] and _LETTER.search(match["word"])]
 
 
 def switch_words(text: str, lexicon: Lexicon, rate: float, rng: random.Random) -> tuple[str, int]:
-    """The text with ``rate`` of its words, rounded up, in the other language, and how many those are; fewer where the lexicon has fewer.
+    """The text with a share ``rate`` of its words, rounded up, in the other language, and the number of these words. It is lower if the
+    lexicon has fewer.
 
-    Whole words alone are looked up; scripts without spaces are searched from the left for the longest entry. A translation of a word
-    that begins with a capital begins with one, any other stands as the lexicon has it (a German noun keeps its capital).
+    Only whole words are looked up. Scripts without spaces are searched from the left for the longest entry. If a word begins with a
+    capital, its translation does too. Otherwise the translation is written as in the lexicon (a German noun keeps its capital).
     """
     spans = [span for span in _find_spans(text, lexicon) if _LETTER.search(text, *span)]
     known = [span for span in spans if _look_up(text[slice(*span)], lexicon)]
@@ -129,7 +132,8 @@ def switch_words(text: str, lexicon: Lexicon, rate: float, rng: random.Random) -
 
 
 def find_terms(source: str, target: str, lexicon: Lexicon) -> list[tuple[str, str]]:
-    """Words of the source with a one-word translation that the target has too, both as they stand there, in the order of the source."""
+    """Words of the source with a one-word translation that the target contains, both as the texts write them, in the order of the
+    source."""
     there = {_fold(word): word for word in find_words(target)}
     terms: dict[str, tuple[str, str]] = {}
     for span in _find_spans(source, lexicon):
@@ -142,10 +146,10 @@ def find_terms(source: str, target: str, lexicon: Lexicon) -> list[tuple[str, st
 
 
 def read_lexicon(ctx: Context, corpus: str, source: str, target: str, shortest: int = 4) -> Lexicon:
-    """Words of one language with their translations; two languages beside English meet in their English words.
+    """Words of one language with their translations. Two languages beside English are joined by their English words.
 
-    Entries whose English side is shorter than ``shortest`` letters, mostly function words, are left out, and entries of several source
-    words, which no single word could match. Raises UserError where a language has no lexicon.
+    Entries whose English side is shorter than ``shortest`` letters, mostly function words, are left out. So are entries of several source
+    words, which no single word could match. Raises UserError if a language has no lexicon.
     """
     tables = {lang: _read_by_english(ctx, corpus, lang) for lang in (source, target) if lang != "en"}
     found: defaultdict[str, set[str]] = defaultdict(set)
@@ -157,10 +161,11 @@ def read_lexicon(ctx: Context, corpus: str, source: str, target: str, shortest: 
 
 
 def align_words(pairs: Iterable[tuple[str, str]], *, most: int = 2000, longest: int = 60, shortest: int = 4) -> Lexicon:
-    """A lexicon of the first ``most`` translated pairs, by IBM Model 1 in both directions (Brown et al. 1993; nltk's).
+    """A lexicon from the first ``most`` translated pairs, by IBM Model 1 in both directions (Brown et al. 1993; nltk's).
 
-    A word and its translation are each other's most probable one, with at least 0.3, and meet in two pairs or more. Texts over
-    ``longest`` words are passed over: the cost grows with the square of the length. Words under ``shortest`` letters are left out.
+    A word and its translation are each other's most probable one, with a probability of at least 0.3, and occur together in two pairs or
+    more. Texts of more than ``longest`` words are skipped, because the cost grows with the square of the length. Words of fewer than
+    ``shortest`` letters are left out.
     """
     from nltk.translate import AlignedSent, IBMModel1
 
@@ -184,7 +189,7 @@ def align_words(pairs: Iterable[tuple[str, str]], *, most: int = 2000, longest: 
 
 
 def turn_lexicon(lexicon: Lexicon) -> Lexicon:
-    """The lexicon from the other language's side; translations of several words are left out."""
+    """The lexicon in the other direction. Translations of several words are left out."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for word, others in lexicon.items():
         for other in others:
@@ -200,7 +205,7 @@ def _read_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, set[str]
 
 
 def _find_best(table: Mapping[str, Mapping[str | None, float]]) -> dict[str, str]:
-    """For each source word the target word it most probably becomes, if there is just one; nltk's table goes from target to source."""
+    """For each source word its most probable target word, if there is just one. nltk's table goes from target to source."""
     best: dict[str, tuple[float, str | None]] = {}
     for target, sources in table.items():
         for source, probability in sources.items():
@@ -236,7 +241,7 @@ def _fold(word: str) -> str:
 
 
 def _clean(found: Mapping[str, Iterable[str]]) -> Lexicon:
-    """Without words of several parts, empty sides and words that are the same in both languages."""
+    """The entries without words of several parts, empty sides, and words that are the same in both languages."""
     cleaned = {
         word: tuple(sorted(other for other in others if other.strip() and _fold(other) != word))
         for word, others in sorted(found.items())

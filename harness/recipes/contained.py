@@ -1,4 +1,4 @@
-"""The code of methods, which may be anybody's: whatever it does, a run goes on or ends in one line."""
+"""Runs the code of methods, which anybody may have written: whatever it does, a run goes on or ends in one line."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from xlift.harness.core.errors import UserError, one_line
 
 
 class MethodError(UserError):
-    """A method's code went wrong; the cause is what it raised."""
+    """A method's code failed. The cause is what it raised."""
 
 
 @contextmanager
 def contain(*, plugin: bool) -> Iterator[None]:
-    """Run a method's code: what it prints goes to standard error, and the current folder is afterwards what it was.
+    """Run a method's code. What it prints goes to standard error, and afterwards the current folder is what it was before.
 
-    Raises MethodError where it ends the program, and where a plugin raises anything but a UserError: a fault of xlift's own methods stays
-    as it is, to be reported. A copy of this process that the code forked ends here, as there is one run and not two.
+    Raises MethodError if the code ends the program, or if a plugin raises anything but a UserError. An error in xlift's own methods is
+    raised as it is, so that it can be reported. If the code forked this process, the copy ends here, because a run must not continue twice.
     """
     process = os.getpid()
     try:
@@ -41,7 +41,7 @@ def contain(*, plugin: bool) -> Iterator[None]:
 
 
 def _say_where(error: BaseException) -> str:
-    """The last line of somebody's file that ran: ``; line 12 of two_birds/method.py``."""
+    """The last line of the method's file that ran: ``; line 12 of two_birds/method.py``."""
     frames = extract_tb(error.__traceback__)
     if not frames:
         return ""

@@ -1,4 +1,4 @@
-"""Rows of experts that are trained apart and put together afterwards: one of a task in the pivot, others of languages."""
+"""The rows of experts that are trained separately and then put together: one of a task in the pivot, the others of languages."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from xlift.harness.recipes.contract import Context
 
 LANGUAGE, TASK = "language", "task"
-"""Kinds of the experts' rows."""
+"""The kinds of the experts' rows."""
 
 
 class ExpertOptions(Section):
-    """What experts learn."""
+    """What the experts learn."""
 
     rows: int = Field(ge=1)
-    """Budget in rows where the suite sets none."""
+    """The budget in rows, if the suite sets none."""
     language: float = Field(gt=0, lt=1)
-    """Share of the budget for the languages, split evenly over them; the task has the rest."""
+    """The share of the budget for the languages, split evenly over them. The rest is for the task."""
     language_corpus: str
-    """Instructions of all sorts; where it lacks a language, the pivot's are translated."""
+    """A corpus of instructions of all sorts. If it lacks a language, the pivot's are translated."""
     task_corpus: str
     spare: float = Field(ge=1)
-    """How many times as many instructions are translated as are needed, since some translations fail."""
+    """How many instructions are translated for each one that is needed, since some translations fail."""
     max_characters: int = Field(ge=1)
     """Longer rows are dropped and counted."""
     max_length_ratio: float = Field(gt=1)
-    """Translations further apart in characters are dropped."""
+    """Translations whose lengths in characters differ by more than this ratio are dropped."""
 
 
 def list_experts(options: ExpertOptions, pivot: str, languages: Sequence[str]) -> list[Reading]:
-    """What ``read_experts`` reads."""
+    """The corpora that ``read_experts`` reads."""
     corpus = options.language_corpus
     own = [Reading(corpus, lang, "the pivot's instructions are translated") for lang in languages]
     return [Reading(options.task_corpus, pivot), Reading(corpus, pivot), *own]
@@ -51,7 +51,7 @@ def list_experts(options: ExpertOptions, pivot: str, languages: Sequence[str]) -
 def read_experts(ctx: Context, options: ExpertOptions, row_filter: RowFilter) -> list[Example]:
     """Rows of the kinds ``language``, in each language, and ``task``, in the pivot, in random order.
 
-    Raises UserError for a task that has no solutions in the pivot, and before any translation where a translator is missing.
+    Raises UserError for a task without solutions in the pivot, and, before anything is translated, if a translator is missing.
     """
     corpus, task_corpus = options.language_corpus, options.task_corpus
     if task_corpus.startswith("gsm8k") and ctx.pivot != "en":

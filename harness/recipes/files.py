@@ -15,12 +15,12 @@ from xlift.harness.recipes.contract import Method, Options
 
 @dataclass(frozen=True)
 class MethodFile:
-    """A file as a method asked for it."""
+    """A file that a method asked for."""
 
     name: str
     """The name that was asked for."""
     origin: Literal["package", "user"]
-    """Whether it lies with the method's own file or elsewhere on the machine."""
+    """Whether it is beside the method's own file or elsewhere on the machine."""
     content: bytes
 
     @property
@@ -28,12 +28,12 @@ class MethodFile:
         return hashlib.sha256(self.content).hexdigest()
 
     def facts(self) -> Mapping[str, str | int]:
-        """What a manifest says of it."""
+        """The facts that a manifest holds about it."""
         return {"name": self.name, "origin": self.origin, "bytes": len(self.content), "sha256": self.sha256}
 
 
 def open_file(method: type[Method[Options]], name: str | Path) -> MethodFile:
-    """A file beside the method's own, else one of the user's, from the current folder on. Raises UserError where it cannot be read."""
+    """A file beside the method's own, else one of the user's, looked for from the current folder. Raises UserError if it cannot be read."""
     path = Path(name).expanduser()
     own = Path(str(import_module(method.__module__).__file__)).parent
     found = own / path if (own / path).is_file() else path

@@ -1,4 +1,4 @@
-"""What makes a row unfit: reasons under which methods count the texts that they leave out."""
+"""The reasons for which methods leave texts out, and their counts."""
 
 from __future__ import annotations
 
@@ -27,32 +27,33 @@ _SYLLABIC = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Hangul}]")
 
 @dataclass(frozen=True)
 class RowFilter:
-    """What a method takes for a fit row, and the count of what it leaves out; the parts of a recipe share one."""
+    """Decides which rows are fit, and counts those that are left out. All parts of a recipe share one filter."""
 
     max_characters: float = math.inf
-    """The most characters of a prompt with its response."""
+    """The most characters of a prompt and its response together."""
     max_length_ratio: float = math.inf
-    """The highest ratio of lengths of two texts that should be translations of each other (find_misalignment)."""
+    """The highest ratio of the lengths of a text and its translation (see find_misalignment)."""
     drops: Counter[str] = field(default_factory=Counter)
-    """Rows left out, under ``language/kind: reason``: what a plan's ``drops`` says."""
+    """The number of rows that were left out, under ``language/kind: reason``, for a plan's ``drops``."""
     notes: Counter[str] = field(default_factory=Counter)
-    """What is worth a count but is no loss, such as prompts asked and pairs passed over: for a plan's ``facts``."""
+    """Counts that are no loss, such as prompts asked and pairs skipped, for a plan's ``facts``."""
 
     def find_fault(self, prompt: str, response: str) -> str | None:
-        """Why a row cannot be learnt from; None where it can."""
+        """Why nothing can be learnt from a row; None if it is fit."""
         return find_fault(prompt, response, self.max_characters)
 
     def find_pair_fault(self, one: str, other: str) -> str | None:
-        """Why two texts are no translation to learn from; None where they may be one."""
+        """Why two texts are no translation to learn from; None if they may be one."""
         return find_fault(one, other, self.max_characters) or find_misalignment(one, other, self.max_length_ratio)
 
     def drop(self, where: str, reason: str, count: int = 1) -> None:
-        """Count rows that are left out; ``where`` is the part of the recipe, ``language/kind``."""
+        """Count rows that are left out. ``where`` is the part of the recipe, ``language/kind``."""
         self.drops[f"{where}: {reason}"] += count
 
 
 def accept_counter(function: Callable[P, R]) -> Callable[P, R]:
-    """Deprecated since 0.2, gone in 0.3: calls as 0.1 had them, with a Counter of drops and the limits in place of a RowFilter."""
+    """Deprecated since 0.2, removed in 0.3: accepts calls as 0.1 had them, with a Counter of drops and the limits in place of a
+    RowFilter."""
 
     @wraps(function)
     def call(*given: object, **options: object) -> R:
@@ -67,7 +68,7 @@ def accept_counter(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def find_fault(prompt: str, response: str, max_characters: float) -> str | None:
-    """Why a row cannot be learnt from; None where it can."""
+    """Why nothing can be learnt from a row; None if it is fit."""
     if not prompt.strip() or not response.strip():
         return "empty"
     if len(prompt) + len(response) > max_characters:
@@ -76,10 +77,10 @@ def find_fault(prompt: str, response: str, max_characters: float) -> str | None:
 
 
 def find_misalignment(one: str, other: str, max_length_ratio: float) -> str | None:
-    """Why two texts are no translation of each other; None where they may be.
+    """Why two texts are no translation of each other; None if they may be.
 
-    Lengths are in characters, a Chinese one counted three times, kana and hangul twice: a sentence of FLORES dev has 102 letters in
-    English, 35 in Chinese, 50 in Japanese, 46 in Korean.
+    Lengths are in characters. A Chinese one counts three times, kana and hangul twice: a sentence of FLORES dev has on average 102 letters
+    in English, 35 in Chinese, 50 in Japanese, 46 in Korean.
     """
     if one.strip().casefold() == other.strip().casefold():
         return "not translated"
@@ -90,7 +91,7 @@ def find_misalignment(one: str, other: str, max_length_ratio: float) -> str | No
 
 
 def find_mistranslation(text: str, translation: str, max_length_ratio: float) -> str | None:
-    """Why a translation cannot serve; None where it may. A name or a number may stay as it is."""
+    """Why a translation cannot be used; None if it may be. A name or a number may stay as it is."""
     if not translation.strip():
         return "no translation"
     reason = find_misalignment(text, translation, max_length_ratio)
@@ -98,9 +99,9 @@ def find_mistranslation(text: str, translation: str, max_length_ratio: float) ->
 
 
 def find_foreign(ctx: Context, texts: Sequence[str], lang: str) -> list[bool]:
-    """Whether each text is in a wrong language: another one of the run, or one of another script.
+    """Whether each text is in a wrong language: in another one of the run, or in one of another script.
 
-    Any other language of the same script may be what the identifier takes ``lang`` for, if it does not know it.
+    If the identifier does not know ``lang``, it may take it for any other language of the same script, so such languages pass.
     """
     others = {ctx.pivot, *ctx.languages} - {lang}
     # An identifier cannot be trusted with the two ways to write Chinese.
@@ -110,7 +111,7 @@ def find_foreign(ctx: Context, texts: Sequence[str], lang: str) -> list[bool]:
 
 
 def find_flaw(answer: Answer) -> str | None:
-    """Why a model's answer is no good by itself; None where it may be."""
+    """What is wrong with a model's answer by itself; None if nothing is."""
     if not answer.text.strip():
         return "empty answer"
     if not answer.finished:
@@ -119,7 +120,8 @@ def find_flaw(answer: Answer) -> str | None:
 
 
 def is_repetitive(text: str, times: int = 5, width: int = 3) -> bool:
-    """Whether a text goes round in circles: a line ``times`` over, or its last ``width`` words (or 12 characters) that often in a row."""
+    """Whether a text repeats itself: a line occurs ``times`` times, or its last ``width`` words (or 12 characters) come that often in a
+    row."""
     lines = Counter(line.strip() for line in text.splitlines() if line.strip())
     if lines and max(lines.values()) >= times:
         return True
@@ -132,14 +134,14 @@ def is_repetitive(text: str, times: int = 5, width: int = 3) -> bool:
 
 
 def measure_overlap(one: str, other: str) -> float:
-    """F1 of the words that two texts share, characters where words have no spaces; 1 for the same words in any order, 0 for none."""
+    """The F1 of the words that two texts share, or of characters if words have no spaces: 1 for the same words in any order, 0 for none."""
     words, others = (Counter(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|\w+", text.casefold())) for text in (one, other))
     shared = (words & others).total()
     return 2 * shared / (words.total() + others.total()) if shared else 0.0
 
 
 def list_reasons(where: str, drops: Mapping[str, int]) -> str:
-    """The tail of an error message: why a part lost its rows, the main reasons first; nothing where it lost none."""
+    """The end of an error message: why a part lost its rows, with the main reasons first; empty if it lost none."""
     found = Counter({key.removeprefix(f"{where}: "): count for key, count in drops.items() if key.startswith(f"{where}: ")})
     return f" (left out: {', '.join(f'{reason} {count}' for reason, count in found.most_common(3))})" if found else ""
 

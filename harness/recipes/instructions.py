@@ -1,4 +1,5 @@
-"""Questions with and without answers: read, answered by the model, translated, and asked for in a language."""
+"""Questions with and without answers: reading them, having the model answer them, translating them, and naming a language for the
+answer."""
 
 from __future__ import annotations
 
@@ -34,12 +35,12 @@ U = TypeVar("U")
 ANSWER_IN = ("Answer in {language}.", "Please reply in {language}.", "Write the answer in {language}.", "Respond in {language} only.")
 
 QUESTION_ABOUT = "{context}\n\nQuestion: {question}\nAnswer with words of the text alone."
-"""How a question about a text is put, in the one language that such corpora are used in."""
+"""How a question about a text is worded, in the one language in which such corpora are used."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question, and its answer where one is known; empty where not."""
+    """A question and its answer; the answer is empty if it is not known."""
 
     id: str
     question: str
@@ -51,19 +52,19 @@ class AnswerRule:
     """How long the model's own answer may be, and when the published one is better."""
 
     max_tokens: int
-    """One that is cut off there is bad."""
+    """The most tokens of an answer. One that is cut off there is bad."""
     gold_overlap: float = 0
-    """Word F1 with the published answer below which an answer is bad; 0 compares nothing."""
+    """An answer is bad if its word F1 with the published answer is below this; 0 compares nothing."""
     use_gold: bool = False
-    """Whether a published answer takes the place of a bad one."""
+    """Whether a published answer replaces a bad one."""
 
 
 @accept_counter
 def read_prompts(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str, where: str, answered: bool = False) -> Iterator[Prompt]:
-    """Questions of a corpus of instructions (``instruction``, ``output``), of problems (``question``, ``answer``) or about a text
-    (``context`` too, which stands above the question; the first of several answers counts), each id once.
+    """The questions of a corpus, each id once. The corpus has instructions (``instruction``, ``output``), problems (``question``,
+    ``answer``) or questions about a text (``context`` too, which is put above the question; the first of several answers counts).
 
-    GSM8K's calculator marks are taken out of answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
+    GSM8K's calculator annotations are removed from answers, and its ``#### 72`` becomes a sentence. Raises UserError for another corpus.
     """
     seen: set[str] = set()
     for row in shuffle_rows(ctx, corpus, lang):
@@ -91,7 +92,7 @@ def read_prompts(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str,
 
 @accept_counter
 def read_prompt_pairs(ctx: Context, source: str, target: str, row_filter: RowFilter, *, corpus: str, where: str) -> Iterator[Pair]:
-    """The same prompt in two languages, joined by id, in random order. Raises UserError where the languages share no id."""
+    """The same prompts in two languages, joined by id, in random order. Raises UserError if the languages share no id."""
     uncounted = RowFilter(row_filter.max_characters)
     known = {prompt.id: prompt.question for prompt in read_prompts(ctx, target, uncounted, corpus=corpus, where=where)}
     found = False
@@ -109,7 +110,7 @@ def read_prompt_pairs(ctx: Context, source: str, target: str, row_filter: RowFil
 
 @accept_counter
 def read_instructions(ctx: Context, lang: str, row_filter: RowFilter, *, corpus: str, kind: str) -> Iterator[Example]:
-    """Instructions, or problems, with their published answers."""
+    """Instructions or problems with their published answers."""
     for prompt in read_prompts(ctx, lang, row_filter, corpus=corpus, where=f"{lang}/{kind}", answered=True):
         yield Example(ask(prompt.question), prompt.answer, lang, f"{kind}-{lang}-{prompt.id}", kind)
 
@@ -117,10 +118,10 @@ def read_instructions(ctx: Context, lang: str, row_filter: RowFilter, *, corpus:
 def answer_prompts(
     ctx: Context, prompts: Iterator[Prompt], count: int, rule: AnswerRule, row_filter: RowFilter, *, where: str, spare: float
 ) -> list[Prompt]:
-    """``count`` prompts or more, fewer where too many fail, with the model's own greedy answers in place of the published ones.
+    """``count`` prompts or more (fewer if too many fail), with the model's own greedy answers in place of the published ones.
 
-    An answer is bad that is empty, cut off, repetitive, too long, in the wrong language, or too unlike the published one. The filter's
-    notes say how many were asked and kept. Raises UserError where all are bad.
+    An answer is bad if it is empty, cut off, repetitive, too long, in the wrong language, or too unlike the published one. The filter's
+    notes say how many were asked and kept. Raises UserError if all are bad.
     """
 
     def keep(batch: list[Prompt]) -> list[Prompt]:
@@ -155,10 +156,10 @@ def translate_prompts(
     ctx: Context, prompts: Iterable[Prompt], target: str, count: int, row_filter: RowFilter,
     *, where: str, spare: float, parts: Sequence[str] = ("question", "answer"),
 ) -> list[tuple[Prompt, Prompt]]:  # fmt: skip
-    """``count`` prompts, fewer where too many fail, each with its translation from the pivot; a part that is not asked for is empty in it.
+    """``count`` prompts (fewer if too many fail), each with its translation from the pivot. A part that is not asked for is empty in it.
 
-    A prompt is lost where the translator gave nothing, gave the text back or answered in another language, or lengths are too far apart.
-    Raises UserError where all are lost.
+    A prompt is lost if the translator gave nothing, returned the text unchanged or answered in another language, or if the lengths differ
+    too much. Raises UserError if all are lost.
     """
 
     def keep(batch: list[Prompt]) -> list[tuple[Prompt, Prompt]]:
@@ -187,7 +188,7 @@ def translate_prompts(
 def translate_instructions(
     ctx: Context, lang: str, count: int, row_filter: RowFilter, *, corpus: str, kind: str, spare: float
 ) -> list[Example]:
-    """The pivot's instructions with their published answers, both translated: ``count`` of them, fewer where too many fail."""
+    """The pivot's instructions with their published answers, both translated: ``count`` of them, or fewer if too many fail."""
     where = f"{lang}/{kind}"
     published = read_prompts(ctx, ctx.pivot, row_filter, corpus=corpus, where=where, answered=True)
     pairs = translate_prompts(ctx, published, lang, count, row_filter, where=where, spare=spare)
@@ -196,10 +197,10 @@ def translate_instructions(
 
 
 def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]], list[U]]) -> list[U]:
-    """What ``keep`` leaves of the items, ``count`` or more where there are enough, asked for in at most two goes.
+    """The items that ``keep`` accepts, ``count`` or more if there are enough, from at most two attempts.
 
-    The first go takes ``spare`` times as many as are needed, the second what the first one's loss says is lacking, but no more than
-    four times that; where the first left nothing there is no second.
+    The first attempt takes ``spare`` times as many as are needed. The second takes as many as are still lacking at the loss of the first,
+    but no more than four times that. If the first left nothing, there is no second.
     """
     first = list(islice(items, math.ceil(count * spare)))
     kept = keep(first) if first else []
@@ -211,12 +212,12 @@ def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]],
 
 
 def request_language(number: int, question: str, lang: str) -> str:
-    """The question with the language of the answer named below it; ``number`` chooses the wording."""
+    """The question with the language of the answer named below it. ``number`` chooses the wording."""
     return f"{question}\n\n{ANSWER_IN[number % len(ANSWER_IN)].format(language=find(lang).name)}"
 
 
 def _read_span(row: CorpusRow) -> str:
-    """The answer to a question about a text: that of a plain column, or the first of SQuAD's."""
+    """The answer to a question about a text, from a plain column or the first of SQuAD's answers."""
     answers = row.get("answers")
     if isinstance(answers, Mapping):
         texts = answers.get("text")
@@ -225,6 +226,6 @@ def _read_span(row: CorpusRow) -> str:
 
 
 def _read_solution(text: str) -> str:
-    """A GSM8K solution as one would write it: the marks teach a notation that no benchmark asks for."""
+    """A GSM8K solution as a person would write it: the annotations teach a notation that no benchmark asks for."""
     plain = regex.sub(r"<<[^<>]*>>", "", text).strip()
     return str(regex.sub(r"\n?#### *(\S[^\n]*)$", lambda found: f"\nThe answer is {found[1].strip()}.", plain)).strip()

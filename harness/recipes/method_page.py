@@ -1,4 +1,4 @@
-"""docs/methods.md: one section for each built-in method, of the head of its file, of what it reads, and of what it takes.
+"""docs/methods.md: one section for each built-in method, from the head of its file, what it reads, and its options.
 
 python -m xlift.harness.recipes.method_page      prints the page
 """
@@ -21,11 +21,11 @@ class Use:
     """What the head of a method does not say."""
 
     makes: str
-    """Sort of rows."""
+    """The sort of its rows."""
     help: str
-    """Whose help the rows take beyond corpora."""
+    """Help that the rows need beyond corpora."""
     cost: str
-    """What making the rows costs. Training has the budget that all methods share."""
+    """What it costs to make the rows. Training has the budget that all methods share."""
     when: str
 
 
@@ -128,7 +128,7 @@ USES = {
     ),
     "xlt_prompt": Use("none: a profile", "none", "no training; longer answers when it is used", "nothing may be trained"),
 }  # fmt: skip
-"""What is said about each method. A test asks for each built-in one."""
+"""What is said about each method. A test asks for an entry for each built-in one."""
 
 HEAD = """# Methods
 
@@ -141,7 +141,7 @@ printed by `python -m xlift.harness.recipes.method_page`.
 
 
 def to_markdown() -> str:
-    """The page."""
+    """The whole page."""
     names = list_built_in()
     overview = ["| method | in one sentence |", "|---|---|", *(f"| [`{name}`](#{name}) | {_read_head(name)[0]} |" for name in names), ""]
     return "\n".join([HEAD, *overview, *map(_write_section, names)])

@@ -22,10 +22,10 @@ def pair_texts(
     chats: bool = False,
     shuffled: bool = False,
 ) -> list[Parallel]:
-    """The first ``count`` pairs that are fit, as rows whose anchor is the source; ``chats`` makes each text a question to the model.
+    """The first ``count`` pairs that are fit, as rows whose anchor is the source. With ``chats`` each text is a question to the model.
 
-    ``shuffled`` puts the translation of the next row beside each text, the last one's beside the first. Pairs that are the same in both
-    languages are left out, as they are trivial. Raises UserError where no pair is fit.
+    ``shuffled`` puts the translation of the next row beside each text, and that of the first beside the last. Pairs that are the same in
+    both languages are left out, because they are trivial. Raises UserError if no pair is fit.
     """
     where = f"{lang}/{kind}"
     taken = take(_keep_fit(pairs, where, row_filter), count, where, row_filter.drops)
@@ -40,7 +40,7 @@ def pair_texts(
 
 
 def require_batch(rows: Sequence[Row], batch: int) -> None:
-    """Raises UserError where there are fewer parallel rows than are contrasted with each other."""
+    """Raises UserError if there are fewer parallel rows than are to be contrasted with each other."""
     found = sum(isinstance(row, Parallel) for row in rows)
     if found < batch:
         raise UserError(f"{found} parallel rows are fewer than the {batch} that are contrasted with each other; lower batch, or raise rows")

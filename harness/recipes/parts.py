@@ -1,4 +1,4 @@
-"""What a plan makes of several adapters or of the base: rows of its parts, and whether their sum, or a mask, changes anything."""
+"""Plans of several adapters, and masks of the base: the rows of each part, and whether the sum or the mask changes anything."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def select_rows(rows: Iterable[RowT], part: Part | PartRecord) -> list[RowT]:
 
 
 def check_parts(plan: Plan) -> None:
-    """Raises UserError for parts that do not go together with each other, with the rows, or with how they are combined; for a combination
-    that is one part alone, or nothing; and for a mask that is empty, or has rows beside it."""
+    """Raises UserError for parts that do not fit each other, the rows, or the way they are combined; for a combination that is one part
+    alone, or nothing; and for a mask that is empty or has rows beside it."""
     if not plan.parts and plan.edit is None:
         return
     if isinstance(plan.edit, Mask):

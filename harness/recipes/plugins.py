@@ -1,4 +1,4 @@
-"""Which code makes a method's rows: versions, and of an installed plugin its distribution and a hash of its files."""
+"""Which code makes a method's rows: versions, and for an installed plugin its distribution and a hash of its files."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Plugin:
     distribution: str
     version: str
     sha256: str
-    """Hash of the files of its package, data included, because authors forget to raise a version when they change a helper."""
+    """The hash of the files of its package, including data, because authors forget to raise a version when they change a helper."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """The code of a method, as stages tell it from other code. Source text is no part of it: a comment moves no row."""
+    """The code of a method, as stages identify it. Source text is no part of it, because a comment changes no row."""
 
     version: int
-    """The method's own."""
+    """The method's own version."""
     recipes: int
     """RECIPES_VERSION."""
     plugin: Plugin | None
-    """None of a method that is xlift's own: golden rows show whether a change of its code is one of the rows."""
+    """The plugin; None for a method of xlift's own, for which the tests' golden rows show whether a change of its code changes rows."""
 
 
 def identify_plugin(point: EntryPoint) -> Plugin:
-    """The code behind an entry point. Raises UserError where no installed distribution has it."""
+    """The code behind an entry point. Raises UserError if no installed distribution has it."""
     if point.dist is None:
         raise UserError(f"method {point.name!r}: no installed distribution has its plugin {point.value}; install it with pip")
     listed = (point.dist.read_text("top_level.txt") or "").split()
@@ -45,14 +45,14 @@ def identify_plugin(point: EntryPoint) -> Plugin:
 
 
 def _find_outermost(module: str) -> str:
-    """The outermost package that a module lies in. A namespace package is none: other distributions have a part in it."""
+    """The outermost package that contains a module. A namespace package does not count, because other distributions have parts in it."""
     outer = module.rpartition(".")[0]
     spec = find_spec(outer) if outer else None
     return _find_outermost(outer) if spec and spec.origin else module
 
 
 def _find_files(module: str) -> dict[str, Path]:
-    """The files of a package by their names, or a single module and the defaults beside it."""
+    """The files of a package by their names, or a single module and the file of defaults beside it."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         return {}

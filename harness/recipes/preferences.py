@@ -1,7 +1,7 @@
 """Preference pairs from a model's own language imbalance: its answer in the pivot, translated, against its native answer.
 
-Source: Yang et al. 2024 (arXiv:2410.08964, LIDR). Both sides are kept for every language; the released builder keeps the pivot-side
-pairs of the last language alone. Pairs are joined by prompt id, not by text.
+Source: Yang et al. 2024 (arXiv:2410.08964, LIDR). Both sides are kept for every language; the released program keeps the pivot-side pairs
+of the last language alone. Pairs are joined by prompt id, not by text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FRAME = (
     "Solve the problem below step by step. Write the whole solution in {language}.\n\n### Problem\n{text}\n\n### Solution in {language}\n"
 )
-"""Without the language's name, twice, native answers drift into English (LIDR); the wording is ours."""
+"""The frame names the language twice. Without that, native answers drift into English (LIDR). The wording is ours."""
 
 TARGET, PIVOT = SIDES = ("target_side", "pivot_side")
 QUESTIONS = {"reasoning": "question", "general": "instruction"}
@@ -38,48 +38,48 @@ class PairOptions(Section):
     """Where the prompts come from and how they are answered."""
 
     track: Literal["general", "reasoning"]
-    """general asks the instruction as it stands, reasoning in a frame that names the language."""
+    """``general`` asks the instruction as it is, ``reasoning`` in a frame that names the language."""
     prompt_corpus: str
-    """A training corpus with the same prompts in several languages, under the same ids; a language that it lacks gets the pivot's prompts
+    """A training corpus with the same prompts in several languages, under the same ids. A language that it lacks gets the pivot's prompts
     from the suite's translator."""
     prompts: int = Field(ge=1)
-    """Prompts of one round; each round takes the next ones. Fewer are asked where the suite's row budget needs fewer."""
+    """The number of prompts in one round; each round takes the next ones. Fewer are asked if the suite's row budget needs fewer."""
     max_tokens: int = Field(ge=1)
-    """Most tokens of an answer; one that is cut off there makes no pair."""
+    """The most tokens of an answer. One that is cut off there makes no pair."""
     one_language: bool
-    """Whether a pair whose two answers are in different languages is left out, so that no preference is one for a language alone."""
+    """Whether a pair whose two answers are in different languages is left out, so that no preference is only for a language."""
     repetition_penalty: float = Field(gt=0)
     spare: float = Field(ge=1)
-    """How many more prompts are asked than the budget needs, as some translations fail."""
+    """How many prompts are asked for each one that the budget needs, since some translations fail."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one round of answering and translating gave."""
+    """The result of one round of answering and translating."""
 
     rows: tuple[Preference, ...]
     drops: Mapping[str, int]
     facts: Mapping[str, Json]
-    """By language: where its prompts are from, shares of answers in the wrong language and cut short, and the share of pairs whose two
-    answers are in different languages, as DPO may learn that alone, with the number of pairs in which both languages can be told. By
-    side: the same share, and mean lengths in characters."""
+    """For each language: where its prompts are from, the shares of answers in the wrong language and cut short, and the share of pairs
+    whose two answers are in different languages (DPO may learn nothing but that), with the number of pairs in which both languages can be
+    told. For each side: the same share, and mean lengths in characters."""
 
 
 Prompts = Mapping[str, Mapping[str, str]]
-"""The text of each prompt by its id and by language; a language is not there where its prompt could not be translated."""
+"""The text of each prompt by its id and by language. A language is missing if the prompt could not be translated."""
 
 
 def list_prompts(options: PairOptions, pivot: str, languages: Sequence[str]) -> list[Reading]:
-    """What ``make_pairs`` reads."""
+    """The corpora that ``make_pairs`` reads."""
     translated = [Reading(options.prompt_corpus, lang, "the pivot's prompts are translated") for lang in languages]
     return [Reading(options.prompt_corpus, pivot), *translated]
 
 
 def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
-    """Pairs on the target and on the pivot side for every target language, mixed, within the row budget.
+    """Pairs on the target side and on the pivot side for every target language, mixed, within the row budget.
 
-    A pair is made of answers that came to their end, and of translations that are in the language asked for.
-    Raises UserError where the prompts cannot be read in the pivot or too few are left for this round.
+    A pair is made of answers that are complete, and of translations that are in the language that was asked for. Raises UserError if the
+    prompts cannot be read in the pivot, or if too few are left for this round.
     """
     drops: Counter[str] = Counter()
     rows, facts = _make_sides(ctx, options, drops, needed=(ctx.budget or 0) / 2)
@@ -91,9 +91,9 @@ def make_pairs(ctx: Context, options: PairOptions) -> Pairs:
 
 
 def make_twins(ctx: Context, options: PairOptions) -> Pairs:
-    """As ``make_pairs``, but both sides of a prompt and language in one row: the target's pair, with the pivot's as its twin.
+    """Like ``make_pairs``, but both sides of a prompt and language are one row: the target's pair, with the pivot's as its twin.
 
-    A prompt of which one side makes no pair has no row.
+    If one side of a prompt makes no pair, the prompt has no row.
     """
     drops: Counter[str] = Counter()
     sides, facts = _make_sides(ctx, options, drops, needed=ctx.budget or 0)
@@ -113,7 +113,8 @@ def make_twins(ctx: Context, options: PairOptions) -> Pairs:
 
 
 def _make_sides(ctx: Context, options: PairOptions, drops: Counter[str], needed: float) -> tuple[list[Preference], dict[str, Json]]:
-    """Pairs of both sides in every language, language by language, and what is to be said of them; ``needed`` of each side, 0 for all."""
+    """The pairs of both sides in every language, language by language, and their facts. ``needed`` is the number of pairs of each side; 0
+    for all."""
     for lang in ctx.languages:
         ctx.require_translator(ctx.pivot, lang)
         ctx.require_translator(lang, ctx.pivot)
@@ -157,7 +158,7 @@ def _read_prompts(ctx: Context, options: PairOptions, drops: Counter[str], neede
 
 
 def _translate_prompts(ctx: Context, lang: str, prompts: Mapping[str, dict[str, str]], drops: Counter[str]) -> None:
-    """Put the prompts of the pivot beside themselves in a language that the corpus lacks."""
+    """Add the prompts of the pivot in a language that the corpus lacks, translated."""
     found = [text or "" for text in ctx.translate([texts[ctx.pivot] for texts in prompts.values()], ctx.pivot, lang)]
     for texts, text, foreign in zip(prompts.values(), found, find_foreign(ctx, found, lang), strict=True):
         if text.strip() and not foreign:
@@ -213,7 +214,7 @@ def _pair_language(
 
 
 def asks_for_language(prompt: str) -> bool:
-    """Whether an English prompt is itself about translating or names a language to answer in (LIDR lists 88 such ids by hand)."""
+    """Whether an English prompt is itself about translating, or names a language to answer in (LIDR lists 88 such ids by hand)."""
     return bool(_LANGUAGE_REQUEST.search(prompt))
 
 
@@ -241,13 +242,13 @@ def _describe_pairs(ctx: Context, pairs: Sequence[Preference]) -> dict[str, Json
 
 
 def _compare_languages(ctx: Context, pairs: Sequence[Preference]) -> dict[str, Json]:
-    """The share of pairs whose answers are in different languages, of those in which both languages can be told; nothing without pairs."""
+    """Of the pairs in which both languages can be told, the share whose answers are in different languages; nothing without pairs."""
     told = [differs for differs in _tell_apart(ctx, pairs) if differs is not None]
     return {"languages_differ": _share(told), "languages_told": len(told)} if pairs else {}
 
 
 def _tell_apart(ctx: Context, pairs: Sequence[Preference]) -> list[bool | None]:
-    """Whether the two answers of each pair are in different languages; None where one of them cannot be told."""
+    """Whether the two answers of each pair are in different languages; None if one of them cannot be told."""
     spoken = zip(ctx.identify([row.chosen for row in pairs]), ctx.identify([row.rejected for row in pairs]), strict=True)
     return [None if "und" in (one, other) else one != other for one, other in spoken]
 

@@ -1,4 +1,4 @@
-"""Solutions of word problems: the model's own, sampled, and kept where they come to the right number."""
+"""Solutions of word problems: drawn from the model, and kept if they come to the right number."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Draws:
     """How solutions are drawn from the model."""
 
     samples: int
-    """Number of draws of one problem."""
+    """The number of draws of one problem."""
     temperature: float
     max_tokens: int
-    """One that is cut off there is dropped."""
+    """The most tokens of a draw. One that is cut off there is dropped."""
     spare: float = 1
     """How many problems are asked for each solution that is needed."""
 
@@ -56,7 +56,7 @@ def read_final_answers(ctx: Context, corpus: str) -> Mapping[str, Decimal]:
 
 
 def comes_to(text: str, lang: str, number: Decimal) -> bool:
-    """Whether the number that a solution gives as its answer is the one that is wanted."""
+    """Whether the number that a solution gives as its answer is the right one."""
     given = extract_answer(text, lang)
     return given is not None and abs(given - number) < TOLERANCE
 
@@ -64,10 +64,10 @@ def comes_to(text: str, lang: str, number: Decimal) -> bool:
 def sample_solutions(
     ctx: Context, problems: Sequence[tuple[Chat, Decimal]], lang: str, draws: Draws, row_filter: RowFilter, where: str
 ) -> list[list[Solution]]:
-    """For each problem, given as its request and its number, what the model's draws gave.
+    """The model's draws for each problem, which is given as its request and its number.
 
-    Draws that are empty, cut off, repetitive, too long or in another language than ``lang`` are counted as drops; those that are written
-    like an earlier one are left out, too, and the filter's notes count them.
+    Draws that are empty, cut off, repetitive, too long or in another language than ``lang`` are counted as drops. Those that equal an
+    earlier one are left out too, and the filter's notes count them.
     """
     samples = draws.samples
     chats = [chat for chat, _ in problems for _ in range(samples)]
@@ -94,9 +94,10 @@ def solve_problems(
     ctx: Context, problems: Iterable[tuple[Prompt, Chat]], numbers: Mapping[str, Decimal], lang: str, count: int, draws: Draws,
     row_filter: RowFilter, where: str,
 ) -> list[tuple[Prompt, Chat, str]]:  # fmt: skip
-    """Problems with their requests and right solutions in ``lang``, of each problem those that calculate unlike: ``count`` or more.
+    """Problems with their requests and right solutions in ``lang``: ``count`` or more. Of each problem, those solutions are kept that
+    calculate differently.
 
-    Fewer where too few problems are solved. Raises UserError where none is.
+    There are fewer if too few problems are solved. Raises UserError if none is.
     """
 
     def keep(batch: list[tuple[Prompt, Chat]]) -> list[tuple[Prompt, Chat, str]]:
@@ -119,9 +120,10 @@ def solve_problems(
 
 
 def keep_distinct(texts: Iterable[str]) -> list[str]:
-    """Solutions that calculate otherwise than those before them: the first of each list of equations, and each text without any.
+    """Solutions that calculate otherwise than those before them: the first with each list of equations, and each text without any.
 
-    The lists are those of rejection sampling fine-tuning (arXiv:2308.01825), found by their signs, as answers have no marks for them.
+    The lists are those of rejection sampling fine-tuning (arXiv:2308.01825). They are found by their signs, because answers have no
+    annotations for them.
     """
     found = {list_equations(text) or (text,): text for text in reversed(list(texts))}
     return list(reversed(found.values()))

@@ -20,12 +20,12 @@ from xlift.harness.recipes.plugins import Code, identify_plugin
 
 
 def names() -> list[str]:
-    """Methods that can be run: the files of ``methods/`` and the entry points of installed plugins."""
+    """The names of all methods that can be run."""
     return sorted({*list_built_in(), *_installed()})
 
 
 def load(name: str, options: Mapping[str, object]) -> Method[Options]:
-    """One method with its options over the defaults, which stand in the YAML file beside its own; imports that method's file alone.
+    """One method with its options over the defaults, which are in the YAML file beside its own. Imports only that method's file.
 
     Raises UserError for an unknown name or option, and for a plugin that cannot be imported.
     """
@@ -34,7 +34,7 @@ def load(name: str, options: Mapping[str, object]) -> Method[Options]:
 
 
 def load_labelled(label: str, name: str, options: Mapping[str, object]) -> Method[Options]:
-    """``load``, with the label that a suite gives to the method in front of what is refused."""
+    """``load``, with the label that a suite gives to the method at the beginning of an error message."""
     try:
         return load(name, options)
     except UserError as error:
@@ -42,7 +42,7 @@ def load_labelled(label: str, name: str, options: Mapping[str, object]) -> Metho
 
 
 def read_defaults(method: type[Method[Options]]) -> dict[str, object]:
-    """Options as the file of the method's name with the ending .yaml gives them; none where there is no such file."""
+    """The options in the YAML file with the method's name; none if there is no such file."""
     path = Path(str(import_module(method.__module__).__file__)).with_suffix(".yaml")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -73,13 +73,13 @@ def is_plugin(name: str) -> bool:
 
 
 def list_built_in() -> list[str]:
-    """The methods that are xlift's own: the files of ``methods/``."""
+    """The methods of xlift's own: the files of ``methods/``."""
     return [module.name for module in iter_modules(import_module("xlift.methods").__path__)]
 
 
 @cache
 def _installed() -> dict[str, tuple[EntryPoint, ...]]:
-    """Entry points by name: more than one where packages clash."""
+    """The entry points by name. There are several for one name if packages clash."""
     points = entry_points(group="xlift.methods")
     return {name: tuple(dict.fromkeys(point for point in points if point.name == name)) for name in points.names}
 

@@ -1,9 +1,9 @@
 """How translation quality grows with parallel rows, and how a budget of rows is best split over languages.
 
-Source: x-LLaMA and m-LLaMA, Zhu et al. 2023 (arXiv:2308.04948): score_i(D) = 100 - a * (g_i * D)^b with b < 0, where g_i is how similar
-language i is to English; MuIT maximises the sum of the scores under a budget with SLSQP. Differences: the ceiling is a parameter, g_i is
-fitted where it is not given, the maximum is taken in closed form (each term is a power of D_i), and errors of the fit are carried
-through to the split.
+Source: x-LLaMA and m-LLaMA, Zhu et al. 2023 (arXiv:2308.04948): score_i(D) = 100 - a * (g_i * D)^b with b < 0, where g_i is the similarity
+of language i to English. MuIT maximises the sum of the scores under a budget with SLSQP. We differ as follows: the ceiling is a parameter,
+g_i is fitted if it is not given, the maximum is computed in closed form (each term is a power of D_i), and errors of the fit are carried
+over to the split.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Cell = str | int | float | None
-"""What a field of a table holds."""
+"""The values that a field of a table can have."""
 
 DRAWS = 2000
-"""Parameters drawn from the fit's normal distribution, for the errors of an allocation."""
+"""The number of parameters drawn from the fit's normal distribution, for the errors of an allocation."""
 
 
 @dataclass(frozen=True)
 class Pilot:
-    """One measured point: what a model trained on so many parallel rows of a language scores in it."""
+    """One measured point: the score in a language of a model trained on a number of parallel rows."""
 
     language: str
     rows: float
     score: float
     similarity: float | None = None
-    """To the pivot, on any scale that is the same for all languages; fitted where it is not known."""
+    """The similarity to the pivot, on any scale that is the same for all languages. It is fitted if it is not known."""
 
 
 class ScalingLaw(Section):
@@ -47,12 +47,12 @@ class ScalingLaw(Section):
     a: float = Field(gt=0, allow_inf_nan=False)
     b: float = Field(lt=0, allow_inf_nan=False)
     similarity: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
-    """By language. A common factor can be moved into ``a``: only ratios matter for a split."""
+    """The similarity of each language. A common factor can be moved into ``a``: only ratios matter for a split."""
     ceiling: float = Field(100.0, gt=0, allow_inf_nan=False)
-    """The best score there can be: 100 for COMET x 100, chrF++ and spBLEU."""
+    """The best score that is possible: 100 for COMET x 100, chrF++ and spBLEU."""
 
     def similarity_of(self, language: str) -> float:
-        """Raises UserError for a language that has none."""
+        """The similarity of a language. Raises UserError if it has none."""
         if language not in self.similarity:
             raise UserError(
                 f"scaling.similarity: none for {language!r}{name_nearest(language, self.similarity)}; add it or run pilots in it"
@@ -60,24 +60,24 @@ class ScalingLaw(Section):
         return self.similarity[language]
 
     def predict(self, language: str, rows: float) -> float:
-        """The score after training on so many rows (above 0). Outside the pilots' sizes it may be far off, below 0 too."""
+        """The score after training on a number of rows (above 0). Outside the pilots' sizes it may be far off, and even below 0."""
         exponent = self.b * math.log(self.similarity_of(language) * rows)
         return self.ceiling - self.a * math.exp(min(exponent, 700.0))  # beyond lies what a float cannot hold
 
 
 class FittedLaw(ScalingLaw):
-    """A law with what is known of its errors. The fit is linear: log(ceiling - score) = log a + b * log D + c_i, g_i = exp(c_i / b)."""
+    """A law with its errors. The fit is linear: log(ceiling - score) = log a + b * log D + c_i, g_i = exp(c_i / b)."""
 
     a_error: float
-    """Standard errors, from the residuals."""
+    """The standard error of ``a``, from the residuals."""
     b_error: float
     residual_sd: float
-    """In log units: 0.02 is 2 % of the distance to the ceiling."""
+    """The standard deviation of the residuals in log units: 0.02 is 2 % of the distance to the ceiling."""
     r2: float
-    """Share of the variance of log(ceiling - score) that the law explains."""
+    """The share of the variance of log(ceiling - score) that the law explains."""
     points: int
     fitted: tuple[str, ...]
-    """Languages whose similarity was fitted; without given ones relative to the first language of the pilots, which has 1."""
+    """The languages whose similarity was fitted. If none was given, they are relative to the first language of the pilots, which has 1."""
     covariance: tuple[tuple[float, ...], ...]
     """Covariance of log a, b and the c_i of the fitted languages, in this order."""
 
@@ -88,7 +88,7 @@ class FittedLaw(ScalingLaw):
 
 @dataclass(frozen=True)
 class Share:
-    """What one language gets, and what is foretold of it beside the uniform split."""
+    """What one language gets, and its predicted score, beside the uniform split."""
 
     language: str
     rows: int
@@ -96,7 +96,7 @@ class Share:
     uniform_rows: int
     uniform_score: float
     rows_error: float | None = None
-    """Standard deviation over draws of the law; None where the law was given without errors."""
+    """The standard deviation over draws of the law; None if the law was given without errors."""
     score_error: float | None = None
 
 
@@ -122,7 +122,7 @@ class Allocation:
 
     @property
     def gain(self) -> float:
-        """Points of mean score over the uniform split; never below 0 but for whole rows."""
+        """The points of mean score over the uniform split. It is never below 0, except by the rounding to whole rows."""
         return self.score - self.uniform_score
 
 
@@ -135,25 +135,25 @@ class Split:
 
     @property
     def rows(self) -> list[dict[str, Cell]]:
-        """A row for each language, and their sum (rows) and mean (scores) under ``all``; errors (``_sd``) are one standard deviation."""
+        """A row for each language, and under ``all`` their sum (rows) and mean (scores). Errors (``_sd``) are one standard deviation."""
         return describe(self.law, self.allocation)
 
     @property
     def doubts(self) -> list[str]:
-        """What speaks against using it, a sentence each."""
+        """Reasons against using it, one sentence each."""
         return judge(self.law, self.allocation)
 
     @property
     def options(self) -> str:
-        """The law as options of cross_lingual, YAML to be pasted under ``methods.LABEL.options``."""
+        """The law as options of cross_lingual, as YAML for ``methods.LABEL.options``."""
         return write_options(self.law)
 
 
 def fit_scaling(pilots: Sequence[Pilot], ceiling: float = 100.0) -> FittedLaw:
-    """Least squares in log space, one ``b`` for all languages.
+    """Fit the law by least squares in log space, with one ``b`` for all languages.
 
-    Where no pilot has a similarity the first language's is 1 and the others' are fitted; where some have, those of the others are.
-    Raises UserError for points that cannot carry the fit, and where scores do not rise with rows.
+    If no pilot has a similarity, the first language has 1 and the others are fitted. If some have, the missing ones are fitted. Raises
+    UserError if the points do not suffice for the fit, and if scores do not rise with rows.
     """
     import numpy as np
 
@@ -188,11 +188,11 @@ def fit_scaling(pilots: Sequence[Pilot], ceiling: float = 100.0) -> FittedLaw:
 
 
 def allocate(law: ScalingLaw, budget: int, languages: Sequence[str]) -> Allocation:
-    """The whole rows, adding up to ``budget``, at which the law foretells the highest mean score.
+    """The whole rows, adding up to ``budget``, at which the law predicts the highest mean score.
 
-    At the maximum every language gains as much from one more row as any other, hence D_i proportional to (g_i^b)^(1 / (1 - b)); neither
-    ``a`` nor the ceiling moves it. Each language gets a row at least. A law with errors gives an allocation with errors.
-    Raises UserError for a budget below one row a language, and for a language without a similarity.
+    At the maximum, one more row is worth the same in every language, hence D_i is proportional to (g_i^b)^(1 / (1 - b)); neither ``a`` nor
+    the ceiling changes that. Each language gets at least one row. A law with errors gives an allocation with errors. Raises UserError for a
+    budget below one row for each language, and for a language without a similarity.
     """
     languages = list(dict.fromkeys(languages))
     if not languages or budget < len(languages):
@@ -209,7 +209,7 @@ def allocate(law: ScalingLaw, budget: int, languages: Sequence[str]) -> Allocati
 
 
 def describe(law: ScalingLaw, allocation: Allocation) -> list[dict[str, Cell]]:
-    """A table's rows: one a language, and their sum (rows) and mean (scores) under ``all``; errors are one standard deviation."""
+    """A table's rows: one for each language, and under ``all`` their sum (rows) and mean (scores). Errors are one standard deviation."""
     rows: list[dict[str, Cell]] = [
         {
             "language": share.language,
@@ -241,7 +241,7 @@ def describe(law: ScalingLaw, allocation: Allocation) -> list[dict[str, Cell]]:
 
 
 def judge(law: FittedLaw, allocation: Allocation) -> list[str]:
-    """What speaks against using an allocation, a sentence each."""
+    """Reasons against using an allocation, one sentence each."""
     found = []
     if -law.b < 2 * law.b_error:
         found.append(f"b = {law.b:.4f} ± {law.b_error:.4f} is not clearly below 0: the pilots do not show that rows help")
@@ -257,7 +257,7 @@ def judge(law: FittedLaw, allocation: Allocation) -> list[str]:
 
 
 def write_options(law: ScalingLaw) -> str:
-    """The law as options of cross_lingual, YAML to be pasted under ``methods.LABEL.options``."""
+    """The law as options of cross_lingual, as YAML for ``methods.LABEL.options``."""
     plain = {
         "a": float(f"{law.a:.6g}"),
         "b": float(f"{law.b:.6g}"),
@@ -269,7 +269,7 @@ def write_options(law: ScalingLaw) -> str:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Standard deviations by language, and of the gain."""
+    """The standard deviations by language, and of the gain."""
 
     rows: Sequence[float | None]
     scores: Sequence[float | None]
@@ -277,7 +277,7 @@ class _Errors:
 
 
 def _draw_errors(law: FittedLaw, languages: Sequence[str], rows: Sequence[int], uniform: Sequence[int]) -> _Errors:
-    """Laws drawn from the fit's normal distribution, those with b >= 0 left out, and how far they differ."""
+    """How far laws differ that are drawn from the fit's normal distribution, without those with b >= 0."""
     import numpy as np
 
     mean = [math.log(law.a), law.b, *(law.b * math.log(law.similarity[lang]) for lang in law.fitted)]
@@ -300,7 +300,8 @@ def _draw_errors(law: FittedLaw, languages: Sequence[str], rows: Sequence[int], 
 
 
 def _split(budget: int, weights: Sequence[float]) -> list[int]:
-    """Whole rows by largest remainder, one for each at least; who weighs more gets no fewer, nor who comes first of equals."""
+    """Whole rows by largest remainder, at least one each. A larger weight never gets fewer rows, and of two equal ones the first never
+    does."""
     exact = [budget * weight / sum(weights) for weight in weights]
     rows = [max(1, int(share)) for share in exact]
     by_remainder = sorted(range(len(rows)), key=lambda i: rows[i] - exact[i])

@@ -1,4 +1,4 @@
-"""How alike texts are by their longest common subsequence of words: ROUGE-L, as Self-Instruct compares tasks."""
+"""How similar texts are by their longest common subsequence of words: ROUGE-L, as Self-Instruct compares tasks."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def measure_rouge_l(one: str, other: str) -> float:
 
 
 class Pool:
-    """Texts, of which a new one is to be unlike."""
+    """Texts from which a new text must differ."""
 
     def __init__(self) -> None:
         self._texts: list[list[str]] = []
 
     def add(self, text: str) -> None:
-        """Put a text beside the others."""
+        """Add a text to the pool."""
         self._texts.append(tokenise(text))
 
     def has_like(self, text: str, least: float) -> bool:
-        """Whether ROUGE-L's F1 with some text of the pool is ``least`` or more."""
+        """Whether the ROUGE-L F1 with some text of the pool is ``least`` or more."""
         found = process.extractOne(tokenise(text), self._texts, scorer=Indel.normalized_similarity, score_cutoff=least)
         return found is not None

@@ -11,18 +11,18 @@ from xlift.harness.core.types import Example, Json
 
 @dataclass(frozen=True)
 class Staged:
-    """Rows of which those of the second stage have kinds of their own (``translation_later``)."""
+    """Rows in which those of the second stage have kinds of their own (``translation_later``)."""
 
     rows: tuple[Example, ...]
     phases: tuple[tuple[str, ...], ...]
     shares: Mapping[str, Json]
-    """The share of the raised kinds in either stage, for a plan's facts."""
+    """The share of the raised kinds in each stage, for a plan's facts."""
 
 
 def split_stages(rows: Sequence[Example], second: float, raised_share: float, raised: Collection[str]) -> Staged:
-    """The last ``second`` of the rows of each sort as a second stage, of which ``raised_share`` are of the ``raised`` kinds.
+    """Put the last ``second`` of the rows of each sort into a second stage, of which the share ``raised_share`` is of the ``raised`` kinds.
 
-    Raises UserError where the rows do not suffice, and where the raised kinds would have no larger share than in the first stage.
+    Raises UserError if there are too few rows, and if the raised kinds would have no larger share than in the first stage.
     """
     size = round(second * len(rows))
     lifted = round(raised_share * size)

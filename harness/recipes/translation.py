@@ -1,7 +1,6 @@
-"""Parts of recipes that more than one method uses: shuffled corpora, requests, translated prompts, shares of a budget.
+"""Parts of recipes that more than one method uses: shuffled corpora, requests to translate, translated prompts.
 
-Every reader is an iterator over rows that are fit, in an order that depends on ``ctx.rng`` alone; what it leaves out, its RowFilter
-counts.
+Every reader is an iterator over fit rows, in an order that depends on ``ctx.rng`` alone. Its RowFilter counts what it leaves out.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["from_pivot", "to_pivot", "both"]
 Wordings = Mapping[tuple[str, str], Sequence[str]]
-"""Translations of a text by their language and the text."""
+"""The translations of a text, by their language and the text."""
 
 # Wordings of our own; x-LLaMA goes round 33 of its own in the same way.
 REQUESTS = (
@@ -90,20 +89,20 @@ def has_language(ctx: Context, corpus: str, lang: str) -> bool:
 
 
 def list_pairs(corpus: str, languages: Iterable[str], instead: str = "") -> list[Reading]:
-    """What is read of a corpus of pairs with English, to pair these languages: each but English."""
+    """What is read of a corpus of pairs with English in order to pair these languages: each language but English."""
     return [Reading(corpus, lang, instead) for lang in languages if lang != "en"]
 
 
 def index_by_english(ctx: Context, corpus: str, lang: str) -> dict[str, str]:
-    """The sentences of a parallel corpus by the English ones they belong to."""
+    """The sentences of a parallel corpus by their English translations."""
     return {str(row["en"]): str(row["text"]) for row in ctx.read(corpus, lang)}
 
 
 def read_pairs(ctx: Context, corpus: str, source: str, target: str, known: Mapping[str, str] | None = None) -> Iterator[Pair]:
-    """Parallel sentences in random order; of two languages beside English, those that share an English sentence.
+    """Parallel sentences in random order. Two languages beside English are paired by the English sentences that they share.
 
-    ``known`` is the source's index_by_english, for callers that pair one source with many targets. Raises UserError where the two
-    corpora share none.
+    ``known`` is the source's index_by_english, for callers that pair one source with many targets. Raises UserError if the two corpora
+    share no English sentence.
     """
     if source == target:
         raise UserError(f"parallel text from {source!r} into itself was asked for")
@@ -125,7 +124,7 @@ def read_pairs(ctx: Context, corpus: str, source: str, target: str, known: Mappi
 
 @accept_counter
 def read_translations(ctx: Context, source: str, target: str, row_filter: RowFilter, *, corpus: str, kind: str) -> Iterator[Example]:
-    """Requests to translate, in wordings that take turns, with the translation as response."""
+    """Requests to translate, in wordings that take turns, with the translation as the response."""
     return build_translations(read_pairs(ctx, corpus, source, target), source, target, row_filter, kind=kind)
 
 
@@ -133,8 +132,7 @@ def read_translations(ctx: Context, source: str, target: str, row_filter: RowFil
 def build_translations(
     pairs: Iterable[Pair], source: str, target: str, row_filter: RowFilter, *, kind: str, direction: Direction = "from_pivot"
 ) -> Iterator[Example]:
-    """The same as read_translations, from given pairs, with ``source`` as the pivot. For both directions, pairs serve one and the other
-    by turns."""
+    """The same as read_translations, from given pairs, with ``source`` as the pivot. If both directions are asked for, pairs take turns."""
     for number, asked, given, pair in orient(pairs, source, target, direction):
         if reason := row_filter.find_pair_fault(pair.source, pair.target):
             row_filter.drop(f"{given}/{kind}", reason)
@@ -145,7 +143,7 @@ def build_translations(
 def build_constrained(
     pairs: Iterable[Pair], source: str, target: str, lexicon: Lexicon, row_filter: RowFilter, *, kind: str, direction: Direction
 ) -> Iterator[Example]:
-    """Requests to translate with a given word pair: the longest that the lexicon (from source to target) and both sentences have.
+    """Requests to translate with a given word pair: the longest one that the lexicon (from source to target) and both sentences have.
 
     Pairs without one are no loss; the filter's notes count them.
     """
@@ -166,9 +164,9 @@ def build_revisions(
     pairs: Sequence[Pair], source: str, target: str, wordings: Wordings, row_filter: RowFilter, rng: random.Random,
     *, kind: str, direction: Direction,
 ) -> Iterator[Example]:  # fmt: skip
-    """Chats in which a draft is revised so that it contains a given word; the draft is another wording, or lacks that word alone.
+    """Chats in which a draft is revised so that it contains a given word. The draft is another wording, or lacks only that word.
 
-    Pairs in which there is no such word are no loss; the filter's notes count them.
+    Pairs without such a word are no loss; the filter's notes count them.
     """
     # Those with a second wording first: they look like a translator's drafts.
     ordered = sorted(pairs, key=lambda pair: len(wordings[target, pair.source]) < 2)
@@ -194,7 +192,7 @@ def collect_wordings(pairs: Iterable[Pair], source: str, target: str) -> Wording
 
 
 def orient(pairs: Iterable[Pair], source: str, target: str, direction: Direction) -> Iterator[tuple[int, str, str, Pair]]:
-    """Each pair the way round it is asked for, with a number for its wording and the two languages; ``source`` is the pivot or hub."""
+    """Each pair in the direction that is asked for, with a number for its wording and the two languages. ``source`` is the pivot or hub."""
     for number, pair in enumerate(pairs):
         if direction == "to_pivot" or (direction == "both" and number % 2 == 1):
             # Where directions take turns, both meet every wording.
@@ -204,14 +202,14 @@ def orient(pairs: Iterable[Pair], source: str, target: str, direction: Direction
 
 
 def find_pair_fault(pair: Pair, max_characters: int, max_length_ratio: float) -> str | None:
-    """Deprecated since 0.2, gone in 0.3: RowFilter has it now."""
+    """Deprecated since 0.2, removed in 0.3: use the method of RowFilter."""
     warnings.warn("find_pair_fault is a part of RowFilter since xlift 0.2; it goes with 0.3", DeprecationWarning, stacklevel=2)
     return RowFilter(max_characters, max_length_ratio).find_pair_fault(pair.source, pair.target)
 
 
 @accept_counter
 def build_completions(pairs: Iterable[Pair], lang: str, row_filter: RowFilter, rng: random.Random, *, kind: str) -> Iterator[Example]:
-    """Requests to go on with a text, the target side of each pair, from 30 to 70 % of its length on."""
+    """Requests to continue a text. The text is the target side of a pair, cut at 30 to 70 % of its length."""
     kept = 0
     for pair in pairs:
         halves = cut_text(pair.target, lang, rng)
@@ -227,7 +225,8 @@ def build_completions(pairs: Iterable[Pair], lang: str, row_filter: RowFilter, r
 
 
 def cut_text(text: str, lang: str, rng: random.Random) -> tuple[str, str] | None:
-    """Beginning and rest, cut between two words, or two characters where the script has no spaces; None under 6 words or 12 characters."""
+    """The beginning and the rest of a text, cut between two words, or two characters if the script has no spaces; None for fewer than 6
+    words or 12 characters."""
     if find(lang).script in UNSPACED:
         pieces, least = regex.findall(r"\X", text.strip()), 12
     else:
@@ -239,13 +238,13 @@ def cut_text(text: str, lang: str, rng: random.Random) -> tuple[str, str] | None
 
 
 def ask_translation(number: int, source: str, target: str, text: str) -> Chat:
-    """A request to translate; ``number`` chooses the wording."""
+    """A request to translate. ``number`` chooses the wording."""
     wording = REQUESTS[number % len(REQUESTS)]
     return ask(wording.format(source=find(source).name, target=find(target).name, text=text))
 
 
 def _find_draft(reference: str, wordings: Sequence[str], rng: random.Random) -> tuple[str, str] | None:
-    """Another wording, or else the reference short of a word, and the word of four letters or more that it lacks."""
+    """Another wording, or else the reference without one word, and the word of at least four letters that it lacks."""
     words = [word for word in find_words(reference) if len(word) >= 4]
     for draft in wordings:
         there = {word.casefold() for word in find_words(draft)}

@@ -1,4 +1,4 @@
-"""Tasks that a model writes itself, as Self-Instruct has them: asked for by examples, read out of its answer, and judged by their words."""
+"""Tasks that a model writes itself, as in Self-Instruct: requested with examples, read from its answer, and judged by their words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LINK = regex.compile(r"https?://|www\.")
 
 @dataclass(frozen=True)
 class Task:
-    """What an assistant is asked, the text that it works on (empty where there is none), and a good answer."""
+    """What an assistant is asked, the text that it works on (empty if there is none), and a good answer."""
 
     instruction: str
     input: str
@@ -40,7 +40,7 @@ class Task:
 
 
 def request_tasks(lang: str, shown: Sequence[Task], count: int) -> Chat:
-    """A request for ``count`` tasks like those shown, and the head of the first as the beginning of the answer."""
+    """A request for ``count`` tasks like those shown, and the beginning of the first one as the beginning of the answer."""
     parts = [
         _HEAD.format(number=number) + _BODY.format(instruction=task.instruction, input=task.input or NONE, output=task.output)
         for number, task in enumerate(shown, 1)
@@ -50,7 +50,8 @@ def request_tasks(lang: str, shown: Sequence[Task], count: int) -> Chat:
 
 
 def read_tasks(answer: Answer, row_filter: RowFilter, where: str) -> list[Task]:
-    """The whole tasks in an answer to ``request_tasks``; those without one of the three parts, and one that was cut off, are counted."""
+    """The whole tasks in an answer to ``request_tasks``. Tasks without one of the three parts, and one that was cut off, are counted as
+    drops."""
     pieces = _BREAK.split(f"Instruction:{answer.text}")
     if not answer.finished:
         row_filter.drop(where, "cut off")
@@ -67,10 +68,10 @@ def read_tasks(answer: Answer, row_filter: RowFilter, where: str) -> list[Task]:
 
 
 def judge_task(task: Task, pool: Pool, similarity: float, input_similarity: float) -> Task | str:
-    """The task as it may be kept, or why it may not; an input that the instruction holds already is left out of it.
+    """The task as it may be kept, or why it may not. An input that the instruction already contains is removed.
 
-    ``similarity`` is the ROUGE-L with an instruction of the pool from which on a task is too like it, ``input_similarity`` the one of its
-    instruction and its input above which it is redundant.
+    A task is too similar if its instruction has a ROUGE-L of ``similarity`` or more with one of the pool. It is redundant if its
+    instruction and its input have one above ``input_similarity``.
     """
     if any(map(_LINK.search, (task.instruction, task.input, task.output))):
         return "link"

@@ -16,11 +16,10 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Sampling
 
 Description = dict[str, str | int | None]
-"""What a manifest says about a translator: its kind and the settings that decide its answers."""
+"""What a manifest says about a translator: its kind, and the settings that decide its answers."""
 
 TRANSLATORS_VERSION = 1
-"""Version of the way that texts are sent and read back. Raise it with every change that moves a translation, so that rows are made
-again."""
+"""The version of how texts are sent and read back. Raise it with every change that alters a translation, so that rows are made again."""
 
 SILENCE = 20
 """If a translator translates none of this many texts, the translator is at fault, and not the texts."""
@@ -30,26 +29,26 @@ class Translator(Protocol):
     """One way to translate."""
 
     def check(self, source: str, target: str) -> None:
-        """Raises UserError where the pair cannot be served; may fetch what is needed to know."""
+        """Raises UserError if the pair cannot be served. May fetch what is needed to know that."""
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Each text in the target language, in order; None where nothing usable came, and for blank texts.
+        """Each text in the target language, in order; None if nothing usable came, and for blank texts.
 
-        Raises UserError where the pair cannot be served, and where SILENCE texts or more give no translation at all.
+        Raises UserError if the pair cannot be served, and if SILENCE texts or more give no translation at all.
         """
 
     def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
-        """Mean natural log-probability of the tokens of each given translation; None where it cannot be told.
+        """The mean natural log-probability of the tokens of each given translation; None if it cannot be told.
 
-        Raises UserError where this kind of translator cannot tell at all.
+        Raises UserError if this kind of translator cannot score at all.
         """
 
     def describe(self) -> Description:
-        """What a manifest says about it: plain data without keys, and without places on this machine."""
+        """What a manifest says about it: plain data without keys, and without paths of this machine."""
 
 
 class Services(Protocol):
-    """What translators take from a run's context."""
+    """What translators use of a run's context."""
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]: ...
 
@@ -57,19 +56,19 @@ class Services(Protocol):
 
 
 class CheckedTranslator(ABC):
-    """What all kinds share: blank texts are not asked for, equal texts are asked for once, silence is an error."""
+    """What all kinds share: blank texts are not asked for, equal texts are asked for once, and no translation at all is an error."""
 
     def __init__(self, settings: TranslatorSettings, name: str = "") -> None:
         self.settings = settings
         self.title = f"translator {settings.kind} {name}".rstrip()
 
     def check(self, source: str, target: str) -> None:
-        """Raises UserError where the pair cannot be served."""
+        """Raises UserError if the pair cannot be served."""
         if find(source) == find(target):
             raise UserError(f"{self.title}: a translation from {source!r} into itself was asked for")
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """Each text in the target language, in order; None where nothing usable came."""
+        """Each text in the target language, in order; None if nothing usable came."""
         self.check(source, target)
         asked = [text for text in texts if text.strip()]
         different = list(dict.fromkeys(asked))
@@ -79,9 +78,9 @@ class CheckedTranslator(ABC):
         return [answers.get(text) or None for text in texts]
 
     def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
-        """Mean natural log-probability of the tokens of each given translation; None where a text is longer than the model's positions.
+        """The mean natural log-probability of the tokens of each given translation; None if a text is longer than the model's positions.
 
-        Raises UserError where this kind cannot tell.
+        Raises UserError if this kind cannot score.
         """
         raise UserError(
             f"{self.title}: cannot say how likely a translation is; translation models alone can, so name one of kind seq2seq for "
@@ -93,13 +92,14 @@ class CheckedTranslator(ABC):
 
     @abstractmethod
     def _answer(self, texts: Sequence[str], source: str, target: str) -> Sequence[str | None]:
-        """The translations of texts that are not blank and all different."""
+        """The translations of texts, none of which is blank or equal to another."""
 
 
 class LineTranslator(CheckedTranslator):
-    """What kinds that translate line by line share: lines without a letter and indents stay as they are, and a text is whole or None.
+    """What the kinds share that translate line by line: lines without a letter and indents stay as they are, and a text is complete or
+    None.
 
-    A text that comes back as it was counts as not translated, unless it is as short as names and terms are: three words.
+    A text that comes back unchanged counts as not translated, unless it is as short as names and terms are: three words.
     """
 
     def _answer(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
@@ -109,16 +109,17 @@ class LineTranslator(CheckedTranslator):
 
     @abstractmethod
     def _answer_lines(self, lines: Sequence[str], source: str, target: str) -> Sequence[str | None]:
-        """The translations of lines without spaces around them that hold a letter each and are all different; None or blank for none."""
+        """The translations of lines that contain a letter, have no spaces around them, and are all different; None or blank if there is
+        none."""
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, by every sign that some program takes for the end of one."""
+    """The lines of a text, split at every sign that some program takes for the end of a line."""
     return re.split("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]", text)
 
 
 def has_letter(text: str) -> bool:
-    """Whether there is anything to translate: figures, signs and rules of dashes are the same in all languages."""
+    """Whether there is anything to translate. Figures, signs and rules of dashes are the same in all languages."""
     return any(sign.isalpha() for sign in text)
 
 

@@ -25,8 +25,8 @@ QUOTED = r"""'[^']*'|"(?:\\.|[^"\\])*"|\\."""
 class CommandTranslator(LineTranslator):
     """Programs joined by ``|``, each started directly: no shell reads the command, and each exit status counts.
 
-    A blank line follows each line of text: apertium, for one, moves words across the end of a line that ends without a full stop (of
-    6,173 lines of Alpaca text that changed 975).
+    A blank line follows each line of text, because apertium, for one, moves words across the end of a line that ends without a full stop
+    (this changed 975 of 6,173 lines of Alpaca text).
     """
 
     def __init__(self, settings: TranslatorSettings) -> None:
@@ -34,7 +34,7 @@ class CommandTranslator(LineTranslator):
         self._stages = _split_stages(self.title, settings.command or "")
 
     def check(self, source: str, target: str) -> None:
-        """Raises UserError where a program is missing; which languages a command serves cannot be known."""
+        """Raises UserError if a program is missing. Which languages a command serves cannot be known."""
         super().check(source, target)
         for name, *_ in self._expand():
             if not shutil.which(name):
@@ -46,7 +46,7 @@ class CommandTranslator(LineTranslator):
         return {"kind": "command", "command": hide_places(self.settings.command or ""), "files": files or None}
 
     def _expand(self) -> list[list[str]]:
-        """The programs and arguments with the values of the environment variables that they name."""
+        """The programs and arguments, with the values of the environment variables that they name."""
         return [[variables.expand(word, self.title) for word in stage] for stage in self._stages]
 
     def _answer_lines(self, lines: Sequence[str], source: str, target: str) -> list[str]:
@@ -88,7 +88,7 @@ class CommandTranslator(LineTranslator):
 
 
 def _split_stages(title: str, command: str) -> list[list[str]]:
-    """The programs of a command with their arguments. Raises UserError for what only a shell understands."""
+    """The programs of a command with their arguments. Raises UserError for syntax that only a shell understands."""
     bare = re.sub(QUOTED, "", command, flags=re.DOTALL)
     if sign := re.search(r"[;&<>`\n]|\$\(", bare):
         raise UserError(f"{title}: {sign[0]!r} is for a shell, and none reads the command; write sh -c '...', or quote the sign")
@@ -103,7 +103,7 @@ def _split_stages(title: str, command: str) -> list[list[str]]:
 
 
 def list_programs(command: str) -> dict[str, str]:
-    """The programs of a command and the files that it names, by their names, with the sha256 of each; those alone that are there."""
+    """The programs of a command and the files that it names, by their names, with the sha256 of each that exists."""
     found: dict[str, str] = {}
     for program, *arguments in _split_stages("command", command):
         for word in (shutil.which(program) or program, *arguments):

@@ -1,4 +1,4 @@
-"""The translator of some settings."""
+"""Opening the translator that settings describe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xlift.harness.translators.table import TableTranslator
 
 
 def check_settings(settings: TranslatorSettings, where: str) -> None:
-    """Raises UserError for what shows without a model, a server or the programs: a command that no shell reads, a name that is none."""
+    """Raises UserError for mistakes that show without a model, a server or the programs: a command that cannot be split, a wrong name."""
     try:
         open_translator(settings, _Nothing())
     except UserError as error:
@@ -21,7 +21,7 @@ def check_settings(settings: TranslatorSettings, where: str) -> None:
 
 
 class _Nothing:
-    """A context for translators that are opened, but asked nothing."""
+    """A context for translators that are opened, but not asked anything."""
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         raise NotImplementedError
@@ -31,9 +31,9 @@ class _Nothing:
 
 
 def open_translator(settings: TranslatorSettings, ctx: Services) -> Translator:
-    """The translator of some settings; nothing is loaded before it is needed.
+    """The translator that the settings describe. Nothing is loaded before it is needed.
 
-    Raises UserError where an option is missing, or belongs to another kind.
+    Raises UserError if an option is missing, or belongs to another kind.
     """
     settings.check(f"translator {settings.kind}")
     if settings.kind == "self":
@@ -52,7 +52,8 @@ def open_translator(settings: TranslatorSettings, ctx: Services) -> Translator:
 
 
 def identify_translator(settings: TranslatorSettings) -> dict[str, object]:
-    """What decides a translator's answers: its settings, and of a command the programs and files that it names, by their contents."""
+    """Everything that decides a translator's answers: its settings, and for a command the contents of the programs and files that it
+    names."""
     if settings.kind != "command":
         return settings.identity()
     from xlift.harness.translators.command import list_programs

@@ -21,23 +21,23 @@ OPENING, CLOSING = "<translated>", "</translated>"
 
 
 def parse_translation(text: str) -> str | None:
-    """What stands before the first closing tag, from the last opening one before it on where there is one; None where nothing does.
+    """The text before the first closing tag, from the last opening tag before it if there is one; None if there is no such text.
 
-    An answer without the closing tag was broken off, so nothing of it is used.
+    An answer without the closing tag was cut off, so nothing of it is used.
     """
     before, closed, _ = text.partition(CLOSING)
     return (before.rpartition(OPENING)[2].strip() or None) if closed else None
 
 
 class SelfTranslator(CheckedTranslator):
-    """The model of the round, asked as LIDR asks it (arXiv:2410.08964): tags, the opening one put in its mouth, greedy."""
+    """The model of the round, asked as in LIDR (arXiv:2410.08964): with tags, greedily, and its answer begins with the opening tag."""
 
     def __init__(self, settings: TranslatorSettings, ctx: Services) -> None:
         super().__init__(settings)
         self._ctx = ctx
 
     def describe(self) -> Description:
-        """Prompt and length; the model is the run's own."""
+        """The prompt and the length. The model is the run's own."""
         return {"kind": "self", "prompt_sha256": digest([REQUEST, f"{OPENING}\n"]), "max_tokens": self.settings.max_tokens}
 
     def _answer(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
@@ -49,14 +49,14 @@ class SelfTranslator(CheckedTranslator):
 class ApiTranslator(CheckedTranslator):
     """A model behind an OpenAI-compatible server, asked with the same tags.
 
-    No part of the answer is given, as few servers go on from one.
+    No beginning of the answer is given, because few servers continue one.
     """
 
     def __init__(self, settings: TranslatorSettings) -> None:
         super().__init__(settings, settings.model or "")
 
     def describe(self) -> Description:
-        """Model, prompt and length; neither address nor key."""
+        """The model, the prompt and the length, without address and key."""
         return {
             "kind": "api",
             "model": self.settings.model,

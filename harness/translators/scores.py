@@ -1,4 +1,4 @@
-"""What translation models say of given translations, remembered on disk by translator, languages and texts."""
+"""The scores that translation models give to translations, remembered on disk by translator, languages and texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xlift.harness.core.kept_lines import KeptLines
 from xlift.harness.translators.base import TRANSLATORS_VERSION, Translator
 
 CHUNK = 1024
-"""Translations that the translator gets at once: a kill loses no more of them."""
+"""The number of translations that the translator gets at once. A killed run loses no more of them than that."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Scores:
     translator: Translator
 
     def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
-        """What the translator says. It is asked only for pairs of texts that are not there yet, and once for each."""
+        """The translator's scores. It is asked only for pairs of texts that are not remembered, and once for each."""
         if not texts:
             return self.translator.score([], [], source, target)
         keys = [digest([text, translation], 32) for text, translation in zip(texts, translations, strict=True)]

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 M2M100 = {"nb": "no", "nso": "ns"}
-"""Our codes of languages that M2M100 knows under another."""
+"""Our codes of languages that have another code in M2M100."""
 
 
 @dataclass(frozen=True)
 class Codes:
-    """How a model is told the languages: our code to the model's, for those it knows on either side."""
+    """How a model is told the languages: our code to the model's, for the languages that it knows on each side."""
 
     tokenizer: PreTrainedTokenizerBase
     sources: Mapping[str, str]
     targets: Mapping[str, str]
-    """The token of each language; for a model of one pair, whatever names it."""
+    """The token of each language. For a model of a single pair the value does not matter."""
     way: Literal["first", "prefix", "none"]
-    """The target's token is forced on as the first one of the translation, put before the source text, or there is none."""
+    """Whether the target's token is forced to be the first token of the translation, or is put before the source text, or there is none."""
 
     def require(self, source: Language, target: Language, title: str) -> None:
-        """Raises UserError where a language is unknown on its side."""
+        """Raises UserError if the model does not know a language on its side."""
         for language, known, verb in ((source, self.sources, "from"), (target, self.targets, "into")):
             if language.code not in known:
                 others = ", ".join(sorted(known)) if len(known) <= 15 else f"{len(known)} languages"
@@ -45,7 +45,7 @@ class Codes:
                 )
 
     def encode(self, texts: Sequence[str], source: Language, target: Language) -> tuple[list[list[int]], int | None]:
-        """Token ids of each text, and the id that its translation must begin with."""
+        """The token ids of each text, and the id with which its translation must begin."""
         if self.way != "first":
             head = f"{self.targets[target.code]} " if self.way == "prefix" else ""
             return self.tokenizer([head + text for text in texts]).input_ids, None
@@ -53,7 +53,7 @@ class Codes:
         return self.tokenizer(list(texts)).input_ids, self.tokenizer.convert_tokens_to_ids(self.targets[target.code])
 
     def encode_translations(self, texts: Sequence[str], target: Language) -> list[list[int]]:
-        """Token ids of each text on the target side, with its end, and without the token that names the language."""
+        """The token ids of each text on the target side, including its end, and without the token that names the language."""
         if self.way != "first":
             found: list[list[int]] = self.tokenizer(text_target=list(texts)).input_ids
             return found
@@ -84,7 +84,7 @@ def choose_codes(tokenizer: PreTrainedTokenizerBase, title: str) -> Codes:
 
 
 def _opus_names(language: Language) -> list[str]:
-    """What OPUS models may call a language, the narrowest name first."""
+    """The names that OPUS models may have for a language, the narrowest first."""
     narrow, script = language.flores.split("_")
     wide = MACROLANGUAGES.get(narrow, narrow)
     in_script = [language.flores, f"{wide}_{script}", language.code]
@@ -93,15 +93,15 @@ def _opus_names(language: Language) -> list[str]:
 
 
 def _take_stated(stated: str | None) -> dict[str, str]:
-    """The languages that a Marian model's own word for one side means: all, where it names a group or nothing."""
+    """The languages on one side of a Marian model by its own statement: all languages, if it names a group or nothing."""
     meant = [code for code, language in languages().items() if stated in _opus_names(language)]
     return dict.fromkeys(meant or languages(), stated or "")
 
 
 class Seq2SeqTranslator(LineTranslator):
-    """A translation model, decoded without chance: the beams that its authors configured, else greedy.
+    """A translation model without sampling: with the beams that its authors configured, else greedy.
 
-    None stands for a line longer than the model's positions, and for a translation that ``max_tokens`` cut off.
+    The result is None for a line that is longer than the model's positions, and for a translation that ``max_tokens`` cut off.
     """
 
     def __init__(self, settings: TranslatorSettings) -> None:
@@ -112,12 +112,12 @@ class Seq2SeqTranslator(LineTranslator):
             raise UserError(f"{self.title}: neither a folder nor a hub repository ORG/NAME")
 
     def check(self, source: str, target: str) -> None:
-        """Raises UserError where the model does not know one of the languages; fetches the model, and loads its tokenizer."""
+        """Raises UserError if the model does not know one of the languages. Fetches the model, and loads its tokenizer."""
         super().check(source, target)
         self._codes.require(find(source), find(target), self.title)
 
     def describe(self) -> Description:
-        """Model and what identifies its weights: the hub's commit, or the sha256 of a folder's safetensors."""
+        """The model and what identifies its weights: the commit on the hub, or the sha256 of a folder's safetensors."""
         described = {"kind": "seq2seq", "model": self.settings.model, "max_tokens": self.settings.max_tokens}
         if not self._folder:
             return {**described, "revision": self._source[1]}
@@ -156,7 +156,7 @@ class Seq2SeqTranslator(LineTranslator):
         return [self._tokenizer.decode(row, skip_special_tokens=True).strip() if {*ends} & {*row} else None for row in rows]
 
     def score(self, texts: Sequence[str], translations: Sequence[str], source: str, target: str) -> list[float | None]:
-        """Mean natural log-probability of each translation's tokens, the end's with them; line ends are read as spaces."""
+        """The mean natural log-probability of each translation's tokens, including its end. Line breaks are read as spaces."""
         self.check(source, target)
         if not texts:
             return []
@@ -193,7 +193,7 @@ class Seq2SeqTranslator(LineTranslator):
 
     @cached_property
     def _source(self) -> tuple[str, str | None]:
-        """Name and commit for from_pretrained, which on the hub also finds weights in formats that download leaves out."""
+        """The name and commit for from_pretrained, which on the hub also finds weights in formats that download leaves out."""
         if self._folder:
             return str(self._folder), None
         return str(self.settings.model), download(str(self.settings.model), self.settings.revision, self.title).name

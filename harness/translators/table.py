@@ -12,7 +12,7 @@ from xlift.harness.translators.base import CheckedTranslator, Description, Servi
 
 
 class TableTranslator(CheckedTranslator):
-    """A parallel corpus with English, either way: the first pair with exactly that sentence, spaces around it aside."""
+    """A parallel corpus with English, in either direction: the first pair with exactly that sentence, without spaces around it."""
 
     def __init__(self, settings: TranslatorSettings, ctx: Services) -> None:
         super().__init__(settings, settings.corpus)
@@ -27,7 +27,7 @@ class TableTranslator(CheckedTranslator):
         self._read_pairs(*(code for code in codes if code != "en"))
 
     def describe(self) -> Description:
-        """The corpus; what the run read of it, the run's manifest says."""
+        """The corpus. The run's manifest says what the run read of it."""
         return {"kind": "table", "corpus": self.settings.corpus}
 
     def _answer(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
