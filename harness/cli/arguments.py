@@ -27,13 +27,13 @@ RUNS = Path("runs")
 
 
 def split_adapter(text: str) -> tuple[str, str]:
-    """Name and place of ``NAME=PLACE``; without a name, the last part of the place is the name."""
+    """Name and place of ``NAME=PLACE``. Without a name, the last part of the place is the name."""
     name, equals, place = text.partition("=")
     return (name, place) if equals else (Path(text.split("@")[0]).name or text, text)
 
 
 def split_names(text: str | None) -> list[str]:
-    """The names in a list with commas; what is empty, as behind a last comma, is none."""
+    """The names in a list with commas. Empty parts, as after a last comma, are left out."""
     return [name for part in (text or "").split(",") if (name := part.strip())]
 
 

@@ -21,13 +21,13 @@ Everything below is also printed by `xlift COMMAND --help`. Results go to standa
 
 
 def to_markdown() -> str:
-    """The page."""
+    """The whole page."""
     command = get_command(app)
     return "\n".join([HEAD, *_write_commands(command, typer.Context(command, info_name="xlift"))])
 
 
 def _write_commands(command: Any, context: typer.Context) -> Iterator[str]:
-    """A section for a command, and for each of those below it."""
+    """A section for a command, and for each of its subcommands."""
     lines = [f"## `{context.command_path}`", "", " ".join((command.help or "").split()).replace("``", "`"), ""]
     lines += ["```", " ".join([context.command_path, *command.collect_usage_pieces(context)]), "```", ""]
     for parameter in command.get_params(context):

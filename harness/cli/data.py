@@ -1,4 +1,4 @@
-"""The commands of ``xlift data``: what data there are, and getting, keeping, checking and adding them."""
+"""The commands of ``xlift data``: listing data, and getting, storing, checking and adding them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="What data there are, and getting, keeping, checking and adding them.")
 
 FEW = 8
-"""Languages that are named one by one."""
+"""The most languages that are named one by one."""
 Names = Annotated[list[str], typer.Argument(metavar="SUITE|CORPUS...", help="Suites, or corpora such as parallel or alpaca/multialpaca.")]
 Languages = Annotated[
     str | None, typer.Option("--languages", help="For corpora: codes of languages, separated by commas. Without it, all languages.")
@@ -31,7 +31,7 @@ def _list(languages: str | None) -> list[str]:
 
 
 def _count(codes: str) -> str:
-    """Codes of languages for people: their number where they are more than a line takes."""
+    """Codes of languages for people, or their number if there are more than fit into a line."""
     return codes if len(codes.split()) <= FEW else str(len(codes.split()))
 
 
@@ -50,7 +50,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def get(names: Names, languages: Languages = None, split: Split = None, as_json: AsJson = False) -> None:
-    """Fetch, check and read all that suites need, or corpora; sizes first. Run it again to go on with what broke off."""
+    """Fetch, check and read all that suites need, or corpora. Sizes are shown first. Run it again to continue after an interruption."""
     _report(xlift.get_data(names, languages=_list(languages), split=split), as_json)
 
 
@@ -85,7 +85,7 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of row
                 help="The data folder. Without it, the one that XLIFT_DATA names.")] = None,
         licence: Annotated[str, typer.Option("--licence", help="The licence of the rows, for the manifest.")] = "",
         replace: Annotated[bool, typer.Option("--replace", help="Replace rows that were added before.")] = False) -> None:  # fmt: skip
-    """Add rows of your own to the data folder, checked, without what overlaps evaluation data on this machine."""
+    """Add rows of your own to the data folder. They are checked, and rows that overlap evaluation data on this machine are left out."""
     done = xlift.add_data(file, kind, languages, to=to, licence=licence, replace=replace)
     left = f", {done.leaking} left out as they overlap evaluation data" if done.leaking else ""
     typer.echo(f"{done.file}: {done.rows} rows{left}; read as {done.corpus} in {done.lang!r}, and with the rest of its corpus")

@@ -16,7 +16,7 @@ Rows = list[dict[str, Any]]
 
 
 def examine_machine() -> Rows:
-    """One row for each thing a run may need: its state, and what to do where it does not work."""
+    """One row for each thing that a run may need: its state, and what to do if it does not work."""
     return [
         {"what": "python", "state": platform.python_version(), "to do": ""},
         {"what": "processors", "state": str(len(os.sched_getaffinity(0))), "to do": ""},

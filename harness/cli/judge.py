@@ -1,4 +1,4 @@
-"""``xlift judge``, win rates of finished runs by a judge that is named, and ``xlift fidelity``, the languages of their answers."""
+"""``xlift judge``, win rates of finished runs by a judge that you name, and ``xlift fidelity``, the languages of their answers."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from xlift import Suite
 
 MISTAKES = cast(type[Exception], typer.BadParameter.__mro__[2])
-"""The base of every error that Typer raises for wrong input: click's ClickException, which Typer has a copy of since 0.26 and does not
-name."""
+"""The base class of every error that Typer raises for wrong input. It is click's ClickException, of which Typer has a copy since 0.26 that
+it does not name."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(demo)
@@ -96,7 +96,7 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
 
 
 def _submit(suite: Suite, runs: Path, executor: str, *, wait: bool, dry_run: bool) -> bool:
-    """Hand workers to a scheduler, or print its script; returns whether they have come to their end."""
+    """Start workers through a scheduler, or print its script. Returns whether the workers have ended."""
     found = xlift.submit(suite, runs, executor=executor, wait=wait, dry_run=dry_run)
     if isinstance(found, str):
         typer.echo(found)
@@ -299,12 +299,12 @@ def main() -> None:
 
 
 def _let_go_of_output() -> None:
-    """What is left to write is lost, without another error at the end."""
+    """Drop the output that is still to be written, without another error at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_mistake(error: Exception) -> int:
-    """A wrong command, argument or option in one line; the help that stands in place of a command as it is. Returns the exit code."""
+    """Show a wrong command, argument or option in one line, or the help that replaces a command. Returns the exit code."""
     context, text = getattr(error, "ctx", None), error.format_message()  # type: ignore[attr-defined]
     if "\n" in text:
         typer.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""A new method's package: the files of ``skeleton/`` with the method's name in them. docs/write-a-method.md explains what it writes."""
+"""A new method's package: the files of ``skeleton/`` with the method's name in them. docs/write-a-method.md explains it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PLACES = {
     "method.yaml": "src/{package}/{name}.yaml",
     "test_method.py": "tests/test_{name}.py",
 }
-"""Where each file of ``skeleton/`` goes; the package's ``__init__.py`` comes on top."""
+"""The place of each file of ``skeleton/``. The package's ``__init__.py`` is added."""
 
 
 def create(name: str, out: Path = Path()) -> list[Path]:
-    """Write an installable package with one working method into ``out/xlift-NAME``; returns its files, the README first.
+    """Write an installable package with one working method into ``out/xlift-NAME``. Returns its files, the README first.
 
-    Raises UserError for a name that cannot serve or is taken, and where the folder is there already.
+    Raises UserError for a name that cannot be used or is taken, and if the folder exists already.
     """
     _require_name(name)
     package = f"xlift_{name}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Style: TypeAlias = Callable[[int, str], str | None]
-"""Takes the number of a row and the name of a column, and gives a colour of rich's or None."""
+"""Takes the number of a row and the name of a column, and returns one of rich's colours, or None."""
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -38,22 +38,21 @@ def print_frame(frame: pd.DataFrame, as_json: bool) -> None:
 
 
 def list_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a data frame as plain data; what is missing is None."""
+    """The rows of a data frame as plain data; missing values are None."""
     names = [str(column) for column in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in _plain(frame).itertuples(index=False, name=None)]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same values as objects of Python's own, None where one is missing."""
+    """The same values as Python's own objects; missing values are None."""
     return frame.astype(object).where(frame.notna(), None)
 
 
 def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None = None, style: Style | None = None) -> None:
-    """Print a data frame: as wide as the terminal, and as wide as its columns need where there is none.
+    """Print a data frame as wide as the terminal, or as wide as its columns need if there is no terminal.
 
-    With ``keys``, columns that do not fit stand in further blocks, each with the first ``keys`` columns before it; without, their texts are
-    wrapped. ``style`` gives a colour, or nothing,
-    for the cell of a row and a column. No line ends in blanks.
+    With ``keys``, columns that do not fit are printed in further blocks, each beginning with the first ``keys`` columns. Without it, their
+    texts are wrapped. ``style`` returns a colour, or None, for the cell of a row and a column. No line ends in spaces.
     """
     from rich.console import Console
 

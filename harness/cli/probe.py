@@ -1,4 +1,4 @@
-"""``xlift probe``: what a model and its adapters make of parallel sentences, layer by layer."""
+"""``xlift probe``: how a model and its adapters represent parallel sentences, layer by layer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xlift import Results
 
 Marks = Mapping[tuple[str, str, str, bool], int]
-"""Significant lifts, as ``conclusion.mark_lifts`` gives them."""
+"""The significant lifts, as ``conclusion.mark_lifts`` returns them."""
 
 
 def report(
@@ -53,7 +53,8 @@ def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) 
 
 
 def report_on(work: Callable[[], Results], as_json: bool) -> Results:
-    """Do the work and print what was measured. A judge that fails takes no score with it: its error is raised after the tables."""
+    """Do the work and print what was measured. If a judge fails, the scores are printed all the same, and its error is raised after the
+    tables."""
     try:
         results = work()
     except xlift.JudgeError as error:
@@ -70,7 +71,7 @@ def _print_run(results: Results, as_json: bool) -> None:
 
 
 def print_report(results: Results, as_json: bool) -> None:
-    """Print results as tables, or as one JSON object. Raises UserError where no task has a score."""
+    """Print results as tables, or as one JSON object. Raises UserError if no task has a score."""
     from xlift.leaderboard.analysis import tables
     from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations, read_win_rates
 
@@ -118,7 +119,7 @@ def print_report(results: Results, as_json: bool) -> None:
 
 
 def _conclude(results: Results) -> tuple[list[str], Marks]:
-    """The last sentences, and which lifts are significant; where no comparison can be made, the reason in their place."""
+    """The last sentences, and which lifts are significant. If nothing can be compared, the sentence is the reason."""
     from xlift.leaderboard.analysis.conclusion import mark_lifts
 
     try:

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from xlift.leaderboard.loading.select_samples import Selection
 
 SHOWN = 10
-"""Samples where no limit is given."""
+"""The number of samples that are shown if no limit is given."""
 
 NARROW = 72
-"""Columns below which two answers stand one under the other."""
+"""With fewer columns than this, two answers are shown one below the other."""
 
 Field = tuple[str, str]
-"""Label and text."""
+"""A label and a text."""
 
 
 def show(
@@ -126,7 +126,7 @@ def _theirs(sample: Sample) -> list[Field]:
 
 
 def _split(text: str) -> list[Field]:
-    """What a model wrote, its thinking apart."""
+    """What a model wrote, with its thinking separated."""
     from xlift.tasks.thinking import separate
 
     said = separate(text)

@@ -1,4 +1,5 @@
-"""``xlift signal``, which measures of a run tell methods apart, and ``xlift plan-items``, how many items a suite needs."""
+"""``xlift signal``, which says which measures of a run tell methods apart, and ``xlift plan-items``, which says how many items a suite
+needs."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def signal(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, such as runs/methods-small.")],
     difference: Difference = 1.0, bits: Bits = 0.01, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Say which measures of finished runs tell their methods apart, and which cheap measure speaks for which expensive one."""
+    """Say which measures of finished runs tell their methods apart, and which cheap measure predicts which expensive one."""
     results = xlift.load_results(*folders)
     found, agreement, order = results.signal(difference, bits), results.agreement(), results.order()
     if as_json:
@@ -47,7 +48,7 @@ def signal(
 
 
 def _choose_columns(found: pd.DataFrame) -> pd.DataFrame:
-    """The measures that are not set aside, with the columns that people read; noise between late points where there is any."""
+    """The measures that are not set aside, with the columns for people. Noise between late points has a column if there is any."""
     firm = found[~found["at_floor"]]
     late = ["late_noise", "late_ratio"] if firm["late_noise"].notna().any() else []
     needed = ["told", "items_needed", "seeds_needed"]

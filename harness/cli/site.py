@@ -1,4 +1,4 @@
-"""``xlift site``, result folders as a static leaderboard, and ``xlift record``, a run as it can be committed and published."""
+"""``xlift site``, a static leaderboard of result folders, and ``xlift record``, a run in a form that can be committed and published."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def reproduce(
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run one row of a record again as it was run, and set both beside each other, task by task."""
+    """Run one row of a record again as it was run, and compare the two task by task."""
     print_frame(xlift.reproduce(record, row, runs, by=by, wait=wait), as_json)
 
 

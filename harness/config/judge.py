@@ -22,7 +22,7 @@ class JudgeSettings(Section):
     """Who judges answers, against whose, and how much it may cost."""
 
     UNHASHED = frozenset({"concurrency", "requests_per_minute", "limit_tokens", "key_variable", "verdicts"})
-    """How fast, how dear and where: no verdict depends on them."""
+    """Keys about speed, cost and places: no verdict depends on them."""
 
     judge: WithoutSecrets = ""
     """``http...`` up to /v1, ``engine:MODEL`` or ``lm:TYPE,ARGUMENTS``; ``${NAME}`` in it is an environment variable. There is no

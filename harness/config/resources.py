@@ -20,10 +20,10 @@ class ResourceSettings(Section):
     minutes: int = Field(240, ge=5)
     """Time of each worker. What is under way then is ended three minutes before, and another worker goes on with it."""
     gpus: int = Field(1, ge=0)
-    """Of each worker."""
+    """The number of GPUs of each worker."""
     cpus: int = Field(8, ge=1)
-    """Of each worker."""
+    """The number of processor cores of each worker."""
     memory_gib: int | None = Field(None, ge=1)
-    """Of each worker; what the partition gives where not given."""
+    """The memory of each worker in GiB; if not given, what the partition gives."""
     slurm: dict[str, Any] = Field(default_factory=dict)
     """Further options of sbatch by submitit's names, such as ``partition``, ``account``, ``qos``, ``constraint``, ``array_parallelism``."""

@@ -30,14 +30,14 @@ evaluate: {tasks: ["xlift_mgsm_direct_{lang}"]}
 
 
 def to_markdown() -> str:
-    """The page."""
+    """The whole page."""
     sections = [_write_section("The suite itself", Suite)]
     sections += [_write_section(f"`{place}`", model) for place, model in list_sections(Suite, "", {Suite})]
     return "\n".join([HEAD, *sections])
 
 
 def list_sections(model: type[BaseModel], place: str, seen: set[type[BaseModel]]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """The sections below a section with their places, each model once."""
+    """All sections below a section with their places, each model once."""
     for name, field in model.model_fields.items():
         for below, inner in _find_models(field.annotation):
             if inner in seen:
@@ -49,7 +49,7 @@ def list_sections(model: type[BaseModel], place: str, seen: set[type[BaseModel]]
 
 
 def _find_models(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
-    """The sections that an annotation holds, with what is written between the key and them: a name, where there may be several."""
+    """The sections that an annotation contains, with what is written between the key and them: a name, if there may be several."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield "", annotation
     between = ".NAME" if get_origin(annotation) is dict else ""

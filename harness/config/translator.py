@@ -17,12 +17,12 @@ ALLOWED = {
     "table": "",
     "command": "",
 }
-"""Options of each kind of translator: those that it needs, and those that it may have besides."""
+"""The options of each kind of translator: those that it needs, and those that it may have."""
 
 
 class TranslatorSettings(Section):
     UNHASHED = frozenset({"key_variable", "concurrency"})
-    """The key and the requests at once. ``batch_tokens`` is hashed: padding moves the last bits, and beams with them."""
+    """The key and the number of requests at once. ``batch_tokens`` is hashed: padding changes the last bits, and with them the beams."""
 
     kind: Literal["self", "seq2seq", "api", "table", "command"] = "self"
     """What translates: the model itself, a translation model of transformers, a served model, a parallel corpus, or a command."""
@@ -47,7 +47,7 @@ class TranslatorSettings(Section):
     """For seq2seq: the most tokens (rows x width) of one batch."""
 
     def check(self, title: str) -> None:
-        """Raises UserError where an option is missing, or belongs to another kind."""
+        """Raises UserError if an option is missing, or belongs to another kind."""
         needed = NEEDED[self.kind].split()
         if missing := [name for name in needed if not getattr(self, name)]:
             raise UserError(f"{title}: give {' and '.join(missing)} too")

@@ -1,4 +1,5 @@
-"""What all share: errors, plain data types, languages, settings, secrets, hashes, paths, locks, logs and the store of finished stages."""
+"""What all rooms share: errors, plain data types, languages, settings, secrets, hashes, paths, locks, logs and the store of finished
+stages."""
 
 __all__ = [
     "errors",

@@ -15,7 +15,8 @@ def one_line(error: BaseException) -> str:
 
 
 class UserError(Exception):
-    """A mistake the user can put right: shown as one line, exit code 2, never as a traceback. Secrets in its text are hidden."""
+    """A mistake that the user can correct. It is shown as one line with exit code 2, never as a traceback. Secrets in its text are
+    hidden."""
 
     exit_code = 2
 
@@ -23,12 +24,12 @@ class UserError(Exception):
         super().__init__(redact(text))
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str]]:
-        """Survive the trip from a stage's process with the same text."""
+        """Keep the same text when the error is sent from a stage's process."""
         return type(self), (str(self),)
 
 
 class ServiceError(UserError):
-    """Another machine failed or could not be reached: the same command may work later. Exit code 3."""
+    """Another machine failed or could not be reached: the same command may work later. The exit code is 3."""
 
     exit_code = 3
 
@@ -38,11 +39,11 @@ class LeakError(UserError):
 
 
 class LanguageMissingError(UserError):
-    """A corpus has no rows in a language, or none that can be read here; a method may translate another language's instead."""
+    """A corpus has no rows in a language, or none that can be read here. A method may translate those of another language instead."""
 
 
 def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
-    """The tail of an error message: the nearest known name, and all known names where they are few."""
+    """The end of an error message: the nearest known name, and all known names if they are few."""
     names = sorted(known)
     near = get_close_matches(wrong, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ";"

@@ -13,7 +13,7 @@ from xlift.harness.core.paths import cache_folder, write_whole
 
 
 def weights_sha256(folder: Path) -> str:
-    """Hash of the safetensors files of a folder; one file gives that file's own sha256."""
+    """The hash of the safetensors files of a folder. If there is one file, it is that file's own sha256."""
     files = sorted(folder.glob("*.safetensors"))
     if len(files) == 1:
         return file_sha256(files[0])
@@ -22,9 +22,9 @@ def weights_sha256(folder: Path) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file in hex, computed again only when its size, one of its times or its inode differ.
+    """The sha256 of a file in hex. It is computed again only if the size, one of the times or the inode of the file differs.
 
-    A file that is replaced by another of equal size and time has another inode, and the time ``ctime`` cannot be set by programs.
+    A file that is replaced by another of equal size and time has another inode, and programs cannot set the time ``ctime``.
     """
     stat = path.stat()
     known_by = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
@@ -39,13 +39,13 @@ def file_sha256(path: Path) -> str:
 
 
 def write_noted(path: Path, data: bytes | memoryview) -> None:
-    """Write a file of the cache, and before it a note of its sha256 beside it: who sees the one sees the other."""
+    """Write a file of the cache. A note of its sha256 is written beside it first, so that whoever sees the file also sees the note."""
     write_whole(_note_of(path), hashlib.sha256(data).hexdigest().encode())
     write_whole(path, data)
 
 
 def is_as_noted(path: Path) -> bool:
-    """Whether a file of ``write_noted`` is there as it was written; it is not after a crash of the machine, say."""
+    """Whether a file of ``write_noted`` is there as it was written. After a crash of the machine, for example, it may not be."""
     note = _note_of(path)
     return path.is_file() and note.is_file() and note.read_bytes() == file_sha256(path).encode()
 
@@ -55,7 +55,7 @@ def _note_of(path: Path) -> Path:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below a folder of code, in order, but for what Python compiled from them."""
+    """All files below a folder of code, in order, except those that Python compiled."""
     found: list[Path] = []
     for place, inner, names in os.walk(folder):
         inner[:] = [name for name in inner if name != "__pycache__"]
@@ -64,7 +64,7 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def hash_files(files: Mapping[str, Path]) -> str:
-    """Hash of the contents of files and of the names that they go by, whatever their order."""
+    """The hash of the contents and names of files, whatever their order."""
     found = hashlib.sha256()
     for name, path in sorted(files.items()):
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Caches of JSON lines: what is damaged in one is set aside and made anew, and nothing that was kept is lost to a kill."""
+"""Caches of JSON lines: what is damaged is set aside and made again, and a kill loses nothing that was kept."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What a damaged line can raise in a reader that trusts its shape."""
+"""The exceptions that a damaged line can raise in a reader that expects a whole one."""
 
 
 def read_kept(path: Path, read: Callable[[Mapping[str, Any]], tuple[str, T]]) -> tuple[dict[str, T], int]:
-    """The entries of a cache by key, and how many lines cannot be read; half a line at the end, which a kill may leave, does not count.
+    """The entries of a cache by key, and the number of lines that cannot be read. Half a line at the end, which a kill may leave, does not
+    count.
 
-    ``read`` makes key and entry of a line, and raises one of UNREADABLE where it is not whole.
+    ``read`` makes key and entry of a line, and raises one of UNREADABLE if the line is not whole.
     """
     if not path.is_file():
         return {}, 0
@@ -45,7 +46,7 @@ def read_kept(path: Path, read: Callable[[Mapping[str, Any]], tuple[str, T]]) ->
 
 
 def set_aside(path: Path, lines: Iterable[str], damaged: int) -> None:
-    """Move a damaged cache out of the way, with one warning, and write what can be read of it in its place."""
+    """Move a damaged cache away, with one warning, and write what can be read of it in its place."""
     aside = path.with_name(f"{path.name}.damaged")
     logger.warning("%s: %d lines cannot be read; the file was set aside as %s, and what is lost is made anew", path, damaged, aside.name)
     with explain_disk(path.parent):
@@ -54,7 +55,7 @@ def set_aside(path: Path, lines: Iterable[str], damaged: int) -> None:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write a cache anew and move it into place when it is on the disk: a kill leaves it as it was, not half a line in it."""
+    """Write a cache anew, and move it into place when it is on the disk. A kill leaves the old one, and never half a line."""
     with explain_disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
@@ -66,20 +67,20 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 SECONDS = 1.0
-"""For so long an entry may wait in memory for others that are written with it."""
+"""The longest time in seconds that an entry waits in memory for others that are written with it."""
 
 
 class KeptLines(Generic[T]):
-    """A cache of JSON lines that only grows, each entry under a key of its own, for any number of processes at once.
+    """A cache of JSON lines that only grows, each entry with a key of its own, for any number of processes at once.
 
-    Memory holds where each line stands, not what it says. What other processes add is seen, too. A line is written whole under a lock, and
-    half a line, which a kill may have left, is cut off before the next one is written. Lines that cannot be read are set aside.
+    Memory holds the place of each line, not its content. Entries that other processes add are seen too. A line is written whole under a
+    lock, and half a line, which a kill may have left, is cut off before the next one is written. Lines that cannot be read are set aside.
     """
 
     def __init__(
         self, path: Path, read: Callable[[Mapping[str, Any]], tuple[str, T]], write: Callable[[str, T], Mapping[str, Any]]
     ) -> None:
-        """``read`` makes key and entry of a line, and raises one of UNREADABLE where it is not whole; ``write`` is its opposite."""
+        """``read`` makes key and entry of a line, and raises one of UNREADABLE if the line is not whole; ``write`` does the opposite."""
         self.path, self._read, self._write = path, read, write
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         self._places: dict[str, int] = {}
@@ -109,9 +110,9 @@ class KeptLines(Generic[T]):
 
     @contextmanager
     def adding(self) -> Iterator[Callable[[Mapping[str, T]], None]]:
-        """A function that adds entries: they are in the file about a second later, and at the end all are there and on the disk.
+        """A function that adds entries. They are in the file about a second later, and at the end all of them are on the disk.
 
-        An entry that another process was quicker to add is not added again.
+        An entry that another process has added first is not added again.
         """
         waiting: dict[str, T] = {}
         written = time.monotonic()
@@ -148,7 +149,7 @@ class KeptLines(Generic[T]):
                     os.fsync(file.fileno())
 
     def _note(self, file: BinaryIO) -> int:
-        """Take note of the lines that are new since the last time; how many of them cannot be read."""
+        """Read the lines that are new since the last time. Returns how many of them cannot be read."""
         known = os.fstat(file.fileno())
         if known.st_ino != self._inode or known.st_size < self._end:  # another process has set lines aside, or the user has deleted it
             self._places, self._end, self._inode = {}, 0, known.st_ino
@@ -167,7 +168,7 @@ class KeptLines(Generic[T]):
         return damaged
 
     def _mend(self) -> None:
-        """Set the file aside where it holds lines that cannot be read; another process may have been quicker."""
+        """Set the file aside if it has lines that cannot be read. Another process may have done so already."""
         found, damaged = read_kept(self.path, self._read)
         self._inode = 0  # all is noted anew
         if damaged:

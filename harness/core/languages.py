@@ -1,6 +1,6 @@
-"""The languages xlift can name, under their short codes: the 204 of FLORES-200, and five of Belebele in Latin letters.
+"""The languages that xlift can name, by their short codes: the 204 of FLORES-200, and five of Belebele in Latin letters.
 
-English and own names come from CLDR (through langcodes 3.5), shortened where CLDR and the field differ.
+English and own names come from CLDR (through langcodes 3.5). They are shortened where CLDR's names differ from those that the field uses.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MACROLANGUAGES = {
     "als": "sqi", "arb": "ara", "azj": "aze", "gaz": "orm", "khk": "mon", "kmr": "kur", "lvs": "lav", "npi": "nep", "ory": "ori",
     "pbt": "pus", "pes": "fas", "plt": "mlg", "quy": "que", "swh": "swa", "uzn": "uzb", "ydd": "yid", "zho": "cmn", "zsm": "msa",
 }  # fmt: skip
-"""ISO 639-3 codes under which others, such as OPUS, file languages that FLORES names more narrowly (for Chinese, more widely)."""
+"""ISO 639-3 codes that others, such as OPUS, use for languages that FLORES names more narrowly (for Chinese, more widely)."""
 OTHER_CODES = {"iw": "he", "in": "id", "ji": "yi", "fil": "tl", "mo": "ro", "sh": "sr", "cmn": "zh", "zho": "zh", "jw": "jv", "farsi": "fa"}
-"""Codes that are older, or of a group."""
+"""Codes that are outdated, or that name a group."""
 OTHER_NAMES = {"nb": "norwegian bokmål no nor", "nn": "norwegian nynorsk no nor"}
-"""Words beside the English name by which a language is known."""
+"""Other words by which a language is known in English."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Language:
     """One language in one script."""
 
     code: str
-    """Short BCP 47 code, ISO 639-1 where there is one; the default script is left out (``zh``, ``zh-Hant``)."""
+    """A short BCP 47 code, ISO 639-1 if there is one. The default script is left out (``zh``, ``zh-Hant``)."""
     flores: str
-    """FLORES-200 code (``zho_Hans``), or one formed like those (``hin_Latn``)."""
+    """The FLORES-200 code (``zho_Hans``), or a code of the same form (``hin_Latn``)."""
     name: str
     """English name."""
     own_name: str
-    """Name in the language itself, as far as CLDR knows it."""
+    """The name in the language itself, if CLDR has it."""
 
     @property
     def script(self) -> str:
@@ -62,7 +62,7 @@ def _by_flores() -> dict[str, Language]:
 
 
 def name_language(code: str) -> str:
-    """English name of a language, its code where it is not known."""
+    """The English name of a language, or its code if it is not known."""
     found = languages().get(code)
     return found.name if found else code
 
@@ -79,7 +79,7 @@ def find(code: str) -> Language:
 
 
 def _suggest(code: str) -> str:
-    """The tail of the error: the code that was meant, as far as a name, an old code, a region or capitals tell."""
+    """The end of the error message: the code that was probably meant, judging by names, outdated codes, regions or capitals."""
     plain = code.lower()
     by_name = {language.name.lower(): language.code for language in languages().values()}
     for meant in (by_name.get(plain), OTHER_CODES.get(plain), plain, plain.replace("_", "-").partition("-")[0]):

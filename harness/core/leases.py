@@ -1,8 +1,8 @@
-"""Who works on what in a folder that several processes work in, also of several machines: a lease for each piece of work.
+"""Who works on what in a folder in which several processes work, also on several machines: a lease for each piece of work.
 
-A lease is a file that its process touches as long as it lives. It is over when it is given back, when its process is seen to be dead, which
-only its own machine can see, or when it was not touched for three beats. Ages are told by the clock that the folder's files have, so that
-the clocks of machines need not agree.
+A lease is a file that its process touches as long as the process lives. It ends when it is given back, when its process is known to be dead
+(which only its own machine can see), or when it was not touched for three beats. Ages are measured by the clock of the folder's file
+system, so that the clocks of the machines need not agree.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from xlift.harness.core.errors import UserError
 BEAT = 20.0
 """Seconds between two touches."""
 SILENCE = 3 * BEAT
-"""Seconds without a touch after which a lease is over. Clients of NFS read the age of a file that they open from its server."""
+"""Seconds without a touch after which a lease ends. NFS clients read the age of a file that they open from its server."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process with a lease, as the lease's file names it."""
+    """A process that has a lease, as the lease's file names it."""
 
     attempt: str
     """``HOST-PID-NANOSECONDS``: no other attempt has this name."""
     machine: str
-    """What tells numbers of processes here from those of other machines and containers."""
+    """The machine or container in which the process number is valid."""
     pid: int
     began: float
-    """When the process began: numbers of processes come back."""
+    """When the process began, because process numbers are used again."""
     version: str = ""
-    """Of xlift."""
+    """The version of xlift."""
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is known to be: of a process elsewhere nothing is known."""
+        """Whether the process is known to be dead. Of a process on another machine nothing is known."""
         if self.machine != _name_machine():
             return False
         try:
@@ -58,7 +58,7 @@ class Owner:
 
 
 class Lease:
-    """A piece of work that is this process's own, until it is given back or, after a silence, taken."""
+    """A piece of work that belongs to this process until it gives it back or, after a silence, another process takes it."""
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.path, self.attempt = path, owner.attempt
@@ -89,7 +89,8 @@ class Lease:
 
 @contextmanager
 def claim(folder: Path, name: str) -> Iterator[Lease | None]:
-    """A lease on the work ``name``, kept in ``folder``; None where a living process has one. An OSError of the disk passes."""
+    """Take a lease on the work ``name``, kept in ``folder``; None if a living process has one. An OSError of the disk is raised as it
+    is."""
     lease = _take(folder, name)
     try:
         yield lease
@@ -114,7 +115,8 @@ def find_owners(folder: Path) -> dict[str, Owner]:
 
 
 def refuse_other_versions(folder: Path) -> None:
-    """Raise UserError where a process of another xlift has a lease in a folder: what they make might not fit together."""
+    """Raise UserError if a process of another version of xlift has a lease in a folder, because its results might not fit together with
+    ours."""
     own = version("xlift")
     for owner in find_owners(folder).values():
         if owner.version != own:
@@ -140,7 +142,7 @@ def _take(folder: Path, name: str) -> Lease | None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[float]:
-    """Nobody else takes or gives back a lease of the folder meanwhile; the time by the clock of its files."""
+    """Keep others from taking or giving back a lease of the folder meanwhile. Gives the time by the clock of its file system."""
     path = folder / ".lock"
     with FileLock(path):
         os.utime(path)

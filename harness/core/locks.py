@@ -1,4 +1,4 @@
-"""One process at a time in a folder: the others are told who is there, or wait."""
+"""One process at a time in a folder. The others are told who is there, or wait."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 LOCK, OWNER = ".lock", ".lock-owner"
 """Two files in the folder: the one that is locked, and the one that names the holder. The system releases the lock when a process ends,
-however it ends."""
+whatever the reason."""
 
 
 @contextmanager
 def hold(folder: Path, *, wait: bool) -> Iterator[None]:
-    """Be the only process in ``folder``, which is made where it is not there. With ``wait`` another one is waited for.
+    """Be the only process in ``folder``, which is made if it does not exist. With ``wait``, wait for another process to end.
 
-    Raises UserError, which names the other process, where there is one and ``wait`` is false, and where the folder cannot be written.
+    Raises UserError, which names the other process, if there is one and ``wait`` is false, and if the folder cannot be written.
     """
     lock = FileLock(folder / LOCK)
     try:

@@ -1,4 +1,4 @@
-"""xlift's own lines, on stderr and with the time, in the command and in the processes of its stages."""
+"""xlift's own log lines, on stderr and with the time, in the command and in the processes of its stages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from xlift.harness.core.secrets import redact
 
 
 class _Redacted(logging.Formatter):
-    """Lines in which secrets are hidden: what is logged may be what a server or a program said."""
+    """Hides secrets in log lines, which may repeat what a server or a program said."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
 
 def show_progress() -> None:
-    """Send what xlift logs to stderr; of the libraries, warnings that a user can act on.
+    """Send xlift's log to stderr, and from the libraries only warnings on which a user can act.
 
-    Deprecation notices of libraries among each other go unseen, here and in the processes they start.
+    Deprecation notices between libraries are not shown, here and in the processes that they start.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacted("[%(asctime)s] %(message)s", "%H:%M:%S"))

@@ -1,4 +1,4 @@
-"""What stages write about themselves, by its keys: one type for the three kinds, as files of older versions lack some of them anyway."""
+"""What stages write about themselves. One type serves all three kinds of stages, because files of older versions lack some keys anyway."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from xlift.harness.core.types import Json
 
 
 class PluginFacts(TypedDict):
-    """A method that is no part of xlift."""
+    """A method that is not part of xlift."""
 
     distribution: str
     version: str
     sha256: str
-    """Of its files."""
+    """The hash of its files."""
 
 
 class CodeFacts(TypedDict, total=False):
@@ -34,7 +34,7 @@ class ProfileFacts(TypedDict, total=False):
     """What is read of a profile (models.profile.InferenceProfile)."""
 
     prompt: Mapping[str, str]
-    """By language."""
+    """The prompt of each language."""
 
 
 class PartFacts(TypedDict, total=False):
@@ -45,13 +45,13 @@ class PartFacts(TypedDict, total=False):
     share: float
     rows: int
     sha256: str
-    """Of its adapter; once it is trained, as are the next."""
+    """The hash of its adapter. It and the next keys are there once it is trained."""
     tokens_trained: int
     final_loss: float
 
 
 class EditFacts(TypedDict, total=False):
-    """What is read of how parts are combined (recipes.contract.Mix)."""
+    """What is read of the way in which parts are combined (recipes.contract.Mix)."""
 
     kind: str
     """mix."""
@@ -66,30 +66,30 @@ class PlanFacts(TypedDict, total=False):
     objective: ObjectiveFacts
     profile: ProfileFacts | None
     parts: Mapping[str, PartFacts]
-    """Not there where the plan is trained as one."""
+    """Missing if the plan is trained as one."""
     edit: EditFacts
     steer: Mapping[str, Json]
-    """Not there where no states are moved."""
+    """Missing if no states are moved."""
 
 
 class Inputs(TypedDict, total=False):
-    """What is read of a stage's inputs; the others only count for its name."""
+    """What is read of a stage's inputs. The others only count for its name."""
 
     code: CodeFacts
-    """prepare."""
+    """In prepare: the method's code."""
     options: Mapping[str, Json]
-    """prepare: the method's."""
+    """In prepare: the method's options."""
     plan: PlanFacts
-    """fit: as in the manifest of its rows."""
+    """In fit: the plan, as in the manifest of its rows."""
 
 
 class Learned(TypedDict, total=False):
     """Inputs that nobody knows before the work is done."""
 
     read: Mapping[str, str | None]
-    """prepare: hash of the rows of each ``language/corpus`` in the order of reading; None for one that could not be read."""
+    """In prepare: the hash of the rows of each ``language/corpus`` in the order of reading; None for one that could not be read."""
     files: list[tuple[str, str]]
-    """prepare: name and sha256 of each file that the method read; not there where it read none."""
+    """In prepare: name and sha256 of each file that the method read; missing if it read none."""
 
 
 class FitFacts(TypedDict, total=False):
@@ -117,7 +117,7 @@ class SourceFacts(TypedDict):
     lang: str
     licence: LicenceFacts
     certain: NotRequired[bool]
-    """False where not all sources that are listed need have been read."""
+    """False if not all of the listed sources need have been read."""
 
 
 class FileFacts(TypedDict):
@@ -131,7 +131,8 @@ class FileFacts(TypedDict):
 
 
 class Manifest(TypedDict, total=False):
-    """The manifest of a stage: ``stage``, ``label``, ``inputs`` and the times are every stage's, the others those of the kind named."""
+    """The manifest of a stage. ``stage``, ``label``, ``inputs`` and the times are in every manifest, the other keys in those of the kind
+    that is named."""
 
     stage: str
     """prepare, fit, part or evaluate."""
@@ -139,49 +140,49 @@ class Manifest(TypedDict, total=False):
     inputs: Inputs
     learned: Learned
     finished: str
-    """ISO 8601 in UTC."""
+    """The time when the stage was finished, ISO 8601 in UTC."""
     asked: str
-    """The same of the last time that the stage was asked for when a newer one of its like stood there."""
+    """The last time when the stage was asked for although a newer one of the same kind was there, ISO 8601 in UTC."""
 
     rows: int
-    """prepare; so are all that follow up to ``facts``."""
+    """In prepare: the number of rows. The keys up to ``facts`` are in prepare too."""
     seconds: float
     generated_tokens: int
     thinking_tokens: int
-    """Of the generated ones."""
+    """How many of the generated tokens were thinking."""
     thinking_cut: int
-    """Answers whose thinking never ended."""
+    """The number of answers whose thinking never ended."""
     tokens_read: int
-    """Tokens of texts whose states, or whose likelihoods, were read."""
+    """The number of tokens of texts whose states or likelihoods were read."""
     corpora: list[str]
-    """``corpus`` or ``corpus/part``, with the language behind it."""
+    """``corpus`` or ``corpus/part``, followed by the language."""
     sources: list[SourceFacts]
     files: list[FileFacts]
-    """That the method read through its context."""
+    """The files that the method read through its context."""
     translators: list[Mapping[str, str | int | None]]
     translated: Mapping[str, Mapping[str, int]]
-    """Numbers of texts that were ``asked`` for and that ``failed``, by pair and kind of translator."""
+    """The numbers of texts that were ``asked`` for and that ``failed``, by pair and kind of translator."""
     plan: PlanFacts
     kinds: Mapping[str, int]
-    """Rows by ``language/kind``."""
+    """The number of rows by ``language/kind``."""
     drops: Mapping[str, int]
-    """Rows left out by ``language/kind: reason``."""
+    """The number of rows that were left out, by ``language/kind: reason``."""
     losses: Mapping[str, float]
-    """Share lost of the parts that lost much."""
+    """The lost share of each part that lost much."""
     facts: Mapping[str, Json]
     chosen_on: str
-    """prepare: what numbers of the method were chosen on; empty where nothing was."""
+    """In prepare: the data on which numbers of the method were chosen; empty if nothing was."""
 
     report: FitFacts
-    """fit."""
+    """In fit: the training's report."""
     adapter_sha256: str
-    """fit."""
+    """In fit: the sha256 of the adapter."""
     parts: Mapping[str, PartFacts]
-    """fit: what was put together, where it was."""
+    """In fit: the parts that were put together, if there were any."""
 
     record: Mapping[str, Json]
-    """evaluate: evaluation.records.Record."""
+    """In evaluate: the record (evaluation.records.Record)."""
     adapter: str | None
-    """evaluate: where the adapter was, a folder or a place on the hub."""
+    """In evaluate: the place of the adapter, a folder or a place on the hub."""
     taken: Mapping[str, list[str]]
-    """evaluate: tasks whose results were taken over, by the stage that they were measured in."""
+    """In evaluate: tasks whose results were taken over, by the stage in which they were measured."""

@@ -1,4 +1,4 @@
-"""The same work on many runs or rows, by all cores where that is faster than one."""
+"""The same work on many runs or rows, on all cores if that is faster than on one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from joblib import Parallel, delayed
 T = TypeVar("T")
 
 SHARED = 50
-"""Jobs from which on they are shared: with fewer it takes longer to start the processes."""
+"""The number of jobs from which on they are shared. With fewer it takes longer to start the processes."""
 
 
 def share(work: Callable[..., T], jobs: Sequence[tuple[Any, ...]], least: int | None = None) -> Iterator[T]:
-    """What ``work`` makes of each job's arguments, in their order. Work, arguments and results must be picklable.
+    """The result of ``work`` for each job's arguments, in their order. Work, arguments and results must be picklable.
 
-    Jobs are shared from ``least`` on, SHARED where it is not given; they start at once, and go on while the caller does other things.
+    Jobs are shared if there are at least ``least`` (SHARED if not given). They start at once, and continue while the caller does other
+    things.
     """
     if len(jobs) < (SHARED if least is None else least):
         return (work(*job) for job in jobs)

@@ -1,4 +1,4 @@
-"""Where xlift keeps what it made, and texts without the folders of this machine."""
+"""The places in which xlift keeps what it made, and texts without the folders of this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xlift.harness.core.errors import UserError
 
 
 def cache_folder() -> Path:
-    """XLIFT_CACHE, else ~/.cache/xlift: safe to delete at any time. Raises UserError where it cannot be made."""
+    """XLIFT_CACHE, else ~/.cache/xlift. It is safe to delete at any time. Raises UserError if it cannot be made."""
     folder = Path(os.environ.get("XLIFT_CACHE") or "~/.cache/xlift").expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,9 +40,10 @@ _PLACE = re.compile(r"""(?<![\w.:/<>*~}-])(?:~|\.{0,2})/[^\s'"|;]+""")
 
 
 def hide_places(command: str) -> str:
-    """A command line as others may read it: a file or folder of this machine stands as its name, as does what looks like one.
+    """A command line as others may read it: a file or folder of this machine is replaced by its name, and so is what looks like one.
 
-    What begins with a stroke and is nothing here may be an expression, as in ``sed /^$/d``; of it only a place several folders deep is cut.
+    What begins with a slash but does not exist here may be an expression, as in ``sed /^$/d``. It is cut only if it looks like a place
+    several folders deep.
     """
     return _PLACE.sub(_cut_place, command)
 

@@ -1,4 +1,4 @@
-"""Long waits: a bar with the time left on a terminal, and without one a line now and then."""
+"""Long waits: a progress bar with the time left on a terminal, and without one a line from time to time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FIRST, LATER = 10.0, 60.0
 
 
 class Lines:
-    """Says when a line is due."""
+    """Says when a line should be written."""
 
     def __init__(self) -> None:
         self.begun = self._told = time.monotonic()
         self._wait = FIRST
 
     def are_due(self) -> bool:
-        """Whether the time for a line has come; it counts as written then."""
+        """Whether the time for a line has come. If so, the line counts as written."""
         now = time.monotonic()
         if now - self._told < self._wait:
             return False
@@ -35,14 +35,14 @@ class Lines:
         return True
 
     def estimate_left(self, done: float, total: float) -> str:
-        """The time that the rest takes at the speed so far: ``, 2 min 05 s left``; nothing before there is a speed."""
+        """The time that the rest takes at the speed so far: ``, 2 min 05 s left``; empty before there is a speed."""
         if done <= 0 or total <= done:
             return ""
         return f", {write_seconds((time.monotonic() - self.begun) * (total - done) / done)} left"
 
 
 class Bar(tqdm):  # type: ignore[misc]
-    """tqdm's bar on standard error, which leaves nothing behind. Without a terminal it draws nothing and logs lines in its place."""
+    """tqdm's bar on standard error, which disappears at the end. Without a terminal it logs lines instead."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._lines = None if sys.stderr.isatty() else Lines()

@@ -1,7 +1,7 @@
 """What counts as a secret in a text, so that none is published, logged or shown.
 
-A secret is known by the form that its issuer gives it, by the name that stands beside it, or as the value of an environment variable.
-Settings hold no secrets: they name a variable as ``${NAME}``, and the value is put in its place where it is used (variables.py).
+A secret is known by the form that its issuer gives it, by the name beside it, or as the value of an environment variable. Settings hold no
+secrets: they name a variable as ``${NAME}``, which is replaced by its value where it is used (variables.py).
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-"""How a text names an environment variable whose value belongs in its place."""
+"""How a text names an environment variable whose value is inserted there."""
 HIDDEN = "[secret]"
 LEAST = 8
-"""Characters from which on the value of a variable is looked for; servers without keys are given ``none``, ``EMPTY`` and the like."""
+"""The fewest characters of a variable's value that is looked for, because servers without keys are given ``none``, ``EMPTY`` and the
+like."""
 
 ISSUED = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}|\bgh[opsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}|\bAKIA[A-Z0-9]{16}\b"
     r"|\bAIza[\w-]{35}|\bxox[abprs]-[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-"""Keys by the form that issuers give them."""
+"""The forms of keys, by their issuers."""
 _BEARER = re.compile(r"(?i)\b(?P<head>(?:bearer|basic)\s+)(?P<value>(?!\$\{)[\w.~+/=-]{16,})")
 _USER = re.compile(r"(?i)(?P<head>\b[a-z][a-z0-9+.-]*://)(?P<value>[^\s/?#@'\"]+)@")
 _WORDS = "api-?key|key|token|secret|password|passwd|pwd|pass|passphrase|auth|authorization|sig|signature|credentials?"
-"""Last words of the names of options and arguments whose values are secrets."""
+"""The last words in the names of options and arguments whose values are secrets."""
 _NAMED = re.compile(
     rf"""(?P<head>(?<![\w-])-{{0,2}}(?P<name>(?:[\w.-]*[._-])?(?:{_WORDS}))=|(?<![\w-])--?(?P<option>(?:[\w-]*[_-])?(?:{_WORDS}))\s+(?!-)"""
     r"""|\b(?P<header>(?:proxy-)?authorization|[\w-]*(?:api-key|auth-token))\s*:\s*(?:(?:bearer|basic)\s+)?)"""
@@ -45,7 +46,7 @@ def note(variable: str) -> None:
 
 
 def find_literal(text: str) -> str | None:
-    """What in an address, an argument list or a command is a secret as it stands, in words that do not show it; None where nothing is."""
+    """Which part of an address, an argument list or a command is a secret, in words that do not show it; None if nothing is."""
     for found in _USER.finditer(text):
         user, colon, password = found["value"].partition(":")
         if not _is_reference(password if colon else user):
@@ -59,7 +60,8 @@ def find_literal(text: str) -> str | None:
 
 
 def find_variable(data: bytes, variables: Iterable[str] = ()) -> str | None:
-    """The name of an environment variable whose value stands in ``data``, of those that look secret and of ``variables``; None for none."""
+    """The name of an environment variable whose value ``data`` contains, among those that look secret and ``variables``; None if there is
+    none."""
     for name, value in _list_values(variables).items():
         # In JSON some signs of a value are written otherwise.
         if any(form in data for form in {value.encode("utf-8", "surrogateescape"), json.dumps(value)[1:-1].encode()}):
@@ -68,7 +70,7 @@ def find_variable(data: bytes, variables: Iterable[str] = ()) -> str | None:
 
 
 def name_variables(value: object) -> set[str]:
-    """The environment variables that plain data of settings name: under ``key_variable``, and as ``${NAME}``."""
+    """The environment variables that settings name: under ``key_variable``, and as ``${NAME}``."""
     if isinstance(value, str):
         return set(REFERENCE.findall(value))
     if isinstance(value, Mapping):
@@ -80,7 +82,7 @@ def name_variables(value: object) -> set[str]:
 
 
 def redact(text: str) -> str:
-    """The text with all that is a secret in it hidden; the value of a variable becomes ``${NAME}``."""
+    """The text with all its secrets hidden. The value of a variable becomes ``${NAME}``."""
     for name, value in _list_values(()).items():
         text = text.replace(value, f"${{{name}}}")
     text = ISSUED.sub(HIDDEN, text)
@@ -100,7 +102,7 @@ def _is_reference(text: str) -> bool:
 
 
 def _list_values(variables: Iterable[str]) -> dict[str, str]:
-    """The values to look for by the names of their variables, the longest first: one may be a part of another."""
+    """The values to look for by the names of their variables, the longest first, because one may be a part of another."""
     named = {*_noted, *variables}
     found = {name: value for name, value in os.environ.items() if len(value) >= LEAST and (name in named or _looks_secret(name))}
     return dict(sorted(found.items(), key=lambda item: -len(item[1])))

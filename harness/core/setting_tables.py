@@ -14,7 +14,7 @@ BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at mos
 
 
 def tabulate(model: type[BaseModel], defaults: Mapping[str, object] | None = None) -> str:
-    """A Markdown table of the keys of a section. ``defaults`` are those of a file, where the fields themselves have none."""
+    """A Markdown table of the keys of a section. ``defaults`` are those of a file, for fields that have none themselves."""
     schema = model.model_json_schema()
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
@@ -39,12 +39,12 @@ def _write(value: object) -> str:
 
 
 def _explain(text: str | None) -> str:
-    """A docstring as the text of a cell."""
+    """A docstring as the text of a table's cell."""
     return " ".join((text or "").split()).replace("``", "`").replace("|", "&#124;")
 
 
 def _name_kind(part: Mapping[str, Any]) -> str:
-    """What a key takes, of its JSON schema."""
+    """What a key takes, from its part of the JSON schema."""
     if "anyOf" in part:
         return " or ".join(dict.fromkeys(_name_kind(inner) for inner in part["anyOf"]))
     if "enum" in part:

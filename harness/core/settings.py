@@ -1,4 +1,4 @@
-"""Sections of settings: frozen, every key checked, and a mistake named with its place and the nearest right name."""
+"""Sections of settings: they are frozen, every key is checked, and a mistake is named with its place and the nearest right name."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def _refuse_secret(text: str) -> str:
 
 
 WithoutSecrets = Annotated[str, AfterValidator(_refuse_secret)]
-"""An address, a command or an argument list, in which people write keys and passwords: refused, with the way to give them."""
+"""An address, a command or an argument list, in which people write keys and passwords. These are refused, with the way to give them."""
 
 
 class Section(BaseModel):
-    """A part of a suite or a record: frozen, and unknown keys and numbers that are not finite are errors."""
+    """A part of a suite or a record. It is frozen; unknown keys and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     UNHASHED: ClassVar[frozenset[str]] = frozenset()
-    """Keys that move no result, or that a stage hashes in another form: ``identity`` leaves them out."""
+    """Keys that change no result, or that a stage hashes in another form. ``identity`` leaves them out."""
 
     def identity(self) -> dict[str, Any]:
-        """All that can move a result, as plain data: what hashes are made of."""
+        """Everything that can change a result, as plain data, of which hashes are made."""
         return self.model_dump(mode="json", exclude=set(self.UNHASHED))
 
 
 def build(model: type[S], values: Mapping[str, object], where: str) -> S:
-    """A section from plain values; raises UserError naming the key, its place and the nearest right name."""
+    """A section from plain values. Raises UserError with the key, its place and the nearest right name."""
     if odd := [key for key in values if not isinstance(key, str)]:
         raise UserError(f"{where}: the key {odd[0]!r} is no text; YAML takes on, yes, no and numbers for something else, so quote it")
     for place, text in _list_texts(values):
@@ -114,7 +114,7 @@ def _list_texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
-    """The keys of the section at a place, through mappings and optional sections; none where it is no section."""
+    """The keys of the section at a place, through mappings and optional sections; none if the place is no section."""
     at: Any = model
     for part in place:
         if get_origin(at) is dict:

@@ -35,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 RESOLVED = "suite.resolved.json"
-"""In a run folder: the suite with all defaults filled in, as it ran last."""
+"""In a run folder, the file of the suite with all defaults filled in, as it ran last."""
 LEASES = ".leases"
-"""In a run folder: who works on which stage."""
+"""In a run folder, the folder that says who works on which stage."""
 POLL = 1.0
-"""Seconds between two looks at a stage that another process works on."""
+"""Seconds between two checks of a stage on which another process works."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Stage:
     inputs: Mapping[str, object]
     """Plain data; two stages with equal inputs are the same stage."""
     learned: Learned | None = None
-    """Inputs that nobody knows before the work is done, such as what a method chose to read; they count for the name. None: not known."""
+    """Inputs that nobody knows before the work is done, such as what a method chose to read. They count for the name. None if not known
+    yet."""
 
     @property
     def name(self) -> str:
@@ -67,15 +68,15 @@ class Store:
     root: Path
 
     def folder(self, stage: Stage) -> Path:
-        """Where the finished stage lies, or will lie."""
+        """The place of a finished stage, now or later."""
         return self.root / stage.name
 
     def manifest(self, stage: Stage) -> Manifest | None:
-        """What a finished stage wrote about itself; None where it is not finished."""
+        """What a finished stage wrote about itself; None if it is not finished."""
         return read_manifest(self.folder(stage))
 
     def find(self, stage: Stage, holds: Callable[[Learned], bool]) -> Stage | None:
-        """The finished stage of these inputs whose learned inputs still hold; None where there is none."""
+        """The finished stage with these inputs whose learned inputs are still true; None if there is none."""
         for folder in sorted(self.root.glob(f"{stage.kind}-*")):
             manifest = read_manifest(folder) if folder.suffix != ".part" else None
             if manifest and "learned" in manifest:
@@ -92,7 +93,7 @@ class Store:
         keep_partial: bool = False,
         find: Callable[[], Manifest | None] | None = None,
     ) -> Manifest:
-        """``attempt``, and where another process works on the stage, wait for what becomes of it."""
+        """Do ``attempt``. If another process works on the stage, wait for its outcome."""
         told = ""
         while (made := self.attempt(stage, work, keep_partial=keep_partial, find=find)) is None:
             owner = find_owner(self.root / LEASES, stage.name)
@@ -110,11 +111,11 @@ class Store:
         keep_partial: bool = False,
         find: Callable[[], Manifest | None] | None = None,
     ) -> Manifest | None:
-        """Run ``work`` in a partial folder and make the stage whole with the manifest it returns, which may name ``learned`` inputs.
+        """Run ``work`` in a partial folder, and finish the stage with the manifest that it returns, which may name ``learned`` inputs.
 
-        A finished stage, which ``find`` finds where its name alone does not, is not run again; None where another process works on it.
-        With ``keep_partial`` the work of a killed attempt is handed on, else it is thrown away. Raises UserError where the folder cannot be
-        written, and where this process was silent for so long that another one went on with its work.
+        A finished stage is not run again; if its name alone does not identify it, ``find`` does. Returns None if another process works on
+        it. With ``keep_partial`` the work of a killed attempt is handed on, otherwise it is deleted. Raises UserError if the folder cannot
+        be written, and if this process was silent for so long that another one has continued its work.
         """
         find = find or (lambda: self.manifest(stage))
         done = find()
@@ -140,7 +141,8 @@ class Store:
         return publish(partial, self.folder(replace(stage, learned=manifest.get("learned"))))
 
     def _begin(self, stage: Stage, partial: Path, keep: bool) -> None:
-        """The folder of an attempt: with ``keep`` the newest that a dead one left, else an empty one. Nobody else works on the stage."""
+        """The folder of an attempt: with ``keep`` the newest that a dead attempt left, else an empty one. Nobody else works on the
+        stage."""
         left = sorted(self.root.glob(f"{stage.name}.*part"), key=lambda path: path.stat().st_mtime)
         if keep and left:
             left.pop().rename(partial)
@@ -149,10 +151,10 @@ class Store:
         partial.mkdir(exist_ok=True)
 
     def ask_again(self, stage: Stage, after: str = "") -> None:
-        """Write into a finished stage's manifest that its work was asked for now, so that it counts as the newest of its like.
+        """Write into a finished stage's manifest that it was asked for now, so that it counts as the newest of its kind.
 
-        It was asked after the time ``after``, whatever the clock says: clocks are set back. Raises UserError where the folder cannot be
-        written.
+        The time that is written is later than ``after``, whatever the clock says, because clocks are set back. Raises UserError if the
+        folder cannot be written.
         """
         now = read_clock()
         with explain_disk(self.root):
@@ -168,9 +170,9 @@ def _require_lease(lease: Lease, stage: Stage) -> None:
 
 
 def publish(partial: Path, final: Path) -> Manifest:
-    """Give an attempt, whose manifest is written, its final name; returns the manifest that stands there then.
+    """Give an attempt, whose manifest is written, its final name. Returns the manifest that is there then.
 
-    Where another attempt of the same stage was quicker, that one counts and this one is deleted. A folder without a manifest makes room.
+    If another attempt at the same stage was faster, that one counts and this one is deleted. A folder without a manifest is replaced.
     """
     while True:
         try:
@@ -190,12 +192,12 @@ def publish(partial: Path, final: Path) -> Manifest:
 
 
 def read_clock() -> str:
-    """Now in UTC, ISO 8601 with microseconds: ``2026-11-22T20:55:46.799492Z``. As text such times sort by age."""
+    """The time now in UTC, ISO 8601 with microseconds: ``2026-11-22T20:55:46.799492Z``. As texts such times sort by age."""
     return _write_time(datetime.now(UTC))
 
 
 def _follow(time: str) -> str:
-    """The time a microsecond after another one, which ``read_clock`` wrote."""
+    """The time one microsecond after another one, which ``read_clock`` wrote."""
     return _write_time(datetime.fromisoformat(time) + timedelta(microseconds=1))
 
 
@@ -204,7 +206,7 @@ def _write_time(time: datetime) -> str:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a finished stage; None where there is none."""
+    """The manifest of a finished stage; None if there is none."""
     try:
         manifest = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -221,13 +223,13 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder, where there is one."""
+    """Delete a folder, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
 def sync(folder: Path) -> None:
-    """Wait until all that was written into a folder is on the disk: a manifest must not outlive what it speaks of."""
+    """Wait until everything in a folder is on the disk, because a manifest must not outlast the files that it describes."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:
@@ -235,7 +237,7 @@ def sync(folder: Path) -> None:
 
 
 def parse_json(text: str) -> object:
-    """``json.loads``, where what is nested too deeply is a ValueError as well."""
+    """``json.loads``, but text that is nested too deeply raises ValueError as well."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -243,7 +245,7 @@ def parse_json(text: str) -> object:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds a mapping. Raises UserError for one that is gone or damaged."""
+    """A JSON file that holds a mapping. Raises UserError if it is gone or damaged."""
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -267,12 +269,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EEXIST}
-"""Errors of a disk that is full or may not be written, and of a file in the way."""
+"""Errors of a disk that is full or read-only, and of a file in the way."""
 
 
 @contextmanager
 def explain_disk(place: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only folder or a file in the way into one line; other errors pass."""
+    """Turn the error of a full disk, a read-only folder or a file in the way into one line. Other errors are raised as they are."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The plain data that every part shares: training rows and the errors that users see."""
+"""The plain data that all parts share: training rows and answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias, TypedDict
 
 Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
-"""What a JSON file can hold; for data that is read only."""
+"""Anything that a JSON file can hold, for data that are only read."""
 
 
 class Message(TypedDict):
@@ -21,22 +21,22 @@ Chat = tuple[Message, ...]
 
 
 CorpusRow = Mapping[str, object]
-"""One row of a corpus by its columns, which docs/data.md lists."""
+"""One row of a corpus, by its columns, which docs/data.md lists."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One supervised row: loss falls on ``response`` alone."""
+    """One supervised row. The loss is on ``response`` alone."""
 
     messages: Chat
     """The turns before the response; the last one is the user's."""
     response: str
     lang: str
-    """Language of the response, an xlift code (``es``)."""
+    """The language of the response, an xlift code (``es``)."""
     id: str
-    """Unique in a plan, stable between runs."""
+    """Unique in a plan, and the same in all runs."""
     kind: str
-    """The part of the recipe the row belongs to, for shares and drop counts."""
+    """The part of the recipe to which the row belongs, for shares and counts of drops."""
 
     def to_dict(self) -> dict[str, object]:
         return {**asdict(self), "messages": list(self.messages)}
@@ -44,20 +44,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Preference:
-    """One preference pair: two answers to the same chat, of which one is to be preferred."""
+    """One preference pair: two answers to the same chat, of which one is preferred."""
 
     messages: Chat
     """The turns before the answer; the last one is the user's."""
     chosen: str
     rejected: str
     lang: str
-    """Language of the chosen answer, an xlift code."""
+    """The language of the chosen answer, an xlift code."""
     id: str
-    """Unique in a plan, stable between runs."""
+    """Unique in a plan, and the same in all runs."""
     kind: str
-    """The part of the recipe the pair belongs to, for shares and drop counts."""
+    """The part of the recipe to which the pair belongs, for shares and counts of drops."""
     twin: Preference | None = None
-    """The pair of the same prompt in the pivot, which has no twin itself; for ``Gap`` alone."""
+    """The pair of the same prompt in the pivot, which has no twin itself. Only ``Gap`` uses it."""
 
     def to_dict(self) -> dict[str, object]:
         found = {**asdict(self), "messages": list(self.messages)}
@@ -67,20 +67,20 @@ class Preference:
 
 @dataclass(frozen=True)
 class Parallel:
-    """Texts that say the same in several languages: nothing is answered, the model's states on them are compared."""
+    """Texts that say the same in several languages. Nothing is answered; the model's states on the texts are compared."""
 
     texts: Mapping[str, str | Chat]
     """A text or chat for each language (xlift codes). A chat is read up to where its answer begins, and a text is read unchanged."""
     anchor: str
     """The language that the others are compared with."""
     id: str
-    """Unique in a plan, stable between runs."""
+    """Unique in a plan, and the same in all runs."""
     kind: str
-    """The part of the recipe the row belongs to, for shares and drop counts."""
+    """The part of the recipe to which the row belongs, for shares and counts of drops."""
 
     @property
     def lang(self) -> str:
-        """The language beside the anchor; the anchor where there are several."""
+        """The language beside the anchor, or the anchor if there are several."""
         others = [lang for lang in self.texts if lang != self.anchor]
         return others[0] if len(others) == 1 else self.anchor
 
@@ -91,17 +91,17 @@ class Parallel:
 
 Row: TypeAlias = "Example | Preference | Parallel"
 Rows: TypeAlias = "tuple[Example, ...] | tuple[Preference, ...] | tuple[Parallel | Example, ...]"
-"""The rows of one training: all of one sort, but for examples beside parallel texts."""
+"""The rows of one training. They are all of one sort, but parallel rows may have examples beside them."""
 
 
 def ask(prompt: str, system: str | None = None) -> Chat:
-    """A chat of one user turn, after a system turn where one is given."""
+    """A chat of one user turn, with a system turn before it if one is given."""
     head: Chat = ({"role": "system", "content": system},) if system else ()
     return (*head, {"role": "user", "content": prompt})
 
 
 def list_texts(row: Row) -> list[str]:
-    """What a row is asked and answered with, or says in each language: what must not be an evaluation item."""
+    """The texts with which a row is asked and answered, or what it says in each language: texts that must not be evaluation items."""
     if isinstance(row, Parallel):
         return [text if isinstance(text, str) else text[-1]["content"] for text in row.texts.values()]
     if isinstance(row, Example):
@@ -131,14 +131,14 @@ def read_row(values: Mapping[str, Any]) -> Row:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are decoded. The default is greedy, the only setting whose answers can be compared."""
+    """How answers are decoded. The default is greedy, the only setting with which answers can be compared."""
 
     max_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
-    """Strings that end the answer; they are not part of it."""
+    """Strings that end the answer. They are not part of it."""
     seed: int = 0
 
 
@@ -148,19 +148,19 @@ class Answer:
 
     text: str
     tokens: int
-    """Tokens generated, the end token included."""
+    """The number of generated tokens, including the end token."""
     finished: bool
-    """False where ``max_tokens`` cut the answer off."""
+    """False if ``max_tokens`` cut the answer off."""
     thinking_tokens: int = 0
-    """How many of the tokens came before the answer, the marks of thinking included."""
+    """How many of the tokens came before the answer, including the tags of thinking."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How likely a model finds an answer right behind a prompt."""
+    """How likely a model finds an answer directly after a prompt."""
 
     nats: float
-    """Natural logarithm of its probability, summed over its tokens."""
+    """The natural logarithm of its probability, summed over its tokens."""
     tokens: int
     greedy: bool
     """Whether greedy decoding would write it."""

@@ -11,17 +11,17 @@ from xlift.harness.core.errors import UserError
 
 
 def expand(text: str, where: str) -> str:
-    """The text with each ``${NAME}`` replaced by that environment variable's value. Raises UserError for one that is not set."""
+    """The text with each ``${NAME}`` replaced by the value of that environment variable. Raises UserError if one is not set."""
     return secrets.REFERENCE.sub(lambda found: _read(found, where), text)
 
 
 def expand_address(text: str, where: str) -> str:
-    """``expand`` for an address, where the signs of a value must not end a part of it."""
+    """``expand`` for an address, in which the characters of a value must not end a part of the address."""
     return secrets.REFERENCE.sub(lambda found: quote(_read(found, where), safe=""), text)
 
 
 def read_key(variable: str) -> str | None:
-    """The key that an environment variable holds, which is shown nowhere from then on; None where it is not set or empty."""
+    """The key in an environment variable, which is hidden from then on; None if it is not set or is empty."""
     secrets.note(variable)
     return os.environ.get(variable) or None
 

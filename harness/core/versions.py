@@ -1,4 +1,4 @@
-"""Versions of the libraries that can move a number."""
+"""Versions of the libraries that can change a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LIBRARIES = ("xlift", "lm_eval", "torch", "transformers", "peft", "trl", "accele
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Versions of the named distributions, ``not installed`` for those that are missing; without names, of ``LIBRARIES``."""
+    """The versions of the named distributions; ``not installed`` for those that are missing. Without names, those of ``LIBRARIES``."""
     versions = {}
     for name in names or LIBRARIES:
         try:

@@ -1,4 +1,4 @@
-"""YAML from people: no key twice, and bounds on what a few lines may grow into."""
+"""YAML written by people: no key may come twice, and what a few lines may expand to is limited."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import yaml
 from xlift.harness.core.errors import UserError, one_line
 
 LARGEST = 2**20
-"""Characters of one file. The largest suite that ships has fewer than 2,000."""
+"""The most characters of one file. The largest suite that comes with xlift has fewer than 2,000."""
 DEEPEST = 50
-"""Mappings and lists within each other."""
+"""The deepest nesting of mappings and lists."""
 MOST = 100_000
-"""Values in one file, with every alias (``*name``) counted as what it stands for: ten lines can stand for a billion."""
+"""The most values in one file, where every alias (``*name``) counts as what it stands for: ten lines can stand for a billion values."""
 
 
 def read_yaml(text: str, where: str) -> object:
-    """The value of a YAML text, ``where`` naming it in errors.
+    """The value of a YAML text. ``where`` names the text in errors.
 
-    Raises UserError for what is no YAML, a key that stands twice in one mapping, and a text that is too large, too deep or endless.
+    Raises UserError for a text that is not YAML, a key that comes twice in one mapping, and a text that is too large, too deep or endless.
     """
     if len(text) > LARGEST:
         raise UserError(f"{where}: {len(text):,} characters, and a suite may have {LARGEST:,}")
@@ -43,7 +43,7 @@ def read_yaml(text: str, where: str) -> object:
 
 
 def _refuse_depth(text: str, where: str) -> None:
-    """Stop at the first value that lies too deep: the events come one by one, where reading all of it takes a minute."""
+    """Stop at the first value that is too deep. The events come one by one, while reading all of it would take a minute."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -52,7 +52,7 @@ def _refuse_depth(text: str, where: str) -> None:
 
 
 def _check(node: yaml.Node, where: str, sizes: dict[int, int]) -> int:
-    """How many values a node stands for; ``sizes`` holds those of nodes that were seen, 0 while they are looked at."""
+    """How many values a node stands for. ``sizes`` holds those of nodes that were seen; 0 while they are being counted."""
     if id(node) in sizes:
         if sizes[id(node)] == 0:
             raise UserError(f"{where}, line {node.start_mark.line + 1}: holds itself through an alias")

@@ -1,4 +1,4 @@
-"""Tasks that are not xlift's by name: those of a suite's folders (``evaluate.include_path``), and lm-eval's own."""
+"""Tasks that are not xlift's, by name: those in a suite's folders (``evaluate.include_path``), and lm-eval's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xlift.harness.core.hashing import hash_files, list_files
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The tasks, groups and tags of some folders of task files, and with ``defaults`` lm-eval's."""
+    """The tasks, groups and tags in some folders of task files, and with ``defaults`` those of lm-eval too."""
 
     folders: tuple[Path, ...]
     defaults: bool
@@ -55,7 +55,7 @@ class Catalogue:
         )
 
     def subset(self, task: str) -> object:
-        """What the settings of a task call the subset of its data (``dataset_name``)."""
+        """The subset of the data that a task's settings name (``dataset_name``)."""
         return (self.entries[task].cfg or {}).get("dataset_name") if task in self.entries else None
 
     def takes_likelihoods(self, task: str) -> bool:
@@ -64,7 +64,8 @@ class Catalogue:
         return entry is not None and (entry.cfg or {}).get("output_type", "generate_until") != "generate_until"
 
     def identify(self, task: str) -> str:
-        """What tells the questions of a task from others of its name: lm-eval's version, or a hash of the folder that the task lies in."""
+        """What distinguishes the questions of a task from others of its name: lm-eval's version, or a hash of the folder in which the task
+        is."""
         file = self.entries[task].yaml_path
         for folder in self.folders:
             if file is not None and Path(file).resolve().is_relative_to(folder.resolve()):
@@ -73,9 +74,9 @@ class Catalogue:
 
 
 def open_catalogue(names: Iterable[str], folders: Sequence[Path]) -> Catalogue:
-    """A catalogue of the folders, and of lm-eval's tasks where one of ``names`` stands in none of them.
+    """A catalogue of the folders, and of lm-eval's own tasks if the folders lack one of ``names``.
 
-    Indexing lm-eval's own 13,000 tasks takes 5 seconds, and is done once in a process. Raises UserError for a folder that is not there.
+    To index lm-eval's own 13,000 tasks takes 5 seconds; it is done once in a process. Raises UserError for a folder that does not exist.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -95,7 +96,7 @@ def _index(folders: tuple[Path, ...], defaults: bool) -> Catalogue:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lm-eval's warnings of names that stand twice among its own tasks."""
+    """Suppress lm-eval's warnings about names that occur twice among its own tasks."""
     logger = logging.getLogger("lm_eval.tasks._index")
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,5 @@
-"""One loaded engine through lm-eval: the current weights on a list of tasks, results left beside a record of all that moves them."""
+"""Running the current weights of a loaded engine through lm-eval on a list of tasks, and recording everything that influences the
+results."""
 
 from __future__ import annotations
 
@@ -35,21 +36,22 @@ WHOLE_ANSWERS = "whole_answers.jsonl"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model did, on which engine, and at what cost."""
+    """The results of one model, the engine that answered, and the cost."""
 
     tasks: dict[str, TaskResult]
-    """Results by task, with what their answers took when they were made."""
+    """The results by task, with what their answers cost when they were made."""
     engine: EngineFacts
     paid: dict[str, float]
-    """Seconds that the measurement took, and what the engine counted meanwhile: nothing for answers that were kept already."""
+    """The seconds that the measurement took, and what the engine counted meanwhile; answers that were kept already cost nothing."""
     whole_answers: Sequence[WholeAnswer] = ()
-    """All that was said where an inference profile had a part scored."""
+    """Everything that was said, if an inference profile had only a part of it scored."""
 
 
 def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path, kept: KeptAnswers) -> Evaluation:
-    """Run the engine's current weights through lm-eval, which asks for all that is not ``kept`` at once; its own files go to ``out``.
+    """Run the engine's current weights through lm-eval, which asks for all results that are not ``kept`` together. Its own files go to
+    ``out``.
 
-    Raises UserError where lm-eval saved nothing.
+    Raises UserError if lm-eval saved nothing.
     """
     from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker
@@ -93,7 +95,7 @@ def evaluate(engine: Engine, suite: Suite, tasks: TaskSet, out: Path, kept: Kept
 def _add_costs(
     measured: Mapping[str, TaskResult], took: Mapping[str, Mapping[str, float]], paid: Mapping[str, float]
 ) -> dict[str, TaskResult]:  # fmt: skip
-    """The results with what their answers took, and their share, by items, of the time that the engine did not work."""
+    """The results with the cost of their answers, and with their share, by items, of the time in which the engine did not work."""
     idle = max(0.0, paid["seconds"] - paid["generate_seconds"] - paid["score_seconds"])
     items = sum(result.items for result in measured.values())
     found = {}
@@ -106,7 +108,7 @@ def _add_costs(
 
 
 def _name_commit() -> str | None:
-    """The commit of the current folder, as git describes it; None outside of a repository, and where there is no git."""
+    """The commit of the current folder, as git describes it; None outside of a repository, and without git."""
     try:
         done = subprocess.run(["git", "describe", "--always"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -115,9 +117,9 @@ def _name_commit() -> str | None:
 
 
 def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Json] | None:
-    """Whole answers of which a profile had a part scored, as JSON lines beside lm-eval's samples, which hold that part alone.
+    """Save whole answers of which a profile had only a part scored, as JSON lines beside lm-eval's samples, which hold that part.
 
-    Returns the answers without the header by task; None where no profile had a say.
+    Returns the number of answers without the header, by task; None if no profile was used.
     """
     if not said:
         return None
@@ -185,7 +187,8 @@ def _describe(
 
 
 def _name_numerics(described: EngineFacts) -> dict[str, Json]:
-    """What of an engine can move a number. oneDNN's fp32 products stand in it where they were chosen, as their last bits differ."""
+    """The facts about an engine that can change a number. oneDNN's fp32 products are among them if they were chosen, because their last
+    bits differ."""
     named = {name: cast(Json, value) for name, value in described.items() if name in ENGINE_FACTS}
     if described["dtype"] == "float32" and described.get("products") == "onednn":
         named["products"] = "onednn"
@@ -205,5 +208,5 @@ def _read_metrics(found: Mapping[str, Any]) -> dict[str, Score]:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """Whether it is a number that can be compared: lm-eval writes ``N/A``, and NaN where there is nothing to take the mean of."""
+    """Whether it is a number that can be compared. lm-eval writes ``N/A``, or NaN if there is nothing to average."""
     return isinstance(value, int | float) and math.isfinite(value)

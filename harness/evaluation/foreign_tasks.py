@@ -1,4 +1,4 @@
-"""What is known before a run of tasks that are not xlift's: their items and their metric, from data that are on this machine."""
+"""What is known, before a run, of tasks that are not xlift's: their items and their metric, from data on this machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class ForeignTask:
     likelihood: bool
     """Whether the likelihoods of given answers are taken, so that none is generated."""
     items: int | None = None
-    """None where its data are not on this machine."""
+    """The number of items; None if its data are not on this machine."""
     metric: Metric | None = None
-    """Its headline; None where its data are not on this machine."""
+    """Its headline metric; None if its data are not on this machine."""
 
 
 def survey_foreign(suite: Suite, names: Sequence[str]) -> dict[str, ForeignTask]:
-    """The tasks among ``names`` that are not xlift's. Nothing is fetched: lm-eval loads what lies in the suite's folders and in caches."""
+    """The tasks among ``names`` that are not xlift's. Nothing is fetched: lm-eval loads what is in the suite's folders and in caches."""
     foreign = [name for name in names if not index.is_ours(name)]
     if not foreign:
         return {}

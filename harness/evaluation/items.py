@@ -1,4 +1,4 @@
-"""Which items of a task a limited evaluation asks: the same for every model and language, spread over what items share."""
+"""Which items of a task a limited evaluation asks: the same for every model and language, spread over paragraphs and articles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xlift.harness.evaluation.samples import name_group
 
 
 def draw_items(documents: Sequence[Mapping[str, object]], limit: int, articles: Mapping[str, str] = MappingProxyType({})) -> list[int]:
-    """Places of ``limit`` documents, in rising order; all of them where there are no more.
+    """The places of ``limit`` documents, in rising order; all documents if there are no more.
 
-    A document's turn is a hash of its id, so that every model and every language of a parallel benchmark gets the same items, and that a
-    larger limit holds all items of a smaller one. No group (``name_group``) gives a second item before every group has given one.
+    The order is given by a hash of a document's id. So every model and every language of a parallel benchmark gets the same items, and a
+    larger limit contains all items of a smaller one. No group (``name_group``) gives a second item before every group has given one.
     """
     turns = [_hash(str(document.get("id", place))) for place, document in enumerate(documents)]
     order = sorted(range(len(documents)), key=turns.__getitem__)

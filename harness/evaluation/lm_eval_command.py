@@ -1,4 +1,4 @@
-"""lm-eval's own command, with xlift's model and tasks in it."""
+"""lm-eval's own command, which then knows xlift's model and tasks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from xlift.tasks import index
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """Run ``lm_eval`` with these arguments, the folder of xlift's tasks before those of ``--include_path``.
+    """Run ``lm_eval`` with these arguments, with the folder of xlift's tasks before those of ``--include_path``.
 
-    Pairs of FLORES that have no file are written for the time of the call. Raises UserError for a task of ours that does not exist.
+    FLORES pairs that have no file are written for the time of the call. Raises UserError for a task of ours that does not exist.
     """
     setup_logging()
     sys.argv = ["lm_eval", *arguments]
@@ -34,13 +34,13 @@ def run_command(arguments: Sequence[str]) -> None:
 
 
 def _read_config(options: object) -> dict[str, object]:
-    """The file of ``--config``, whose keys the command's own options replace."""
+    """The file of ``--config``. The command's own options replace its keys."""
     path = getattr(options, "config", None)
     return EvaluatorConfig.load_yaml_config(path) if path else {}
 
 
 def _find_tasks(tasks: str | Sequence[str] | None, may_be_others: bool) -> list[str]:
-    """The tasks of ours that are named, without patterns such as ``xlift_xquad_*``; a user's own folder may have others."""
+    """The named tasks that are ours, without patterns such as ``xlift_xquad_*``. A user's own folder may have others."""
     listed = tasks.split(",") if isinstance(tasks, str) else tasks or []
     named = [name for name in listed if index.is_ours(name) and not set(name) & set("*?[.")]
     return [task for name in named if index.exists(name) or not may_be_others for task in index.expand(name)]

@@ -20,15 +20,15 @@ from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.tasks.faults import show_in_one_line
 
 OF_BASE = ("revision", "chat_template", "date")
-"""Arguments beside ``base`` that are keys of a suite's ``base`` section."""
+"""The arguments, beside ``base``, that are keys of a suite's ``base`` section."""
 
 
 class XliftLM(LM):  # type: ignore[misc]
-    """``lm_eval --model xlift --model_args base=...,adapter=...``: an engine from arguments, the same one that ``xlift evaluate`` drives.
+    """``lm_eval --model xlift --model_args base=...,adapter=...``: an engine from arguments, the same one that ``xlift evaluate`` uses.
 
     ``base``, ``revision``, ``chat_template`` and ``date`` are those of a suite's ``base`` section, ``adapter`` is a folder or
-    ``hub:ORG/NAME``, all others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine sizes
-    its own batches, so ``batch_size`` and ``device`` are not looked at. ``model`` is not either: it is the name that lm-eval gives to the
+    ``hub:ORG/NAME``, and all others are those of its ``engine`` section. An adapter's profile needs ``--apply_chat_template``. The engine
+    chooses the sizes of its batches, so ``batch_size`` and ``device`` are ignored. So is ``model``, the name that lm-eval gives to the
     folder of ``--output_path``.
     """
 
@@ -59,9 +59,9 @@ class XliftLM(LM):  # type: ignore[misc]
 
     @classmethod
     def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None) -> XliftLM:
-        """As every model of lm-eval's; where the arguments name no ``model``, base and adapter are written there.
+        """The same as for every model of lm-eval's. If the arguments name no ``model``, it is set to base and adapter.
 
-        After this call lm-eval reads from the same arguments what to call the results, and gives a random name where it finds none.
+        After this call lm-eval reads the name of the results from the same arguments. If it finds none, it makes a random name.
         """
         made: XliftLM = super().create_from_arg_obj(arg_dict, additional_config)
         arg_dict.setdefault("model", made.name)
@@ -69,7 +69,7 @@ class XliftLM(LM):  # type: ignore[misc]
 
     @property
     def name(self) -> str:
-        """Base and adapter, such as ``SmolLM2-135M-Instruct+fit-x-llama-seed0-0f3a``; folders by their own names alone."""
+        """Base and adapter, such as ``SmolLM2-135M-Instruct+fit-x-llama-seed0-0f3a``. Folders are named without their path."""
         base, adapter = self.engine.base, self._adapter
         names = [Path(base.name).name if Path(base.name).is_dir() else base.name]
         names += [adapter.short_name.removeprefix(HUB).removesuffix("/adapter")] if adapter else []
@@ -86,12 +86,12 @@ class XliftLM(LM):  # type: ignore[misc]
         return str(self._lm.tokenizer_name)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """As the backend's own model does."""
+        """The same as the backend's own model does."""
         found: list[tuple[float, bool]] = self._lm.loglikelihood(requests)
         return found
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
-        """As the backend's own model does."""
+        """The same as the backend's own model does."""
         found: list[float] = self._lm.loglikelihood_rolling(requests)
         return found
 
@@ -101,7 +101,7 @@ class XliftLM(LM):  # type: ignore[misc]
         return found
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """The base's template, or the one given."""
+        """Apply the base's template, or the one that was given."""
         return str(self._lm.apply_chat_template(chat_history, add_generation_prompt))
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:

@@ -1,7 +1,7 @@
-"""Result records: one for each measured model, read from the manifests of finished evaluate stages. Schema version 1.
+"""Result records: one for each measured model, read from the manifests of finished evaluate stages. This is schema version 1.
 
-A run folder may hold several measurements of one model, made under other settings. Which of them counts is said once, in
-``choose_newest``; report, site, judge, samples, cards and pushes all ask it.
+A run folder may hold several measurements of one model, made with different settings. ``choose_newest`` decides which of them count, and
+report, site, judge, samples, cards and pushes all ask it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Record(Section):
 
     @property
     def base_key(self) -> str:
-        """What tells its base from others: the sha256 of the weights, the name where only a server has them."""
+        """What distinguishes its base from others: the sha256 of the weights, or the name if only a server has them."""
         return str(self.base.get("sha256") or self.base.get("name") or "unknown")
 
 
@@ -169,54 +169,54 @@ ENGINE_FACTS = (
     "thinking_tokens",
     "tensor_parallel_size",
 )
-"""What is taken of an engine into the key of a result; those about thinking are there only where a suite says something of it."""
+"""The facts about an engine that enter the key of a result. Those about thinking are there only if the suite says something about it."""
 _TRANSLATION = tuple(name for name, metric in METRICS.items() if metric.most == 100.0 and f"{name}{AS_WRITTEN}" in METRICS)
 
 
 def find_older_scores(metrics: Container[str]) -> list[str]:
-    """The scores of translation that an xlift before 0.2 took of every line as written, where ``off_target`` tells which of them count."""
+    """The scores of translation that an xlift before 0.2 took of every line as written, if ``off_target`` tells which of them count."""
     older = [name for name in _TRANSLATION if name in metrics and f"{name}{AS_WRITTEN}" not in metrics]
     return older if "off_target" in metrics else []
 
 
 def comparability(task: str, parts: Mapping[str, object]) -> str:
-    """The key of a task result: a hash of everything but the model that can move its numbers."""
+    """The comparability key of a task's result: a hash of everything, except the model, that can change its numbers."""
     return digest({"task": task, **parts}, length=16)
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One finished evaluate stage: a record, where it lies, and how old it is."""
+    """One finished evaluate stage: its record, its place, and its age."""
 
     record: Record
     stage: Path
-    """Folder of the manifest and of lm-eval's samples."""
+    """The folder of the manifest and of lm-eval's samples."""
     finished: str = ""
-    """ISO 8601. In UTC with a Z from the manifest; else as ``read_sample_time`` finds it; empty where neither says."""
+    """ISO 8601. It is in UTC with a Z if it comes from the manifest, else as ``read_sample_time`` finds it; empty if neither has it."""
     asked: str = ""
-    """The time, written as in ``finished``, when a command last asked for this measurement and found it done; empty if it was the newest
-    all along."""
+    """The time, written as in ``finished``, when a command last asked for this measurement and found it done; empty if it was always the
+    newest."""
     adapter: str | None = None
-    """Where its adapter lay when it was measured, a folder or a hub reference; None for the base, and where an older xlift measured."""
+    """The place of its adapter when it was measured, a folder or a hub reference; None for the base, and if an older xlift measured."""
 
     @property
     def key(self) -> tuple[str, str, int | None, float]:
-        """What makes two measurements those of one model: suite, label, seed, and how much of its training it had."""
+        """What two measurements of one model have in common: suite, label, seed, and the share of its training."""
         return self.record.suite, self.record.label, self.record.seed, self.record.share
 
     @property
     def written(self) -> str:
-        """When it was measured, ISO 8601 to the second; empty where that is not known."""
+        """The time when it was measured, ISO 8601 to the second; empty if it is not known."""
         return f"{self.finished[:19]}Z" if self.finished else ""
 
     @property
     def age(self) -> tuple[bool, str, str]:
-        """Sorts the oldest first. A time in local time comes from an xlift that wrote none into manifests, so before all that have one."""
+        """Sorts the oldest first. A local time comes from an xlift that wrote no times into manifests, so it sorts before all others."""
         return bool(self.last), self.last or self.finished, self.stage.name
 
     @property
     def last(self) -> str:
-        """When it was measured or asked for last, by the manifest's clock; empty where the manifest holds no time."""
+        """The time when it was last measured or asked for, by the manifest's clock; empty if the manifest has no time."""
         last = self.asked or self.finished
         return last if last.endswith("Z") else ""
 
@@ -226,15 +226,15 @@ M = TypeVar("M", bound=Measurement)
 
 @dataclass(frozen=True)
 class Newest(Generic[M]):
-    """The measurement that counts of each model, ``base`` first, then by label and seed."""
+    """The measurement of each model that counts, ``base`` first, then by label and seed."""
 
     measurements: tuple[M, ...]
     points: tuple[M, ...] = ()
     """Measurements of adapters that were kept before their training ended, by label, seed and share: the points of curves."""
     left_out: tuple[str, ...] = ()
-    """A line for each older one."""
+    """A line for each older measurement."""
     older: tuple[M, ...] = ()
-    """The older ones, the oldest first, without copies of a measurement that is there."""
+    """The older measurements, the oldest first, without copies of a measurement that counts."""
 
     @property
     def records(self) -> list[Record]:
@@ -242,14 +242,14 @@ class Newest(Generic[M]):
 
 
 def read_records(folders: Iterable[Path]) -> Newest[Measurement]:
-    """The newest measurement of each model in run folders, and what was left out for it. Raises UserError as ``read_measurements`` does."""
+    """The newest measurement of each model in run folders, and what was left out. Raises UserError as ``read_measurements`` does."""
     return choose_newest(read_measurements(folders))
 
 
 def choose_newest(found: Iterable[M]) -> Newest[M]:
-    """Of the measurements of one suite, label and seed the one that was made, or asked for again, last by the times in the manifests.
+    """Of all measurements of one suite, label and seed, the one that was last made, or asked for again, by the times in the manifests.
 
-    Where suites of one name stand on several bases, the base becomes a part of the name, so that no model meets another model's base.
+    If suites of one name use several bases, the base becomes a part of the name, so that no model is compared with another model's base.
     """
     models: dict[tuple[str, str, int | None, float], list[M]] = {}
     for one in sorted(_name_bases(list(found)), key=lambda one: one.age):
@@ -307,7 +307,8 @@ def read_measurements(folders: Iterable[Path]) -> list[Measurement]:
 
 
 def _say_what_to_do(folder: Path) -> str:
-    """Where a folder holds no finished evaluation: the run folder that it lies in or holds, if there is one."""
+    """The end of an error about a folder without a finished evaluation: the run folder that contains it or that it contains, if there is
+    one."""
     if (folder / MANIFEST).is_file():
         return f"it is a stage of a run: name the run's folder, {folder.resolve().parent}"
     inner = sorted(path.parent.parent for path in folder.glob(f"*/evaluate-*/{MANIFEST}"))
@@ -315,7 +316,7 @@ def _say_what_to_do(folder: Path) -> str:
 
 
 def read_measurement(stage: Path) -> Measurement | None:
-    """What one evaluate stage measured; None where it is not finished. Raises UserError as ``read_measurements`` does."""
+    """The measurement of one evaluate stage; None if it is not finished. Raises UserError as ``read_measurements`` does."""
     manifest = read_manifest(stage)
     if manifest is None:
         return None
@@ -335,9 +336,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 
 def read_sample_time(record: Record) -> str:
-    """When lm-eval wrote a record's last samples, in the local time of that machine: it stands at the end of their names.
+    """The time when lm-eval wrote a record's last samples, in the local time of that machine. It is at the end of their names.
 
-    For manifests of xlift 0.1, which hold no time. Empty where there are no samples.
+    It is for manifests of xlift 0.1, which have no time. It is empty if there are no samples.
     """
     names = [result.samples for result in record.tasks.values() if result.samples]
     found = [re.search(r"_(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d(?:\.\d+)?)\.jsonl$", name, re.ASCII) for name in names]
@@ -345,13 +346,13 @@ def read_sample_time(record: Record) -> str:
 
 
 JUDGEMENTS = "judgements.json"
-"""Name of the file, in a run's folder of a judge, that holds what the judge said about the run's answers."""
+"""The name of the file, in a run's folder of a judge, that holds what the judge said about the run's answers."""
 
 Z = 1.96
 
 
 class WinRate(Section):
-    """How one model's answers to one task fared against an opponent's. Shares are between 0 and 1, None where nothing could be read."""
+    """How one model's answers to one task compare with an opponent's. Shares are between 0 and 1, None if nothing could be read."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -363,18 +364,18 @@ class WinRate(Section):
     against: str = ""
     items_of: int = Field(ge=0)
     samples: str | None = None
-    """File of the answers that were judged."""
+    """The file of the answers that were judged."""
     comparability: str
     items: int = Field(ge=0)
     win_rate: float | None
-    """Mean preference of both orders over the items whose replies can be read."""
+    """The mean preference of both orders, over the items whose replies can be read."""
     win_rate_stderr: float | None
     wins: float | None = None
     ties: float | None = None
     losses: float | None = None
     errors: float | None = None
     difference: float | None = None
-    """Wins less losses."""
+    """Wins minus losses."""
     length_controlled: float | None
     """The win rate at equal length."""
     win_rate_as_written: float | None = None
@@ -382,31 +383,32 @@ class WinRate(Section):
     length_controlled_as_written: float | None = None
     length_controlled_stderr: float | None
     length_control: str
-    """The formula, or why there is no length-controlled one."""
+    """The formula, or the reason why there is no length-controlled win rate."""
     flips: float | None
-    """Share of the readable items that the answer wins in one order and loses in the other."""
+    """The share of the readable items that the answer wins in one order and loses in the other."""
     first: float | None = None
-    """Mean preference for the answer shown first."""
+    """The mean preference for the answer shown first."""
     parse_errors: float | None
     """Share of the replies that cannot be read."""
     off_target: float | None = None
-    """Share of answers in another language than the instruction's, of those that can be told."""
+    """The share of answers in another language than the instruction's, of those whose language can be told."""
     language_unknown: float | None = None
     """Share of answers whose language cannot be told."""
     reference_off_target: float | None = None
-    """The opponent's."""
+    """The same share of the opponent's answers."""
     characters: float | None = None
     """Mean length of an answer; ``reference_characters`` is the opponent's."""
     reference_characters: float | None = None
     calibrated: str = ""
-    """What the judge's calibration says of it in this language; empty where it was judged by an xlift that did not say."""
+    """The result of the judge's calibration in this language; empty if an xlift judged that did not record it."""
     verdicts: str = Field(pattern=r"^[^/\\]+$")
     """File of the verdicts, beside the judgements."""
 
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, found: Any) -> Any:
-        """An xlift before 0.2 wrote the judge's word alone, as ``win_rate``; what it is without wrong languages is then not known."""
+        """Read what an xlift before 0.2 wrote. It wrote the judge's word alone as ``win_rate``; the rate without wrong languages is then
+        not known."""
         if not isinstance(found, Mapping) or f"win_rate{AS_WRITTEN}" in found:
             return found
         moved = {f"{name}{AS_WRITTEN}": found.get(name) for name in ("win_rate", "length_controlled")}
@@ -419,16 +421,16 @@ class WinRate(Section):
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % of the win rate, by the normal approximation."""
+        """The 95 % interval of the win rate, by the normal approximation."""
         return _spread(self.win_rate, self.win_rate_stderr)
 
     @property
     def controlled_interval(self) -> tuple[float, float] | None:
-        """95 % of the length-controlled win rate."""
+        """The 95 % interval of the length-controlled win rate."""
         return _spread(self.length_controlled, self.length_controlled_stderr)
 
     def belongs_to(self, record: Record) -> bool:
-        """Whether the answers that were judged are those of ``record``, and not of an older measurement."""
+        """Whether the answers that were judged are those of ``record``, and not those of an older measurement."""
         result = record.tasks.get(self.task)
         if result is None or (record.label, record.seed, result.comparability) != (self.label, self.seed, self.comparability):
             return False
@@ -448,14 +450,14 @@ class Judgements(Section):
 
     schema_version: Literal[1] = 1
     judge: dict[str, JsonValue]
-    """What identifies the judge, among it ``model``, ``mode``, ``served`` (the server's name for it) and ``prompt_sha256``."""
+    """What identifies the judge, including ``model``, ``mode``, ``served`` (the server's name for it) and ``prompt_sha256``."""
     against: str
     calibration: str
-    """Digest of what the judge got right of the probes, or "not calibrated"."""
+    """A digest of what the judge got right of the probes, or "not calibrated"."""
     cost: dict[str, int | float] = Field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     asked: str = ""
-    """Hash of the settings and of the answers that were judged."""
+    """The hash of the settings and of the answers that were judged."""
     results: tuple[WinRate, ...]
 
     @model_validator(mode="after")
@@ -466,7 +468,7 @@ class Judgements(Section):
 
 
 def read_judgements(path: Path) -> Judgements:
-    """What one judge said of a run. Raises UserError for a file that is damaged."""
+    """What one judge said of a run. Raises UserError if the file is damaged."""
     try:
         return Judgements(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -474,7 +476,7 @@ def read_judgements(path: Path) -> Judgements:
 
 
 def make_public(value: Any) -> Any:
-    """Plain data as others may read it: a path stands as its last part alone, and secrets are hidden, in what an older xlift wrote too."""
+    """Plain data as others may read it: a path is cut to its last part, and secrets are hidden, also in what an older xlift wrote."""
     if isinstance(value, Mapping):
         command = value.get("command")
         known = {**value, "command": hide_places(command)} if isinstance(command, str) else value

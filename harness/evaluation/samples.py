@@ -1,4 +1,4 @@
-"""Samples: what lm-eval wrote of each document that a model answered, read by everyone who looks at answers or their scores."""
+"""Samples: what lm-eval wrote about each document that a model answered. Everything that reads answers or their scores uses this module."""
 
 from __future__ import annotations
 
@@ -29,51 +29,51 @@ class Choice:
 
     text: str
     likelihood: float
-    """Natural logarithm of its probability after the prompt, over all its tokens."""
+    """The natural logarithm of its probability after the prompt, over all its tokens."""
     greedy: bool
     """Whether each of its tokens was the likeliest."""
 
 
 @dataclass(frozen=True)
 class SampleLine:
-    """One document as one model answered it, under one filter. A published record keeps its number, hash and scores alone."""
+    """One document as one model answered it, under one filter. A published record keeps only its number, hash and scores."""
 
     doc_id: int
     doc_hash: str
-    """Empty where lm-eval wrote none."""
+    """Empty if lm-eval wrote none."""
     filter: str
     doc: Mapping[str, Any]
     """The document as its task loaded it."""
     prompt: str
     """The prompt as the model saw it."""
     target: str
-    """Several references stand one a line."""
+    """The reference. Several references are separated by line breaks."""
     responses: list[Any] | None
-    """Lists of answers, one for each request; None where a published record left them out."""
+    """Lists of answers, one for each request; None if a published record left them out."""
     filtered: Any
     """The answers after the filter, which may be of any type."""
     metrics: Mapping[str, Any]
-    """Numbers; for a metric of the whole corpus the texts that it takes of this document."""
+    """Numbers. A metric of the whole corpus has the texts that it takes of this document."""
     group: str = ""
-    """What it shares with other documents, as ``name_group`` finds it; empty where it shares nothing."""
+    """What the document shares with others, as ``name_group`` finds it; empty if it shares nothing."""
     choices: tuple[Choice, ...] = ()
-    """The answers whose likelihoods were taken; none where an answer was generated."""
+    """The answers whose likelihoods were taken; none if an answer was generated."""
 
     @property
     def likeliest(self) -> str | None:
-        """The likeliest of the choices, a single one where nothing else is likelier; None where an answer was generated."""
+        """The likeliest of the choices, if no other one is as likely; None if an answer was generated."""
         if len(self.choices) == 1:
             return self.choices[0].text if self.choices[0].greedy else ""
         return max(self.choices, key=lambda choice: choice.likelihood).text if self.choices else None
 
     @property
     def answer(self) -> str:
-        """The first answer, as it was given; the likeliest of several."""
+        """The first answer, as it was given, or the likeliest of several choices."""
         return read_text(self.responses) if self.likeliest is None else self.likeliest
 
     @property
     def extracted(self) -> str:
-        """The first answer, after the filter; the likeliest of several as it is."""
+        """The first answer after the filter, or the likeliest of several choices as it is."""
         return read_text(self.filtered) if self.likeliest is None else self.likeliest
 
 
@@ -89,7 +89,7 @@ def find_samples(measured: Measurement, task: str) -> Path:
 
 
 def read_samples(path: Path, sha256: str | None = None) -> list[SampleLine]:
-    """The lines of a sample file, in their order. Raises UserError where it is damaged, or has another sha256 than is known of it."""
+    """The lines of a sample file, in their order. Raises UserError if it is damaged, or has another sha256 than the record says."""
     try:
         return [_parse(line) for line in read_lines(path, sha256)]
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -111,7 +111,8 @@ def read_lines(path: Path, sha256: str | None = None) -> list[dict[str, Any]]:
 
 
 def read_answers(measured: Measurement, task: str) -> list[Said]:
-    """A model's answers to instructions, in the order of the items. Raises UserError where the samples are gone, damaged, or of others."""
+    """A model's answers to instructions, in the order of the items. Raises UserError if the samples are gone, damaged, or those of other
+    tasks."""
     path = find_samples(measured, task)
     result = measured.record.tasks[task]
     lines = sorted(take_first_filter(read_samples(path, result.samples_sha256)), key=lambda line: line.doc_id)
@@ -124,9 +125,9 @@ def read_answers(measured: Measurement, task: str) -> list[Said]:
 
 
 def name_group(document: Mapping[str, object], articles: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A name of what a document shares with others: a paragraph with its questions, or its article, by the document's id.
+    """A name for what a document shares with others: a paragraph with its questions, or its article, found by the document's id.
 
-    Empty where it shares nothing that is known.
+    It is empty if the document shares nothing that is known.
     """
     for found in (articles.get(str(document.get("id"))), *(document.get(column) for column in SHARED_BY)):
         if isinstance(found, str) and found:
@@ -135,13 +136,13 @@ def name_group(document: Mapping[str, object], articles: Mapping[str, str] = Map
 
 
 def take_first_filter(lines: Iterable[SampleLine]) -> list[SampleLine]:
-    """Each document once: the lines of the filter that comes first. Answers are the same under each."""
+    """Each document once: the lines of the filter that comes first. The answers are the same under each filter."""
     found = list(lines)
     return [line for line in found if line.filter == found[0].filter]
 
 
 def read_text(value: Any) -> str:
-    """The first text in lm-eval's nested lists; several references stand one a line."""
+    """The first text in lm-eval's nested lists. Several references are separated by line breaks."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -172,7 +173,8 @@ def _parse(row: Mapping[str, Any]) -> SampleLine:
 
 
 def _read_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of a line, with translations of an older xlift as they count now: a line in a wrong language as an empty one."""
+    """The metrics of a line. Translations that an older xlift scored are changed to what they count now: a line in a wrong language is an
+    empty one."""
     found = dict(metrics)
     for name in find_older_scores(metrics):
         found[f"{name}{AS_WRITTEN}"] = metrics[name]
@@ -191,7 +193,7 @@ def _find_prompt(arguments: Any) -> str:
 
 
 def _find_target(target: Any, choices: tuple[Choice, ...]) -> str:
-    """The reference; of a number that is no choice itself, the choice in its place, as lm-eval writes both as text."""
+    """The reference. If it is a number and no choice itself, it is the choice at that place, because lm-eval writes both as text."""
     text, texts = read_text(target), [choice.text for choice in choices]
     if text in texts or not text.isdecimal() or len(texts) < 2 or int(text) >= len(texts):
         return text
@@ -199,9 +201,9 @@ def _find_target(target: Any, choices: tuple[Choice, ...]) -> str:
 
 
 def _find_choices(arguments: Any, responses: Any) -> tuple[Choice, ...]:
-    """What the requests add to the first one's prompt, where that is text: a request to generate has settings in its place.
+    """What the requests add to the first one's prompt, if that is text. A request to generate has settings in that place.
 
-    Where all requests add the same to different prompts, the choices are what the prompts differ in.
+    If all requests add the same to different prompts, the choices are what differs between the prompts.
     """
     if not isinstance(arguments, Mapping) or responses is None:
         return ()

@@ -23,8 +23,8 @@ from xlift.tasks.foreign import place_tasks
 def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The suite's tasks by name, and a line for each language that a benchmark lacks.
 
-    ``{lang}`` and ``{flores}`` stand for every evaluation language; a pair of a language with itself is left out. Groups are split into
-    their tasks. Raises UserError for a task that does not exist, and for one that the engine cannot do.
+    ``{lang}`` and ``{flores}`` are replaced by every evaluation language; a pair of a language with itself is left out. Groups are split
+    into their tasks. Raises UserError for a task that does not exist, and for one that the engine cannot do.
     """
     names: dict[str, None] = {}
     lacking: list[str] = []
@@ -59,32 +59,33 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _find(name: str, code: str, catalogue: Catalogue | None) -> list[str]:
-    """The tasks of a name; none where it was made for the language ``code``, which the benchmark lacks; UserError as by ``expand``."""
+    """The tasks of a name; none if it was made for the language ``code``, which the benchmark lacks. Raises UserError as ``expand``
+    does."""
     if catalogue is None or index.is_ours(name):
         return index.expand(name) if not code or index.exists(name) else []
     return catalogue.expand(name) if not code or name in catalogue.entries else []
 
 
 def _fill(pattern: str, languages: Sequence[str]) -> dict[str, str]:
-    """The names that a pattern stands for, each with its language; empty where the pattern is a name."""
+    """The names that a pattern stands for, each with its language; empty if the name is no pattern."""
     if "{" not in pattern:
         return {pattern: ""}
     return {pattern.replace("{lang}", code).replace("{flores}", find(code).flores): code for code in languages}
 
 
 def identify_foreign(suite: Suite, names: Sequence[str]) -> dict[str, str]:
-    """What tells the questions of each task that is not xlift's from others of its name."""
+    """What distinguishes the questions of each task that is not xlift's from others of its name."""
     foreign = [name for name in names if not index.is_ours(name)]
     catalogue = open_catalogue(foreign, suite.evaluate.include_path) if foreign else None
     return {name: catalogue.identify(name) for name in foreign} if catalogue else {}
 
 
 def locate_data(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> tuple[dict[str, Origin | None], tuple[str, ...]]:
-    """Where each task's data come from, and a line for each group of which some languages' data cannot be read.
+    """Where each task's data come from, and a line for each group in which some languages' data cannot be read.
 
-    Tasks of a group that are not named by themselves are left out then. Without ``fetch``, the origin of data that are not on this machine
-    yet is None. Raises UserError where a named task's data are missing, where a group has none, and with ``data.strict`` for each that is
-    missing.
+    Tasks of such a group that are not named by themselves are left out. Without ``fetch``, the origin of data that are not on this machine
+    yet is None. Raises UserError if the data of a task that is named are missing, if a group has no data at all, and with ``data.strict``
+    for each task whose data are missing.
     """
     groups = _find_groups(suite)
     found: dict[str, Origin | None] = {}
@@ -106,7 +107,7 @@ def locate_data(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> tu
 
 
 def _find_groups(suite: Suite) -> dict[str, str]:
-    """The group of each task of ours that the suite names by a group alone."""
+    """The group of each task of ours that the suite names only by a group."""
     patterns = [name for pattern in suite.evaluate.tasks for name in _fill(pattern, suite.languages.evaluate) if index.is_ours(name)]
     members = {name: index.expand(name) for name in patterns if index.exists(name)}
     return {task: name for name, tasks in members.items() for task in tasks if task not in patterns}
@@ -114,15 +115,15 @@ def _find_groups(suite: Suite) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """Tasks made ready for lm-eval once, to be run by any number of models."""
+    """Tasks that were made ready for lm-eval once and can be run by any number of models."""
 
     names: tuple[str, ...]
     manager: Any
     """lm-eval's TaskManager, which knows the tasks."""
     items: dict[str, list[int]] | None
-    """Item numbers of the tasks that are limited; None where none is."""
+    """The item numbers of the tasks that are limited; None if none is."""
     articles: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    """The article of each document by its id, of the tasks whose documents are of articles that are known."""
+    """For tasks whose documents belong to known articles: the article of each document, by its id."""
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The leaderboard's benchmark and language of the tasks that are not xlift's."""
 
@@ -147,7 +148,7 @@ def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
 
 
 def require_shots(suite: Suite, names: Sequence[str]) -> list[str]:
-    """The tasks of xlift's that the suite shows examples for. Raises UserError for a benchmark that has no split with some."""
+    """The tasks of xlift's for which the suite shows examples. Raises UserError for a benchmark that has no split with examples."""
     shown = [name for name in names if suite.evaluate.num_fewshot and index.is_ours(name)]
     for name in shown:
         if index.shots_of(name) is None:
@@ -165,7 +166,7 @@ def check_shots(suite: Suite, names: Sequence[str]) -> None:
 
 
 def find_articles(suite: Suite, names: Sequence[str], *, fetch: bool = True) -> dict[str, Mapping[str, str]]:
-    """The article of each document by its id, for the tasks that have such. Languages of one split share them."""
+    """The article of each document by its id, for the tasks that have articles. The languages of one split share them."""
     known: dict[tuple[str, str, bool], Mapping[str, str]] = {}
     found: dict[str, Mapping[str, str]] = {}
     for name in names:
@@ -192,11 +193,11 @@ def _choose_items(
 
 
 def limit_of(suite: Suite, task: str) -> int | None:
-    """How many items of a task the suite asks for."""
+    """The number of items of a task that the suite asks for."""
     return choose_limit(task, suite.evaluate.limit, suite.evaluate.limits)
 
 
 def choose_limit(task: str, limit: int | None, limits: Mapping[str, int]) -> int | None:
-    """The longest key of ``limits`` that the task's name begins with, else ``limit``."""
+    """The value of the longest key of ``limits`` with which the task's name begins, else ``limit``."""
     fitting = [start for start in limits if task.startswith(start)]
     return limits[max(fitting, key=len)] if fitting else limit
