@@ -11,7 +11,7 @@ from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section
 
 LANGUAGE = "{lang}"
-"""Stands for the language in a label, if each language has a model of its own."""
+"""Is replaced by the language in a label, if each language has a model of its own."""
 
 WIN_RATES = ("win_rate", "win_rate_as_written", "length_controlled")
 """Metrics that a judge gives after the evaluation. They are kept beside the record."""
@@ -36,7 +36,7 @@ class PaperScores(Section):
     over: tuple[str, ...] = ()
     """Languages of ``mean`` and ``gain``."""
     against: str | None = None
-    """For a gain, the label that it is over. For a win rate, the opponent, as the judge's setting names it."""
+    """For a gain, the label of the other model. For a win rate, the opponent, as the judge's setting names it."""
     source: str
     """Paper and table, and how the numbers were read."""
     differs: str = ""
@@ -69,7 +69,7 @@ class PaperScores(Section):
         return self.task.format(lang=language, flores=find(language).flores)
 
     def list_labels(self) -> Iterator[str]:
-        """All labels that it speaks of."""
+        """All labels that it mentions."""
         yield from dict.fromkeys(self.label_in(language) for language in self.languages)
         if self.against and self.gain is not None:
             yield self.against

@@ -1,6 +1,6 @@
-"""What goes on inside the layers of a model while it reads texts: norms of the inputs of linear modules, and how often neurons are active.
+"""What happens inside the layers of a model while it reads texts: norms of the inputs of linear modules, and how often neurons are active.
 
-Padding is in no number: it is not a token that was read.
+Padding enters no number, because it is not a token that was read.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GATES = ("gate_proj", "w1", "fc_in", "fc1", "dense_h_to_4h", "up_proj")
-"""Names of the module whose output decides whether a neuron of a feed-forward part is active; the first that a layer has."""
+"""The names of the module whose output decides whether a neuron of a feed-forward part is active. The first one that a layer has is
+used."""
 
 
 def read_norms(model: PreTrainedModel, texts: Sequence[Sequence[int]], tokens: int) -> dict[str, Tensor]:
-    """The norms of the inputs of each linear module inside the layers over all tokens of the texts: (inputs,), float32 on the CPU.
+    """The norms of the inputs of each linear module inside the layers, over all tokens of the texts: (inputs,), float32 on the CPU.
 
     Texts are given as tokens, and go through the model in batches of at most ``tokens`` (texts x width).
     """
@@ -45,7 +46,7 @@ def read_norms(model: PreTrainedModel, texts: Sequence[Sequence[int]], tokens: i
 def read_activity(model: PreTrainedModel, texts: Sequence[Sequence[int]], tokens: int) -> Tensor:
     """The share of the texts' tokens at which each neuron is active: (layers, neurons), float32 on the CPU.
 
-    A neuron is active where what its activation function is given is above 0. Raises UserError for a model whose neurons cannot be found.
+    A neuron is active if the input of its activation function is above 0. Raises UserError for a model whose neurons cannot be found.
     """
     counts: dict[int, Tensor] = {}
 
@@ -85,9 +86,10 @@ def _name_blocks(model: PreTrainedModel) -> str:
 
 
 def find_neurons(block: nn.Module) -> tuple[nn.Linear, str]:
-    """The module of a layer whose output decides which neurons are active, and the name in the layer of the one that they go into.
+    """The module of a layer whose output decides which neurons are active, and the name, in the layer, of the module that reads the
+    neurons.
 
-    Raises UserError where they cannot be told.
+    Raises UserError if they cannot be found.
     """
     linear = {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
     for wanted in GATES:

@@ -45,33 +45,33 @@ class Made(Generic[T]):
 
 
 Keep: TypeAlias = Callable[[Mapping[int, Made[T]]], None]
-"""Is given what an engine has made as soon as it is done with it, by the places of the requests."""
+"""Is called with what an engine has made as soon as it is done, by the places of the requests."""
 
 
 class EngineFacts(TypedDict):
-    """All that can move an answer besides weights and prompts."""
+    """Everything that can change an answer, except weights and prompts."""
 
     backend: str
     dtype: str
     products: NotRequired[str]
-    """hf: the library that computes matrix products, as ``dtypes.route_products`` names it."""
+    """For hf: the library that computes matrix products, as ``dtypes.route_products`` names it."""
     adapter_form: str
     batch_policy: str
     device: str
     max_length: int | None
-    """None where only a server knows."""
+    """None if only a server knows it."""
     chat_template_sha256: str
     thinking: NotRequired[str]
-    """on or off, where the suite says so."""
+    """``on`` or ``off``, if the suite says so."""
     thinking_tokens: NotRequired[int]
-    """Where thinking has an allowance of its own."""
+    """The tokens that thinking may take, if it has an allowance of its own."""
     tensor_parallel_size: NotRequired[int]
-    """Where layers are split over GPUs."""
+    """The number of GPUs, if layers are split over several."""
     versions: dict[str, str]
 
 
 class Engine(Protocol):
-    """One loaded base and its current weights; a context manager."""
+    """One loaded base and its current weights. It is a context manager."""
 
     base: Base
     backend: str
@@ -81,14 +81,14 @@ class Engine(Protocol):
 
     @property
     def profile(self) -> InferenceProfile | None:
-        """How the current adapter must be asked and read; applied to lm-eval's requests alone."""
+        """How the current adapter must be asked and read. It is applied only to lm-eval's requests."""
 
     @property
     def steering(self) -> Steer | None:
         """How the current adapter moves states."""
 
     def steer(self, lang: str | None) -> None:
-        """From now on move states as for answers in this language; None moves none, as after each swap."""
+        """From now on, move states as for answers in this language. None moves none, which is also the state after each swap."""
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
         """The answers of the current weights, in the order of the chats."""
@@ -96,31 +96,32 @@ class Engine(Protocol):
     def complete(
         self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
     ) -> list[Answer]:
-        """Answers to prompts that hold their chat template already, each with its own sampling, in order.
+        """Answers, in order, to prompts in which the chat template is already applied, each with its own sampling.
 
-        What is drawn for a sampled answer goes by its number among ``numbers``, by its place where there are none.
+        The random numbers of a sampled answer depend on its number in ``numbers``, or on its place if there are none.
         """
 
     def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> list[Likelihood]:
-        """How likely each answer is right behind its prompt, which holds its chat template already: pairs of both, in order."""
+        """How likely each answer is directly after its prompt, in which the chat template is already applied. Takes and returns pairs in
+        order."""
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
-        """The chat as ``complete`` takes it; ready for an answer unless it ends with the assistant's turn."""
+        """The chat as ``complete`` takes it. It is ready for an answer, unless it ends with the assistant's turn."""
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
-        """Tokens left for the answer after each prompt, below 1 where there are none; None where only a server knows."""
+        """The number of tokens that remain for the answer after each prompt, below 1 if there are none; None if only a server knows."""
 
     def swap(self, adapter: Adapter | None) -> None:
-        """Make an adapter, or with None the base, the current weights, and its profile the current one.
+        """Make an adapter, or with None the base, the current weights, and make its profile the current one.
 
-        A profile alone leaves the base's weights current. Raises UserError where the adapter does not fit or changes nothing.
+        A profile without weights leaves the base's weights current. Raises UserError if the adapter does not fit or changes nothing.
         """
 
     def lm(self) -> LM:
         """An ``lm_eval.api.model.LM`` of the current weights; it follows later swaps."""
 
     def describe(self) -> EngineFacts:
-        """All that can move an answer besides weights and prompts; the same for base and adapters."""
+        """Everything that can change an answer, except weights and prompts. It is the same for base and adapters."""
 
     def close(self) -> None: ...
 
@@ -130,7 +131,7 @@ class Engine(Protocol):
 
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
-"""Tokens of a prompt and of an answer."""
+"""The tokens of a prompt and of an answer."""
 
 USAGE = (
     "requests", "prompt_tokens", "generated_tokens", "truncated_prompts", "generate_seconds",
@@ -184,12 +185,12 @@ class LocalEngine(ABC):
     def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
         """The likelihoods of distinct pairs by their places, some at a time, as they are done.
 
-        Each pair has a token of a prompt and one of an answer at least.
+        Each pair has at least one token of a prompt and one of an answer.
         """
 
     @abstractmethod
     def _load_weights(self, merged: PreTrainedModel | None) -> None:
-        """Take over a transformers model's weights, or with None the base's."""
+        """Load the weights of a transformers model, or with None those of the base."""
 
     @abstractmethod
     def _attach(self, adapter: Adapter | None) -> None: ...
@@ -201,15 +202,16 @@ class LocalEngine(ABC):
     def _batch_policy(self) -> str: ...
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        """The answers of the current weights, in the order of the chats; a chat that ends with the assistant's turn is continued."""
+        """The answers of the current weights, in the order of the chats. A chat that ends with the assistant's turn is continued."""
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
     def complete(
         self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
     ) -> list[Answer]:
-        """Answers to rendered prompts, in order; a prompt that leaves no room for its answer loses its beginning, and is counted.
+        """Answers to rendered prompts, in order. A prompt that leaves no room for its answer loses its beginning, and is counted.
 
-        Where a prompt opens thinking, the mark stands before the answer's text, so that the thinking can be told even if it never ends.
+        If a prompt opens thinking, the opening tag is put before the answer's text, so that the thinking can be found even if it never
+        ends.
         """
         meter = Meter(self.usage, "generate_seconds")
         wide = [widen(sampling, self.settings.thinking_tokens, self.tokenizer) for sampling in samplings]
@@ -226,7 +228,8 @@ class LocalEngine(ABC):
         return [found[place] for place in range(len(prompts))]
 
     def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> list[Likelihood]:
-        """Likelihoods of answers, equal pairs once; a prompt that leaves no room for its answer loses its beginning, and is counted.
+        """The likelihoods of answers. Equal pairs are computed once. A prompt that leaves no room for its answer loses its beginning, and
+        is counted.
 
         Raises UserError for an answer that is empty, for one that leaves no room for a token of the prompt, and for a model that gives no
         number.
@@ -261,7 +264,7 @@ class LocalEngine(ABC):
         return [found[pair] for pair in fitted]
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
-        """The chat in the base's template. Raises UserError where the template refuses it, as some do a system turn."""
+        """The chat in the base's template. Raises UserError if the template refuses it, as some refuse a system turn."""
         from jinja2 import TemplateError
 
         ask = chat[-1]["role"] != "assistant" if add_generation_prompt is None else add_generation_prompt
@@ -281,20 +284,20 @@ class LocalEngine(ABC):
 
     @property
     def steering(self) -> Steer | None:
-        """That of the adapter last swapped in."""
+        """How the adapter that was swapped in last moves states; None if it does not."""
         return self.adapter.steer if self.adapter else None
 
     def steer(self, lang: str | None) -> None:
-        """From now on move states as the current adapter does for answers in this language; None moves none."""
+        """From now on, move states as the current adapter does for answers in this language. None moves none."""
         self._moving = (self.steering, lang) if self.steering and lang else None
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
-        """What ``max_length`` leaves after each prompt and its thinking."""
+        """The number of tokens that ``max_length`` leaves after each prompt and its thinking."""
         room = self.max_length - self.settings.thinking_tokens
         return [room - len(ids) for ids in tokenize(self.tokenizer, prompts)]
 
     def swap(self, adapter: Adapter | None) -> None:
-        """Make an adapter, or with None the base, the current weights; nothing is loaded where they are that already."""
+        """Make an adapter, or with None the base, the current weights. Nothing is loaded if they are current already."""
         if adapter == self.adapter:
             return
         if adapter is not None:
@@ -318,7 +321,7 @@ class LocalEngine(ABC):
             self._load_weights(merge(adapter, self.base, self.settings.dtype))
 
     def describe(self) -> EngineFacts:
-        """Backend, numerics, batching, template and versions; the same for base and adapters."""
+        """Backend, numerics, batching, template and versions. They are the same for base and adapters."""
         return {
             "backend": self.backend,
             "dtype": self.settings.dtype,
@@ -339,7 +342,7 @@ class LocalEngine(ABC):
         self.close()
 
     def _read_text(self, ids: Sequence[int]) -> str:
-        """Text of an answer without special tokens, but for those that mark thinking."""
+        """The text of an answer without special tokens, except for the tags of thinking."""
         return decode(self.tokenizer, ids, self._marks)
 
     def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
@@ -364,7 +367,7 @@ class LocalEngine(ABC):
 
 
 def require_steering(adapter: Adapter, backend: str) -> None:
-    """Raises UserError for an adapter that moves states on a backend that cannot."""
+    """Raises UserError for an adapter that moves states, if the backend cannot."""
     if adapter.steer and backend != "hf":
         raise UserError(f"adapter {adapter.name}: moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
 
@@ -374,7 +377,7 @@ def _with_weights(adapter: Adapter | None) -> Adapter | None:
 
 
 class Meter:
-    """Adds what requests take to an engine's sums, and shares the time out among those that were done together."""
+    """Adds the cost of requests to an engine's sums, and divides the time among those that were finished together."""
 
     def __init__(self, usage: dict[str, float], seconds: str) -> None:
         """``seconds`` is the name of the time among the sums."""
@@ -382,7 +385,7 @@ class Meter:
         self._last = time.monotonic()
 
     def hand_over(self, said: Mapping[int, T], took: Mapping[int, Mapping[str, float]], keep: Keep[T] | None) -> None:
-        """Count requests that are done now, and give them to ``keep``."""
+        """Count requests that are done now, and hand them to ``keep``."""
         now = time.monotonic()
         share, self._last = (now - self._last) / max(1, len(said)), now
         made = {place: Made(one, {**took[place], self._seconds: share}) for place, one in said.items()}
@@ -394,7 +397,7 @@ class Meter:
 
 
 def count(answer: Answer, prompt_tokens: int, truncated: bool) -> dict[str, float]:
-    """What an answer took, but for the time."""
+    """The cost of an answer, without the time."""
     return {
         "requests": 1,
         "prompt_tokens": prompt_tokens,
@@ -405,15 +408,15 @@ def count(answer: Answer, prompt_tokens: int, truncated: bool) -> dict[str, floa
 
 
 def seeds(samplings: Sequence[Sampling], numbers: Sequence[int] | None = None) -> list[int]:
-    """A seed for each request, so that equal prompts sampled together get different answers, and the same ones in the next run.
+    """A seed for each request. Equal prompts that are sampled together get different answers, and the same ones in the next run.
 
-    Without ``numbers`` a request goes by its place, and its answer by what is asked with it.
+    Without ``numbers`` a request's seed depends on its place, and so its answer depends on what is asked with it.
     """
     return [(each.seed * 1_000_003 + number) % 2**31 for each, number in zip(samplings, numbers or range(len(samplings)), strict=True)]
 
 
 def number_requests(prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[int]:
-    """A number for each request that goes by what it asks and how often that was asked before, and by nothing that is asked with it."""
+    """A number for each request that depends on what it asks and on how often that was asked before, but not on what is asked with it."""
     asked: Counter[str] = Counter()
     numbers = []
     for prompt, sampling in zip(prompts, samplings, strict=True):

@@ -1,4 +1,4 @@
-"""What a server may send: replies are cut off at a size and a time, and odd content is told from text."""
+"""Limits on what a server may send: replies are cut off at a size and a time, and malformed content is recognised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import openai
 
 LARGEST = 16 * 2**20
-"""Bytes of one reply; the longest answers and their log-probabilities take far less."""
+"""The most bytes of one reply. The longest answers with their log-probabilities take far less."""
 
 
 class UnboundedError(openai.OpenAIError):  # type: ignore[misc]
@@ -23,7 +23,7 @@ class BoundedClient(openai.DefaultHttpxClient):  # type: ignore[misc]
         self._seconds = seconds
 
     def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        """The reply with its body, which is read piece by piece. Raises UnboundedError at either bound."""
+        """The reply with its body, which is read piece by piece. Raises UnboundedError at either limit."""
         until = time.monotonic() + self._seconds
         response = super().send(request, stream=True, **options)
         if stream:
@@ -44,7 +44,7 @@ class BoundedClient(openai.DefaultHttpxClient):  # type: ignore[misc]
 
 
 def read_content(choice: object) -> str | None:
-    """The text of a choice of a completion, empty where there is none; None for what is no text that a file could hold."""
+    """The text in a choice of a completion; empty if there is none, and None if it is no text that a file could hold."""
     message = getattr(choice, "message", None)
     text = getattr(choice, "text", None) if message is None else getattr(message, "content", None)
     if text is None:
@@ -53,9 +53,9 @@ def read_content(choice: object) -> str | None:
 
 
 def read_thought(choice: object) -> str:
-    """The thinking that a server parted from a choice's content, between marks as if it stood before it; empty where there is none.
+    """The thinking that a server separated from a choice's content, between tags as if it came before it; empty if there is none.
 
-    Not a part of OpenAI's own interface: servers have it under one of two names. It is open where no content followed.
+    This is not part of OpenAI's own interface: servers have it under one of two names. The closing tag is missing if no content followed.
     """
     message = getattr(choice, "message", None)
     thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
@@ -69,6 +69,6 @@ def _is_text(value: object) -> bool:
 
 
 def read_count(usage: object, name: str) -> int:
-    """A number of tokens as a server counts them; 0 where it says none, or what cannot be one."""
+    """A number of tokens as a server counts them; 0 if it gives none, or something that cannot be one."""
     count = getattr(usage, name, None)
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0

@@ -1,4 +1,4 @@
-"""A model's answers, remembered on disk by model, adapter, sampling and chat: none is paid for twice, and a kill loses little."""
+"""A model's answers, remembered on disk by model, adapter, sampling and chat. None is computed twice, and a kill loses little."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Generations:
-    """The answers of one model, in one folder; ``start`` gives its engine and is called only for answers that are not there yet."""
+    """The answers of one model, in one folder. ``start`` returns its engine, and is called only for answers that are not there yet."""
 
     folder: Path
     model: Mapping[str, Json]
-    """All that can move an answer besides chat and sampling: base, template, adapter, engine settings."""
+    """Everything that can change an answer, except chat and sampling: base, template, adapter, engine settings."""
     start: Callable[[], Engine]
     files: dict[str, KeptLines[Answer]] = field(default_factory=dict)
-    """Those that were opened, by name."""
+    """The files that were opened, by name."""
 
     def answer(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        """Answers in the order of the chats; equal chats are asked once where decoding is greedy.
+        """Answers in the order of the chats. With greedy decoding, equal chats are asked once.
 
-        Chats are asked in chunks of 256, each chunk whole, so that a resumed run sees the batches of an undisturbed one.
+        Chats are asked in chunks of 256, and each chunk as a whole, so that a resumed run has the same batches as an undisturbed one.
         """
         keys = [digest([*chat], 32) for chat in chats]
         if sampling.temperature:  # equal prompts get different answers, which depend on their places

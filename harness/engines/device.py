@@ -1,4 +1,4 @@
-"""What this machine computes with: how fast, in how many bytes a number, and in how much memory."""
+"""What this machine computes with: its speed, the bytes of a number, and its memory."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class Device:
 
     name: str
     speed: float
-    """Operations a second of one matrix product."""
+    """The operations per second of one matrix product."""
     free: int
-    """Bytes of memory that are free now."""
+    """The bytes of memory that are free now."""
     width: int
-    """Bytes of a number that is computed with."""
+    """The bytes of a number in computations."""
     is_gpu: bool
 
 
 def has_gpu() -> bool:
-    """Whether this machine has one."""
+    """Whether this machine has a GPU."""
     found: bool = torch.cuda.is_available()
     return found
 
 
 def read_device() -> Device:
-    """Measure this machine as it is now, by the best of several short products: some two seconds of work."""
+    """Measure this machine as it is now, by the best of several short products. It takes about two seconds."""
     dtype = choose_arithmetic("bfloat16")
     if torch.cuda.is_available():
         return Device(torch.cuda.get_device_name(), _time_gpu(), torch.cuda.mem_get_info()[0], 2, is_gpu=True)
@@ -46,7 +46,7 @@ def read_device() -> Device:
 
 
 def _time_gpu() -> float:
-    """The best of several tries, as another process may have its turn in one of them."""
+    """The best of several tries, because another process may be working during one of them."""
     square = torch.ones(_SIZE, _SIZE, dtype=torch.bfloat16, device="cuda")
     square @ square
     torch.cuda.synchronize()

@@ -21,40 +21,42 @@ from xlift.harness.core.kept_lines import UNREADABLE
 from xlift.harness.core.paths import cache_folder, write_whole
 
 ROWS, INNER, COLUMNS = 256, 576, 1536
-"""Shape of the product that is timed: the tokens of a pass, and the widths of a small model's layer."""
+"""The shape of the product that is timed: the tokens of a pass, and the widths of a small model's layer."""
 BF16_MARGIN, ONEDNN_MARGIN = 1.3, 1.2
-"""How many times as fast bf16 must be as fp32, and oneDNN's fp32 as torch's own, to be taken: less may be noise, and noise must not change
-the numbers of a second run."""
+"""How many times as fast as fp32 bf16 must be, and oneDNN's fp32 as torch's own, to be chosen. A smaller difference may be noise, and noise
+must not change the numbers of a second run."""
 ACCURACY = 1e-5
-"""The largest error, relative to the largest value, of a product that counts as fp32. With AMX, oneDNN's is true bf16 and has some 4e-3."""
+"""The largest error, relative to the largest value, of a product that counts as fp32. With AMX, oneDNN's is really bf16 and has about
+4e-3."""
 _SECONDS, _TURNS = 0.04, 5
 
 
 @dataclass(frozen=True)
 class Products:
-    """Speeds of one matrix product, in GFLOP/s."""
+    """The speeds of one matrix product, in GFLOP/s."""
 
     bf16: float
     fp32: float
-    """Speed of the product as torch computes it by itself."""
+    """The speed of the product as torch computes it by itself."""
     onednn: float
-    """fp32 by oneDNN."""
+    """The speed of fp32 by oneDNN."""
     onednn_error: float
-    """Largest error of oneDNN's product, relative to the largest value."""
+    """The largest error of oneDNN's product, relative to the largest value."""
 
     @property
     def fp32_is_onednn(self) -> bool:
-        """Whether fp32 products go through oneDNN: faster, and as accurate."""
+        """Whether fp32 products go through oneDNN, because it is faster and as accurate."""
         return self.onednn_error <= ACCURACY and self.onednn >= ONEDNN_MARGIN * self.fp32
 
     @property
     def is_bf16_faster(self) -> bool:
-        """Whether bf16 products are faster than the fp32 ones that would be taken, by more than noise."""
+        """Whether bf16 products are faster than the fp32 ones that would be used, by more than noise."""
         return self.bf16 >= BF16_MARGIN * (self.onednn if self.fp32_is_onednn else self.fp32)
 
 
 def choose_arithmetic(dtype: str) -> torch.dtype:
-    """``dtype``, but fp32 for bf16 on a CPU whose bf16 products were not seen to be faster. An ``engine.dtype`` that is given is kept."""
+    """``dtype``, but fp32 in place of bf16 on a CPU whose bf16 products were not found to be faster. An ``engine.dtype`` that is given is
+    kept."""
     if dtype == "bfloat16" and not torch.cuda.is_available() and not read_products().is_bf16_faster:
         return torch.float32
     found: torch.dtype = getattr(torch, dtype)
@@ -62,7 +64,7 @@ def choose_arithmetic(dtype: str) -> torch.dtype:
 
 
 def route_products(dtype: torch.dtype) -> str:
-    """Send this process's fp32 products on a CPU where they are fastest; returns the library that computes those of ``dtype``."""
+    """Compute this process's fp32 products on a CPU with the fastest library. Returns the library that computes those of ``dtype``."""
     if torch.cuda.is_available():
         return "cuda"
     if dtype != torch.float32:
@@ -75,7 +77,7 @@ def route_products(dtype: torch.dtype) -> str:
 
 @cache
 def read_products() -> Products:
-    """The speeds on this machine, from the cache where they were measured before."""
+    """The speeds on this machine, from the cache if they were measured before."""
     place = cache_folder() / f"products-{digest([_name_processor(), torch.__version__])}.json"
     try:
         kept = json.loads(place.read_text(encoding="utf-8"))
@@ -87,7 +89,7 @@ def read_products() -> Products:
 
 
 def measure_products(turns: int = _TURNS) -> Products:
-    """Time the products, in turns so that a busy moment falls on all; the fastest product of each counts."""
+    """Time the products, in turn, so that a busy moment affects all. The fastest product of each kind counts."""
     left, right = torch.randn(ROWS, INNER), torch.randn(INNER, COLUMNS)
     wide = left.double() @ right.double()
     best = dict.fromkeys(("bf16", "fp32", "onednn"), 0.0)
@@ -108,7 +110,8 @@ def measure_products(turns: int = _TURNS) -> Products:
 
 
 def _time(left: torch.Tensor, right: torch.Tensor) -> float:
-    """GFLOP/s of the fastest of several products, each timed by itself: other work on the machine slows most of them, and seldom all."""
+    """The GFLOP/s of the fastest of several products, each timed by itself. Other work on the machine slows most of them, and seldom
+    all."""
     fastest, started = float("inf"), time.perf_counter()
     while fastest == float("inf") or time.perf_counter() - started < _SECONDS:
         begun = time.perf_counter()
@@ -118,7 +121,7 @@ def _time(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def _name_processor() -> str:
-    """The processor as Linux names it, with its flags: what runs the same code at the same speed."""
+    """The processor as Linux names it, with its flags: equal processors run the same code at the same speed."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class HfEngine(LocalEngine):
-    """One transformers model in memory. On a GPU it takes the first one; not run there so far."""
+    """One transformers model in memory. On a GPU it uses the first one; it was not run there so far."""
 
     backend = "hf"
 
@@ -68,11 +68,11 @@ class HfEngine(LocalEngine):
         return self._lm
 
     def describe(self) -> EngineFacts:
-        """As for every backend, and the library of the matrix products."""
+        """The same as for every backend, and the library of the matrix products."""
         return {**super().describe(), "products": self.products}
 
     def swap(self, adapter: Adapter | None) -> None:
-        """As every backend; an adapter that moves states has its arrays loaded."""
+        """The same as for every backend. An adapter that moves states has its arrays loaded."""
         changes = adapter != self.adapter
         super().swap(adapter)
         if changes:
@@ -80,7 +80,7 @@ class HfEngine(LocalEngine):
 
     @contextmanager
     def try_steering(self, steer: Steer, arrays: Mapping[str, NDArray[Any]], lang: str) -> Iterator[None]:
-        """Move states as no adapter does yet, for answers in a language, while the context lasts."""
+        """While the context lasts, move states for answers in a language in a way that no adapter has yet."""
         kept, self._arrays, self._moving = self._arrays, _to_tensors(arrays), (steer, lang)
         try:
             yield
@@ -88,7 +88,7 @@ class HfEngine(LocalEngine):
             self._arrays, self._moving = kept, None
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Free the weights."""
         self.model = self._tuned = None
         self._lm._model = None
         if self.device.type == "cuda":
@@ -116,7 +116,7 @@ class HfEngine(LocalEngine):
             raise self._out_of_memory() from None
 
     def _move(self) -> Moves:
-        """The moves of states that are asked for; none for most."""
+        """The moves of states that are requested; none for most models."""
         if self._moving is None:
             return Moves(self.model, {})
         steer, lang = self._moving
@@ -209,7 +209,7 @@ def _to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
 
 @dataclass
 class Request:
-    """One request under way."""
+    """A request that is being answered."""
 
     prompt: list[int]
     sampling: Sampling
@@ -223,7 +223,7 @@ class Request:
 
     @property
     def width(self) -> int:
-        """Tokens it may come to hold, prompt and answer."""
+        """The tokens that it may come to hold, prompt and answer."""
         return len(self.prompt) + self.sampling.max_tokens
 
 

@@ -1,4 +1,5 @@
-"""A model's answers and likelihoods, kept for all suites of a runs folder: none is paid for twice, and a kill loses what was under way."""
+"""A model's answers and likelihoods, kept for all suites of a runs folder. None is computed twice, and a kill loses only those under
+way."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ T = TypeVar("T")
 
 
 class KeptAnswers:
-    """All that one model said under one engine, in one file of JSON lines, with what it took to make each answer.
+    """Everything that one model said with one engine, in one file of JSON lines, with the cost of each answer.
 
-    A request is its prompt with its chat template, and its sampling. A greedy one that is asked twice is made once; sampled ones are told
-    apart by how often they were asked before, and draw what they would draw whatever else is asked.
+    A request is its prompt, in which the chat template is applied, and its sampling. A greedy request that is asked twice is computed once.
+    Sampled requests are distinguished by how often they were asked before; their random numbers do not depend on what else is asked.
     """
 
     def __init__(self, folder: Path, model: Mapping[str, Json]) -> None:
-        """``model`` is all that can move an answer besides the request: weights, template, and what the engine says of itself."""
+        """``model`` is everything that can change an answer, except the request: weights, template, and what the engine says of itself."""
         name = digest(model, 32)
         self._answers = KeptLines(folder / f"{name}.jsonl", _read_answer, _write_answer)
         self._likelihoods = KeptLines(folder / f"{name}.scores.jsonl", _read_likelihood, _write_likelihood)
@@ -34,9 +35,9 @@ class KeptAnswers:
     def complete(
         self, engine: Engine, prompts: Sequence[str], samplings: Sequence[Sampling], lang: str | None = None
     ) -> list[Made[Answer]]:
-        """Answers in order; those that are missing are made in one call of the engine. Of equal requests the first alone took something.
+        """Answers in order. The missing ones are made in one call of the engine. Of equal requests, only the first has a cost.
 
-        ``lang`` is the language that the engine moves states for, if it does.
+        ``lang`` is the language for which the engine moves states, if it does.
         """
         numbers = number_requests(prompts, samplings)
         keys = [
@@ -51,7 +52,7 @@ class KeptAnswers:
         return _gather(self._answers, keys, make)
 
     def score(self, engine: Engine, pairs: Sequence[tuple[str, str]], lang: str | None = None) -> list[Made[Likelihood]]:
-        """``complete`` for likelihoods of answers behind prompts."""
+        """``complete`` for the likelihoods of answers after prompts."""
 
         def make(places: Sequence[int], keep: Keep[Likelihood]) -> object:
             return engine.score([pairs[place] for place in places], keep)
@@ -59,7 +60,7 @@ class KeptAnswers:
         return _gather(self._likelihoods, [digest([*pair, *([lang] if lang else [])], 32) for pair in pairs], make)
 
     def read(self, texts: Sequence[str], make: Callable[[Sequence[int], Keep[Likelihood]], object]) -> list[Made[Likelihood]]:
-        """``complete`` for the likelihoods of whole texts; ``make`` finds those at some places."""
+        """``complete`` for the likelihoods of whole texts. ``make`` computes those at some places."""
         return _gather(self._likelihoods, [digest(text, 32) for text in texts], make)
 
 

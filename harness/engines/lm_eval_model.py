@@ -24,15 +24,15 @@ from xlift.tasks.thinking import find_answer, find_opening
 T = TypeVar("T")
 
 PREAMBLE_TOKENS = 256
-"""What a likelihood task allows an answer to hold before the part that is scored, where a profile lets a model say something there."""
+"""The tokens that a likelihood task allows a model to write before the part that is scored, if a profile lets it write there."""
 AT_ONCE = 64
-"""Whole texts whose likelihoods are found before they are kept."""
+"""The number of whole texts whose likelihoods are computed before they are kept."""
 KNOWN = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "repetition_penalty", "seed")
 NEUTRAL: Mapping[str, tuple[float, ...]] = {"num_beams": (1,), "top_k": (0, -1), "min_p": (0, 0.0), "n": (1,)}
 
 
 def to_sampling(kwargs: Mapping[str, object]) -> Sampling:
-    """lm-eval's ``generation_kwargs`` in the field's terms; raises UserError for a key that would otherwise be lost in silence."""
+    """lm-eval's ``generation_kwargs`` as a Sampling. Raises UserError for a key that would otherwise be ignored silently."""
     values = normalize_gen_kwargs(dict(kwargs))
     for key, value in values.items():
         if key not in KNOWN and value not in NEUTRAL.get(key, ()):
@@ -48,7 +48,7 @@ def to_sampling(kwargs: Mapping[str, object]) -> Sampling:
 
 
 class WholeAnswer(TypedDict):
-    """All that was said to a request that a profile covers."""
+    """Everything that was said in reply to a request to which a profile applies."""
 
     task: str
     doc_id: int
@@ -65,16 +65,16 @@ class _Asked:
     prompt: str
     sampling: Sampling
     lang: str | None
-    """Language of the expected answer where the profile has a say, else None."""
+    """The language of the expected answer if the profile applies, else None."""
     own_tokens: int
-    """The task's own allowance."""
+    """The task's own allowance of tokens."""
 
 
 class EngineLM(LM):  # type: ignore[misc]
     """What the backends' models share: requests become engine calls, asked and read as the current adapter's profile says.
 
-    It stands before the backend's own model among a class's bases. lm-eval renders a prompt without saying of which task, and asks for the
-    answer without the turns; so the turns are kept by the text they gave, until the profile changes.
+    It comes before the backend's own model among a class's bases. lm-eval renders a prompt without saying for which task, and asks for the
+    answer without the turns. Therefore the turns are kept by their rendered text until the profile changes.
     """
 
     def __init__(self, running: Engine, **arguments: object) -> None:
@@ -88,7 +88,7 @@ class EngineLM(LM):  # type: ignore[misc]
         super().__init__(**arguments)
 
     def apply_chat_template(self, chat_history: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """The base's template, or the one given."""
+        """Apply the base's template, or the one that was given."""
         text = self.engine.render(chat_history, add_generation_prompt)
         if self.engine.profile != self._turns_for:
             self._turns, self._turns_for = {}, self.engine.profile
@@ -99,7 +99,8 @@ class EngineLM(LM):  # type: ignore[misc]
     def tok_encode(
         self, string: str | Sequence[str], add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **options: object
     ) -> list[int] | list[list[int]]:
-        """A text, or several, as the engine and the trainer tokenise it, for likelihoods; the backend's own way where it is told one."""
+        """The tokens of one or several texts, as the engine and the trainer tokenise them, for likelihoods. If a special way is asked for,
+        the backend's own."""
         if add_special_tokens is not None:
             given: list[int] = super().tok_encode(string, add_special_tokens=add_special_tokens, **options)
             return given
@@ -109,7 +110,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return found[0] if isinstance(string, str) else found
 
     def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
-        """All requests at once, so that the engine batches across tasks and languages; of each answer, what is scored."""
+        """Answer all requests at once, so that the engine batches across tasks and languages. Returns the scored part of each answer."""
         asked = self._allow(requests, [self._ask(request) for request in requests])
         answers = self._complete(requests, asked)
         texts = [self._read(request, one, answer.text) for request, one, answer in zip(requests, asked, answers, strict=True)]
@@ -118,9 +119,9 @@ class EngineLM(LM):  # type: ignore[misc]
         return texts
 
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """All requests at once, those that a profile covers asked as it says. Raises UserError where a model should think first.
+        """Score all requests at once; a profile changes those to which it applies. Raises UserError if a model is to think first.
 
-        Spaces at the end of a context go over to the answer, as in lm-eval; the prompts of xlift's own tasks keep theirs.
+        Spaces at the end of a context are moved to the answer, as in lm-eval. The prompts of xlift's own tasks keep theirs.
         """
         self._refuse_thinking(requests)
         languages = [self._find_language(request, "\n".join(map(str, request.args))) if request.args[0] else None for request in requests]
@@ -136,7 +137,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return likelihoods
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
-        """The backend's own model does this. Raises UserError for a task that a profile covers."""
+        """The backend's own model does this. Raises UserError for a task to which a profile applies."""
         self._refuse_likelihood(requests)
         self._refuse_steering(requests)
         read = super().loglikelihood_rolling
@@ -157,12 +158,12 @@ class EngineLM(LM):  # type: ignore[misc]
         return [one.said.nats for one in made]
 
     def take_whole_answers(self) -> list[WholeAnswer]:
-        """What was said to requests that a profile covers, since the last call."""
+        """What was said in reply to requests to which a profile applies, since the last call."""
         taken, self._whole = self._whole, []
         return taken
 
     def take_costs(self) -> dict[str, dict[str, float]]:
-        """What the answers took when they were made, by task and by the names in ``base.USAGE``, since the last call."""
+        """What the answers cost when they were made, by task and by the names in ``base.USAGE``, since the last call."""
         taken, self._took = self._took, {}
         return taken
 
@@ -189,7 +190,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return self._steer(requests, score)
 
     def _steer(self, requests: Sequence[Instance], make: Callable[[Sequence[int], str | None], Sequence[T]]) -> list[T]:
-        """What is made of requests by their places, in order: all at once, or language by language where states are moved."""
+        """The results of requests by their places, in order. They are made all at once, or language by language if states are moved."""
         groups: defaultdict[str | None, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             groups[self._find_steered(request)].append(place)
@@ -203,7 +204,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return [found[place] for place in range(len(requests))]
 
     def _find_steered(self, request: Instance) -> str | None:
-        """The language that states are moved for; None where they stay. For a task that is not xlift's it is that of the prompt."""
+        """The language for which states are moved; None if they are not. For a task that is not xlift's it is that of the prompt."""
         steering, task = self.engine.steering, request.task_name or ""
         if steering is None:
             return None
@@ -238,9 +239,9 @@ class EngineLM(LM):  # type: ignore[misc]
         return _Asked(self.engine.render(profile.ask(turns, lang), opens_answer), profile.sample(sampling), lang, sampling.max_tokens)
 
     def _begin(self, requests: Sequence[tuple[Instance, str]]) -> list[str]:
-        """The prompts of requests that a profile covers, each up to the place where the part of an answer that is scored begins.
+        """The prompts of requests to which a profile applies, each up to the place where the scored part of an answer begins.
 
-        What a profile lets a model say before that part, the model says here itself, once for each prompt, and the header follows.
+        If a profile lets a model write something before that part, the model writes it here, once for each prompt, and the header is added.
         """
         profile = self.engine.profile
         if profile is None:
@@ -264,7 +265,7 @@ class EngineLM(LM):  # type: ignore[misc]
         return [begun.get(prompt, prompt) for prompt in prompts]
 
     def _allow(self, requests: Sequence[Instance], asked: Sequence[_Asked]) -> list[_Asked]:
-        """Allowances that a profile has grown, cut back to what the engine's length leaves, but never below the task's own."""
+        """Allowances that a profile has increased, cut back to what the engine's length leaves, but never below the task's own."""
         room = self.engine.measure_room([one.prompt for one in asked]) if self.engine.profile else None
         if room is None:
             return list(asked)
@@ -289,9 +290,9 @@ class EngineLM(LM):  # type: ignore[misc]
         return answer[:start] + scored
 
     def _find_language(self, request: Instance, text: str | None = None) -> str | None:
-        """The language a profile goes by for a request; None where it leaves the request alone.
+        """The language that decides how a profile treats a request; None if it leaves the request alone.
 
-        xlift's own tasks say it. For others it is the language of the user's last turn, or of ``text`` where there are no turns.
+        xlift's own tasks say it. For others it is the language of the user's last turn, or of ``text`` if there are no turns.
         """
         profile, task = self.engine.profile, request.task_name or ""
         if profile is None or not profile.names(task):
@@ -339,7 +340,8 @@ class EngineLM(LM):  # type: ignore[misc]
 
 
 def _end_with(header: str, said: str) -> str:
-    """What was said before the header, or all where it did not come, and then the header, on a line of its own unless it stood in one."""
+    """What was said before the header (all of it, if the header did not come), and then the header, on a line of its own unless it was
+    within one."""
     before, came, _ = said.partition(header)
     if not came and before:
         before = f"{before.rstrip()}\n\n"

@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def load_engine(base: Base, settings: EngineSettings) -> Engine:
-    """Load a base on the backend asked for; ``auto`` is vLLM where it loads, else hf, and logs why.
+    """Load a base on the backend that is asked for. ``auto`` is vLLM if it loads, else hf, with the reason in the log.
 
-    A vLLM that was asked for and shows at its start that it loads weights wrongly, as of a mixture of experts, is replaced by hf too: its
-    numbers would be wrong, and none was measured yet. Raises UserError where the backend cannot serve.
+    If a vLLM that was asked for turns out at its start to load weights wrongly, as happened with a mixture of experts, hf replaces it too:
+    its numbers would be wrong, and none was measured yet. Raises UserError if the backend cannot be used.
     """
     if settings.backend == "api":
         from xlift.harness.engines.openai_api import ApiEngine

@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 RETRIES = 5
 TIMEOUT = 600
-"""Seconds for one answer."""
+"""The most seconds for one answer."""
 
 
 @dataclass(frozen=True)
 class OptionNames:
-    """How errors call the options of a served model: by the names under which the user wrote them."""
+    """The names of a served model's options in errors: the names that the user wrote."""
 
     url: str = "engine.url"
     key_variable: str = "engine.key_variable"
@@ -79,13 +79,13 @@ class ApiEngine:
         )  # fmt: skip
 
     def generate(self, chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
-        """The served model's answers, in the order of the chats, ``concurrency`` requests at once."""
+        """The served model's answers, in the order of the chats, with ``concurrency`` requests at once."""
         return self.complete([self.render(chat) for chat in chats], [sampling] * len(chats))
 
     def complete(
         self, prompts: Sequence[str], samplings: Sequence[Sampling], keep: Keep[Answer] | None = None, numbers: Sequence[int] | None = None
     ) -> list[Answer]:
-        """Answers to prompts in order: JSON turns go to the chat endpoint, any other text to plain completion."""
+        """Answers to prompts in order. JSON turns go to the chat endpoint, any other text to plain completion."""
         meter = Meter(self.usage, "generate_seconds")
         found: dict[int, Answer] = {}
         with ThreadPoolExecutor(self.settings.concurrency) as pool:
@@ -110,17 +110,17 @@ class ApiEngine:
 
     @property
     def steering(self) -> None:
-        """None: no adapter that moves states is taken."""
+        """None, because no adapter that moves states is accepted."""
 
     def steer(self, lang: str | None) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def score(self, pairs: Sequence[tuple[str, str]], keep: Keep[Likelihood] | None = None) -> NoReturn:
-        """Raises UserError: a chat endpoint says nothing of an answer that it did not write."""
+        """Raises UserError, because a chat endpoint gives no likelihood of an answer that it did not write."""
         raise UserError("the api backend gives no log-likelihoods; choose tasks that generate, or the vllm or hf backend")
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
-        """Unknown: tokenizer and length are the server's, which refuses what is too long for it."""
+        """Not known: tokenizer and length are the server's, which refuses what is too long."""
         return None
 
     def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
@@ -128,9 +128,10 @@ class ApiEngine:
         return json.dumps([dict(message) for message in chat], ensure_ascii=False)
 
     def swap(self, adapter: Adapter | None) -> None:
-        """Ask for the server's LoRA of that name from now on, the folder's or repository's last part; for a profile alone, for the base.
+        """From now on, use the server's LoRA with that name (the last part of the folder or repository), or the base for a profile without
+        weights.
 
-        Raises UserError where the server does not list it.
+        Raises UserError if the server does not list it.
         """
         if adapter is not None:
             require_steering(adapter, self.backend)
@@ -155,7 +156,7 @@ class ApiEngine:
         return _lm(self)
 
     def describe(self) -> EngineFacts:
-        """What is known from this side: numerics, batching and template are the server's."""
+        """What is known from this side. Numerics, batching and template are the server's."""
         return {
             "backend": self.backend,
             "dtype": "server",
@@ -179,9 +180,9 @@ class ApiEngine:
         self.close()
 
     def send(self, prompt: str, sampling: Sampling, seed: int, **more: object) -> ChatCompletion | Completion:
-        """The server's whole reply to one prompt, as the openai client gives it; ``more`` are further fields of the request.
+        """The server's whole reply to one prompt, as the openai client returns it. ``more`` has further fields of the request.
 
-        Raises UserError for what a few tries did not mend, OddReplyError for a reply that no working server sends.
+        Raises UserError if a few tries did not succeed, and OddReplyError for a reply that no working server sends.
         """
         turns = _read_turns(prompt)
         # no part of OpenAI's own interface; vLLM's and others take it

@@ -1,4 +1,4 @@
-"""Likelihoods on a transformers model: what several sequences begin with is read once, and logits are made for answers alone."""
+"""Likelihoods on a transformers model: a common beginning of several sequences is read once, and logits are computed only for answers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from xlift.harness.core.types import Likelihood
 from xlift.harness.engines.base import Pair
 
 LEAST_SAVED = 64
-"""Tokens that reading a common beginning once must save, since it costs a forward pass of its own."""
+"""The fewest tokens that reading a common beginning once must save, since it costs a forward pass of its own."""
 CPU_TOKENS = 512
-"""Tokens of one forward pass on a CPU: 8192 at once took a third to two thirds more of its time, with SmolLM2 in float32 on one core."""
+"""The most tokens of one forward pass on a CPU. With 8192 it took a third to two thirds more time, with SmolLM2 in float32 on one core."""
 MOST_LOGITS = 2**26
-"""Logits that one forward pass makes: a quarter of a GiB in float32."""
+"""The most logits that one forward pass makes: a quarter of a GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ class Target:
     """One answer in a line."""
 
     place: int
-    """Place of the pair that it belongs to."""
+    """The place of the pair to which it belongs."""
     start: int
-    """Where its first token stands in the line."""
+    """The position of its first token in the line."""
     answer: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Line:
-    """Tokens that are read, and the answers scored by them. An answer's last token is not read, so answers may differ in it."""
+    """Tokens that are read, and the answers that they score. An answer's last token is not read, so answers may differ in it."""
 
     tokens: tuple[int, ...]
     targets: tuple[Target, ...]
 
     @property
     def first(self) -> int:
-        """The first position whose logits are wanted."""
+        """The first position whose logits are needed."""
         return min(target.start for target in self.targets) - 1
 
 
@@ -53,16 +53,16 @@ class Family:
     """Lines that begin with the same tokens."""
 
     shared: int
-    """How many tokens are read once for all; 0 where each line is read by itself."""
+    """How many tokens are read once for all lines; 0 if each line is read by itself."""
     lines: tuple[Line, ...]
 
 
 def score_pairs(model: PreTrainedModel, pairs: Sequence[Pair], batch_tokens: int) -> Iterator[dict[int, Likelihood]]:
     """The likelihoods of pairs by their places, after each forward pass.
 
-    One reads ``batch_tokens`` tokens at most, fewer on a CPU, or one line.
+    A forward pass reads at most ``batch_tokens`` tokens, fewer on a CPU, or one line.
 
-    Lines are padded behind their last token, which no token before sees, so that neither a mask nor positions are needed.
+    Lines are padded after their last token. No earlier token sees the padding, so neither a mask nor positions are needed.
     """
     if model.device.type == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS)
@@ -73,7 +73,7 @@ def score_pairs(model: PreTrainedModel, pairs: Sequence[Pair], batch_tokens: int
 
 
 def make_lines(pairs: Sequence[Pair]) -> list[Line]:
-    """Each distinct line once, in the order of their tokens: pairs that differ in the last token of the answer alone have one in common."""
+    """Each distinct line once, in the order of their tokens. Pairs that differ only in the last token of the answer share a line."""
     targets: dict[tuple[int, ...], list[Target]] = defaultdict(list)
     for place, (prompt, answer) in enumerate(pairs):
         targets[(*prompt, *answer[:-1])].append(Target(place, len(prompt), answer))
@@ -81,7 +81,7 @@ def make_lines(pairs: Sequence[Pair]) -> list[Line]:
 
 
 def gather(lines: Sequence[Line], least_saved: int = LEAST_SAVED) -> list[Family]:
-    """Neighbours in a sorted list that save tokens by a common beginning; the rest are one family that shares nothing."""
+    """Neighbours in a sorted list that save tokens by a common beginning. The remaining lines are one family that shares nothing."""
     families: list[Family] = []
     alone: list[Line] = []
     for family in _grow(lines):
@@ -93,7 +93,8 @@ def gather(lines: Sequence[Line], least_saved: int = LEAST_SAVED) -> list[Family
 
 
 def _grow(lines: Sequence[Line]) -> Iterator[Family]:
-    """A line joins its neighbours while they save more tokens with it than without it, though they may share fewer then."""
+    """Groups of lines. A line joins its neighbours as long as they save more tokens with it than without it, although they may then share
+    fewer."""
     members: list[Line] = []
     shared = 0
     for line in lines:
@@ -110,7 +111,7 @@ def _grow(lines: Sequence[Line]) -> Iterator[Family]:
 
 
 def cut(family: Family, batch_tokens: int, vocabulary: int) -> Iterator[list[Line]]:
-    """Batches of a family's lines from the longest down, within the bounds of tokens and of logits, one line at least."""
+    """Batches of a family's lines from the longest down, within the limits of tokens and of logits, with at least one line."""
     batch: list[Line] = []
     first = 0
     for line in sorted(family.lines, key=lambda line: -len(line.tokens)):

@@ -1,8 +1,8 @@
 """Hidden states of whole texts at chosen layers, each text's as one vector: that of its last token, or the mean over its tokens.
 
-State 0 is what goes into the first layer, state n what comes out of the n-th, and the last state stands behind the final norm, as in
-transformers. Nothing is computed above the highest state that is asked for, and no logits at all. Texts are padded on the right, where a
-causal model's earlier states do not see it. The first token, which begins every text alike, is in no mean.
+State 0 is what goes into the first layer, state n what comes out of the n-th, and the last state is the one after the final norm, as in
+transformers. Nothing is computed above the highest state that is needed, and no logits. Texts are padded on the right, where a causal
+model's earlier states do not see it. The first token, with which every text begins, enters no mean.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class _Reached(Exception):
-    """The highest state is there; the rest of the model has nothing to do."""
+    """The highest state has been reached, so the rest of the model need not run."""
 
 
 def compute_states(model: PreTrainedModel, ids: Tensor, mask: Tensor, layers: Collection[int]) -> dict[int, Tensor]:
-    """States of a padded batch by layer, each (texts, width, hidden). Gradients go through them as through the model.
+    """The states of a padded batch by layer, each (texts, width, hidden). Gradients flow through them as through the model.
 
     Raises UserError for a model whose layers cannot be found.
     """
@@ -53,7 +53,7 @@ def compute_states(model: PreTrainedModel, ids: Tensor, mask: Tensor, layers: Co
 
 
 def pool_states(states: Tensor, mask: Tensor, pool: str) -> Tensor:
-    """One vector for each text, (texts, hidden) in float32, of its states: ``last`` or ``mean``."""
+    """One vector for each text from its states, (texts, hidden) in float32: ``last`` or ``mean``."""
     ends = mask.sum(dim=1)
     if pool == "last":
         return states[torch.arange(len(states), device=states.device), ends - 1].float()
@@ -64,7 +64,8 @@ def pool_states(states: Tensor, mask: Tensor, pool: str) -> Tensor:
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def read_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], layers: Sequence[int], pool: str, tokens: int) -> Tensor:
-    """States of texts, given as tokens: (texts, layers, hidden), float32 on the CPU, in batches of at most ``tokens`` (texts x width)."""
+    """The states of texts, which are given as tokens: (texts, layers, hidden), float32 on the CPU, in batches of at most ``tokens`` (texts
+    x width)."""
     rows: dict[int, Tensor] = {}
     for batch in cut_batches([len(text) for text in texts], tokens):
         ids, mask = pad([texts[number] for number in batch])
@@ -83,7 +84,7 @@ def pad(texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 
 def find_blocks(decoder: nn.Module, depth: int) -> nn.ModuleList:
-    """The layers of a decoder that has ``depth`` of them. Raises UserError where they cannot be told."""
+    """The layers of a decoder that has ``depth`` of them. Raises UserError if they cannot be found."""
     for module in decoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module

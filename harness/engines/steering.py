@@ -1,4 +1,4 @@
-"""Hidden states of a transformers model that are moved while it reads and writes."""
+"""Moving the hidden states of a transformers model while it reads and writes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Moves:
-    """Hooks on the layers of a model, while the context lasts: where ``places`` is true a state h becomes h + v, or h + h W.
+    """Hooks on the layers of a model, while the context lasts: where ``places`` is true, a state h becomes h + v, or h + h W.
 
-    ``arrays`` has for each state a vector v (hidden) or a map W (hidden, hidden), which hold the strength already. Sums are in float32.
+    ``arrays`` has a vector v (hidden) or a map W (hidden, hidden) for each state, already multiplied by the strength. Sums are in float32.
     """
 
     def __init__(self, model: PreTrainedModel, arrays: Mapping[int, Tensor], positions: Literal["prompt", "answer"] = "answer") -> None:
@@ -33,16 +33,16 @@ class Moves:
         self._hooks: list[Any] = []
 
     def read_prompts(self, texts: int, width: int) -> None:
-        """Prompts come next, which all end at the last place."""
+        """Announce that prompts come next, all of which end at the last place."""
         self.places = torch.zeros(texts, width, dtype=torch.bool)
         self.places[:, -1] = True
 
     def read_answers(self, texts: int) -> None:
-        """One token of each answer comes next."""
+        """Announce that one token of each answer comes next."""
         self.places = torch.full((texts, 1), self.positions == "answer")
 
     def read_pairs(self, pairs: Sequence[Pair], width: int) -> None:
-        """Prompts with answers come next, which begin at the first place; the last token of an answer is not read."""
+        """Announce that prompts with answers come next, which begin at the first place. The last token of an answer is not read."""
         self.places = torch.zeros(len(pairs), width, dtype=torch.bool)
         for row, (prompt, answer) in enumerate(pairs):
             end = len(prompt) + (len(answer) - 1 if self.positions == "answer" else 0)
@@ -75,7 +75,7 @@ class Moves:
 
 
 def score_moved(model: PreTrainedModel, moves: Moves, pairs: Sequence[Pair], batch_tokens: int) -> Iterator[dict[int, Likelihood]]:
-    """The likelihoods of pairs by their places, each pair read by itself, as what is moved depends on where its answer begins."""
+    """The likelihoods of pairs by their places. Each pair is read by itself, because what is moved depends on where its answer begins."""
     with moves:
         for batch in cut_batches([len(prompt) + len(answer) - 1 for prompt, answer in pairs], batch_tokens):
             some = [pairs[place] for place in batch]

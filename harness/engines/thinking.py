@@ -1,4 +1,4 @@
-"""Thinking in an engine: its allowance beside the answer's, and which of the tokens went into it."""
+"""Thinking in an engine: its allowance beside the answer's, and which of the tokens it took."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the first of any stop strings."""
+    """The text before the first of the stop strings."""
     return text[: min((at for word in stop if word and (at := text.find(word)) >= 0), default=len(text))]
 
 
 def widen(sampling: Sampling, tokens: int, tokenizer: PreTrainedTokenizerBase | None = None) -> Sampling:
-    """A request with room for thinking. Its stop strings are left for ``take_apart``, as thinking may hold them and goes on.
+    """A request with room for thinking. Its stop strings are left to ``take_apart``, because thinking may contain them and continue.
 
-    Those that are tokens of the tokenizer's own stay, as they end all that a model says.
+    Those that are tokens of the tokenizer's own stay, because they end everything that a model says.
     """
     if not tokens:
         return sampling
@@ -33,9 +33,9 @@ def widen(sampling: Sampling, tokens: int, tokenizer: PreTrainedTokenizerBase | 
 def take_apart(answer: Answer, opening: str, sampling: Sampling, tokenizer: PreTrainedTokenizerBase | None = None) -> Answer:
     """An answer to a request before it was widened, with its thinking counted.
 
-    ``opening`` is the mark that its prompt ends with and stands before its text then. What follows thinking ends where the request's own
-    stop strings and tokens end it, so that a model that does not think gets no more of an answer than one that does. Without a tokenizer,
-    as for a server's model, the share of thinking is told by characters, and the length of the rest is the server's affair.
+    ``opening`` is the tag with which its prompt ends; it is then at the beginning of the text. What follows thinking ends where the
+    request's own stop strings and tokens end it, so that a model that does not think gets no longer answer than one that does. Without a
+    tokenizer, as for a server's model, the share of thinking is counted by characters, and the server decides the length of the rest.
     """
     text = opening + answer.text
     start = find_answer(text)
@@ -57,7 +57,8 @@ def take_apart(answer: Answer, opening: str, sampling: Sampling, tokenizer: PreT
 
 
 def find_marks(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The special tokens of a tokenizer that are a mark of thinking, or a part of one: Command A's and Magistral's are, Qwen3's are not."""
+    """The special tokens of a tokenizer that are a tag of thinking, or a part of one: those of Command A and Magistral are, Qwen3's are
+    not."""
     marks = [*MARKS, *MARKS.values()]
     special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special and token.content}
     return frozenset(number for number, content in special.items() if any(content in mark for mark in marks))

@@ -1,4 +1,4 @@
-"""The vLLM backend: continuous batching with prefix caching, weights or LoRA swapped in the one loaded model."""
+"""The vLLM backend: continuous batching with prefix caching, with weights or LoRA swapped in the one loaded model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 LARGEST_RANK = 256
 _READ = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False)
-"""Reads a prompt and says how likely each of its tokens is."""
+"""Parameters for reading a prompt and getting the log-probability of each of its tokens."""
 
 if current_platform.is_cpu():
     from xlift.harness.engines import vllm_cpu
@@ -50,10 +50,10 @@ if current_platform.is_cpu():
 
 
 class VllmEngine(LocalEngine):
-    """vLLM behind lm-eval's own VLLM. Not run on a GPU so far.
+    """vLLM behind lm-eval's own VLLM. It was not run on a GPU so far.
 
     After every load of other weights, the log-probabilities of one text are compared with those that the weights must give. A mixture of
-    experts loads its own weights once more at the start, so that a vLLM that cannot do it is known before anything is measured.
+    experts loads its own weights once more at the start, so that a vLLM that cannot do this is known before anything is measured.
     """
 
     backend = "vllm"
@@ -78,7 +78,7 @@ class VllmEngine(LocalEngine):
         return self._lm
 
     def close(self) -> None:
-        """End vLLM's processes and give their memory back."""
+        """End vLLM's processes and free their memory."""
         if self._lm.model is not None:
             self._lm.model.llm_engine.engine_core.shutdown()
             self._lm.model = None
@@ -101,7 +101,7 @@ class VllmEngine(LocalEngine):
             yield {place: _to_likelihood(output, len(pairs[place][0])) for place, output in outputs.items()}
 
     def _run(self, prompts: Sequence[list[int]], params: Sequence[SamplingParams]) -> Iterator[dict[int, RequestOutput]]:
-        """What ``LLM.generate`` does, in whose place it gives outputs by the places of the prompts, as soon as some are done."""
+        """The same as ``LLM.generate``, but outputs come by the places of the prompts, as soon as some are done."""
         model = self._lm.model
         asked = [TokensPrompt(prompt_token_ids=ids) for ids in prompts]
         names = model.enqueue(asked, list(params), lora_request=self._lm.lora_request, use_tqdm=False)
@@ -119,12 +119,12 @@ class VllmEngine(LocalEngine):
         return Answer(text=cut(text, sampling.stop), tokens=len(output.token_ids), finished=output.finish_reason != "length")
 
     def _read_probe(self) -> list[float]:
-        """The log-probability of each token of the text that is compared, after the first, with the current weights."""
+        """The log-probability of each token, after the first, of the text that is compared, with the current weights."""
         [output] = [done[0] for done in self._run([self._probe], [_READ])]
         return [output.prompt_logprobs[place][token].logprob for place, token in enumerate(self._probe) if place]
 
     def _rehearse(self) -> None:
-        """Load the base's own weights in both ways that swaps load weights."""
+        """Load the base's own weights in both ways in which swaps load weights."""
         self._load_weights(AutoModelForCausalLM.from_pretrained(self.base.folder, use_safetensors=True, dtype=self.settings.dtype))
         self._load_weights(None)
 
@@ -184,7 +184,7 @@ class _Lm(EngineLM, VLLM):  # type: ignore[misc]
 
 
 def _name_as_stored(model: PreTrainedModel) -> Iterable[tuple[str, Tensor]]:
-    """The weights by the names that a checkpoint has, which are those that vLLM reads."""
+    """The weights by the names that a checkpoint has, which vLLM reads."""
     weights = remove_tied_weights_from_state_dict(model.state_dict(), model)
     named: dict[str, Tensor] = revert_weight_conversion(model, weights)
     return named.items()
@@ -202,7 +202,7 @@ def _to_params(sampling: Sampling, seed: int) -> SamplingParams:
 
 
 def _to_likelihood(output: RequestOutput, start: int) -> Likelihood:
-    """Likelihood of the prompt's tokens from ``start`` on. vLLM gives each its log-probability and its rank, 1 for the likeliest."""
+    """The likelihood of the prompt's tokens from ``start`` on. vLLM gives each its log-probability and its rank, 1 for the likeliest."""
     scored = output.prompt_logprobs
     found = [scored[place][token] for place, token in enumerate(output.prompt_token_ids) if place >= start]
     return Likelihood(math.fsum(one.logprob for one in found), len(found), all(one.rank == 1 for one in found))

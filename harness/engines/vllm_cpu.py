@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from vllm.v1.worker.worker_base import WorkerBase
 
 KERNEL = "xlift"
-"""The name under which vLLM knows our choice of kernel."""
+"""The name by which vLLM knows our choice of kernel."""
 GUESSED, FEW_ANSWERS = 4, 16
-"""Tokens guessed for an answer, and the most answers of a step for which that was seen to pay."""
+"""The tokens that are guessed for an answer, and the most answers of a step with which guessing was found to be faster."""
 SHORTEST_MATCH, LONGEST_MATCH = 2, 4
-"""Tokens by which a repetition is recognised."""
+"""The fewest and the most tokens by which a repetition is recognised."""
 
 Kernels = Mapping[str, Callable[..., object]]
-"""Functions by the names of the Triton kernels that they stand in for."""
+"""Functions by the names of the Triton kernels that they replace."""
 
 
 class Guesses(TypedDict):
@@ -56,10 +56,10 @@ class CpuOptions(TypedDict):
 
 @cache
 def apply() -> None:
-    """Change vLLM in this process; a second call changes nothing.
+    """Change vLLM in this process. A second call changes nothing.
 
-    Its registration of kernels looks past llvmlite, its sum with normalisation has the kernel that vLLM compiles for CPUs, seeded sampling
-    draws no numbers for a prompt that is not read whole yet, and experts are packed for their kernel at every load of weights.
+    Its registration of kernels skips llvmlite, its sum with normalisation uses the kernel that vLLM compiles for CPUs, seeded sampling
+    draws no numbers for a prompt that is not read completely yet, and experts are packed for their kernel at every load of weights.
     """
     dispatcher.register_kernels = _look_past_llvmlite(dispatcher.register_kernels)
     ir.ops.fused_add_rms_norm.register_impl(KERNEL, supports_args=fits_kernel, inplace=True)(_add_and_normalise)
@@ -68,7 +68,7 @@ def apply() -> None:
 
 
 def choose_options(settings: EngineSettings) -> CpuOptions:
-    """How vLLM is loaded on a CPU; the size of its cache, which it takes from the environment alone, is set there."""
+    """The options with which vLLM is loaded on a CPU. This also sets the size of its cache, which vLLM takes from the environment alone."""
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(settings.kv_cache_gib)))
     # Compiling costs minutes here and gains little; 32 is the smallest block, so that prompts share all but a few tokens of their prefix.
     # A step of few tokens lets answers begin before all prompts are read: both then share one pass over the weights.
@@ -77,7 +77,7 @@ def choose_options(settings: EngineSettings) -> CpuOptions:
 
 
 def guess_repetitions() -> Guesses:
-    """A batch's last answers often repeat themselves: what came after their last tokens before is guessed, and checked in one step.
+    """Options for guessing: an answer that begins to repeat itself is continued as it went on before, and the guess is checked in one step.
 
     Source: prompt lookup decoding (Saxena 2023), in vLLM's form.
     """
@@ -91,7 +91,8 @@ def guess_repetitions() -> Guesses:
 
 
 def switch_guessing(worker: WorkerBase, on: bool) -> None:
-    """Let a worker that was loaded with ``guess_repetitions`` guess from now on, or not: no match is longer than the longest."""
+    """Let a worker that was loaded with ``guess_repetitions`` guess from now on, or not. It does not, if a match must be longer than the
+    longest."""
     worker.model_runner.drafter.min_n = SHORTEST_MATCH if on else LONGEST_MATCH + 1
 
 
@@ -104,15 +105,15 @@ def fits_kernel(x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: f
 def _add_and_normalise(
     x: Tensor, x_residual: Tensor, weight: Tensor | None, epsilon: float, variance_size: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """vLLM's kernel for CPUs, which vLLM compiles but calls on GPUs alone: its torch operations take two to six times as long."""
+    """vLLM's kernel for CPUs, which vLLM compiles but calls only on GPUs. Its torch operations take two to six times as long."""
     torch.ops._C.fused_add_rms_norm(x, x_residual, weight, epsilon)
     return x, x_residual
 
 
 def _look_past_llvmlite(register: Callable[[Kernels], None]) -> Callable[[Kernels], None]:
-    """vLLM asks all that modules hold for its attributes, at every load.
+    """Skip llvmlite when vLLM asks everything in every module for its attributes, at every load.
 
-    It stumbles over llvmlite's library, which has an attribute of every name and is there as soon as an engine has guessed.
+    Its library has an attribute of every name, on which vLLM stumbles, and it is loaded as soon as an engine has guessed.
     """
 
     @wraps(register)
@@ -129,9 +130,9 @@ def _look_past_llvmlite(register: Callable[[Kernels], None]) -> Callable[[Kernel
 
 
 def _draw_for_answers_alone(sample: Callable[[CPUModelRunner, Any], Any]) -> Callable[[CPUModelRunner, Any], Any]:
-    """vLLM samples for every prompt of a step, also for one of which a part is left to read, and takes that draw back.
+    """Sample without their generators for prompts of a step that are not read completely yet.
 
-    It takes it back by the generator's offset, which a CPU's generator has not. So those prompts are sampled without their generators.
+    vLLM samples for them too, and takes that draw back by the generator's offset, which a CPU's generator does not have.
     """
 
     @wraps(sample)
@@ -148,9 +149,9 @@ def _draw_for_answers_alone(sample: Callable[[CPUModelRunner, Any], Any]) -> Cal
 
 
 def _pack_at_every_load(set_up: Callable[..., None]) -> Callable[..., None]:
-    """vLLM puts the weights of experts into the order of its kernel for CPUs at the first load alone.
+    """Put the weights of experts into the order of vLLM's kernel for CPUs at every load, and not only at the first.
 
-    Weights that are loaded later stayed in the order of the checkpoint, and were read in that of the kernel.
+    Weights that were loaded later stayed in the order of the checkpoint, but were read in that of the kernel.
     """
 
     @wraps(set_up)

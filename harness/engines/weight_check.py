@@ -1,7 +1,7 @@
 """Whether vLLM computes with the weights that it was given: the log-probabilities of one text, token by token.
 
-A load that goes wrong says nothing: the weights of experts stayed in another order than their kernel reads them in, and the answers of all
-models but the first were wrong (docs/architecture.md, patches).
+A load that goes wrong raises no error. The weights of experts stayed in another order than that in which their kernel reads them, and the
+answers of all models but the first were wrong (docs/architecture.md, patches).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 TEXT = "The capital of France is Paris. Seven times six is forty-two, and water freezes at zero degrees; bees make honey."
 RELOADED = 0.05
-"""Nats by which a text may differ from itself before and after a load of the same weights; no difference was seen on a CPU."""
+"""The most nats by which a text may differ from itself before and after a load of the same weights. No difference was seen on a CPU."""
 ROUNDED = {"float32": 0.05}
-"""Nats by which vLLM may differ from transformers in an arithmetic; 0.00002 was seen in float32."""
+"""The most nats by which vLLM may differ from transformers. 0.00002 was seen in float32."""
 HALF = 0.5
-"""The same in half precision: 0.1 was seen in bfloat16, and 2.4 where experts were in the wrong order."""
+"""The same in half precision. 0.1 was seen in bfloat16, and 2.4 when experts were in the wrong order."""
 
 
 class WrongWeightsError(UserError):
@@ -40,9 +40,9 @@ def score_text(model: PreTrainedModel, tokens: Sequence[int]) -> list[float]:
 
 
 def require_same(found: Sequence[float], wanted: Sequence[float], limit: float, what: str) -> None:
-    """Raise WrongWeightsError, with ``what`` was loaded, where log-probabilities differ by more than ``limit`` nats.
+    """Raise WrongWeightsError, which names ``what`` was loaded, if log-probabilities differ by more than ``limit`` nats.
 
-    The difference is the median over the tokens, as rounding sends a token of a mixture of experts to another expert now and then.
+    The difference is the median over the tokens, because rounding sometimes sends a token of a mixture of experts to another expert.
     """
     shift = median(abs(one - other) for one, other in zip(found, wanted, strict=True))
     if not shift <= limit:  # nor where it is no number

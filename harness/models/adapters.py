@@ -1,5 +1,5 @@
-"""Adapters: PEFT weights, whole weights, a mask, or a profile alone, found in a folder or on the hub, checked against a base model, and
-merged into its weights."""
+"""Adapters: PEFT weights, whole weights, a mask, or a profile alone. They are found in a folder or on the hub, checked against a base
+model, and merged into its weights."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PREFIX = "base_model.model."
 PROFILE = "PROFILE"
 """The ``peft_type`` of an adapter that is a profile without weights."""
 FULL = "FULL"
-"""That of a model of its own, whose weights were trained themselves."""
+"""The ``peft_type`` of a model of its own, whose weights were trained themselves."""
 MASK = "MASK"
-"""That of a mask, which puts some of the base's weights to 0."""
+"""The ``peft_type`` of a mask, which sets some of the base's weights to 0."""
 STEER = "STEER"
-"""That of one that moves the states of the base, whose weights stay."""
+"""The ``peft_type`` of moves of states, which leave the base's weights as they are."""
 MODEL = "model*.safetensors"
 """The files of whole weights."""
 
@@ -60,7 +60,7 @@ class SuiteFacts(TypedDict, total=False):
 
 
 class Provenance(TypedDict, total=False):
-    """How an adapter was made: what its training writes into ``xlift.json``."""
+    """How an adapter was made, as its training writes it into ``xlift.json``."""
 
     method: str
     code: CodeFacts
@@ -68,59 +68,59 @@ class Provenance(TypedDict, total=False):
     """The method's label in the suite."""
     options: Mapping[str, Json]
     languages: list[str]
-    """Trained, without the pivot."""
+    """The trained languages, without the pivot."""
     pivot: str
     round: int
     base: Required[ModelFacts]
     profile: ProfileFacts | None
     steer: Mapping[str, Json]
-    """What is moved, where the adapter is moves of states (models.steering.Steer)."""
+    """What is moved, if the adapter is moves of states (models.steering.Steer)."""
     data: Manifest
-    """Manifest of the prepare stage."""
+    """The manifest of the prepare stage."""
     fit: FitFacts
     part: str
-    """Its name, where it is one part of a plan."""
+    """The name of the part, if it is one part of a plan."""
     parts: Mapping[str, PartFacts]
-    """What was put together, where it was."""
+    """The parts that were put together, if there were any."""
     masked: int
-    """Weights that a mask puts to 0."""
+    """The number of weights that a mask sets to 0."""
     suite: str
-    """Its name."""
+    """The name of the suite."""
     settings: SuiteFacts
-    """The suite as it was resolved for this training, with the adapter's method and seed alone."""
+    """The suite as it was resolved for this training, with only the adapter's method and seed."""
     versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A PEFT adapter on disk, with safetensors weights; xlift need not have trained it. Or whole weights in place of the base's, a mask of
-    these, or no weights, and a profile for the base's own."""
+    """A PEFT adapter on disk, with safetensors weights, which xlift need not have trained. It may also be whole weights in place of the
+    base's, a mask of these, or only a profile for the base's own weights."""
 
     name: str
     """The name that was asked for: a folder or ``hub:ORG/NAME@REVISION``."""
     folder: Path
     revision: str | None
-    """Commit of a hub repository, None for a folder."""
+    """The commit of a hub repository; None for a folder."""
     sha256: str
-    """Hash of its weights, its configuration and its profile together."""
+    """The hash of its weights, its configuration and its profile together."""
     peft_type: str
     base_name: str | None
     """``base_model_name_or_path``, which may be a path on another machine."""
     base_sha256: str | None
-    """The base's weights, where ``xlift.json`` records them."""
+    """The hash of the base's weights, if ``xlift.json`` records it."""
     profile: InferenceProfile | None = field(default=None, hash=False)
-    """How it must be asked and read, where ``xlift.json`` says so."""
+    """How it must be asked and read, if ``xlift.json`` says so."""
     steer: Steer | None = field(default=None, hash=False)
-    """How the base's states are moved while it answers, where ``xlift.json`` says so."""
+    """How the base's states are moved while it answers, if ``xlift.json`` says so."""
 
     @property
     def place(self) -> str:
-        """Where it can be found again from anywhere on this machine: its folder, or a hub reference as it was asked for."""
+        """Where it can be found again from anywhere on this machine: its folder, or the hub reference that was asked for."""
         return self.name if self.name.startswith(HUB) else str(self.folder)
 
     @property
     def short_name(self) -> str:
-        """What others may read of its place, however it was asked for: a hub reference, else the folder's name, with the fit stage's."""
+        """Its place as others may read it: a hub reference, else the folder's name with that of the fit stage."""
         if self.name.startswith(HUB):
             return self.name
         stage = self.folder.parent.name
@@ -128,11 +128,11 @@ class Adapter:
 
     @property
     def has_weights(self) -> bool:
-        """False for a profile alone, and for moves of states: the base's own weights answer."""
+        """False for a profile without weights and for moves of states, with which the base's own weights answer."""
         return self.peft_type not in (PROFILE, STEER)
 
     def facts(self) -> ModelFacts:
-        """What a record keeps of it."""
+        """The facts that a record keeps of it."""
         return {
             "name": self.short_name,
             "revision": self.revision,
@@ -170,11 +170,11 @@ def resolve(ref: str | Path) -> Adapter:
 
 
 def check(adapter: Adapter, base: Base) -> None:
-    """Refuse an adapter that was made for another base, or that is no change of weights.
+    """Refuse an adapter that was made for another base, or that does not change the weights.
 
-    The weights' hash in ``xlift.json`` decides where it is recorded; then the shape of every tensor, against what PEFT would build on this
-    base. A different base name alone is only warned about: mirrors and local paths carry other names for the same model.
-    A profile alone is checked by the recorded hash, there being nothing else. Raises UserError.
+    The weights' hash in ``xlift.json`` decides if it is recorded. Otherwise the shape of every tensor is compared with what PEFT would
+    build on this base. Another name of the base only causes a warning, because mirrors and local paths have other names for the same model.
+    For a profile without weights, only the recorded hash can be checked. Raises UserError.
     """
     if adapter.base_sha256 and adapter.base_sha256 != base.sha256:
         raise UserError(
@@ -231,7 +231,8 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
 
 
 def hash_weights(folder: Path) -> str | None:
-    """The sha256 of an adapter's weights; of whole weights in several files that of their hashes. None for a profile alone."""
+    """The sha256 of an adapter's weights. For whole weights in several files it is that of their hashes. None for a profile without
+    weights."""
     single = [folder / name for name in (WEIGHTS, masks.FILE) if (folder / name).is_file()]
     files = single[:1] or sorted(folder.glob(MODEL))
     hashes = [file_sha256(path) for path in files]
@@ -241,13 +242,13 @@ def hash_weights(folder: Path) -> str | None:
 
 
 def count_weights(adapter: Adapter) -> int:
-    """The numbers that an adapter holds; 0 for a profile alone."""
+    """The number of weights that an adapter holds; 0 for a profile without weights."""
     files = [adapter.folder / WEIGHTS] if (adapter.folder / WEIGHTS).is_file() else adapter.folder.glob(MODEL)
     return sum(prod(shape) for path in files for shape in tensor_shapes(path).values())
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor of a safetensors file, from its header. Raises UserError for a file that is not whole."""
+    """The name and shape of each tensor of a safetensors file, from its header. Raises UserError for a file that is not whole."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -272,7 +273,7 @@ def _locate(ref: str) -> tuple[Path, str | None]:
 
 
 def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[str, object], list[bytes]]:
-    """The adapter's configuration, and the bytes that make its hash."""
+    """The adapter's configuration, and the bytes of which its hash is made."""
     if not (folder / CONFIG).is_file() and (shards := sorted(folder.glob(MODEL))) and (folder / "config.json").is_file():
         # Hashed file by file, as whole weights are too large to be held at once.
         hashes = [f"{path.name}: {file_sha256(path)}".encode() for path in shards if tensor_shapes(path)]
@@ -340,12 +341,12 @@ def _expected_shapes(adapter: Adapter, base: Base) -> dict[str, tuple[int, ...]]
 
 
 def _adapter_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Of an adapter, and what PEFT would build on the base."""
+    """The shapes of an adapter, and those that PEFT would build on the base."""
     return tensor_shapes(adapter.folder / WEIGHTS), _expected_shapes(adapter, base)
 
 
 def _whole_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Of whole weights, and of the base's; a copy of tied embeddings is no tensor of its own."""
+    """The shapes of whole weights, and those of the base. A copy of tied embeddings does not count as a tensor."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -357,7 +358,7 @@ def _whole_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ..
 
 
 def _mask_shapes(adapter: Adapter, base: Base) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """Of packed masks, and of those that the base's weights of the same names would have."""
+    """The shapes of packed masks, and those that masks of the base's weights with the same names would have."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-"""Files from which transformers loads a model. If a folder has safetensors under another name alone, it would look for pickled weights."""
+"""Files from which transformers loads a model. If a folder has safetensors only under another name, it would look for pickled weights."""
 SERVED = "api:"
 
 
 class ModelFacts(TypedDict, total=False):
-    """What a record keeps of a base or an adapter: what identifies it, and no path of this machine."""
+    """What a record keeps of a base or an adapter: what identifies it, without a path of this machine."""
 
     name: str
     revision: str | None
     sha256: str
     chat_template_sha: str
-    """Of a base."""
+    """The hash of a base's chat template."""
     date: str
     """For a base whose template writes the date: the day that it writes, ISO 8601."""
     template_options: Options
     """For a base whose thinking is turned on or off: what its own template was given."""
     peft_type: str
-    """Of an adapter."""
+    """The kind of an adapter."""
     base_name: str | None
     """For an adapter: what it calls its base."""
 
@@ -62,18 +62,18 @@ class Base:
     """The name in the suite."""
     folder: Path
     revision: str | None
-    """Commit of a hub repository, version of the package for the embedded model, None for a local folder."""
+    """The commit of a hub repository, or the version of the package for the embedded model; None for a local folder."""
     sha256: str
-    """Hash of the weights alone, so equal for equal weights in any place. Empty for a model that only a server holds."""
+    """The hash of the weights alone, so equal for equal weights in any place. It is empty for a model that only a server holds."""
     chat_template: str
     """The template as it is rendered: with a fixed day if it writes the date, and with ``template_options`` set at its head."""
     chat_template_sha: str
     max_length: int
-    """Positions that the model was built for."""
+    """The number of positions for which the model was built."""
     date: datetime.date | None = None
-    """The day that the template writes; None where it writes none."""
+    """The day that the template writes; None if it writes none."""
     template_options: Options = field(default_factory=dict, hash=False)
-    """What turns its thinking on or off; nothing where its template decides."""
+    """What turns its thinking on or off; empty if its template decides."""
 
     def facts(self) -> ModelFacts:
         """What a record keeps of it."""
@@ -91,11 +91,11 @@ class Base:
 
 
 def resolve(settings: BaseSettings, engine: EngineSettings | None = None) -> Base:
-    """Find the base model, download or unpack it where needed, and record what it is; of the engine's settings its thinking counts.
+    """Find the base model, download or unpack it if needed, and record what it is. Of the engine's settings, those of thinking count.
 
-    A template that writes the date writes that of the settings from now on, or else today's, whatever the clock will say.
-    ``api:NAME`` is a model that only a server knows, for the api backend. Raises UserError for an unknown name, a folder that holds no chat
-    model, a hub that cannot be reached, and a template that does not turn thinking on or off where it should.
+    A template that writes the date writes that of the settings, or else today's, from now on, whatever the clock says later. ``api:NAME``
+    is a model that only a server knows, for the api backend. Raises UserError for an unknown name, a folder without a chat model, a hub
+    that cannot be reached, and a template that cannot turn thinking on or off as asked.
     """
     mode = engine.thinking if engine else "template"
     if settings.model.startswith(SERVED):
@@ -138,9 +138,10 @@ def is_ready(settings: BaseSettings) -> bool:
 
 
 def resolve_here(settings: BaseSettings, engine: EngineSettings | None = None) -> Base:
-    """As ``resolve``, but nothing is downloaded: a hub repository whose weights are not in the cache has no sha256, template or positions.
+    """The same as ``resolve``, but nothing is downloaded. A hub repository whose weights are not in the cache has no sha256, template or
+    positions.
 
-    Its folder has ``config.json`` if that was downloaded by itself. Raises UserError as ``resolve`` does.
+    Its folder has ``config.json`` if that file was downloaded by itself. Raises UserError as ``resolve`` does.
     """
     if is_here(settings) or settings.model.startswith(SERVED) or not _is_repository(settings.model):
         return resolve(settings, engine)
@@ -172,7 +173,7 @@ def has_experts(base: Base) -> bool:
 
 
 def check_system_turn(base: Base, asking: str) -> None:
-    """Raise UserError, naming who asks, for a base whose template refuses a system turn."""
+    """Raise UserError, naming who asks, if the base's template refuses a system turn."""
     from jinja2 import TemplateError
 
     try:
@@ -198,7 +199,7 @@ def _locate(settings: BaseSettings) -> tuple[Path, str | None]:
 
 
 def _is_repository(model: str) -> bool:
-    """Whether it may be one of the hub's, by its name."""
+    """Whether it may be a repository of the hub, judging by its name."""
     return not (Path(model).expanduser().is_file() or model.startswith(("/", ".", "~")) or model.count("/") != 1)
 
 

@@ -10,13 +10,13 @@ import datetime
 import json
 
 CLOCK = "strftime_now"
-"""What transformers calls the clock that it hands to a template."""
+"""The name in transformers of the clock that it hands to a template."""
 DIRECTIVES = [*(f"%{letter}" for letter in "aAbBcdDeFGHIjmMpRSTuUVwWxXyY"), *(f"%-{letter}" for letter in "deHIjmMS")]
-"""Directives of ``strftime`` that a frozen clock knows; its time is midnight."""
+"""The directives of ``strftime`` that a frozen clock knows. Its time is midnight."""
 
 
 def today() -> datetime.date:
-    """The day that it is here."""
+    """Today's date on this machine."""
     return datetime.date.today()
 
 
@@ -26,7 +26,7 @@ def writes_date(template: str) -> bool:
 
 
 def freeze(template: str, day: datetime.date) -> str:
-    """The template with a clock of its own, which shows ``day`` for ever; one that asks for no day stays as it is."""
+    """The template with a clock of its own, which always shows ``day``. A template that asks for no day stays as it is."""
     if not writes_date(template):
         return template
     midnight = datetime.datetime.combine(day, datetime.time())

@@ -11,7 +11,8 @@ FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.txt", "*.model")
 
 
 def download(repository: str, revision: str | None, what: str, patterns: Sequence[str] = FILES) -> Path:
-    """The fitting files of a hub repository, in a folder named by its commit. Raises UserError with the remedy where it cannot be had."""
+    """The matching files of a hub repository, in a folder named by its commit. Raises UserError with the remedy if they cannot be
+    fetched."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -50,13 +51,13 @@ def download(repository: str, revision: str | None, what: str, patterns: Sequenc
 
 
 def find_strangers(folder: Path) -> list[Path]:
-    """The links in a snapshot of the hub's cache that lead out of the cache: what they point to would be taken for the repository's."""
+    """The links in a snapshot of the hub's cache that lead out of the cache. Their targets would be taken for files of the repository."""
     cache = folder.parents[2].resolve()
     return [path for path in sorted(folder.rglob("*")) if path.is_symlink() and not path.resolve().is_relative_to(cache)]
 
 
 def find_download(repository: str, revision: str | None) -> Path | None:
-    """The folder in the cache that has files of a hub repository, as many as were ever downloaded; None where there are none."""
+    """The folder in the cache with the files of a hub repository that were downloaded so far; None if there are none."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

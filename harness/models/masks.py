@@ -1,7 +1,7 @@
-"""Masks on disk: which weights of a base are put to 0, as packed bits.
+"""Masks on disk: which weights of a base are set to 0, as packed bits.
 
 ``edit.safetensors`` has one array of bytes for each masked weight, by its name: (outputs, inputs / 8, rounded up), in which the first input
-is the highest bit of the first byte, as ``numpy.packbits`` writes it. A bit that is set puts its weight to 0.
+is the highest bit of the first byte, as ``numpy.packbits`` writes it. A bit that is set means that the weight is 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_masks(masks: Mapping[str, NDArray[Any]], folder: Path) -> None:
 
 
 def read_masks(folder: Path) -> dict[str, NDArray[Any]]:
-    """The masks of a folder as they are packed, by the name of their weight. Raises UserError where no bit is set."""
+    """The packed masks of a folder, by the name of their weight. Raises UserError if no bit is set."""
     from safetensors.numpy import load
 
     packed: dict[str, NDArray[Any]] = load((folder / FILE).read_bytes())
@@ -39,19 +39,19 @@ def read_masks(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def count_masked(folder: Path) -> int:
-    """Weights that a folder's masks put to 0."""
+    """The number of weights that a folder's masks set to 0."""
     import numpy as np
 
     return sum(int(np.unpackbits(bits).sum()) for bits in read_masks(folder).values())
 
 
 def pack_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that the mask of a weight of this shape is packed in."""
+    """The shape of the packed mask of a weight of this shape."""
     return (*shape[:-1], -(-shape[-1] // 8))
 
 
 def apply_masks(model: PreTrainedModel, folder: Path) -> None:
-    """Put the masked weights of a model to 0. Its shapes have been looked at before."""
+    """Set the masked weights of a model to 0. Its shapes have been checked before."""
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""An adapter merged into its base as a model of its own, for those who serve or train on without PEFT."""
+"""An adapter merged into its base as a model of its own, for those who serve or train without PEFT."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ DTYPES = ("bfloat16", "float16", "float32")
 
 
 def write_merged(reference: str, out: Path, base: str | None = None, dtype: str = "bfloat16") -> Path:
-    """Write the base with an adapter merged into it: safetensors in ``dtype``, the tokenizer and the chat template it was trained with.
+    """Write the base with an adapter merged into it: safetensors in ``dtype``, the tokenizer and the chat template with which it was
+    trained.
 
-    ``reference`` is a folder or ``hub:ORG/NAME``; ``base`` is the model that the adapter's ``xlift.json``, else its configuration, names.
-    ``xlift.json`` says what was merged, and holds the profile that the model must be asked with, if it has one.
-    Raises UserError for a profile without weights, an adapter that does not fit or changes nothing, and a folder that is not empty.
+    ``reference`` is a folder or ``hub:ORG/NAME``. ``base`` is, if not given, the model that the adapter's ``xlift.json`` or its
+    configuration names. The new ``xlift.json`` says what was merged, and holds the profile with which the model must be asked, if it has
+    one. Raises UserError for a profile without weights, an adapter that does not fit or changes nothing, and a folder that is not empty.
     """
     from transformers.utils import logging as transformers_logging
 
@@ -60,7 +61,7 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
 
 
 def _find_base(adapter: adapters.Adapter, given: str | None) -> BaseSettings:
-    """The base that was given, else the one that the adapter was trained on by its own account."""
+    """The base that was given, else the one that the adapter's own files name."""
     if given:
         return BaseSettings(model=given)
     card = adapter.folder / adapters.CARD

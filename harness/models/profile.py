@@ -1,4 +1,4 @@
-"""How a trained or prompted model must be asked and read: data that travels in ``xlift.json`` and is applied inside the engine's LM."""
+"""How a trained or prompted model must be asked and read. A profile is kept in ``xlift.json`` and applied inside the engine's LM."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from xlift.harness.core.types import Chat, Message, Sampling
 class InferenceProfile(Section):
     """What a method changes between a task's prompt and the answer that is scored.
 
-    The mappings go by the language of the expected answer; a language that is not in them is asked and read as the task says.
+    The mappings are by the language of the expected answer. In a language that is not in them, the model is asked and read as the task
+    says.
     """
 
     tasks: tuple[str, ...] = ()
-    """Beginnings of the names of the tasks it is for; all where empty."""
+    """Beginnings of the names of the tasks to which it applies; all tasks if there are none."""
     system: dict[str, str] = Field(default_factory=dict)
     """The system turn, in place of the task's own."""
     prompt: dict[str, str] = Field(default_factory=dict)
-    """What the user's last turn becomes; ``{prompt}`` in it stands for the task's own text, other braces stay as they are."""
+    """The new text of the user's last turn. ``{prompt}`` in it is replaced by the task's own text; other braces stay as they are."""
     token_factor: float = Field(1.0, ge=1, le=100)
     """The factor by which the most new tokens of a task are multiplied, because the answer holds more than is scored."""
     min_tokens: int = Field(0, ge=0, le=100_000)
-    """The least allowance, for answers whose length goes by the prompt's and not by the task's: a short span after a text retold."""
+    """The least allowance, for answers whose length depends on the prompt's and not on the task's: a short span after a text that is
+    repeated."""
     stops: tuple[str, ...] | None = None
     """Stop strings in place of the task's; None keeps the task's."""
     header: dict[str, str] = Field(default_factory=dict)
-    """What is scored is the text after the first of these."""
+    """Only the text after the first occurrence of this is scored."""
     without_header: Literal["empty", "whole"] = "empty"
-    """What is scored where the header did not come; counted either way."""
+    """What is scored if the header did not come. It is counted either way."""
 
     @field_validator("system", "prompt", "header")
     @classmethod
@@ -58,15 +60,15 @@ class InferenceProfile(Section):
 
     @property
     def languages(self) -> frozenset[str]:
-        """Languages of answers for which anything is done."""
+        """The languages of answers for which anything is changed."""
         return frozenset().union(self.system, self.prompt, self.header)
 
     def names(self, task: str) -> bool:
-        """Whether the task is one that it is for."""
+        """Whether it applies to the task."""
         return not self.tasks or task.startswith(self.tasks)
 
     def covers(self, task: str, lang: str) -> bool:
-        """Whether anything is done to this task's items in this language."""
+        """Whether anything is changed for this task's items in this language."""
         return self.names(task) and lang in self.languages
 
     def ask(self, turns: Chat, lang: str) -> Chat:
@@ -89,7 +91,7 @@ class InferenceProfile(Section):
         return replace(sampling, max_tokens=max(grown, self.min_tokens), stop=stop)
 
     def extract(self, text: str, lang: str) -> str | None:
-        """The part of an answer that is scored; None where its header did not come (then ``without_header`` decides)."""
+        """The scored part of an answer; None if its header did not come (then ``without_header`` decides)."""
         header = self.header.get(lang)
         if header is None:
             return text
@@ -98,7 +100,7 @@ class InferenceProfile(Section):
 
 
 def read_profile(card: Mapping[str, object], where: str) -> InferenceProfile | None:
-    """The profile that an adapter's card holds, if any. Raises UserError for one that does not validate."""
+    """The profile in an adapter's card, if it has one. Raises UserError for a profile that is not valid."""
     values = card.get("profile")
     if values is None:
         return None

@@ -1,4 +1,4 @@
-"""The sizes of a model that memory and time follow from."""
+"""The sizes of a model from which memory and time are computed."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from xlift.harness.models.bases import Base
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder of equal layers with gated feed-forward parts, as Llama and most others are."""
+    """A decoder of equal layers with gated feed-forward parts, like Llama and most others."""
 
     hidden: int
     layers: int
     feed_forward: int
     queries: int
-    """Width of all query heads together."""
+    """The width of all query heads together."""
     keys: int
-    """Width of all key heads together."""
+    """The width of all key heads together."""
     vocabulary: int
     tied: bool
-    """Whether the first and the last layer are one."""
+    """Whether the first and the last layer are the same."""
 
     @property
     def body(self) -> int:
-        """Parameters of all layers, without embeddings and output layer."""
+        """The number of parameters of all layers, without embeddings and output layer."""
         attention = 2 * self.hidden * self.queries + 2 * self.hidden * self.keys
         return self.layers * (attention + 3 * self.hidden * self.feed_forward)
 
     @property
     def embeddings(self) -> int:
-        """Parameters of embeddings and output layer."""
+        """The number of parameters of embeddings and output layer."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     @property
     def parameters(self) -> int:
-        """All but those of norms and biases, which are few."""
+        """The number of all parameters except those of norms and biases, which are few."""
         return self.body + self.embeddings
 
 
 def read_shape(base: Base) -> Shape | None:
-    """The shape that ``config.json`` says; None for a model of another architecture, or one that only a server holds."""
+    """The shape that ``config.json`` describes; None for a model of another architecture, or one that only a server holds."""
     try:
         whole = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
         found = whole.get("text_config", whole)
@@ -62,8 +62,8 @@ def read_shape(base: Base) -> Shape | None:
 
 
 def place_layer(layer: int | float, depth: int) -> int:
-    """The number of a state, from 0 to ``depth``, by the name that a plan gives it: a share of the depth, or its number, -1 for
-    the last. Raises UserError for one that the base does not have."""
+    """The number of a state, from 0 to ``depth``, from the name that a plan gives it: a share of the depth, or its number, -1 for the last.
+    Raises UserError for a state that the base does not have."""
     if 0 < layer < 1:
         return max(1, round(layer * depth))
     if int(layer) != layer or not -depth - 1 <= layer <= depth:

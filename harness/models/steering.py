@@ -1,4 +1,4 @@
-"""Moves of hidden states: data that lie beside a base like an adapter, and are applied inside the engine while the base answers."""
+"""Moves of hidden states: data that are kept beside a base like an adapter, and applied inside the engine while the base answers."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARRAYS = "steer.safetensors"
-"""Beside ``xlift.json``: by language vectors, (layers, hidden), or maps, (layers, hidden, hidden)."""
+"""The file beside ``xlift.json`` with, for each language, vectors (layers, hidden) or maps (layers, hidden, hidden)."""
 
 
 class Steer(Section):
-    """What is added to the states of a model while it answers, by the language of the expected answer; nothing is trained.
+    """What is added to the states of a model while it answers, by the language of the expected answer. Nothing is trained.
 
-    At each layer a state h becomes h + strength * v, or h + strength * h W where the language has maps W in place of vectors v.
+    At each layer a state h becomes h + strength * v, or h + strength * h W if the language has maps W in place of vectors v.
     """
 
     layers: tuple[int | float, ...] = Field(min_length=1)
-    """States, as ``place_layer`` takes them: n is what comes out of the n-th layer, 0.5 the one at half the depth. The last one, which no
-    layer reads, cannot be moved."""
+    """The states, as ``place_layer`` takes them: n is what comes out of the n-th layer, 0.5 the one at half the depth. The last one, which
+    no layer reads, cannot be moved."""
     strengths: dict[str, float] = Field(min_length=1)
-    """By language, as short codes; a language that is not there is left alone."""
+    """The strengths by language (short codes). A language that is missing is not changed."""
     positions: Literal["prompt", "answer"]
-    """``prompt`` moves the states of the prompt's last token alone, ``answer`` those of the answer's tokens too."""
+    """``prompt`` moves only the states of the prompt's last token, ``answer`` those of the answer's tokens too."""
     tasks: tuple[str, ...] = ()
-    """Beginnings of the names of the tasks it is for; all where empty."""
+    """Beginnings of the names of the tasks to which it applies; all tasks if there are none."""
 
     @field_validator("strengths")
     @classmethod
@@ -53,9 +53,9 @@ class Steer(Section):
 
 
 def read_steer(card: Mapping[str, object], folder: Path) -> Steer | None:
-    """What an adapter's card says of moved states, if anything, checked against the arrays beside it.
+    """The moves of states in an adapter's card, if it has any, checked against the arrays beside it.
 
-    Raises UserError for values that do not validate, and for arrays that are missing, damaged or move nothing.
+    Raises UserError for values that are not valid, and for arrays that are missing, damaged or move nothing.
     """
     values = card.get("steer")
     if values is None:
@@ -80,12 +80,13 @@ def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def count_numbers(folder: Path) -> int:
-    """All numbers of a folder's arrays."""
+    """How many numbers a folder's arrays hold."""
     return sum(array.size for array in read_arrays(folder).values())
 
 
 def check_arrays(steer: Steer, arrays: Mapping[str, NDArray[Any]], where: str) -> None:
-    """Raises UserError where a language has no array or one of another shape, holds what is no number, or moves nothing."""
+    """Raises UserError if a language has no array or one of another shape, if an array holds values that are no numbers, or if it moves
+    nothing."""
     import numpy as np
 
     for lang in steer.strengths:
@@ -102,9 +103,9 @@ def check_arrays(steer: Steer, arrays: Mapping[str, NDArray[Any]], where: str) -
 
 
 def place_moves(layers: Sequence[int | float], depth: int) -> list[int]:
-    """The numbers of the states that are moved, of a base of ``depth`` layers.
+    """The numbers of the states that are moved, in a base of ``depth`` layers.
 
-    Raises UserError for one that the base does not have, for the last one, and for one that is named twice.
+    Raises UserError for a state that the base does not have, for the last one, and for one that is named twice.
     """
     placed = [place_layer(layer, depth) for layer in layers]
     if depth in placed or len({*placed}) < len(placed):
@@ -114,7 +115,7 @@ def place_moves(layers: Sequence[int | float], depth: int) -> list[int]:
 
 
 def check_base(steer: Steer, folder: Path, base: Base, name: str) -> None:
-    """Raises UserError where a base has no such layers, or states of another size."""
+    """Raises UserError if a base has no such layers, or states of another size."""
     shape = read_shape(base)
     if shape is None:
         return

@@ -1,7 +1,7 @@
 """Whether a model thinks before it answers: the variable that its chat template has for it, and a template in which it is set.
 
-A template with the variable set at its head says the same to all who render it, so that trainer, engines and lm-eval's models need no
-word of it, and its hash tells stages and results apart.
+A template with the variable set at its head says the same to every program that renders it. So trainer, engines and lm-eval's models need
+not know of it, and its hash distinguishes stages and results.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ SWITCHES: Mapping[str, Mapping[Mode, tuple[Json, ...]]] = {
     "thinking_budget": {"on": (-1,), "off": (0,)},  # Seed-OSS: tokens, and -1 for no bound
     "reasoning_effort": {"on": ("high", "medium"), "off": ("none", "no_think")},  # Mistral, Hunyuan; gpt-oss cannot be turned off
 }
-"""Variables by which templates turn thinking on and off, and their values; of a word the first one that the template has."""
+"""The variables by which templates turn thinking on and off, with their values. If a value is one of several words, the first one that the
+template has is used."""
 BUDGET = "thinking_budget"
 SERVED = ("enable_thinking", "thinking")
-"""What is sent to a server whose template is not known here: a template passes over what it does not take."""
+"""What is sent to a server whose template is not known here. A template ignores variables that it does not have."""
 
 _QUESTION = [{"role": "user", "content": "Hello"}]
 
 
 def find_options(tokenizer: PreTrainedTokenizerBase, mode: Mode, tokens: int) -> Options:
-    """What turns thinking on or off in a tokenizer's chat template; ``tokens`` are the budget for it, which some templates write down.
+    """What turns thinking on or off in a tokenizer's chat template. ``tokens`` is the budget for it, which some templates write down.
 
-    Of several variables the first one in ``SWITCHES`` that moves the prompt. Raises UserError where there is none.
+    Of several variables, the first one in ``SWITCHES`` that changes the prompt is used. Raises UserError if there is none.
     """
     taken = _list_variables(str(tokenizer.chat_template))
     for variable in (name for name in SWITCHES if name in taken):
@@ -73,11 +74,12 @@ def set_options(template: str, options: Options) -> str:
 
 
 def split_turn(asked: str, whole: str) -> tuple[str, str] | None:
-    """What a finished turn is trained after, and what is trained: all of it that a template writes behind the block where thinking stands.
+    """The part of a finished turn after which training begins, and the part that is trained: all that a template writes after the block of
+    thinking.
 
     ``asked`` is the chat as a model is asked it, ``whole`` the same with its answer. An empty block that a template writes into a finished
-    turn is no part of the answer: trained, it would teach a model that is asked to think that it must not. None where the two differ in
-    more than such a block.
+    turn is no part of the answer. If it were trained, it would teach a model that is asked to think that it must not. None if the two
+    differ in more than such a block.
     """
     if whole.startswith(asked):
         start = len(asked) + skip_block(whole[len(asked) :])
@@ -92,7 +94,7 @@ def split_turn(asked: str, whole: str) -> tuple[str, str] | None:
 
 
 def _list_variables(template: str) -> set[str]:
-    """Variables that a template may be given."""
+    """The variables that a template may be given."""
     from jinja2 import meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -102,7 +104,7 @@ def _list_variables(template: str) -> set[str]:
 
 
 def _choose(variable: str, mode: Mode, template: str) -> Json:
-    """The value of a variable for a mode; None for words of which the template has none."""
+    """The value of a variable for a mode; None if the template has none of its words."""
     for value in SWITCHES[variable][mode]:
         if not isinstance(value, str) or re.search(rf"""(['"]){re.escape(value)}\1""", template):
             return value
@@ -110,7 +112,7 @@ def _choose(variable: str, mode: Mode, template: str) -> Json:
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, options: Options) -> str | None:
-    """A question as the template asks it; None where it refuses the options."""
+    """A question as the template asks it; None if the template refuses the options."""
     from jinja2 import TemplateError
 
     try:

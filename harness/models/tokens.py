@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """Tokens of texts, each with the special tokens that the tokenizer puts before a text where the text does not begin with them.
+    """The tokens of texts, with the special tokens that the tokenizer puts before a text, unless the text begins with them already.
 
-    Templates of one family write the beginning of a sequence and those of another leave it to the tokenizer; lm-eval adds it in the same
-    way. What a tokenizer puts behind a text is left out, as an answer follows a prompt.
+    Some families of templates write the beginning of a sequence, others leave it to the tokenizer. lm-eval adds it in the same way. What a
+    tokenizer puts after a text is left out, because an answer follows a prompt.
     """
     prefix = find_prefix(tokenizer)
     found: list[list[int]] = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
@@ -23,19 +23,19 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[l
 
 
 class TokenPair(NamedTuple):
-    """Tokens of a prompt, as it is tokenised alone, and of what follows it."""
+    """The tokens of a prompt, as it is tokenised alone, and of what follows it."""
 
     prompt: list[int]
     rest: list[int]
     apart: bool = False
-    """Whether the two were tokenised apart, as a token would have spanned the boundary."""
+    """Whether the two were tokenised apart, because a token would have spanned the boundary."""
 
 
 def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[TokenPair]:
-    """Tokens of prompts and of what follows each.
+    """The tokens of prompts and of what follows each.
 
-    The two are tokenised together, so that what follows gets the tokens that a text has there; where a token would span the boundary they
-    are tokenised apart. An empty prompt becomes the token that begins a sequence, else the one that ends it, as in lm-eval.
+    The two are tokenised together, so that what follows gets the tokens that a text has there. If a token would span the boundary, they are
+    tokenised apart. An empty prompt becomes the token that begins a sequence, else the one that ends it, as in lm-eval.
     """
     prompts = tokenize(tokenizer, [prompt for prompt, _ in pairs])
     wholes = tokenize(tokenizer, [prompt + rest for prompt, rest in pairs])
@@ -50,9 +50,8 @@ def tokenize_pairs(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str
 
 
 def tokenize_text(tokenizer: PreTrainedTokenizerBase, text: str | Chat) -> list[int]:
-    """Tokens of a text whose states are read: of a chat up to where its answer begins, of another text behind the token that begins a
-    sequence, else the one that ends it. A template that refuses the chat raises jinja2's TemplateError.
-    """
+    """The tokens of a text whose states are read. A chat is read up to where its answer begins. Another text follows the token that begins
+    a sequence, else the one that ends it. If a template refuses the chat, jinja2's TemplateError is raised."""
     if isinstance(text, str):
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         return [begin, *tokenizer(text, add_special_tokens=False)["input_ids"]]
@@ -61,7 +60,7 @@ def tokenize_text(tokenizer: PreTrainedTokenizerBase, text: str | Chat) -> list[
 
 
 def find_prefix(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The special tokens that a tokenizer puts before a text; none for most."""
+    """The special tokens that a tokenizer puts before a text; most put none."""
     plain: list[int] = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole: list[int] = tokenizer("a")["input_ids"]
     place = next(at for at in range(len(whole)) if whole[at : at + len(plain)] == plain)

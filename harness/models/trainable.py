@@ -1,4 +1,4 @@
-"""Whether an adapter can be trained on a base: what its tokenizer, template and configuration say, before any work is done."""
+"""Whether an adapter can be trained on a base, judging by its tokenizer, template and configuration, before any work is done."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 CHATML = ("<|im_start|>", "<|im_end|>")
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out"})
-"""Names of the first and the last layer of language models, which are one where embeddings are tied."""
+"""The names of the first and the last layer of language models, which are the same if embeddings are tied."""
 
 
 def check_trainable(base: Base, trainings: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises UserError for a base without an end of text, for a template that no training would match, for ChatML's marks where they are no
-    tokens, and for a LoRA that it cannot take.
+    """Raises UserError for a base without an end of text, for a template whose training and inference would differ, for ChatML's markers if
+    they are no tokens, and for a LoRA that the base cannot take.
 
     ``trainings`` has ``train.lora`` by the method's label.
     """
@@ -66,7 +66,7 @@ def _check_turns(base: Base, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def check_modules(base: Base, targets: object, place: str) -> None:
-    """Raises UserError, which begins with ``place``, where no layer of the base has one of the names that LoRA shall stand beside."""
+    """Raises UserError, which begins with ``place``, if no layer of the base has one of the names that LoRA targets."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -85,7 +85,7 @@ def check_modules(base: Base, targets: object, place: str) -> None:
 
 
 def count_layers(base: Base) -> int:
-    """Layers of the base's decoder. Raises UserError where its configuration does not say."""
+    """The number of layers of the base's decoder. Raises UserError if its configuration does not say."""
     depth = getattr(_read_config(base), "num_hidden_layers", None)
     if not isinstance(depth, int):
         raise UserError(f"base model {base.name!r}: its config.json does not say how many layers it has (num_hidden_layers)")
@@ -97,7 +97,7 @@ def _has_tied_embeddings(base: Base) -> bool:
 
 
 def _read_config(base: Base) -> PretrainedConfig:
-    """The configuration of the text model, if the base has others beside it."""
+    """The configuration of the text model, if the base has other models beside it."""
     from transformers import AutoConfig
 
     try:
