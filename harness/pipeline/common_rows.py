@@ -1,4 +1,4 @@
-"""Rows of a task in the pivot that every method of a suite trains beside its own, so that all have the same skill to carry over."""
+"""Rows of a task in the pivot that every method of a suite trains beside its own, so that all learn the same skill."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COMMON = "common"
 
 
 def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
-    """The plan with common rows among its own: ``share`` of all rows, mixed with the last phase, or the last part, where the plan has
-    such.
+    """The plan with common rows among its own. They are the share ``share`` of all rows, mixed into the last phase, or into the last part
+    if the plan has parts.
 
-    Methods get the first rows of one order, so two methods with as many rows have the same ones. Beside parallel texts they are examples,
-    whose cross-entropy is added to the terms on states. A plan of preferences, or without rows, stays as it is. Raises UserError where the
-    corpus has nothing that can be used.
+    Methods get the first rows of one order, so two methods with the same number of rows have the same ones. Beside parallel texts they are
+    examples, whose cross-entropy is added to the terms on states. A plan of preferences, or without rows, is not changed. Raises UserError
+    if the corpus has nothing that can be used.
     """
     own = [row for row in plan.rows if not isinstance(row, Preference)]
     if not own:
@@ -38,7 +38,7 @@ def add_common(plan: Plan, ctx: Context, settings: CommonRows) -> Plan:
 
 
 def _widen_last(parts: Mapping[str, Part], pivot: str) -> dict[str, Part]:
-    """The parts of a plan, of which the last one is trained on common rows too."""
+    """The parts of a plan, the last of which is also trained on common rows."""
     widened = dict(parts)
     for name in [*parts][-1:]:
         last = parts[name]

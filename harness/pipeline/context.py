@@ -1,4 +1,4 @@
-"""The world that a run shows to a method: data behind the leak guard, the model's own answers, and translators."""
+"""What a run shows to a method: data behind the leak guard, the model's own answers, and translators."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Generate = Callable[[Sequence[Chat], Sampling], list[Answer]]
 
 
 class Inside(Protocol):
-    """What can be read of a model's inside, each with the tokens of the texts (pipeline.states.States)."""
+    """What can be read inside a model, each with the number of tokens of the texts (pipeline.states.States)."""
 
     def read(self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: str) -> tuple[NDArray[Any], int]: ...
 
@@ -49,13 +49,13 @@ class Inside(Protocol):
 
 
 LOSS = 0.3
-"""Share of a part above which its loss is worth a warning."""
+"""The share of a part whose loss causes a warning."""
 
 
 class RunContext:
-    """The Context of one method in one round of a suite; ``generate`` answers with the model as the round finds it.
+    """The Context of one method in one round of a suite. ``generate`` uses the model with which the round starts.
 
-    Scores of translations are remembered in the folder ``scores``, where there is one.
+    Scores of translations are remembered in the folder ``scores``, if there is one.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class RunContext:
         self._find_translator(source, target)
 
     def _find_translator(self, source: str, target: str) -> Translator:
-        """The translator of the pair, opened at its first use. Raises UserError where there is none, or it cannot serve the pair."""
+        """The translator of the pair, opened at its first use. Raises UserError if there is none, or if it cannot serve the pair."""
         from xlift.harness.translators.load import open_translator
 
         pair = f"{source}-{target}"
@@ -195,9 +195,8 @@ class RunContext:
         return identify(texts)
 
     def describe_help(self) -> Manifest:
-        """What the rows cost and whose help they took: generated tokens, how many of them were thinking, corpora and their licences, and
-        translators with counts by pair.
-        """
+        """What the rows cost and what helped to make them: generated tokens, how many of them were thinking, corpora and their licences,
+        and translators with counts by pair."""
         corpora = ["/".join(reversed(name.split("/", 1))) for name in sorted(self.rows_read)]
         return {
             "generated_tokens": self.generated_tokens,
@@ -214,8 +213,8 @@ class RunContext:
     def vet(self, plan: Plan) -> Plan:
         """The plan without rows that overlap evaluation items, which a method may have made up or generated.
 
-        Raises UserError for a plan that is empty, over budget, in a foreign language or with an id twice, for parts as ``check_parts``, and
-        for moves of states that move nothing.
+        Raises UserError for a plan that is empty, has too many rows, a language that is not trained or an id twice, for parts as
+        ``check_parts`` does, and for moves of states that move nothing.
         """
         rows: list[Row] = list(plan.rows)
         leaking = self._guard.find_leaks([list_texts(row) for row in rows])
@@ -246,7 +245,7 @@ class RunContext:
 
 
 def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: Mapping[str, int]) -> dict[str, float]:
-    """Parts of a recipe (``es/translation``) and corpora that lost more than 30 % of their rows, with the share lost."""
+    """Parts of a recipe (``es/translation``) and corpora that lost more than 30 % of their rows, with the lost share."""
     lost: Counter[str] = Counter()
     for where, count in drops.items():
         part, _, reason = where.partition(": ")

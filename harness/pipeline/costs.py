@@ -1,4 +1,4 @@
-"""What making an adapter took, from the manifests of the stages that made it."""
+"""The cost of making an adapter, from the manifests of the stages that made it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xlift.harness.training.report import CurvePoint, FitReport
 
 
 class PrepareCost(Section):
-    """What the rows of one round took, as the prepare stage's manifest says it."""
+    """The cost of the rows of one round, from the prepare stage's manifest."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -24,18 +24,18 @@ class PrepareCost(Section):
     seconds: float
     generated_tokens: int
     thinking_tokens: int = 0
-    """How many of the generated tokens were thinking."""
+    """The number of generated tokens that were thinking."""
     thinking_cut: int = 0
-    """Answers whose thinking never ended, which no row can take."""
+    """The number of answers whose thinking never ended. No row uses them."""
     tokens_read: int = 0
-    """Tokens of texts whose states were read."""
+    """The number of tokens of texts whose states were read."""
     translated: dict[str, dict[str, int]]
-    """Texts asked and failed, by pair and translator."""
+    """The numbers of texts that were asked for and that failed, by pair and translator."""
     losses: dict[str, float]
-    """Share of its rows that a part lost, for those that lost more than 30 %."""
+    """The lost share of each part that lost more than 30 % of its rows."""
 
     def followed_by(self, later: PrepareCost) -> PrepareCost:
-        """The cost of two rounds of rows: sums, and of translations and losses what the later round says."""
+        """The cost of two rounds of rows: sums, and for translations and losses the values of the later round."""
         return PrepareCost(
             rows=self.rows + later.rows,
             seconds=round(self.seconds + later.seconds, 4),
@@ -49,11 +49,11 @@ class PrepareCost(Section):
 
 
 def sum_costs(stages: Iterable[Path], point: CurvePoint | None = None) -> dict[str, dict[str, Json]]:
-    """``prepare`` and ``fit`` of the stages that made one model, over its rounds; an empty ``fit`` where nothing was trained.
+    """``prepare`` and ``fit`` of the stages that made one model, over its rounds. ``fit`` is empty if nothing was trained.
 
-    Of an adapter that was kept at a ``point`` of the last training, ``fit`` has steps and tokens up to there, and nothing else.
+    For an adapter that was kept at a ``point`` of the last training, ``fit`` has only steps and tokens up to there.
 
-    Raises UserError where a stage is gone or its manifest lacks a cost.
+    Raises UserError if a stage is gone or its manifest lacks a cost.
     """
     prepares: list[PrepareCost] = []
     fits: list[FitReport] = []

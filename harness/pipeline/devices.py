@@ -1,4 +1,4 @@
-"""The GPUs of this machine as a table, and what of a run needs how much of them."""
+"""The GPUs of this machine as a table, and how many of them, with how much memory, each part of a run needs."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError
 
 PRETENDED = "XLIFT_DEVICES"
-"""A table in place of the GPUs that there are, such as ``0:24,1:24``, for trying out how a run would be shared out."""
+"""The environment variable that replaces the table of GPUs, such as ``0:24,1:24``, to try out how a run would be distributed."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One GPU, or one that is pretended."""
+    """One GPU, real or pretended."""
 
     name: str
-    """As CUDA_VISIBLE_DEVICES takes it."""
+    """The name that CUDA_VISIBLE_DEVICES takes."""
     gib: float | None = None
-    """Memory; None where nobody said it."""
+    """The memory; None if it was not given."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a stage asks of devices."""
+    """What a stage needs of devices."""
 
     count: int = 1
     gib: float = 0.0
-    """Memory on each, by the model of estimates.py; 0 where it is not known."""
+    """The memory on each, by the model of estimates.py; 0 if it is not known."""
 
 
 def list_devices(suite: Suite, environment: Mapping[str, str]) -> tuple[Device, ...]:
     """The devices that a run may use, in order; none on a machine without a GPU.
 
-    Raises UserError where the suite names one that is not there.
+    Raises UserError if the suite names one that does not exist.
     """
     pretended = environment.get(PRETENDED)
     there = _read_table(pretended.split(","), PRETENDED) if pretended else tuple(map(Device, find_gpus(environment)))
@@ -49,18 +49,18 @@ def list_devices(suite: Suite, environment: Mapping[str, str]) -> tuple[Device, 
 
 
 def choose_devices(free: Sequence[Device], need: Need) -> tuple[Device, ...]:
-    """The smallest free devices that are large enough; none where there are too few."""
+    """The smallest free devices that are large enough; none if there are too few."""
     large = sorted((device for device in free if is_large_enough(device, need)), key=lambda device: device.gib or float("inf"))
     return tuple(large[: need.count]) if len(large) >= need.count else ()
 
 
 def is_large_enough(device: Device, need: Need) -> bool:
-    """Whether a device holds what is needed of each, where its memory is known."""
+    """Whether each device's memory, if it is known, is as large as needed."""
     return device.gib is None or need.gib <= device.gib
 
 
 def require_room(devices: Sequence[Device], what: str, need: Need, remedy: str) -> None:
-    """Raise UserError, which ends in the ``remedy``, where some work fits no device, or wants more than there are."""
+    """Raise UserError, which ends in the ``remedy``, if some work fits no device, or needs more devices than there are."""
     if need.count > len(devices):
         raise UserError(f"{what} takes {need.count} devices, and there are {len(devices)} ({_name(devices)})")
     if len([device for device in devices if is_large_enough(device, need)]) < need.count:
@@ -83,7 +83,7 @@ def _read_table(entries: Iterable[str], where: str) -> tuple[Device, ...]:
 
 
 def find_gpus(environment: Mapping[str, str]) -> list[str]:
-    """Names of the GPUs that CUDA would see, without loading torch for it."""
+    """The names of the GPUs that CUDA would see, found without loading torch."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     count = len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
     if not count:

@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: stages, rows, tokens, steps, and roughly time, memory and disk; and whether a suite can run."""
+"""What a run would do, without doing it: stages, rows, tokens, steps, rough time, memory and disk; and whether a suite can run."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class PlannedStage(TypedDict):
     rows: int | None
     tokens: int | None
     steps: int | None
-    """Steps of the optimiser."""
+    """The number of steps of the optimiser."""
     items: int | None
     seconds: float | None
-    """Roughly; None where it cannot be told, and where the stage is done."""
+    """A rough time; None if it is not known, and if the stage is done."""
 
 
 class RunPlan(TypedDict):
-    """The stages of a run in order, what they come to, by words that are shown, and the data that they read."""
+    """The stages of a run in order, their totals under the words that are shown, and the data that they read."""
 
     stages: list[PlannedStage]
     totals: dict[str, str | int]
@@ -58,7 +58,8 @@ class RunPlan(TypedDict):
 
 
 def check_suite(suite: Suite) -> None:
-    """Raise UserError for whatever is wrong in a suite, as far as it shows without data, and without a model that is not here."""
+    """Raise UserError for everything that is wrong in a suite, as far as it can be found without data and without a base that is not
+    here."""
     from xlift.harness.evaluation.tasks import expand_tasks, require_shots
 
     check_methods(suite)
@@ -72,7 +73,7 @@ def check_suite(suite: Suite) -> None:
 
 
 def _names_parts_of_the_base(suite: Suite) -> bool:
-    """Whether a suite names layers or modules of its base, or a way to think, so that only the base can say if they are right."""
+    """Whether a suite names layers or modules of its base, or a way to think, so that only the base can say whether they are right."""
     if suite.engine.thinking != "template":
         return True
     for label, chosen in suite.methods.items():
@@ -88,7 +89,7 @@ def _names_parts_of_the_base(suite: Suite) -> bool:
 
 
 def _check_expected(suite: Suite, tasks: Sequence[str]) -> None:
-    """Raise UserError where a paper's number is of a task or a metric that the suite does not measure."""
+    """Raise UserError if a paper's number is of a task or a metric that the suite does not measure."""
     for one in suite.expected:
         for task in map(one.task_in, one.languages):
             if task not in tasks:
@@ -100,15 +101,15 @@ def _check_expected(suite: Suite, tasks: Sequence[str]) -> None:
 
 
 def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
-    """What a run would do. Methods that only read corpora make their rows here, so that rows, tokens and steps are known; those that ask a
-    model get as far as its first answer, and have upper bounds, as all have whose data would have to be fetched.
+    """What a run would do. Methods that only read corpora make their rows here, so that rows, tokens and steps are known. Methods that ask
+    a model run up to its first answer, and have upper bounds, as do all whose data would have to be fetched.
 
-    ``card``, a key of ``estimates.CARDS``, has time and memory told of that GPU; without, they are of this machine, or of the usual card
-    where the base needs a GPU and there is none. Of a base that is not on this machine, template, tokenizer and weights are not looked at,
-    and its sizes are those of the suite's ``base.sizes``.
+    With ``card``, a key of ``estimates.CARDS``, time and memory are those of that GPU. Without it, they are those of this machine, or of
+    the usual card if the base needs a GPU and there is none. If the base is not on this machine, template, tokenizer and weights are not
+    checked, and its sizes are those of the suite's ``base.sizes``.
 
-    Raises UserError for all that ``run`` would refuse: as ``open_run`` does, and where a method lacks a corpus or a translator, or the
-    weights of the base are larger than the memory that is free.
+    Raises UserError for everything that ``run`` would refuse: as ``open_run`` does, if a method lacks a corpus or a translator, and if the
+    weights of the base are larger than the free memory.
     """
     run = open_run(suite, runs, fetch=False)
     needed = needs.list_needs(suite, run.tasks)
@@ -154,7 +155,7 @@ def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
 
 
 def _plan_points(suite: Suite, model: Measured) -> list[Measured]:
-    """The points of a model's curve; steps and tokens of each are not known before the training."""
+    """The points of a model's curve. The steps and tokens of each are not known before the training."""
     points = []
     for share in suite.training(model.label).measure_at if model.seed is not None else ():
         point = CurvePoint(share=share, step=0, tokens_trained=0)
@@ -209,7 +210,7 @@ _DOUBT = "it may be a third of that or three times as much"
 
 
 def _shorten(title: str, names: Sequence[str], most: int = 4) -> str:
-    """The first of some names, and how many more there are; empty where there is none."""
+    """The first of some names, and how many more there are; empty if there are none."""
     if not names:
         return ""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -217,14 +218,14 @@ def _shorten(title: str, names: Sequence[str], most: int = 4) -> str:
 
 
 def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
-    """The data that a suite will ask for, without the model and without fetching any. Raises UserError as ``check_suite`` does."""
+    """The data that a suite will read, found without the model and without fetching any. Raises UserError as ``check_suite`` does."""
     from xlift.harness.evaluation.tasks import expand_tasks
 
     return needs.summarise(needs.list_needs(suite, expand_tasks(suite)[0]))
 
 
 def find_stop(suite: Suite) -> str:
-    """Why a run would stop before any work for lack of data, in one line; empty where it would not. Nothing is fetched."""
+    """Why a run would stop before any work for lack of data, in one line; empty if it would not. Nothing is fetched."""
     from xlift.harness.evaluation.tasks import expand_tasks, locate_data
 
     try:
@@ -246,7 +247,7 @@ def list_supplies(suite: Suite) -> list[data.Supply]:
 
 
 def _name_cuts(suite: Suite) -> str:
-    """The methods that get fewer rows than suite or options say, as their training does not reach them."""
+    """The methods that get fewer rows than suite or options say, because their training does not reach more."""
     cuts = []
     for label, chosen in suite.methods.items():
         rows = choose_rows(suite, label)
@@ -291,10 +292,10 @@ class AskedTask:
 
     name: str
     items: int | None
-    """That are asked; None where the data are not on this machine, as for the next."""
+    """The number of items that are asked. It and the next one are None if the data are not on this machine."""
     available: int | None
     foreign: ForeignTask | None
-    """What is known of one that is not xlift's."""
+    """What is known of a task that is not xlift's."""
 
 
 def list_tasks_asked(suite: Suite) -> list[AskedTask]:
@@ -319,7 +320,7 @@ def _limit(suite: Suite, task: str, rows: int | None) -> int | None:
 
 
 def _count_items(run: Run, foreign: Mapping[str, ForeignTask]) -> dict[str, int | None]:
-    """Items of each task that are asked; None for one with data that are not on this machine, and that nothing is known of."""
+    """The number of items that each task asks; None for a task whose data are not on this machine and of which nothing is known."""
     counts: dict[str, int | None] = {}
     for task in run.tasks:
         source, samples = index.source_of(task), run.suite.data.samples
@@ -334,7 +335,7 @@ def _count_items(run: Run, foreign: Mapping[str, ForeignTask]) -> dict[str, int 
 
 
 def _find_rows(task: str) -> int | None:
-    """The items of a benchmark that are known in another language, where they are the same in all."""
+    """The items of a benchmark that are known in another language, if they are the same in all."""
     benchmark = find_benchmark(task)
     if benchmark is None or not benchmark.parallel:
         return None
@@ -343,12 +344,12 @@ def _find_rows(task: str) -> int | None:
 
 
 def _choose(counts: Mapping[str, int | None], tasks: Sequence[str]) -> dict[str, int | None]:
-    """The items of some of the tasks."""
+    """The numbers of items of some of the tasks."""
     return {task: counts[task] for task in tasks}
 
 
 def _sum(items: Mapping[str, int | None]) -> int | None:
-    """None where the items of one task are not known."""
+    """The sum; None if the number of one task is not known."""
     known = [count for count in items.values() if count is not None]
     return sum(known) if len(known) == len(items) else None
 
@@ -366,7 +367,7 @@ def _row(
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space where a run would lie."""
+    """The free space where a run would be written."""
     place = folder
     while not place.exists():
         place = place.parent

@@ -1,7 +1,7 @@
 """Results that a model has already: a task that was measured before is taken over into a new measurement, and not measured again.
 
-A measurement's manifest says what determined it, so that what determined the result of each of its tasks is known too, whichever tasks were
-measured with it. Manifests of xlift 0.1 name no versions of tasks, so that nothing is taken over from them.
+A measurement's manifest says what determined it. So it is known what determined the result of each of its tasks, whichever tasks were
+measured together with it. Manifests of xlift 0.1 name no versions of tasks, so nothing is taken over from them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Known = Mapping[str, Sequence[Measurement]]
 
 
 def name_results(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """For each task of an evaluate stage a hash of those of the stage's inputs that determine the task's result; none of odd inputs."""
+    """For each task of an evaluate stage, a hash of those of the stage's inputs that determine the task's result; none for malformed
+    inputs."""
     tasks, evaluate = inputs.get("tasks"), inputs.get("evaluate")
     if not isinstance(tasks, Mapping) or not isinstance(evaluate, Mapping):
         return {}
@@ -62,7 +63,7 @@ def _has_samples(stage: Path, result: TaskResult) -> bool:
 
 
 def find_common_engine(known: Known) -> Mapping[str, object] | None:
-    """The facts of an engine under which each task has a result; None where there is none."""
+    """The facts of an engine with which each task has a result; None if there is no such engine."""
     for facts in [one.record.engine for found in known.values() for one in found]:
         if all(any(one.record.engine == facts for one in found) for found in known.values()):
             return facts
@@ -77,7 +78,7 @@ class Taken:
 
     @classmethod
     def under(cls, engine: Mapping[str, object], known: Known) -> Taken:
-        """The newest result of each task that was measured under an engine of these facts."""
+        """The newest result of each task that was measured with an engine of these facts."""
         same = {task: [one for one in found if digest(one.record.engine) == digest(engine)] for task, found in known.items()}
         return cls({task: found[0] for task, found in same.items() if found})
 
@@ -90,7 +91,7 @@ class Taken:
         return found
 
     def copy_files(self, out: Path) -> None:
-        """Put the samples, and the results of lm-eval that they belong to, into a folder: the same files, where the disk can link."""
+        """Put the samples, and lm-eval's results to which they belong, into a folder. They are linked if the disk can do that."""
         wanted = {one.stage / str(one.record.tasks[task].samples) for task, one in self.origins.items()}
         wanted |= {path for one in self.origins.values() for path in one.stage.glob("results_*.json")}
         for path in sorted(wanted):
@@ -100,7 +101,7 @@ class Taken:
                 shutil.copyfile(path, out / path.name)
 
     def read_results(self) -> dict[str, TaskResult]:
-        """The results, each with what it took: its share by items, where an older xlift counted for all tasks together."""
+        """The results, each with its cost. If an older xlift counted the cost of all tasks together, it is a share by items."""
         found = {}
         for task, one in self.origins.items():
             result = one.record.tasks[task]
@@ -112,7 +113,7 @@ class Taken:
         return found
 
     def read_whole_answers(self) -> list[WholeAnswer]:
-        """What was said to requests that a profile covers."""
+        """What was said in reply to requests to which a profile applies."""
         said: list[WholeAnswer] = []
         for one in {one.stage: one for one in self.origins.values()}.values():
             path = one.stage / WHOLE_ANSWERS

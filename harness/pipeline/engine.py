@@ -1,4 +1,4 @@
-"""One engine for all that a stage asks of it, loaded at the first need."""
+"""One engine for everything that a stage asks of it, loaded when it is first needed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class StageEngine:
-    """The engine of a stage, or of a wave of them: a context manager that loads it when it is first asked for and closes it at the end."""
+    """The engine of a stage, or of several stages: a context manager that loads it when it is first asked for and closes it at the end."""
 
     def __init__(self, run: Run, beside: int = 1) -> None:
-        """``beside`` is how many engines share the memory for the cache."""
+        """``beside`` is the number of engines that share the memory for the cache."""
         self._base = run.base
         self._settings = run.suite.engine.model_copy(update={"kv_cache_gib": share_cache(run.suite, beside)})
         self._engine: Engine | None = None
@@ -35,7 +35,7 @@ class StageEngine:
         return self._engine
 
     def hold_model(self, adapter: Adapter | None) -> HfEngine:
-        """The base with an adapter as a transformers model, whose inside can be read; another engine makes room for it."""
+        """The base with an adapter as a transformers model, inside which can be read. Another engine is closed to make room for it."""
         from xlift.harness.engines.hf import HfEngine
 
         engine = self._engine

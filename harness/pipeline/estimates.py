@@ -1,8 +1,8 @@
-"""What a stage will roughly take, from the sizes of the base and the speed of this machine: right within a factor of two or three.
+"""The rough cost of a stage, from the sizes of the base and the speed of this machine: right within a factor of two or three.
 
-Memory and operations are counted as in Korthikanti et al. 2022 (arXiv:2205.05198) for a LoRA on all linear layers or for all weights, and
-err on the high side. The speed is that of one matrix product on this machine, of which training reaches a part, and answering less, as the
-weights are read again for each token. docs/runs.md sets some estimates beside what was measured.
+Memory and operations are counted as in Korthikanti et al. 2022 (arXiv:2205.05198), for a LoRA on all linear layers or for all weights. The
+counts are rather too high than too low. The speed is that of one matrix product on this machine. Training reaches a part of it, and
+answering a smaller part, because the weights are read again for each token. docs/runs.md compares some estimates with measurements.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 GPU, CPU = (0.4, 0.12), (0.7, 0.5)
-"""Shares of the speed of one matrix product that training and reading a prompt reach, and that writing an answer does."""
+"""The shares of the speed of one matrix product that training and reading a prompt reach, and that writing an answer reaches."""
 RESPONSES = 0.5
-"""Share of a row's tokens that are its response."""
+"""The share of a row's tokens that belong to its response."""
 USED = 0.1
-"""Share of its allowance that an answer takes: most end early."""
+"""The share of its allowance that an answer uses, because most end early."""
 PROMPT = 250
-"""Tokens of a benchmark's prompt."""
+"""The number of tokens of a benchmark's prompt."""
 START = 10.0
-"""Seconds until a training begins, in a process of its own."""
+"""The seconds until a training begins, in a process of its own."""
 OVERHEAD = 1.5 * GIB
-"""Libraries and the device's context."""
+"""The memory of libraries and of the device's context."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU on paper."""
+    """A GPU by its maker's figures."""
 
     title: str
     speed: float
-    """Operations a second in bfloat16, without sparsity, as its maker says."""
+    """Operations per second in bfloat16, without sparsity, as its maker says."""
     gib: int
-    """Memory."""
+    """The memory in GiB."""
 
     @property
     def device(self) -> Device:
@@ -53,10 +53,10 @@ CARDS = {
     "a100-80gb": Card("one A100 of 80 GB", 312e12, 80),
     "h100-80gb": Card("one H100 SXM of 80 GB", 989e12, 80),
 }
-"""Cards that a dry run can count with."""
+"""The cards for which a dry run can compute."""
 USUAL_CARD = "a100-80gb"
 NEEDS_GPU = 500_000_000
-"""Parameters of a base from which on a machine without a GPU is not what a suite is meant for."""
+"""A base with at least this number of parameters is not meant to be run on a machine without a GPU."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Estimates:
 
     @staticmethod
     def of_any_gpu(shape: Shape) -> Estimates:
-        """For memory alone: of any GPU."""
+        """Estimates of memory alone, for any GPU."""
         return Estimates(shape, CARDS[USUAL_CARD].device)
 
     def describe(self) -> str:
-        """The device and what its hours rest on."""
+        """The device, and on what its hours are based."""
         reading, writing = self._shares
         return (
             f"{self.device.name}: operations over {self.device.speed / 1e12:.0f} TFLOP/s by its maker's figures, of which training and "
@@ -80,12 +80,12 @@ class Estimates:
         )
 
     def weight_bytes(self, settings: TrainSettings) -> float:
-        """Memory of the base's weights in a training."""
+        """The memory of the base's weights in a training."""
         body = {"4bit": 0.53, "8bit": 1.0}.get(settings.quantise or "", float(self.device.width))
         return self.shape.body * body + self.shape.embeddings * self.device.width
 
     def train_bytes(self, settings: TrainSettings) -> float:
-        """Memory of a training at its peak."""
+        """The memory of a training at its peak."""
         shape, rank, width = self.shape, _read_rank(settings), self.device.width
         layer = width * (4 * shape.hidden + 2 * shape.queries + 2 * shape.keys + 3 * shape.feed_forward) + 8 * shape.hidden + 28 * rank
         tokens = settings.micro_batch_tokens
@@ -95,7 +95,7 @@ class Estimates:
         return self.weight_bytes(settings) + 16 * trained + tokens * kept + logits + OVERHEAD
 
     def train_seconds(self, settings: TrainSettings, tokens: int) -> float:
-        """Time of a training."""
+        """The time of a training."""
         shape = self.shape
         passes = (6 if settings.gradient_checkpointing else 4) + (2 if settings.lora is None else 0)  # the weights' own gradients
         body = passes * shape.body
@@ -103,7 +103,7 @@ class Estimates:
         return START + tokens * operations / (self._shares[0] * self.device.speed)
 
     def answer_seconds(self, answers: int, tokens: float) -> float:
-        """Time of answers of so many tokens each."""
+        """The time of answers with this number of tokens each."""
         operations = 2 * (self.shape.body + self.shape.vocabulary * self.shape.hidden)
         reading, writing = self._shares
         return answers * operations * (PROMPT / reading + tokens / writing) / self.device.speed

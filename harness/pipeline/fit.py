@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
-    """In a process of its own: one adapter, on one GPU. A killed attempt goes on from its last checkpoint.
+    """In a process of its own, make one adapter on one GPU. A killed attempt continues from its last checkpoint.
 
-    Where another process is at it, it is waited for, or with ``wait`` false left to it: returns whether the adapter is there.
+    If another process is making it, this one waits, or with ``wait`` false leaves it to the other. Returns whether the adapter is there.
     """
     turn, prepared, seed = fit.turn, fit.rows, fit.seed
     if run.suite.training(turn.label).processes == 1:
@@ -73,7 +73,7 @@ def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
 
 
 def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
-    """An adapter that is a profile alone, or moves of states, as a stage's work."""
+    """Write an adapter that is only a profile, or moves of states, as a stage's work."""
     out.mkdir(exist_ok=True)
     if steer := prepared.plan.steer:
         provenance["steer"] = steer.model_dump(mode="json")
@@ -85,7 +85,7 @@ def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path
 
 @dataclass(frozen=True)
 class Training:
-    """One adapter that is to be trained on rows of a plan."""
+    """One adapter that is to be trained on the rows of a plan."""
 
     run: Run
     turn: Round
@@ -149,7 +149,7 @@ def _combine(
 
 
 def _mask(run: Run, prepared: Prepared, edit: Mask, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
-    """Choose the weights that a plan puts to 0, as a stage's work."""
+    """Choose the weights that a plan sets to 0, as a stage's work."""
     from xlift.harness.training.masking import write_mask
 
     write_mask(edit, read_arrays(prepared), run.base, out)
@@ -162,12 +162,12 @@ def _describe_part(adapter: adapters.Adapter, report: FitReport) -> PartFacts:
 
 
 def see_one_gpu(environment: MutableMapping[str, str]) -> None:
-    """Leave the first of the GPUs that may be seen; to be called before CUDA is begun."""
+    """Leave only the first of the GPUs that may be seen. It must be called before CUDA is started."""
     environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
 
 
 def read_arrays(prepared: Prepared) -> Mapping[str, NDArray[Any]]:
-    """The arrays of a plan, none for most. Raises UserError where they are not those of the manifest any more."""
+    """The arrays of a plan; none for most plans. Raises UserError if they are no longer those of the manifest."""
     from safetensors.numpy import load
 
     wanted, path = prepared.plan.arrays_sha256, prepared.folder / ARRAYS
@@ -181,7 +181,7 @@ def read_arrays(prepared: Prepared) -> Mapping[str, NDArray[Any]]:
 
 
 def read_rows(prepared: Prepared) -> Rows:
-    """The training rows that a prepare stage wrote. Raises UserError where they are not those of its manifest any more."""
+    """The training rows that a prepare stage wrote. Raises UserError if they are no longer those of its manifest."""
     path = prepared.folder / ROWS
     try:
         data = path.read_bytes()

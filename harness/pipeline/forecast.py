@@ -1,4 +1,4 @@
-"""Rows, time and memory before they are spent: what a dry run tells of a method."""
+"""Rows, time and memory before they are spent: what a dry run says of a method."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from xlift.tasks import data, index
 from xlift.tasks.leaks import Guard
 
 ANSWER_TOKENS = 300
-"""That a method has written for each of its rows, answers and translations, where the method alone knows how long they are."""
+"""The tokens that a method has the model write for each of its rows, answers and translations, if only the method knows their length."""
 UNSEEN_TOKENS = 300
-"""Tokens that a row which is not made yet counts as, if the training's budget is in epochs."""
+"""The tokens that a row which is not made yet is counted as, if the training's budget is in epochs."""
 BYTES_A_TOKEN = 3
-"""Bytes of a row that count as one token, if the base's tokenizer is not here. English has four, other languages two to three."""
+"""The bytes of a row that count as one token, if the base's tokenizer is not here. English has four, other languages two to three."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training as far as it is known before it."""
+    """One training, as far as it is known before it begins."""
 
     rows: int | None
     tokens: int | None
@@ -43,25 +43,25 @@ class Training:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is needed to tell rows, time and memory before they are spent."""
+    """What is needed to estimate rows, time and memory before they are spent."""
 
     run: Run
     guard: Guard | None
-    """Against rows that are measured with, as far as these are on this machine; None where there is no method."""
+    """Finds rows that are measured, as far as these are on this machine; None if there is no method."""
     estimates: Estimates | None
     """None for a base whose sizes are not known, and for one behind a server."""
     away: frozenset[str]
-    """Methods that need data which are not on this machine: nothing is fetched."""
+    """The methods that need data which are not on this machine, because nothing is fetched."""
     foreign: Mapping[str, ForeignTask]
     """The tasks that are not xlift's."""
     on_paper: bool = False
-    """Whether the estimates are of a card by its maker's figures, and not of this machine."""
+    """Whether the estimates are those of a card by its maker's figures, and not of this machine."""
 
     @staticmethod
     def of(run: Run, needed: Sequence[needs.Need], card: str | None = None) -> Forecast:
-        """Estimates are of this machine, or of ``card``; of the usual card where the base needs a GPU and there is none.
+        """A forecast for this machine or for ``card``; for the usual card if the base needs a GPU and there is none.
 
-        Raises UserError for an unknown card, and where not even the weights of a training fit into this machine.
+        Raises UserError for an unknown card, and if not even the weights of a training fit into this machine.
         """
         from xlift.harness.engines.device import has_gpu, read_device
         from xlift.harness.evaluation.foreign_tasks import survey_foreign
@@ -82,7 +82,7 @@ class Forecast:
         return found
 
     def _require_memory(self, estimates: Estimates) -> None:
-        """Raises UserError where not even the weights of a training fit."""
+        """Raises UserError if not even the weights of a training fit."""
         device = estimates.device
         for label in self._trained:
             needed = estimates.weight_bytes(self.run.suite.training(label)) / GIB
@@ -115,13 +115,13 @@ class Forecast:
         return text + (more if max(sizes.values()) > device.free / GIB else "")
 
     def rehearse(self, label: str) -> Plan | None:
-        """The first rows of a method that needs no model for them, where all that it reads is on this machine."""
+        """The first rows of a method that needs no model for them, if everything that it reads is on this machine."""
         if self.guard is None or label in self.away:
             return None
         return rehearse(self.run, label, self.guard)
 
     def train(self, label: str, rows: int | None, made: Plan | None) -> Training:
-        """One training of a method: exactly where its rows are made, else by its budget."""
+        """One training of a method: exactly if its rows are made, else by its budget."""
         settings = self.run.suite.training(label)
         if rows == 0:
             return Training(0, 0, None, None)
@@ -142,13 +142,13 @@ class Forecast:
         return Training(rows, tokens, steps, seconds)
 
     def _assume_tokens(self, rows: int, made: Plan | None, max_length: int) -> float:
-        """The tokens of rows that no tokenizer has counted."""
+        """The number of tokens of rows that no tokenizer has counted."""
         if made is None:
             return rows * min(UNSEEN_TOKENS, max_length)
         return sum(min(len("".join(list_texts(row)).encode()) / BYTES_A_TOKEN, max_length) for row in made.rows)
 
     def expect_rows(self, label: str) -> int | None:
-        """Most rows of a method: by its budget; of one that makes pairs one for each prompt, language and side."""
+        """The most rows of a method by its budget. A method that makes pairs has one for each prompt, language and side."""
         chosen = self.run.suite.methods[label]
         options = registry.load(chosen.method, chosen.options).options
         budget = choose_rows(self.run.suite, label).expected
@@ -157,15 +157,16 @@ class Forecast:
         return budget
 
     def prepare(self, rows: int | None) -> float | None:
-        """The answers that a method asks for, to make so many rows of them."""
+        """The answers for which a method asks in order to make this number of rows."""
         return self.estimates.answer_seconds(rows, ANSWER_TOKENS) if self.estimates and rows is not None else None
 
     def knows_answers(self, task: str) -> bool:
-        """Whether it is known how long answers may become: not of a task that is not xlift's and generates."""
+        """Whether it is known how long answers may become. It is not for a task with generated answers that is not xlift's."""
         return task not in self.foreign or self.foreign[task].likelihood
 
     def measure(self, items: Mapping[str, int | None]) -> float | None:
-        """The answers of one model to so many items of each task, where they are known; likelihoods as answers without a token."""
+        """The answers of one model to this number of items of each task, if they are known. Likelihoods count as answers without a
+        token."""
         known = {task: count for task, count in items.items() if count is not None and self.knows_answers(task)}
         if self.estimates is None or (items and not known):
             return None
@@ -173,6 +174,6 @@ class Forecast:
 
 
 def _find_shape(run: Run) -> Shape | None:
-    """The sizes of the base by its own configuration, or by the suite where it is not here."""
+    """The sizes of the base from its own configuration, or from the suite if it is not here."""
     stated = run.suite.base.sizes
     return read_shape(run.base) or (Shape(**stated.model_dump()) if stated else None)

@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate_wave(run: Run, models: Sequence[Measured], engines: int, wait: bool = True) -> None:
-    """In a process of its own: the models on one engine of several, swapped in place, in order.
+    """In a process of its own, measure models on one engine, swapped in place, in order.
 
-    A model that another process measures is waited for, or with ``wait`` false left to it.
+    A model that another process is measuring is waited for, or with ``wait`` false left to that process.
     """
     known = read_known(run.root)
     with ExitStack() as stack:
@@ -51,7 +51,7 @@ class _Wave:
         self._opened: dict[tuple[str, ...], TaskSet] = {}
 
     def measure(self, model: Measured, adapter: adapters.Adapter | None, folder: Path) -> Mapping[str, object]:
-        """Tasks that the model was measured on before are taken over, the others go through lm-eval together."""
+        """Measure a model. Tasks on which it was measured before are taken over, and the others go through lm-eval together."""
         started, run = time.monotonic(), self._run
         known = {task: self._known.get(name, ()) for task, name in name_results(evaluate_stage(run, model).inputs).items()}
         facts = find_common_engine(known)
@@ -93,7 +93,8 @@ class _Wave:
 
 
 def _sum_up(results: Mapping[str, TaskResult], paid: Mapping[str, float]) -> dict[str, Any]:
-    """What all answers took when they were made, and under ``paid`` what this measurement took, to which kept answers came for nothing."""
+    """What all answers cost when they were made, and under ``paid`` what this measurement cost, to which kept answers contribute
+    nothing."""
     sums: dict[str, float] = {}
     for result in results.values():
         for name, value in result.cost.items():
@@ -123,14 +124,14 @@ def _describe(run: Run, model: Measured, adapter: adapters.Adapter | None) -> di
 
 
 def _find_rows(run: Run, model: Measured) -> Manifest | None:
-    """The manifest of the last rows that a model was trained on; None for a base and an adapter that was given."""
+    """The manifest of the last rows on which a model was trained; None for a base and for an adapter that was given."""
     found = [read_manifest(run.root / name) for name in model.stages]
     prepares = [manifest for manifest in found if manifest and manifest["stage"] == "prepare"]
     return prepares[-1] if prepares else None
 
 
 def _name_kind(rows: Manifest) -> str:
-    """How parts were put together, weights masked or states moved; else the objective of the training."""
+    """The way in which parts were put together, weights masked or states moved, or else the objective of the training."""
     plan = rows["plan"]
     if "edit" in plan:
         return plan["edit"]["kind"]
@@ -140,7 +141,7 @@ def _name_kind(rows: Manifest) -> str:
 
 
 def _count_extra(adapter: adapters.Adapter | None, engine: Mapping[str, object]) -> int:
-    """Weights beside those of the base when it answers."""
+    """The number of weights beside those of the base when it answers."""
     if adapter is None:
         return 0
     if adapter.steer:

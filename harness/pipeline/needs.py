@@ -1,4 +1,4 @@
-"""What data a suite will ask for: corpora and languages of tasks and methods, and whether they are here, can be fetched or are nowhere."""
+"""The data that a suite will read: corpora and languages of tasks and methods, and whether they are here, can be fetched or are nowhere."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from xlift.harness.recipes.translation import list_pairs
 from xlift.tasks import data, index
 
 TASKS = "tasks"
-"""Who needs the data of the benchmarks."""
+"""Names the benchmarks as those that need data."""
 COMMON = "common rows"
-"""Who needs the data that all methods train beside their own. No label has a space."""
+"""Names the rows that all methods train beside their own as those that need data. No label has a space."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Rows that a suite will ask for."""
+    """Rows that a suite will read."""
 
     who: str
-    """Label of a method, ``tasks``, or ``common rows``."""
+    """The label of a method, ``tasks``, or ``common rows``."""
     supply: data.Supply
     instead: str = ""
-    """What the method does without them; empty where it stops."""
+    """What the method does without them; empty if it stops."""
 
     @property
     def missing(self) -> bool:
-        """Whether a run would stop for it."""
+        """Whether a run would stop because they are missing."""
         return self.supply.state == "nowhere" and not self.instead
 
 
 def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
-    """All that a run of a suite reads, each once for each that reads it; nothing is fetched."""
+    """Everything that a run of a suite reads, once for each reader. Nothing is fetched."""
     samples = suite.data.samples
     found = [Need(TASKS, data.survey(*source, samples=samples)) for source in index.sources(tasks)]
     for label, chosen in suite.methods.items():
@@ -52,7 +52,7 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
 
 
 def _list_tables(suite: Suite, label: str) -> list[Reading]:
-    """Corpora that translators of the kind ``table`` look sentences up in, for the languages that a method trains."""
+    """The corpora in which translators of the kind ``table`` look up sentences, for the languages that a method trains."""
     found: list[Reading] = []
     for pair, settings in suite.translating(label).items():
         if settings.kind == "table":
@@ -62,7 +62,7 @@ def _list_tables(suite: Suite, label: str) -> list[Reading]:
 
 
 def summarise(needs: Iterable[Need]) -> list[dict[str, str | int | None]]:
-    """Rows of a table: needs that differ in the language alone together, with the bytes that are to be fetched."""
+    """The rows of a table. Needs that differ only in the language are put together, with the number of bytes to fetch."""
     groups: dict[tuple[str, ...], list[Need]] = {}
     for need in needs:
         supply = need.supply
@@ -79,9 +79,9 @@ def summarise(needs: Iterable[Need]) -> list[dict[str, str | int | None]]:
 
 
 def require(needs: Iterable[Need]) -> None:
-    """Raise UserError, in one line with what can be done, where a method would stop for data that are nowhere.
+    """Raise UserError, in one line with what can be done, if a method would stop because data are nowhere.
 
-    Data of the tasks are looked for by ``evaluation.tasks.locate_data``, which may leave languages of a group out.
+    The data of tasks are checked by ``evaluation.tasks.locate_data``, which may leave out languages of a group.
     """
     missing = [need for need in needs if need.missing and need.who != TASKS]
     if not missing:
@@ -104,7 +104,7 @@ def list_choices(need: Need) -> list[str]:
 
 
 OWN_KINDS = ("alpaca", "parallel", "lexicon", "qa")
-"""Corpora that take a user's own rows."""
+"""Corpora to which a user's own rows can be added."""
 
 
 def _name(need: Need) -> str:

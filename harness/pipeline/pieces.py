@@ -1,4 +1,4 @@
-"""What is left of a run as pieces of work, each for a process of its own."""
+"""What remains of a run, as pieces of work, each for a process of its own."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from xlift.harness.pipeline.ready import Known, find_ready, find_unmeasured, lis
 from xlift.harness.pipeline.stages import Run, evaluate_stage, prepare_stage
 
 LOGS = "logs"
-"""In a run folder: what each stage said, where several were under way at once."""
+"""In a run folder, the folder of what each stage said, if several ran at once."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stage that can be begun. Its process leaves it to another one that is at it already."""
+    """A stage that can begin. Its process leaves the stage to another one that is working on it already."""
 
     kind: str
     """prepare, fit or evaluate."""
     label: str
-    """Of the method that is trained; ``engine`` where the base or a model is asked."""
+    """The label of the method that is trained, or ``engine`` if the base or a model is asked."""
     stage: str
-    """The stage's name."""
+    """The name of the stage."""
     what: str
-    """For people."""
+    """A name for people."""
     work: Callable[..., object]
     arguments: tuple[object, ...]
 
 
 def list_pieces(run: Run, known: Known, order: Random | None = None) -> list[Piece]:
-    """All that can be begun now, rows and trainings first, as others wait for them; each kind in the suite's order, or shuffled.
+    """All stages that can begin now: rows and trainings first, because others wait for them, each kind in the suite's order or shuffled.
 
-    The process of a measurement goes on with the other models that are there, on the engine that it has.
+    The process of a measurement continues with the other models that are there, on the engine that it has.
     """
     ready = find_ready(run, known)
     turns, fits, models = [*ready.rows], [*ready.fits], find_unmeasured(run, list_models(run, ready.trained))

@@ -22,7 +22,7 @@ COLUMNS = ("language", "rows", "score", "similarity")
 
 @dataclass(frozen=True)
 class _Point:
-    """A pilot of a run, and what it must share with others."""
+    """A pilot in a run, and what it must have in common with others."""
 
     pilot: Pilot
     where: str
@@ -34,9 +34,9 @@ class _Point:
 def read_pilots(sources: Iterable[Path], metric: str = "corpus_chrf", kind: str = "translation") -> list[Pilot]:
     """Points from CSV files (``language,rows,score[,similarity]``) and run folders.
 
-    In a run folder every model that was trained on rows of ``kind`` gives a point for each language it was trained in: the rows that its
-    prepare stage counted, and ``metric`` of the FLORES task from the pivot. Raises UserError where a score or a count is missing, and
-    where the models of the runs are not comparable.
+    In a run folder, every model that was trained on rows of ``kind`` gives a point for each language in which it was trained: the rows that
+    its prepare stage counted, and ``metric`` of the FLORES task from the pivot. Raises UserError if a score or a count is missing, and if
+    the models of the runs are not comparable.
     """
     listed: list[Pilot] = []
     measured: list[_Point] = []

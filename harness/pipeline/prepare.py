@@ -37,9 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_wave(run: Run, turns: Sequence[Round], wait: bool = True) -> list[Prepared]:
-    """In a process of its own: the rows of every method, with one engine where one is asked for.
+    """In a process of its own, make the rows of every method, with one engine if one is needed.
 
-    Rows that another process is at are waited for, or with ``wait`` false left to it: they are not among those that are returned.
+    Rows that another process is making are waited for, or with ``wait`` false left to that process; then they are not among those that are
+    returned.
     """
     made: list[Prepared] = []
     store, run = run.store, replace(run, root=run.root.absolute())  # a method may change the current folder
@@ -120,7 +121,7 @@ def write_rows(rows: Iterable[Row]) -> str:
 
 
 def _describe_parts(plan: Plan) -> dict[str, PartRecord] | None:
-    """What the manifest keeps of the parts of a plan; None where it has none."""
+    """What the manifest keeps of the parts of a plan; None if it has none."""
     found: dict[str, PartRecord] = {}
     for name, part in plan.parts.items():
         rows = select_rows(plan.rows, part)
@@ -130,7 +131,7 @@ def _describe_parts(plan: Plan) -> dict[str, PartRecord] | None:
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None:
-    """Keep a plan's arrays beside its rows; returns the sha256 of their file, None where there are none."""
+    """Keep a plan's arrays beside its rows. Returns the sha256 of their file, or None if there are none."""
     from safetensors.numpy import save
 
     if not arrays:
@@ -141,7 +142,7 @@ def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None
 
 
 def _keep_traceback(error: MethodError, folder: Path) -> str:
-    """Write what a plugin raised into its stage's folder, for whoever mends it, and say where."""
+    """Write what a plugin raised into its stage's folder, for whoever repairs it, and say where."""
     path = folder / "traceback.txt"
     path.write_text("".join(format_exception(error.__cause__ or error)), encoding="utf-8")
     return f" (the traceback is in {path})"

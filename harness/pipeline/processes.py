@@ -1,4 +1,4 @@
-"""Where stages run: each in a process of its own, so that its memory is free again and a crash loses one stage."""
+"""The processes of stages: each stage runs in its own, so that its memory is free afterwards and a crash loses one stage."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def run_apart(what: str, work: Callable[..., T], *arguments: object) -> T:
 
 
 class TimeIsUpError(UserError):
-    """A stage took longer than it might, and was killed; whoever is next goes on with it."""
+    """A stage took longer than it was allowed to, and was killed. The next worker continues it."""
 
 
 def run_side_by_side(
     what: str, work: Callable[..., T], calls: Sequence[tuple[object, ...]], *, log: Path | None = None, limit: float | None = None
 ) -> list[T]:
-    """``run_apart`` for several calls at once, in processes that share the cores evenly; the first alone shows progress bars.
+    """``run_apart`` for several calls at once, in processes that share the cores evenly. Only the first shows progress bars.
 
-    What they say goes to this process's stderr, or is appended to the file ``log``. Where one fails, the others come to their end before
-    its error is raised. Where this process is interrupted (Ctrl-C), all of them are killed with what they started: their work may not
-    listen, and the same command goes on from the last finished piece. So they are after ``limit`` seconds; TimeIsUpError is raised then.
+    What they say goes to this process's stderr, or is appended to the file ``log``. If one fails, the others are finished before its error
+    is raised. If this process is interrupted (Ctrl-C), all of them are killed with what they started, because their work may not react; the
+    same command continues from the last finished piece. They are also killed after ``limit`` seconds, and then TimeIsUpError is raised.
     """
     running = [Apart(what, work, call, number=number, beside=len(calls), log=log) for number, call in enumerate(calls)]
     try:
@@ -56,13 +56,14 @@ def run_side_by_side(
 
 
 class Apart(Generic[T]):
-    """A call of a module-level function that is under way in a fresh process."""
+    """A call of a module-level function that is running in a fresh process."""
 
     def __init__(
         self, what: str, work: Callable[..., T], arguments: tuple[object, ...], *, number: int = 0, beside: int = 1,
         log: Path | None = None, environment: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """Of all processes that are ``beside`` each other number 0 alone shows progress bars; ``environment`` is added to the process's."""
+        """Of all processes that run ``beside`` each other, only number 0 shows progress bars. ``environment`` is added to the process's
+        own."""
         self.what, others = what, active_children()
         settings = (number, beside, log, environment or {})
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"), initializer=_begin, initargs=settings)
@@ -71,7 +72,7 @@ class Apart(Generic[T]):
         self.pids = [child.pid for child in active_children() if child not in others and child.pid]
 
     def finish(self) -> T:
-        """What the call returned, once it is done. Raises what it raised, and UserError where its process died."""
+        """The result of the call, once it is done. Raises what it raised, and UserError if its process died."""
         try:
             found = self.future.result()
         except BrokenProcessPool:
@@ -83,12 +84,13 @@ class Apart(Generic[T]):
 
 
 def end_all(running: Iterable[Apart[Any]]) -> None:
-    """Kill the processes of calls that are under way, and all that those started."""
+    """Kill the processes of running calls, and everything that they started."""
     _end(pid for one in running for pid in one.pids)
 
 
 def end_children() -> None:
-    """Kill all processes that this one started, and all that those started. For the process of a stage, in which nobody else has any."""
+    """Kill all processes that this one started, and everything that those started. It is for the process of a stage, which has no
+    others."""
     _end(child.pid for child in psutil.Process().children())
 
 
@@ -103,7 +105,7 @@ def _end(processes: Iterable[int]) -> None:
 
 @contextmanager
 def _hide_script() -> Iterator[None]:
-    """While processes start: a new process first runs the script that this one runs, which would call us again."""
+    """Hide this process's script while processes start: a new process first runs that script, which would call us again."""
     script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
         yield
@@ -126,7 +128,8 @@ def _begin(number: int, beside: int, log: Path | None, environment: Mapping[str,
 
 
 def _share_cores(beside: int) -> dict[str, str]:
-    """Read when torch and vLLM are imported, which is after this. Threads that wait by spinning take the cores from the other processes."""
+    """Set the number of threads, which torch and vLLM read when they are imported, after this. Threads that wait by spinning would take the
+    cores from the other processes."""
     threads = max(1, len(os.sched_getaffinity(0)) // beside)
     return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 

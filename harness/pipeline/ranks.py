@@ -1,4 +1,4 @@
-"""One training in several processes that share its steps, as torch.distributed and accelerate expect to find them."""
+"""One training in several processes that share its steps, set up as torch.distributed and accelerate expect."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from xlift.harness.pipeline.processes import Apart, end_all
 T = TypeVar("T")
 
 GRACE = 5.0
-"""Seconds in which the other processes may say why they failed too: the first that is seen to fail may have lost one that died."""
+"""The seconds in which the other processes may say why they failed too: the first failure that is seen may be caused by another process's
+death."""
 
 
 def run_ranks(what: str, work: Callable[..., T], arguments: tuple[object, ...], count: int) -> T:
     """Call a function in ``count`` fresh processes that find each other, each on a GPU of its own, and return what the first one returns.
 
-    Where one fails or dies, the others are killed, and its error is raised. Raises UserError where there are fewer GPUs than processes.
+    If one fails or dies, the others are killed, and its error is raised. Raises UserError if there are fewer GPUs than processes.
     """
     gpus = _list_gpus(os.environ, count)
     shared = {"WORLD_SIZE": str(count), "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_find_port())}
@@ -41,7 +42,7 @@ def run_ranks(what: str, work: Callable[..., T], arguments: tuple[object, ...], 
 
 
 def _explain(what: str, running: list[Apart[T]]) -> UserError:
-    """The error that tells the most: one for users, else a death, else what a library said."""
+    """The error that says the most: one for users, else a death, else what a library said."""
     said: list[tuple[int, UserError]] = []
     for rank, one in enumerate(running):
         error = one.future.exception() if one.future.done() else None
@@ -57,7 +58,7 @@ def _explain(what: str, running: list[Apart[T]]) -> UserError:
 
 
 def _list_gpus(environment: Mapping[str, str], count: int) -> list[str]:
-    """Names of the GPUs for the processes; none on a machine without."""
+    """The names of the GPUs for the processes; none on a machine without GPUs."""
     found = find_gpus(environment)
     if found and len(found) < count:
         raise UserError(f"train.processes {count}: {len(found)} GPUs can be seen ({', '.join(found)}), and each process takes one")
@@ -69,7 +70,7 @@ def _show(gpus: list[str], rank: int) -> dict[str, str]:
 
 
 def _find_port() -> int:
-    """A free one. Raises UserError where there is none."""
+    """A free port. Raises UserError if there is none."""
     try:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What of a run can be begun now: stages that are not finished, and whose inputs are whole. A run as a graph, without waves."""
+"""Which stages of a run can begin now: those that are not finished and whose inputs are whole. A run is a graph, without waves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xlift.harness.recipes import registry
 from xlift.harness.training.report import FitReport
 
 Known = MutableMapping[Round, Prepared]
-"""Rows that were found or made, by round. What is in it counts, whatever becomes of the corpora meanwhile."""
+"""The rows that were found or made, by round. Once they are here they are used, whatever happens to the corpora meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Fit:
     turn: Round
     rows: Prepared
     seed: int | None
-    """None where there is nothing to train."""
+    """None if there is nothing to train."""
     before: Measured | None
-    """What the round before made."""
+    """The adapter that the round before made."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """A name for people."""
         return self.turn.name + ("" if self.seed is None or self.turn.seed is not None else f", seed {self.seed}")
 
     def stage(self, run: Run) -> Stage:
@@ -40,7 +40,7 @@ class Fit:
         return fit_stage(run, self.turn, self.rows, self.seed)
 
     def find_made(self, run: Run) -> Measured | None:
-        """The adapter, where it is finished. Raises UserError where it is not the one that was trained."""
+        """The adapter, if it is finished. Raises UserError if it is not the one that was trained."""
         stage = self.stage(run)
         manifest = run.store.manifest(stage)
         if manifest is None:
@@ -53,18 +53,18 @@ class Fit:
 
 @dataclass(frozen=True)
 class Ready:
-    """Of the training of a run: what can be begun, and what is finished."""
+    """The state of the training of a run: what can begin, and what is finished."""
 
     rows: tuple[Round, ...]
-    """To be prepared."""
+    """The rows that are to be prepared."""
     fits: tuple[Fit, ...]
-    """To be trained."""
+    """The adapters that are to be trained."""
     trained: tuple[Measured, ...]
-    """Finished adapters of last rounds, in the order of the suite."""
+    """The finished adapters of last rounds, in the order of the suite."""
 
 
 def find_ready(run: Run, known: Known) -> Ready:
-    """Look through all methods and seeds; rows that are found are noted in ``known``."""
+    """Look through all methods and seeds. Rows that are found are noted in ``known``."""
     rows: list[Round] = []
     fits: list[Fit] = []
     trained: list[Measured] = []
@@ -86,7 +86,7 @@ def find_ready(run: Run, known: Known) -> Ready:
 
 
 def _follow(run: Run, fit: Fit, rounds: int, known: Known) -> Round | Fit | Measured:
-    """The first thing on one seed's way through the rounds that is not there, or the adapter at its end."""
+    """The first stage in the rounds of one seed that is not finished, or the adapter at their end."""
     made = fit.find_made(run)
     for number in range(1, rounds):
         if made is None:
@@ -115,14 +115,15 @@ def _require_unchanged(folder: Path, manifest: Manifest) -> None:
 
 
 def list_models(run: Run, trained: tuple[Measured, ...]) -> list[Measured]:
-    """All models that are to be measured once some adapters are trained: the base, these, those that were given, and points of curves."""
+    """All models that are to be measured once some adapters are trained: the base, these adapters, those that were given, and points of
+    curves."""
     given = [Measured(name, None, reference) for name, reference in run.suite.evaluate.adapters.items()]
     points = [point for model in trained for point in list_points(run, model)]
     return [Measured("base", None, None), *trained, *given, *points]
 
 
 def list_points(run: Run, model: Measured) -> list[Measured]:
-    """The adapters that were kept while a model was trained: of its last round, where it had several."""
+    """The adapters that were kept during the training of a model, or of its last round if it had several."""
     if not model.stages or not model.stages[-1].startswith("fit-"):
         return []
     folder = run.root / model.stages[-1]
@@ -132,5 +133,5 @@ def list_points(run: Run, model: Measured) -> list[Measured]:
 
 
 def find_unmeasured(run: Run, models: Iterable[Measured]) -> list[Measured]:
-    """Those of some models that have no measurement yet."""
+    """The models among these that have no measurement yet."""
     return [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]

@@ -1,4 +1,4 @@
-"""A method's rows as far as they can be made without a model: what ``run`` would refuse, found before any work."""
+"""A method's rows as far as they can be made without a model. This finds what ``run`` would refuse before any work."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class _ModelNeeded(BaseException):
-    """The method asked for an answer or a translation, and goes on from it; no exception that its own code may catch."""
+    """The method asked for an answer or a translation and continues with it. The method's own code cannot catch this exception."""
 
 
 class _Rehearsed(RunContext):
-    """The context of a method that reads corpora, but gets no answer: translators are looked up, and only tables translate."""
+    """The context of a method that reads corpora but gets no answer: translators are only looked up, and only tables translate."""
 
     def require_translator(self, source: str, target: str) -> None:
         settings = self._settings.get(f"{source}-{target}") or self._settings.get("default")
@@ -65,7 +65,7 @@ class _Rehearsed(RunContext):
 
 
 def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:
-    """Let a method prepare its rows until it needs a model, where None is returned.
+    """Let a method prepare its rows until it needs a model. Then None is returned.
 
     Raises UserError, which names the method's label, for what it refuses.
     """

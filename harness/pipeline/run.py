@@ -1,4 +1,4 @@
-"""The pipeline in order: prepare, fit, evaluate, each stage in a process of its own and skipped where it is done."""
+"""The pipeline in order: prepare, fit, evaluate, each stage in a process of its own and skipped if it is done."""
 
 from __future__ import annotations
 
@@ -41,11 +41,10 @@ logger = logging.getLogger(__name__)
 
 
 def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
-    """Resolve the base and the tasks; everything that can be wrong in a suite is found here, and nothing is written.
+    """Resolve the base and the tasks. Everything that can be wrong in a suite is found here, and nothing is written.
 
-    Where the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today.
-    Without ``fetch``, data that are not on this machine stay unknown, and so does a base that is not. Raises UserError, before anything is
-    trained.
+    If the base's template writes the date, the run's suite names the day: the suite's own, that of the run's first start, or today. Without
+    ``fetch``, data and a base that are not on this machine stay unknown. Raises UserError, before anything is trained.
     """
     from xlift.harness.evaluation.tasks import check_shots, expand_tasks, find_articles, identify_foreign, locate_data
 
@@ -82,10 +81,11 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
 
 @contextmanager
 def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
-    """``open_run``, and its folder for this process alone, with ``suite.resolved.json`` in it; with ``wait`` another process is waited for.
+    """``open_run``, with its folder for this process alone and ``suite.resolved.json`` in it. With ``wait``, wait for another process to
+    end.
 
-    Raises UserError as ``open_run`` and ``locks.hold`` do, where a launcher started several copies of this process, and where xlift of
-    another version works in the folder.
+    Raises UserError as ``open_run`` and ``locks.hold`` do, if a launcher started several copies of this process, and if another version of
+    xlift works in the folder.
     """
     refuse_launcher(os.environ)
     run = open_run(suite, runs)
@@ -97,7 +97,8 @@ def begin(suite: Suite, runs: Path, *, wait: bool = False) -> Iterator[Run]:
 
 
 def refuse_launcher(environment: Mapping[str, str]) -> None:
-    """Raises UserError under torchrun and its like, which start equal processes that share one training: each would run the whole suite."""
+    """Raises UserError under torchrun and similar launchers, which start equal processes that share one training: each would run the whole
+    suite."""
     count = environment.get("WORLD_SIZE", "1")
     if count.isdecimal() and int(count) > 1:
         raise UserError(
@@ -136,7 +137,7 @@ def check_curves(suite: Suite, tasks: Iterable[str]) -> None:
 
 
 def check_methods(suite: Suite) -> None:
-    """Raises UserError, which names the label, for a method, an option or a translator that is wrong by what the suite says of it."""
+    """Raises UserError, which names the label, for a method, an option or a translator that is wrong according to the suite alone."""
     for label, chosen in suite.methods.items():
         method = registry.load_labelled(label, chosen.method, chosen.options)
         if method.combines:
@@ -154,7 +155,7 @@ def check_methods(suite: Suite) -> None:
 
 
 def _check_parts(settings: TrainSettings, place: str) -> None:
-    """Raises UserError for settings under which the adapters of a plan's parts could not become one."""
+    """Raises UserError for settings with which the adapters of a plan's parts could not become one."""
     try:
         check_addable(settings.lora)
     except UserError as error:
@@ -164,7 +165,8 @@ def _check_parts(settings: TrainSettings, place: str) -> None:
 
 
 def check_base(suite: Suite, base: bases.Base) -> None:
-    """Raises UserError where the base cannot serve a method of the suite, by its template, its tokenizer or its configuration."""
+    """Raises UserError if the base cannot be used for a method of the suite, because of its template, its tokenizer or its
+    configuration."""
     methods = {label: registry.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
     if trained := {label: suite.training(label).lora or {} for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)
@@ -176,7 +178,7 @@ def check_base(suite: Suite, base: bases.Base) -> None:
 
 
 def _check_layers(base: bases.Base, method: Method[Options], place: str, lora: Mapping[str, Any]) -> None:
-    """Raises UserError where the base lacks what a method trains or combines, or a state that it reads."""
+    """Raises UserError if the base lacks what a method trains or combines, or a state that it reads."""
     depth, where = trainable.count_layers(base), method.where or Where()
     try:
         where.narrow(lora, depth)
@@ -190,14 +192,14 @@ def _check_layers(base: bases.Base, method: Method[Options], place: str, lora: M
 
 
 def run_suite(suite: Suite, runs: Path) -> Path:
-    """Prepare, fit, evaluate, and judge where the suite names a judge; returns the run folder. The same call resumes."""
+    """Prepare, fit, evaluate, and judge if the suite names a judge. Returns the run folder. The same call resumes."""
     root = measure_suite(suite, runs)
     judgement.judge_suite(suite, root)
     return root
 
 
 def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
-    """``run_suite`` without the judge. Finished stages are skipped; with ``wait`` another process in the folder is waited for."""
+    """``run_suite`` without the judge. Finished stages are skipped. With ``wait``, wait for another process in the folder to end."""
     with begin(suite, runs, wait=wait) as run:
         for line in run.left_out:
             logger.warning("left out: %s", line)
@@ -207,27 +209,28 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
 
 
 def train_all(run: Run) -> list[Measured]:
-    """``fit_all``, on all devices that there are."""
+    """``fit_all``, on all devices of this machine."""
     _spread(run, measure=False)
     return fit_all(run)
 
 
 def _spread(run: Run, *, measure: bool) -> None:
-    """Do all that several devices can do at once, where there are several."""
+    """Do everything that several devices can do at once, if there are several."""
     devices = list_devices(run.suite, os.environ)
     if len(devices) > 1:
         spread(run, devices, measure=measure)
 
 
 def prepare_all(run: Run) -> dict[str, Path]:
-    """The data of every method's first round; returns the folder of each label's rows."""
+    """The data of every method's first round. Returns the folder of each label's rows."""
     known: dict[Round, Prepared] = {}
     known.update(_prepare(run, [turn for turn in find_ready(run, known).rows if not turn.number]))
     return {label: known[Round(label)].folder for label in run.suite.methods}
 
 
 def fit_all(run: Run) -> list[Measured]:
-    """Rows and adapters of every method and seed, round by round: one engine for the rows of a round, one process for each training."""
+    """The rows and adapters of every method and seed, round by round, with one engine for the rows of a round and one process for each
+    training."""
     known: dict[Round, Prepared] = {}
     while (ready := find_ready(run, known)).rows or ready.fits:
         known.update(_prepare(run, ready.rows))
@@ -247,7 +250,7 @@ def _prepare(run: Run, turns: Sequence[Round]) -> dict[Round, Prepared]:
 
 
 def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
-    """Every model that is not measured yet, on one engine, or side by side on several; all of them are the newest afterwards."""
+    """Measure every model that is not measured yet, on one engine, or side by side on several. Afterwards all of them are the newest."""
     models = list(models)
     missing = find_unmeasured(run, models)
     if missing:

@@ -1,4 +1,4 @@
-"""How models are shared out among engines that measure side by side."""
+"""How models are distributed among engines that measure side by side."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from xlift.harness.models.bases import Base
 
 GIB = 2**30
 OF_WEIGHTS = 6
-"""Memory of an engine per byte of stored weights: in fp32, packed beside for the products, and once more while an adapter is merged."""
+"""The memory of an engine for each byte of stored weights: in fp32, packed for the products, and once more while an adapter is merged."""
 OF_LIBRARIES = 2 * GIB
 SLOWING = 0.77
-"""Of k engines on the same cores each takes k ** SLOWING times as long as one that has them all: 1.7 times was measured with two, 125 s
+"""With k engines on the same cores, each takes k ** SLOWING times as long as one that has them all. With two, 1.7 times was measured: 125 s
 against 73 s for the 128 prompts of a model (docs/performance.md)."""
 
 T = TypeVar("T")
 
 
 def share_out(models: Sequence[T], suite: Suite, base: Base) -> list[list[T]]:
-    """One list of models for each engine, as equal as can be, in order.
+    """One list of models for each engine, as equal as possible, in order.
 
-    Where ``evaluate.engines`` is not given it is one engine, but for vLLM on a CPU that number which finishes first (``SLOWING``) of those
-    that the cores and the free memory allow: two with a core each finish four or nine models before one with both, but not three.
+    If ``evaluate.engines`` is not given, it is one engine. For vLLM on a CPU it is the number that finishes first (``SLOWING``) among those
+    that the cores and the free memory allow: two with a core each finish four or nine models before one with both cores, but not three.
     """
     wanted = suite.evaluate.engines
     count = min(wanted, len(models)) if wanted else _count_engines(len(models), suite, base)
@@ -49,7 +49,7 @@ def _count_engines(models: int, suite: Suite, base: Base) -> int:
 
 
 def share_cache(suite: Suite, engines: int) -> float:
-    """GiB of ``engine.kv_cache_gib`` for each of the engines, but one at least: less may not hold one prompt."""
+    """The GiB of ``engine.kv_cache_gib`` for each of the engines, but at least one, because less may not hold one prompt."""
     return max(1.0, suite.engine.kv_cache_gib / engines)
 
 

@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def spread(run: Run, devices: Sequence[Device], *, measure: bool = True) -> None:
-    """Do all that is left of a run, or without ``measure`` of its training, on several devices at once.
+    """Do everything that remains of a run, or without ``measure`` of its training, on several devices at once.
 
-    What each stage says goes to its log in the run folder. Where a stage fails, those that are under way come to their end before its error
-    is raised, and none is begun. Raises UserError before any work where something fits no device.
+    What each stage says goes to its log in the run folder. If a stage fails, no other one begins, and those that are running are finished
+    before its error is raised. Raises UserError before any work if something fits no device.
     """
     spreading = _Spreading(run, tuple(devices), list_needs(run, devices), measure)
     try:
@@ -42,7 +42,7 @@ def spread(run: Run, devices: Sequence[Device], *, measure: bool = True) -> None
 
 @dataclass
 class _Spreading:
-    """What is under way, and where."""
+    """What is running, and on which devices."""
 
     run: Run
     devices: tuple[Device, ...]
@@ -50,11 +50,11 @@ class _Spreading:
     measure: bool
     known: dict[Round, Prepared] = field(default_factory=dict)
     running: dict[str, tuple[Apart[object], tuple[Device, ...]]] = field(default_factory=dict)
-    """By stage."""
+    """The running processes by stage."""
     failed: list[UserError] = field(default_factory=list)
 
     def begin_more(self) -> None:
-        """Begin what is ready and finds room, in order; a piece that is too large for what is free does not keep a smaller one waiting."""
+        """Begin what is ready and finds room, in order. A piece that is too large for the free devices does not delay a smaller one."""
         if self.failed:
             return
         busy = find_owners(self.run.root / LEASES)
@@ -67,7 +67,7 @@ class _Spreading:
                 self.running[piece.stage] = (self._start(piece, chosen), chosen)
 
     def await_one(self) -> None:
-        """Wait until a process ends, and give its devices back."""
+        """Wait until a process ends, and free its devices."""
         done = wait([one.future for one, _ in self.running.values()], return_when=FIRST_COMPLETED).done
         for stage in [stage for stage, (one, _) in self.running.items() if one.future in done]:
             one, _ = self.running.pop(stage)
@@ -84,9 +84,9 @@ class _Spreading:
 
 
 def list_needs(run: Run, devices: Sequence[Device]) -> dict[str, Need]:
-    """What a training of each method asks of a device, by its label, and what an engine does, by ``engine``.
+    """What a training of each method needs of a device, by its label, and what an engine needs, by ``engine``.
 
-    Raises UserError where one of them asks for more than there is.
+    Raises UserError if one of them needs more than there is.
     """
     shape, engine = read_shape(run.base), run.suite.engine
     on_paper = Estimates.of_any_gpu(shape) if shape else None

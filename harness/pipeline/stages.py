@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from xlift.harness.engines.kept_answers import KeptAnswers
 
 ROWS = "rows.jsonl"
-"""Name of the file of rows in the folder of a prepare stage."""
+"""The name of the file of rows in the folder of a prepare stage."""
 ARRAYS = "arrays.safetensors"
-"""Beside the rows, where the plan has arrays."""
+"""The file of arrays beside the rows, if the plan has arrays."""
 ANSWERS = "_answers"
-"""Name of the folder that holds what models said when they were measured. It is in a folder of runs, where no suite can have this name,
-or in one run's."""
+"""The name of the folder that holds what models said when they were measured. It is in a folder of runs, where no suite can have this name,
+or in one run's folder."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class Run:
     left_out: tuple[str, ...]
     base: bases.Base
     data: Mapping[str, data.Origin | None] = field(default_factory=dict)
-    """Where each task's data come from, as they were when the run began: a run hashes the same data from its start to its end."""
+    """Where each task's data come from, as it was when the run began. A run hashes the same data from its start to its end."""
     foreign: Mapping[str, str] = field(default_factory=dict)
-    """What tells each task that is not xlift's from others of its name, as it was when the run began."""
+    """What distinguishes each task that is not xlift's from others of its name, as it was when the run began."""
     articles: Mapping[str, str] = field(default_factory=dict)
-    """A hash of which article each document is of, by task, where that is known: items are drawn by it, and intervals go by it."""
+    """A hash, by task, of the article to which each document belongs, if that is known. Items are drawn by articles, and intervals depend
+    on them."""
 
     @property
     def store(self) -> Store:
@@ -61,11 +62,12 @@ class Run:
 
     @property
     def lacks_base(self) -> bool:
-        """Whether the base is a repository of the hub that is not on this machine, as a dry run may find."""
+        """Whether the base is a repository of the hub that is not on this machine, as may be the case in a dry run."""
         return not self.base.sha256 and not self.suite.base.model.startswith(bases.SERVED)
 
     def tasks_of(self, model: Measured) -> tuple[str, ...]:
-        """What a model is measured on: all tasks, but the likelihood tasks alone for a point of a curve, as they take the least time."""
+        """The tasks on which a model is measured: all tasks, or for a point of a curve only the likelihood tasks, which take the least
+        time."""
         if model.point is None:
             return self.tasks
         return tuple(task for task in self.tasks if measured_group(task) == "likelihood")
@@ -78,9 +80,9 @@ class Round:
     label: str
     number: int = 0
     seed: int | None = None
-    """None in the first round, whose rows serve all seeds."""
+    """None in the first round, whose rows are used for all seeds."""
     start: str | None = None
-    """Folder of the adapter that the round before made."""
+    """The folder of the adapter that the round before made."""
 
     @property
     def name(self) -> str:
@@ -97,27 +99,27 @@ class Prepared:
 
     @property
     def count(self) -> int:
-        """Number of rows; 0 if nothing is trained and the method is its profile."""
+        """The number of rows; 0 if nothing is trained and the method is its profile."""
         return int(self.manifest["rows"])
 
     @property
     def plan(self) -> PlanRecord:
-        """What is trained on the rows. Raises UserError where the manifest is damaged."""
+        """What is trained on the rows. Raises UserError if the manifest is damaged."""
         return build(PlanRecord, self.manifest["plan"], f"{self.folder}: manifest: plan")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One model that the last wave measures: the base, a trained adapter, or one that was given."""
+    """One model that is measured: the base, a trained adapter, or one that was given."""
 
     label: str
     seed: int | None
     adapter: str | None
-    """Folder or hub reference; None is the base."""
+    """A folder or a hub reference; None for the base."""
     stages: tuple[str, ...] = ()
-    """Folders of the stages that made it, for its costs."""
+    """The folders of the stages that made it, for its costs."""
     point: CurvePoint | None = None
-    """Where on its training's curve the adapter was kept; None at the end, and where nothing was trained."""
+    """The share of its training at which the adapter was kept; None at the end, and if nothing was trained."""
 
     @property
     def name(self) -> str:
@@ -126,7 +128,7 @@ class Measured:
 
 
 def prepare_stage(run: Run, turn: Round) -> Stage:
-    """All that determines a method's rows, but for the corpora that it reads: which those are, only the method knows."""
+    """Everything that determines a method's rows, except the corpora that it reads: which those are, only the method knows."""
     chosen, suite = run.suite.methods[turn.label], run.suite
     guarded = [(index.source_of(task), origin) for task, origin in run.data.items()]
     inputs = {
@@ -148,7 +150,7 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
 
 
 def identify_model(run: Run, adapter: str | None) -> dict[str, Json]:
-    """All that can move an answer of a model besides chat and sampling."""
+    """Everything that can change an answer of a model, except chat and sampling."""
     return {
         "base": run.base.sha256,
         "chat_template": run.base.chat_template_sha,
@@ -158,7 +160,7 @@ def identify_model(run: Run, adapter: str | None) -> dict[str, Json]:
 
 
 def keep_answers(run: Run, adapter: adapters.Adapter | None, engine: Engine) -> KeptAnswers:
-    """What the weights of an adapter, or of the base, said under this very engine: for all suites of the runs folder, or for this alone."""
+    """What the weights of an adapter, or of the base, said with this engine: for all suites of the runs folder, or for this suite alone."""
     from xlift.harness.engines.kept_answers import KeptAnswers
 
     model = {
@@ -173,7 +175,7 @@ def keep_answers(run: Run, adapter: adapters.Adapter | None, engine: Engine) -> 
 
 
 def find_prepared(run: Run, turn: Round) -> Prepared | None:
-    """The rows of a round, where they are there and each corpus and file that was read for them still gives what it gave."""
+    """The rows of a round, if they are there and each corpus and file that was read for them is still the same."""
 
     def still_gives(learned: Learned) -> bool:
         # In the order of reading: what a method reads next may depend on what it has read, so the first that differs decides.
@@ -189,7 +191,7 @@ def find_prepared(run: Run, turn: Round) -> Prepared | None:
 
 
 def _is_file(method: type[Method[Options]], name: str, sha256: str) -> bool:
-    """Whether a method would read the same file under this name as it did."""
+    """Whether a method would read the same file under this name as before."""
     try:
         return open_file(method, name).sha256 == sha256
     except UserError:
@@ -197,7 +199,7 @@ def _is_file(method: type[Method[Options]], name: str, sha256: str) -> bool:
 
 
 def read_prepared(folder: Path) -> Prepared:
-    """A finished prepare stage. Raises UserError where it is not finished, or gone."""
+    """A finished prepare stage. Raises UserError if it is not finished, or gone."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise UserError(f"{folder}: its rows are not prepared yet, or deleted; run the suite again")
@@ -205,14 +207,14 @@ def read_prepared(folder: Path) -> Prepared:
 
 
 def fit_stage(run: Run, turn: Round, rows: Prepared, seed: int | None) -> Stage:
-    """All that determines an adapter."""
+    """Everything that determines an adapter."""
     suffix = "" if seed is None else f"-seed{seed}"
     label = f"{turn.label}{suffix}" + (f"-round{turn.number + 1}" if turn.number else "")
     return Stage("fit", label, _describe_fit(run, turn, rows.manifest["plan"], run.suite.training(turn.label), seed))
 
 
 def part_stage(run: Run, turn: Round, rows: Prepared, name: str, seed: int | None) -> Stage:
-    """All that determines the adapter of one part of a plan; methods with the same part share it, whatever each does with it."""
+    """Everything that determines the adapter of one part of a plan. Methods with the same part share it, whatever each does with it."""
     plan = rows.plan
     part = (plan.parts or {})[name]
     alone = plan.model_copy(update={"rows_sha256": part.rows_sha256, "profile": None, "parts": None, "edit": None})
@@ -221,7 +223,7 @@ def part_stage(run: Run, turn: Round, rows: Prepared, name: str, seed: int | Non
 
 
 def share_training(settings: TrainSettings, share: float) -> TrainSettings:
-    """The settings of a part's training: its share of the tokens. Epochs are gone through on its own rows."""
+    """The settings of a part's training, with its share of the tokens. Epochs are those of its own rows."""
     return settings if settings.tokens is None else settings.model_copy(update={"tokens": max(1, round(settings.tokens * share))})
 
 
@@ -241,7 +243,7 @@ def _describe_fit(run: Run, turn: Round, plan: Mapping[str, Any], settings: Trai
 
 
 def evaluate_stage(run: Run, model: Measured) -> Stage:
-    """All that determines the scores of one model."""
+    """Everything that determines the scores of one model."""
     suite, asked = run.suite, run.tasks_of(model)
     tasks: dict[str, dict[str, float | str | None]] = {}
     for task, origin in run.data.items():

@@ -1,4 +1,4 @@
-"""A model's states on texts, what goes on inside it, and how likely it finds answers, remembered on disk."""
+"""A model's states on texts, what happens inside it, and how likely it finds answers, remembered on disk."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Compute = Callable[["HfEngine", Sequence[Sequence[int]]], "dict[str, NDArray[Any]]"]
-"""Arrays by name, of a loaded model and the tokens of the texts."""
+"""Computes arrays by name, from a loaded model and the tokens of the texts."""
 
 TOKENS = "tokens"
-"""In each file, beside what was read: how many tokens the texts had."""
+"""The key in each file, beside what was read, of the number of tokens of the texts."""
 VERSION = 1
-"""Version of the way that states and likelihoods are read. Raise it with every change that moves them."""
+"""The version of how states and likelihoods are read. Raise it with every change that alters them."""
 
 
 @dataclass(frozen=True)
 class States:
-    """The states of one model, in one folder; ``start`` gives it as a transformers model, and is called for states that are not there."""
+    """The states of one model, in one folder. ``start`` returns it as a transformers model, and is called for states that are not there."""
 
     folder: Path
     model: Mapping[str, Json]
-    """All that can move a state besides the text: base, template, adapter, engine settings."""
+    """Everything that can change a state, except the text: base, template, adapter, engine settings."""
     start: Callable[[], HfEngine]
 
     def read(self, texts: Sequence[str | Chat], layers: Sequence[int | float], pool: str) -> tuple[NDArray[Any], int]:
-        """States (texts, layers, hidden) in float32, and the tokens of the texts.
+        """The states (texts, layers, hidden) in float32, and the number of tokens of the texts.
 
         Raises UserError for a layer that the base does not have, a chat that its template refuses, and a text that is too long for it.
         """
@@ -59,7 +59,8 @@ class States:
         return found["states"], tokens
 
     def read_norms(self, texts: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
-        """Norms of the inputs of linear modules by their names, as ``Context.read_norms`` says, and the tokens of the texts."""
+        """The norms of inputs of linear modules by their names, as ``Context.read_norms`` describes, and the number of tokens of the
+        texts."""
         from xlift.harness.engines.activity import read_norms
 
         def compute(engine: HfEngine, tokens: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
@@ -68,7 +69,7 @@ class States:
         return self._remember(texts, {"what": "norms"}, compute)
 
     def read_activity(self, texts: Sequence[str]) -> tuple[NDArray[Any], int]:
-        """How often neurons are active, as ``Context.read_activity`` says, and the tokens of the texts."""
+        """How often neurons are active, as ``Context.read_activity`` describes, and the number of tokens of the texts."""
         from xlift.harness.engines.activity import read_activity
 
         def compute(engine: HfEngine, tokens: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
@@ -78,7 +79,7 @@ class States:
         return found["activity"], tokens
 
     def _remember(self, texts: Sequence[str | Chat], how: Mapping[str, Json], compute: Compute) -> tuple[dict[str, NDArray[Any]], int]:
-        """What the model shows on the texts, computed where no file has it, and the tokens of the texts."""
+        """What the model shows on the texts, computed if no file has it, and the number of tokens of the texts."""
         import numpy as np
         from safetensors.numpy import save
 
@@ -96,7 +97,7 @@ class States:
     def score(
         self, chats: Sequence[Chat], answers: Sequence[str], steer: Steer | None, arrays: Mapping[str, NDArray[Any]], lang: str
     ) -> tuple[list[float], int]:
-        """The mean log-probability of each answer's tokens behind its chat, and the tokens of all chats and answers.
+        """The mean log-probability of each answer's tokens after its chat, and the number of tokens of all chats and answers.
 
         With ``steer`` the model's states are moved as for answers in ``lang``. Raises UserError as the engine does.
         """
@@ -131,7 +132,7 @@ class States:
 
 
 def _read_kept(path: Path) -> dict[str, NDArray[Any]] | None:
-    """What a file holds; None where there is no file, or a damaged one, which is warned of."""
+    """The content of a file; None if there is no file, or if it is damaged, which causes a warning."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

@@ -25,25 +25,25 @@ logger = logging.getLogger(__name__)
 
 EXECUTORS = ("slurm", "local")
 SPARE = 3
-"""Minutes between the end of a worker's own time and that of its job, which the scheduler ends without asking."""
+"""The minutes between the end of a worker's own time and that of its job, which the scheduler kills."""
 OURS = ("job_name", "time", "folder", "command", "map_count", "nodes", "ntasks_per_node")
-"""Options of sbatch that are xlift's own affair."""
+"""Options of sbatch that xlift sets itself."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """Workers that were handed to a scheduler."""
+    """Workers that were given to a scheduler."""
 
     root: Path
     """The run folder."""
     jobs: tuple[str, ...]
-    """Their numbers at the scheduler."""
+    """The numbers of the jobs at the scheduler."""
 
 
 def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = False) -> Submission:
-    """Open a run, fetch what it needs, and start its workers, which go on when this process ends; with ``wait`` wait for their end.
+    """Open a run, fetch what it needs, and start its workers, which continue when this process ends. With ``wait``, wait for their end.
 
-    Raises UserError where the scheduler is not here, or refuses, for all that ``open_run`` raises, and with ``wait`` where a worker failed.
+    Raises UserError if the scheduler is missing or refuses, for everything that ``open_run`` raises, and with ``wait`` if a worker failed.
     """
     _require_submitit(executor)
     _read_options(suite)
@@ -72,9 +72,9 @@ def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = Fa
 
 
 def write_script(suite: Suite, runs: Path, executor: str = "slurm") -> str:
-    """The sbatch script of an array of workers, as it would be submitted. Nothing is written, and no scheduler needs to be here.
+    """The sbatch script of an array of workers, as it would be submitted. Nothing is written, and no scheduler is needed.
 
-    Raises UserError where submitit is missing, or does not take an option of ``resources.slurm``.
+    Raises UserError if submitit is missing, or does not take an option of ``resources.slurm``.
     """
     _require_submitit(executor)
     if executor != "slurm":
@@ -139,7 +139,7 @@ def _require_submitit(executor: str) -> None:
 
 
 def _read_cause(error: BaseException) -> str:
-    """What a job raised: submitit puts its traceback into the middle of a text of its own."""
+    """The error that a job raised. submitit puts its traceback into the middle of a text of its own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     raised = [line.partition(": ")[2] for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
     return (raised or lines or [type(error).__name__])[-1 if raised else 0]

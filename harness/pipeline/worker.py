@@ -1,7 +1,7 @@
-"""A worker: one of any number of processes, also on several machines, that take what is ready in a run folder until nothing is left.
+"""A worker: one of several processes, possibly on several machines, that take what is ready in a run folder until nothing is left.
 
-Workers know nothing of each other but what the folder says: finished stages, and leases on those that somebody is at. A worker that dies
-loses the stage that it was at to the next one, which goes on from its checkpoints and the answers that were kept.
+Workers know of each other only what the folder says: finished stages, and leases on the stages on which somebody is working. If a worker
+dies, the next one continues its stage from its checkpoints and the answers that were kept.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from xlift.harness.pipeline.stages import Prepared, Round, Run
 logger = logging.getLogger(__name__)
 
 TOKEN = ".token"
-"""In a run folder: a secret word that whoever sees this very folder can read."""
+"""In a run folder, the file with a secret word that only those can read who see this very folder."""
 LONGEST_POLL = 30.0
-"""Seconds between two looks for work, once there was none for a while."""
+"""The most seconds between two looks for work, after there was none for a while."""
 
 
 @dataclass
 class Worker:
-    """What a worker has to remember."""
+    """What a worker remembers."""
 
     run: Run
     end: float | None
-    """When its time is up, by the monotonic clock; None for never."""
+    """The end of its time by the monotonic clock; None for no end."""
     known: dict[Round, Prepared] = field(default_factory=dict)
     failed: dict[str, UserError] = field(default_factory=dict)
-    """Stages that failed here, which this worker does not begin again."""
+    """Stages that failed here. This worker does not begin them again."""
 
     def list_pieces(self) -> list[Piece]:
-        """All that can be begun, in an order of its own, so that workers begin apart."""
+        """Everything that can begin, in an order of its own, so that workers begin with different stages."""
         return list_pieces(self.run, self.known, random.Random(f"{socket.gethostname()} {os.getpid()}"))
 
     def begin_one(self, pieces: list[Piece]) -> bool:
-        """Do the first piece that nobody is at and that did not fail here; False where there is none. Raises TimeIsUpError."""
+        """Do the first piece on which nobody is working and that did not fail here; False if there is none. Raises TimeIsUpError."""
         leases = self.run.root / LEASES
         busy = find_owners(leases)
         for piece in pieces:
@@ -62,13 +62,13 @@ class Worker:
         return False
 
     def is_waiting(self, pieces: list[Piece]) -> bool:
-        """Whether another worker is at a piece, so that more may become ready."""
+        """Whether another worker is working on a piece, so that more may become ready."""
         busy = find_owners(self.run.root / LEASES)
         return any(piece.stage in busy or _name_seat(piece.stage) in busy for piece in pieces)
 
     @property
     def seconds_left(self) -> float | None:
-        """Until its time is up. Raises TimeIsUpError then."""
+        """The seconds until its time is over. Raises TimeIsUpError after that."""
         if self.end is None:
             return None
         left = self.end - time.monotonic()
@@ -91,10 +91,10 @@ class Worker:
 
 
 def work(run: Run, minutes: float | None = None) -> bool:
-    """Take what is ready until nothing is left, or the time is up; returns whether all of the run is finished.
+    """Take what is ready until nothing is left, or the time is over. Returns whether the whole run is finished.
 
-    What another worker is at is left to it, and waited for as long as something may come of it. Raises UserError where xlift of another
-    version works in the folder, and at the end for the first stage that failed here; all that does not depend on it was done.
+    Stages of other workers are left to them, and waited for as long as they may lead to new work. Raises UserError if another version of
+    xlift works in the folder, and at the end for the first stage that failed here; everything that does not depend on it was done.
     """
     leases, pause = run.root / LEASES, POLL
     refuse_other_versions(leases)
@@ -136,9 +136,9 @@ def share_run(suite: Suite, runs: Path) -> Run:
 
 
 def join_run(root: Path, token: str | None = None) -> Run:
-    """Open a run that was begun elsewhere by its folder.
+    """Open a run that was begun elsewhere, by its folder.
 
-    Raises UserError where the folder is not that of a run, or, by the ``token`` of ``write_token``, not the one that was meant.
+    Raises UserError if the folder is not that of a run, or, judging by the ``token`` of ``write_token``, not the one that was meant.
     """
     refuse_launcher(os.environ)
     if token is not None and _read_token(root) != token:
@@ -155,7 +155,7 @@ def join_run(root: Path, token: str | None = None) -> Run:
 
 
 def write_token(root: Path) -> str:
-    """A new word in the folder, by which workers tell whether they see it."""
+    """Put a new word into the folder, by which workers can tell whether they see it."""
     word = secrets.token_hex(8)
     with explain_disk(root):
         (root / TOKEN).write_text(word, encoding="ascii")

@@ -1,3 +1,3 @@
-"""The one trainer: batches, the objectives, LoRA, and checkpoints."""
+"""The one trainer: batches, objectives, LoRA, and checkpoints."""
 
 __all__ = ["batching", "masking", "mixing", "report", "sft", "trainer"]

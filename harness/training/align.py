@@ -1,9 +1,9 @@
-"""Terms on the hidden states of parallel texts, with or without the likelihood of answers beside them, on the shared trainer.
+"""Terms on the hidden states of parallel texts, with or without the likelihood of answers, on the shared trainer.
 
 A pair is a text in the anchor's language and its translation. Every term is a mean over the pairs of a step (``keep`` over the anchors),
-whatever passes the step is cut into; rows are contrasted with those of their own pass alone, which batching.py chooses without a look at
-the memory. States are read in float32. Nothing is computed above the highest layer that a term names, nor any logits, and no gradient
-goes below the lowest trained layer.
+whatever passes the step is cut into. Rows are contrasted only with those of their own pass, which batching.py chooses without regard to the
+memory. States are read in float32. Nothing is computed above the highest layer that a term names, and no logits. No gradient goes below the
+lowest trained layer.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Place = tuple[str, int]
 
 
 def contrast(anchors: Tensor, others: Tensor, alike: Tensor, temperature: float, symmetric: bool) -> Tensor:
-    """InfoNCE on cosines, one loss a pair: minus log-softmax of a text's own translation among those of all pairs.
+    """InfoNCE on cosines, one loss for each pair: minus log-softmax of a text's own translation among those of all pairs.
 
-    ``anchors`` and ``others`` are (pairs, hidden). ``alike`` (pairs, pairs) is true where two pairs share a text, which then is no
-    counter-example. ``symmetric`` takes the mean of both directions.
+    ``anchors`` and ``others`` are (pairs, hidden). ``alike`` (pairs, pairs) is true for two pairs that share a text, which then is no
+    negative example. ``symmetric`` takes the mean of both directions.
     """
     own = torch.arange(len(anchors), device=anchors.device)
     hidden = alike & ~torch.eye(len(anchors), dtype=torch.bool, device=anchors.device)
@@ -41,7 +41,7 @@ def contrast(anchors: Tensor, others: Tensor, alike: Tensor, temperature: float,
 
 
 def project(states: Tensor, basis: Tensor | None, complement: bool) -> Tensor:
-    """States (texts, hidden) projected on the space of a basis (hidden, rank) of orthonormal columns, or on all that is at right angles to
+    """States (texts, hidden) projected on the space of a basis (hidden, rank) of orthonormal columns, or on everything at right angles to
     it; the states themselves without a basis."""
     if basis is None:
         return states
@@ -50,7 +50,7 @@ def project(states: Tensor, basis: Tensor | None, complement: bool) -> Tensor:
 
 
 def mean_square(difference: Tensor) -> Tensor:
-    """Over the numbers of each state."""
+    """The mean square over the numbers of each state."""
     return difference.square().mean(dim=1)
 
 
@@ -59,19 +59,19 @@ class Sides:
     """The states of one layer in a pass."""
 
     anchors: Tensor
-    """(pairs, hidden); an anchor of several translations stands there as often."""
+    """(pairs, hidden). An anchor with several translations is there once for each of them."""
     others: Tensor
     alike: Tensor
     langs: tuple[str, ...]
-    """Languages of the others."""
+    """The languages of the others."""
     kept: Tensor
     """(rows, hidden): every anchor once."""
     before: Mapping[str, Tensor]
-    """What the model at the start made of ``others`` and ``kept``; empty where no term asks."""
+    """The states of ``others`` and ``kept`` in the model at the start; empty if no term needs them."""
 
 
 def measure_term(term: Term, place: int, sides: Sides, arrays: Mapping[str, Tensor]) -> Tensor:
-    """The losses of one term at the ``place``-th of its layers: one for each pair, for ``keep`` one for each anchor."""
+    """The losses of one term at its layer number ``place``: one for each pair, or for ``keep`` one for each anchor."""
     basis = arrays[term.basis][place] if term.basis else None
     if term.name == "contrastive":
         anchors, others = (project(side, basis, term.complement) for side in (sides.anchors, sides.others))
@@ -85,7 +85,7 @@ def measure_term(term: Term, place: int, sides: Sides, arrays: Mapping[str, Tens
 
 
 class HiddenTrainer(ReferenceTrainer):
-    """A pass holds rows whole, with all their languages, or answers."""
+    """The trainer of ``Align``. A pass holds whole rows, with all their languages, or answers."""
 
     def __init__(
         self, objective: Align, arrays: Mapping[str, Tensor], course: Course, pad: int, training: str, seconds: float, **arguments: object
@@ -98,7 +98,7 @@ class HiddenTrainer(ReferenceTrainer):
         self.reference: dict[Place, Tensor] = {}
 
     def compute_reference(self, limit: int) -> Mapping[str, Tensor]:
-        """The states that ``keep`` and ``offset`` compare with, of every parallel text."""
+        """The states with which ``keep`` and ``offset`` compare, of every parallel text."""
         places: set[Place] = {(term.pool, layer) for term, layers in self.terms if term.name in ("keep", "offset") for layer in layers}
         found = self._read_all(places, limit) if places else {}
         return {f"{pool}/{layer}": states for (pool, layer), states in found.items()}
@@ -108,7 +108,7 @@ class HiddenTrainer(ReferenceTrainer):
         self.reference = {(pool, int(layer)): found[f"{pool}/{layer}"] for pool, _, layer in places}
 
     def gather(self, one: Pass, step: Step) -> PassInput:
-        """Padded batches with the pairs in them, as places in the batches put end to end; or a batch of answers."""
+        """Padded batches with the pairs in them, as places in the concatenated batches; or a batch of answers."""
         corpus = self.course.corpus
         if not corpus.is_parallel(corpus.row_of[one[0][0]]):
             return {**super().gather(one, step), "answers": self.weigh(step)}
@@ -130,7 +130,7 @@ class HiddenTrainer(ReferenceTrainer):
         return found
 
     def weigh(self, step: Step) -> int:
-        """Response tokens; pairs are counted in ``gather``, as a step may hold both."""
+        """The number of response tokens. Pairs are counted in ``gather``, because a step may hold both."""
         return max(1, super().weigh(step))
 
     def compute_loss(self, model: Module, inputs: PassInput, return_outputs: bool = False, num_items_in_batch: int | None = None) -> Tensor:
@@ -160,14 +160,14 @@ class HiddenTrainer(ReferenceTrainer):
         return any(sequences[mine].tokens == sequences[theirs].tokens for mine, theirs in zip(one, other, strict=True))
 
     def _list_groups(self, passes: Iterable[Pass]) -> list[range]:
-        """The sequences of each parallel row, the anchor's first; a row that an epoch's end brings twice stands there twice."""
+        """The sequences of each parallel row, the anchor's first. A row that comes twice at the end of an epoch is there twice."""
         corpus = self.course.corpus
         numbers = sorted(number for one in passes for batch in one for number in batch)
         members = [corpus.members(corpus.row_of[number]) for number in numbers]
         return [group for number, group in zip(numbers, members, strict=True) if group[0] == number and len(group) > 1]
 
     def _read_batches(self, batches: list[dict[str, Tensor]]) -> dict[Place, Tensor]:
-        """The pooled states of batches put end to end, for every pooling and layer of a term."""
+        """The pooled states of concatenated batches, for every pooling and layer of a term."""
         wanted: set[Place] = {(term.pool, layer) for term, layers in self.terms for layer in layers}
         found: dict[Place, list[Tensor]] = {place: [] for place in wanted}
         for batch in batches:

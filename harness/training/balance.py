@@ -1,10 +1,10 @@
 """The load-balancing loss of a mixture of experts over all tokens of an optimiser step, whatever passes they are cut into.
 
-Switch Transformer (arXiv:2101.03961, equations 4 to 6), as transformers has it for Mixtral and most others: with E experts, E times the sum
-over the experts of f P. Over all tokens and layers, f is how often an expert is chosen and P its mean probability. Padding does not count.
-A product of two means is no sum over passes, so that the loss of each pass by itself, as transformers computes it, depends on the cut. But
-no gradient goes through f. Where it is known for the whole step (the "global batch" of arXiv:2501.11873), the loss is a sum over passes of
-what each adds to P, and so is its gradient, exactly.
+It is that of the Switch Transformer (arXiv:2101.03961, equations 4 to 6), as transformers has it for Mixtral and most others: with E
+experts, E times the sum over the experts of f P. Over all tokens and layers, f is how often an expert is chosen and P its mean probability.
+Padding does not count. A product of two means is no sum over passes, so the loss of each pass by itself, as transformers computes it,
+depends on the cut. But no gradient goes through f. If f is known for the whole step (the "global batch" of arXiv:2501.11873), the loss is a
+sum over passes of what each adds to P, and so is its gradient, exactly.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Choices:
 
 @contextmanager
 def watch_routers(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, ...]]]:
-    """Router logits of all runs through a causal model, as they come; its configuration has them put out.
+    """The router logits of all runs through a causal model, as they come. Its configuration is set so that they are returned.
 
-    They are taken behind the layers, as TRL's fused scoring on a GPU does not hand them on.
+    They are taken after the layers, because TRL's fused scoring on a GPU does not pass them on.
     """
     seen: list[tuple[torch.Tensor, ...]] = []
 
@@ -49,10 +49,10 @@ def watch_routers(model: PreTrainedModel) -> Iterator[list[tuple[torch.Tensor, .
 
 
 def count_choices(router_logits: Sequence[torch.Tensor], mask: torch.Tensor, chosen: int) -> Choices:
-    """Choices of one pass, where every token takes ``chosen`` experts.
+    """The choices of one pass, in which every token takes ``chosen`` experts.
 
-    ``router_logits`` holds a matrix for each layer, of (sequences x width) rows and a column for each expert; ``mask``, sequences x width,
-    is 0 at padding.
+    ``router_logits`` holds a matrix for each layer, with (sequences x width) rows and a column for each expert. ``mask``, sequences x
+    width, is 0 at padding.
     """
     kept = mask.flatten().float()
     counts = sum(
@@ -72,7 +72,7 @@ def add_choices(parts: Iterable[Choices]) -> Choices:
 
 
 def balance_loss(router_logits: Sequence[torch.Tensor], mask: torch.Tensor, step: Choices) -> torch.Tensor:
-    """What one pass adds to the loss of its whole step, whose choices are given; of the only pass of a step it is the whole loss."""
+    """What one pass adds to the loss of its whole step, whose choices are given. For the only pass of a step it is the whole loss."""
     kept = mask.flatten().float()
     sums = sum(_sum_rows(layer.float().softmax(dim=1), kept) for layer in router_logits)
     loss: torch.Tensor = len(step.counts) * (step.counts / step.tokens * sums / step.tokens).sum()

@@ -1,4 +1,4 @@
-"""Rows as tokens, and the rows of each optimiser step: drawn at random, and inside a step put with others of like length."""
+"""Rows as tokens, and the rows of each optimiser step: drawn at random, and batched within a step with others of similar length."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TRAINING_VERSION = 3
-"""Version of everything that makes an adapter from rows and settings. Raise it with every change that moves a weight, so that no older
+"""The version of everything that makes an adapter from rows and settings. Raise it with every change that alters a weight, so that no older
 adapter is taken for a new one."""
 
 PADDING = 0.05
-"""The most padding that a batch may hold, as a share of its tokens."""
+"""The largest share of padding in the tokens of a batch."""
 
 Batch = tuple[int, ...]
-"""Numbers of the sequences that go through the model together; the longest comes first."""
+"""The numbers of the sequences that go through the model together. The longest comes first."""
 
 Pass = tuple[Batch, ...]
-"""Batches whose losses go back through the model together, as they are held in memory together."""
+"""Batches whose losses go back through the model together, because they are in memory together."""
 
 Step = tuple[Pass, ...]
-"""All that one optimiser step sees."""
+"""Everything that one optimiser step sees."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class Encoded:
     kind: str
     tokens: tuple[int, ...]
     prompt: int
-    """Tokens before the response; all later ones belong to it, the end of the turn included. Of a parallel text all of them."""
+    """The number of tokens before the response. All later tokens belong to the response, including the end of the turn. For a parallel text
+    it is the number of all tokens."""
     lang: str = ""
-    """Language of a parallel text."""
+    """The language of a parallel text."""
 
     @property
     def response(self) -> int:
@@ -61,14 +62,14 @@ class Corpus:
     """The rows that can be trained on, and what the length limit did to the others."""
 
     sequences: tuple[Encoded, ...]
-    """One for each example; of each preference the chosen one, then the rejected one, then those of its twin; of each parallel row the
+    """One for each example. For each preference the chosen answer, then the rejected one, then those of its twin. For each parallel row the
     anchor, then the others."""
     cut: int
-    """Rows that lost an end."""
+    """The number of rows that lost an end."""
     dropped: int
-    """Rows whose prompt alone fills the limit, and pairs that the limit makes equal."""
+    """The number of rows whose prompt alone fills the limit, and of pairs that the limit makes equal."""
     sides: tuple[int, ...] = ()
-    """Sequences of each row: 2 for preferences, 4 with a twin, one for each language of a parallel row. One where not given."""
+    """The number of sequences of each row: 2 for preferences, 4 with a twin, one for each language of a parallel row. One if not given."""
 
     @property
     def rows(self) -> int:
@@ -76,7 +77,7 @@ class Corpus:
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """Where each row's sequences begin, and where the last ones end."""
+        """The positions at which each row's sequences begin, and at which the last ones end."""
         return tuple(accumulate(self.sides or (1,) * len(self.sequences), initial=0))
 
     @cached_property
@@ -90,12 +91,12 @@ class Corpus:
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
-        """Tokens of each sequence."""
+        """The number of tokens of each sequence."""
         return tuple(len(sequence.tokens) for sequence in self.sequences)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Tokens of each row, all its sides counted."""
+        """The number of tokens of each row, over all its sides."""
         return tuple(sum(self.lengths[number] for number in self.members(row)) for row in range(self.rows))
 
     @cached_property
@@ -104,7 +105,7 @@ class Corpus:
         return tuple(self.sequences[start].kind for start in self.starts[:-1])
 
     def members(self, row: int) -> range:
-        """Numbers of a row's sequences."""
+        """The numbers of a row's sequences."""
         return range(self.starts[row], self.starts[row + 1])
 
 
@@ -115,22 +116,22 @@ class Course:
     corpus: Corpus
     steps: tuple[Step, ...]
     ends: tuple[int, ...]
-    """Steps after which each phase ends, the last one all of them."""
+    """The steps after which each phase ends. The last one is the number of all steps."""
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
-        """Trained in each step."""
+        """The number of rows trained in each step."""
         firsts = {*self.corpus.starts[:-1]}
         return tuple(sum(number in firsts for batch in _flatten(step) for number in batch) for step in self.steps)
 
     @cached_property
     def tokens(self) -> tuple[int, ...]:
-        """Trained after each step, in all, without padding."""
+        """The number of tokens trained after each step, in all, without padding."""
         return tuple(accumulate(sum(self.corpus.lengths[number] for batch in _flatten(step) for number in batch) for step in self.steps))
 
     @property
     def epochs(self) -> float:
-        """Rows gone through, as a multiple of the rows there are."""
+        """How many times the rows were gone through."""
         return sum(self.rows) / self.corpus.rows
 
     @property
@@ -143,14 +144,14 @@ class Course:
 
 
 def encode(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Corpus:
-    """Render each chat with the tokenizer's template, and mark where the response begins.
+    """Render each chat with the tokenizer's template, and record where the response begins.
 
-    The prompt is tokenised as inference does it, with the opening of the assistant's turn. The response ends with the token that ends the
-    turn: what a template writes after that is left out, and where a template ends no turn the tokenizer's end token does. An empty block of
-    thinking that a template writes into a finished turn belongs to the prompt (``split_turn``).
-    A parallel row that is too long in one of its languages is left out, as a state at a cut says something else.
-    Raises UserError for a template that refuses a row or writes a finished turn unlike an open one, for a pair without a choice, for a
-    parallel row without a translation, and where no row is left.
+    The prompt is tokenised as in inference, with the opening of the assistant's turn. The response ends with the token that ends the turn.
+    What a template writes after that is left out; if a template ends no turn, the tokenizer's end token does. An empty block of thinking
+    that a template writes into a finished turn belongs to the prompt (``split_turn``). A parallel row that is too long in one of its
+    languages is left out, because a state at a cut means something else. Raises UserError for a template that refuses a row or writes a
+    finished turn differently from an open one, for a pair without a choice, for a parallel row without a translation, and if no row is
+    left.
     """
     if not rows:
         raise UserError("there are no rows to train on")
@@ -176,15 +177,14 @@ def encode(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: 
 def plan(
     corpus: Corpus, settings: TrainSettings, seed: int, phases: Sequence[Sequence[str]] = (), objective: Objective | None = None
 ) -> Course:
-    """The rows of every optimiser step, the same for the same corpus, settings, seed, phases and objective.
+    """The rows of every optimiser step. They are the same for the same corpus, settings, seed, phases and objective.
 
-    The budget (``tokens``, else ``epochs``) over ``batch_tokens`` is the number of steps, whatever the rows are. Rows are shuffled epoch
-    by epoch and strung together; a step ends with the row that brings the tokens so far to the step's share of the budget, so trainings of
-    equal budgets differ by less than a row. The budget and the steps are shared out to phases by the tokens of their rows, at least one
-    step to each. Of parallel rows and examples together every step has its share of both, or they take turns (``Align``), half of the
-    budget each. What a step holds does not depend on ``micro_batch_tokens``.
-    Raises UserError for a row that fits no step or no forward pass, for phases that are not those of the rows, and where the texts of a
-    step have nothing to be contrasted with.
+    The budget (``tokens``, else ``epochs``) divided by ``batch_tokens`` is the number of steps, whatever the rows are. Rows are shuffled in
+    each epoch and concatenated. A step ends with the row that brings the tokens so far to the step's share of the budget, so trainings with
+    equal budgets differ by less than a row. The budget and the steps are divided among phases by the tokens of their rows, with at least
+    one step for each. Of parallel rows and examples together, every step has its share of both, or they take turns (``Align``), with half
+    of the budget each. What a step holds does not depend on ``micro_batch_tokens``. Raises UserError for a row that fits no step or no
+    forward pass, for phases that do not match the rows, and if the texts of a step have nothing with which they can be contrasted.
     """
     _refuse_long(corpus, settings)
     batch, alternate = (objective.batch, objective.alternate) if isinstance(objective, Align) else (0, False)
@@ -204,11 +204,11 @@ def plan(
 
 
 def arrange(rows: Sequence[int], corpus: Corpus, limit: int, together: int = 0) -> Step:
-    """Rows of one step into passes of at most ``limit`` tokens (sequences x width), each batch with at most 5 % padding.
+    """The rows of one step as passes of at most ``limit`` tokens (sequences x width), each batch with at most 5 % padding.
 
-    The loss of a pair needs both its sides, so a pass holds whole rows; in it, each side goes with others of its own length. Parallel rows
-    are cut into passes of at most ``together`` rows, as near to equal as can be, whatever their tokens. Raises UserError where such a pass
-    is over the limit.
+    The loss of a pair needs both its sides, so a pass holds whole rows, and in it each side is batched with others of its own length.
+    Parallel rows are cut into passes of at most ``together`` rows, as equal as possible, whatever their tokens. Raises UserError if such a
+    pass exceeds the limit.
     """
     lengths = corpus.lengths
     parallel = [row for row in rows if corpus.is_parallel(row)]
@@ -240,9 +240,9 @@ def arrange(rows: Sequence[int], corpus: Corpus, limit: int, together: int = 0) 
 
 
 def deal(step: Step, corpus: Corpus, ranks: int) -> list[tuple[Pass, ...]]:
-    """The passes of a step for each of several processes; the largest are halved until there are enough for all.
+    """The passes of a step for each of several processes. The largest are halved until there are enough for all.
 
-    Raises UserError for a step of fewer rows than processes.
+    Raises UserError for a step with fewer rows than processes.
     """
     passes = list(step)
     while len(passes) < ranks:
@@ -257,7 +257,7 @@ def deal(step: Step, corpus: Corpus, ranks: int) -> list[tuple[Pass, ...]]:
 
 
 def _list_starts(one: Pass, corpus: Corpus) -> list[int]:
-    """The first sequence of each row of a pass, as often as the row stands in it."""
+    """The first sequence of each row of a pass, as often as the row is in it."""
     firsts = {*corpus.starts[:-1]}
     return [number for batch in one for number in batch if number in firsts]
 
@@ -286,7 +286,7 @@ def split(numbers: Iterable[int], lengths: Sequence[int], limit: int) -> tuple[B
 
 
 def _tokenize_answers(rows: Sequence[Example | Preference], tokenizer: PreTrainedTokenizerBase) -> Iterator[list[tuple[list[int], int]]]:
-    """Tokens of each side of each row, and how many of them are the prompt's."""
+    """The tokens of each side of each row, and how many of them belong to the prompt."""
     ends = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     texts = [_render(row.id, chat, answer, tokenizer) for row in rows for chat, answer in _list_answers(row)]
     found = (([*prompt, *_end_turn(tail, ends, tokenizer)], len(prompt)) for prompt, tail, _ in tokenize_pairs(tokenizer, texts))
@@ -294,7 +294,7 @@ def _tokenize_answers(rows: Sequence[Example | Preference], tokenizer: PreTraine
 
 
 def _encode_answers(row: Example | Preference, sides: Sequence[tuple[list[int], int]], max_length: int) -> tuple[list[Encoded], bool]:
-    """A row's sides, none where it cannot be trained on, and whether one of them is cut."""
+    """A row's sides (none if it cannot be trained on), and whether one of them is cut."""
     short = [Encoded(row.id, row.kind, tuple(tokens[:max_length]), prompt) for tokens, prompt in sides]
     if isinstance(row, Preference):
         _require_choice(row, [tokens for tokens, _ in sides])
@@ -305,7 +305,7 @@ def _encode_answers(row: Example | Preference, sides: Sequence[tuple[list[int], 
 
 
 def _encode_parallel(row: Parallel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Encoded]:
-    """The anchor and the others; nothing where one is too long."""
+    """The anchor and the others; nothing if one is too long."""
     from jinja2 import TemplateError
 
     if row.anchor not in row.texts or len(row.texts) < 2:
@@ -321,7 +321,7 @@ def _encode_parallel(row: Parallel, tokenizer: PreTrainedTokenizerBase, max_leng
 
 
 def _list_answers(row: Example | Preference) -> list[tuple[Chat, str]]:
-    """What is answered, and each answer; of a preference its own two, then those of its twin."""
+    """The prompt, and each answer. For a preference these are its own two answers, then those of its twin."""
     if isinstance(row, Example):
         return [(row.messages, row.response)]
     twin = _list_answers(row.twin) if row.twin else []
@@ -382,7 +382,7 @@ def _require_company(corpus: Corpus, drawn: Sequence[Sequence[int]], settings: T
 
 
 def _sort_rows(corpus: Corpus) -> list[list[int]]:
-    """Examples and parallel rows; nothing where there are not both."""
+    """Examples and parallel rows, separately; nothing if there are not both."""
     sorts: list[list[int]] = [[], []]
     for row in range(corpus.rows):
         sorts[corpus.is_parallel(row)].append(row)
@@ -407,7 +407,8 @@ def _fill_steps(
 
 
 def _mix(sizes: Sequence[int], sorts: Sequence[Sequence[int]], budget: int, total: int, seed: str, alternate: bool) -> list[list[int]]:
-    """The rows of each step, of both sorts: together by the tokens of each, or by turns, half of the steps and of the budget to each."""
+    """The rows of each step, of both sorts: together by the tokens of each, or in turn, with half of the steps and of the budget for
+    each."""
     if alternate:
         total = max(total, 2)
         counts = (total - total // 2, total // 2)
@@ -462,7 +463,7 @@ def _draw(order: Iterator[int], sizes: Sequence[int], goals: Sequence[Fraction],
 
 
 def _cut(wanted: Sequence[int], size: int) -> list[int]:
-    """Where the parts of ``size`` things end: as near to what is wanted as leaves no part empty."""
+    """The positions at which the parts of ``size`` things end, as near to what is wanted as possible without an empty part."""
     ends: list[int] = []
     for place, end in enumerate(wanted, 1):
         ends.append(max(min(end, size - len(wanted) + place), ends[-1] + 1 if ends else 1))

@@ -1,4 +1,4 @@
-"""Folders that a kill cannot spoil: each is sealed with the hashes of its files once it is whole, and checked before it is used."""
+"""Folders that a kill cannot damage: each is sealed with the hashes of its files once it is whole, and checked before it is used."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SEAL = "seal.json"
 
 
 class Seal(TypedDict, total=False):
-    """What ``seal.json`` says; one that is damaged may lack any of it."""
+    """The content of ``seal.json``. A damaged one may lack any key."""
 
     training: str
     seconds: float
     files: dict[str, str]
-    """sha256 by path."""
+    """The sha256 of each file, by path."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Checkpoint:
     folder: Path
     step: int
     seconds: float
-    """That the training had taken when it was written."""
+    """The seconds that the training had taken when it was written."""
 
 
 def seal(folder: Path, training: str, seconds: float) -> None:
-    """Mark a folder as whole; ``training`` tells one training from another, ``seconds`` is what it took so far."""
+    """Seal a folder as whole. ``training`` identifies the training, and ``seconds`` is the time that it has taken so far."""
     write_json(folder / SEAL, {"training": training, "seconds": seconds, "files": _hash_files(folder)})
 
 
 def unseal(folder: Path, training: str) -> float | None:
-    """The seconds in the seal of a folder that is whole and of this training; any other folder is deleted."""
+    """The seconds in the seal of a folder that is whole and belongs to this training. Any other folder is deleted."""
     sealed = _read_seal(folder)
     if sealed.get("training") == training and sealed.get("files") == _hash_files(folder):
         return float(sealed["seconds"])
@@ -47,7 +47,7 @@ def unseal(folder: Path, training: str) -> float | None:
 
 
 def find_last(folder: Path, training: str) -> Checkpoint | None:
-    """The last whole checkpoint of this training; what is half-written, damaged or of another training is deleted."""
+    """The last whole checkpoint of this training. Those that are half-written, damaged or of another training are deleted."""
     last = None
     for found in sorted(folder.glob("checkpoint-*"), key=_step):
         seconds = unseal(found, training)

@@ -1,8 +1,8 @@
-"""Direct preference optimisation (arXiv:2305.18290) with the likelihood of the chosen answer beside it, on the shared trainer.
+"""Direct preference optimisation (arXiv:2305.18290), with the likelihood of the chosen answer added, on the shared trainer.
 
-TRL's DPOTrainer (1.16) does not serve. Its ``sft`` term averages over the chosen tokens of a forward pass, where ours averages over each
-answer and then over the pairs of the step; its collator pads both sides of all pairs to one width; it draws its own batches; and its
-precomputed reference lies in the dataset's cache, where no seal ties it to the model. The log-probabilities are TRL's on a GPU.
+TRL's DPOTrainer (1.16) cannot be used. Its ``sft`` term averages over the chosen tokens of a forward pass, while ours averages over each
+answer and then over the pairs of the step. Its collator pads both sides of all pairs to one width. It draws its own batches. Its
+precomputed reference is kept in the dataset's cache, where no seal ties it to the model. On a GPU the log-probabilities are TRL's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REFERENCE = "log_probabilities"
 
 
 def dpo_loss(objective: Dpo, scores: torch.Tensor, reference: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Loss and reward margin of each pair.
+    """The loss and the reward margin of each pair.
 
     ``scores`` and ``reference`` are log-probabilities (pairs x 2: chosen, rejected), ``lengths`` the tokens of the chosen answers. The
     margin is beta times the difference of the log-ratios, the argument of the sigmoid.
@@ -34,7 +34,8 @@ def dpo_loss(objective: Dpo, scores: torch.Tensor, reference: torch.Tensor, leng
 
 
 class PreferenceTrainer(ReferenceTrainer):
-    """A pass holds both sides of its pairs, for the sigmoid couples them; the loss is the mean over the pairs of a step."""
+    """The trainer of ``Dpo``. A pass holds both sides of its pairs, because the sigmoid couples them. The loss is the mean over the pairs
+    of a step."""
 
     def __init__(self, objective: Dpo, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         self.objective = objective
@@ -49,11 +50,11 @@ class PreferenceTrainer(ReferenceTrainer):
         self.reference = found[REFERENCE]
 
     def weigh(self, step: Step) -> int:
-        """What the losses of a step are divided by: its pairs."""
+        """The number by which the losses of a step are divided: its pairs."""
         return sum(len(batch) for one in step for batch in one) // 2
 
     def gather(self, one: Pass, step: Step) -> PassInput:
-        """Padded batches, and for each pair (chosen, rejected): its places in them, put end to end, its reference, and its length."""
+        """Padded batches, and for each pair (chosen, rejected) its places in the concatenated batches, its reference, and its length."""
         numbers = [number for batch in one for number in batch]
         places = {number: place for place, number in enumerate(numbers)}
         chosen = [number for number in numbers if number % 2 == 0]

@@ -1,7 +1,7 @@
-"""Reward gaps (MPO, arXiv:2505.16869) on the shared trainer: a pair's gap is drawn to the one that its twin in the pivot had at the start.
+"""Reward gaps (MPO, arXiv:2505.16869) on the shared trainer: a pair's gap is drawn to the gap that its twin in the pivot had at the start.
 
-A row is four sequences: the chosen and the rejected answer, and those of the twin. The likelihoods of the first two are trained; of the
-twin the reference's likelihoods are needed, and its last states, which shall stay, so that no logits are computed for it.
+A row is four sequences: the chosen and the rejected answer, and those of the twin. The likelihoods of the first two are trained. Of the
+twin, the reference's likelihoods are needed, and its last states, which are to stay the same, so no logits are computed for it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from xlift.harness.training.sft import PaddedBatch, PassInput
 
 
 def measure_gaps(scores: Tensor, lengths: Tensor) -> Tensor:
-    """The gap of each pair, of the log-probabilities and the lengths of its answers (pairs x 2: chosen, rejected)."""
+    """The gap of each pair, from the log-probabilities and the lengths of its answers (pairs x 2: chosen, rejected)."""
     means = scores / lengths
     return means[:, 0] - means[:, 1]
 
 
 def gap_loss(beta: float, gaps: Tensor, wanted: Tensor) -> Tensor:
-    """One loss for each pair: how far beta times its gap is from the one that is wanted, squared."""
+    """One loss for each pair: the squared difference between beta times its gap and the gap that is wanted."""
     return (beta * gaps - wanted).square()
 
 
 class GapTrainer(ReferenceTrainer):
-    """The loss is the mean over the rows of a step."""
+    """The trainer of ``Gap``. The loss is the mean over the rows of a step."""
 
     def __init__(self, objective: Gap, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         self.objective = objective
@@ -51,7 +51,7 @@ class GapTrainer(ReferenceTrainer):
         self.scores, self.states = found["log_probabilities"], found["states"]
 
     def weigh(self, step: Step) -> int:
-        """What the losses of a step are divided by: its rows."""
+        """The number by which the losses of a step are divided: its rows."""
         return sum(len(batch) for one in step for batch in one) // 4
 
     def gather(self, one: Pass, step: Step) -> PassInput:

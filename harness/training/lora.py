@@ -1,4 +1,4 @@
-"""Which weights a training moves: LoRA's configuration, the weights of an adapter to go on from, or the base's own."""
+"""Which weights a training changes: LoRA's configuration, the weights of an adapter from which it continues, or the base's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xlift.harness.recipes.contract import Where
 
 LINEAR = (Linear, Conv1D)
 LAYER = re.compile(r".*?\.[^.]*\.\d+\.")
-"""What the name of a module inside a numbered layer begins with."""
+"""The beginning of the name of a module inside a numbered layer."""
 STARTS = (True, False, "gaussian", "orthogonal")
 # Keys that the names and shapes of the weights show, however they are written, and keys that change nothing about what the weights mean.
 TARGETS = {"target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern", "target_parameters"}
@@ -28,7 +28,7 @@ NOTES = {"lora_dropout", "init_lora_weights", "inference_mode", "base_model_name
 
 
 def read_lora(values: Mapping[str, object], where: Where | None, model: PreTrainedModel) -> LoraConfig:
-    """PEFT's configuration for a model from ``train.lora``, kept to ``where`` if a plan says so.
+    """PEFT's configuration for a model from ``train.lora``, restricted to ``where`` if a plan says so.
 
     Raises UserError for an unknown key, for values that PEFT refuses, and for layers that the model does not have.
     """
@@ -50,15 +50,15 @@ def read_lora(values: Mapping[str, object], where: Where | None, model: PreTrain
 
 
 def _list_linear(model: PreTrainedModel) -> list[str]:
-    """Names of the linear modules inside the layers."""
+    """The names of the linear modules inside the layers."""
     found = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, LINEAR) and LAYER.match(name)}
     return sorted(found)
 
 
 def stop_below(model: PreTrainedModel) -> None:
-    """Let no gradient go below the lowest layer with a weight that is trained, where none outside the layers is.
+    """Let no gradient go below the lowest layer with a trained weight, if none outside the layers is trained.
 
-    Of itself it would not; but with gradient checkpointing TRL and transformers both have the embeddings ask for one.
+    By itself it would not, but with gradient checkpointing TRL and transformers both make the embeddings require one.
     """
     found = [LAYER.match(name) for name, weight in model.named_parameters() if weight.requires_grad]
     numbers = [int(one[0].split(".")[-2]) for one in found if one]
@@ -75,7 +75,7 @@ def stop_below(model: PreTrainedModel) -> None:
 
 
 def freeze(model: PreTrainedModel, where: Where) -> None:
-    """Leave the weights of these layers and modules alone to be trained; a model's embeddings and norms outside its layers are none.
+    """Freeze all weights except those of these layers and modules. A model's embeddings and norms outside its layers are never among them.
 
     Raises UserError for a layer or a module that the model does not have.
     """
@@ -91,7 +91,7 @@ def freeze(model: PreTrainedModel, where: Where) -> None:
 
 
 def go_on(model: PeftModel, start: Adapter) -> None:
-    """Put the weights of an adapter in place of the fresh ones. Raises UserError where they mean something else under ``train.lora``."""
+    """Load the weights of an adapter in place of the fresh ones. Raises UserError if they mean something else under ``train.lora``."""
     where = f"the adapter that training goes on from ({start.folder})"
     ours, theirs = model.peft_config["default"].to_dict(), PeftConfig.from_pretrained(str(start.folder)).to_dict()
     for key in sorted(ours.keys() - TARGETS - NOTES):

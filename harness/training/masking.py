@@ -1,4 +1,4 @@
-"""Which weights of a base a plan puts to 0, chosen by the plan's numbers and the weights themselves."""
+"""Which weights of a base a plan sets to 0, chosen by the plan's numbers and the weights themselves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from xlift.harness.recipes.contract import Mask, place_block
 def write_mask(edit: Mask, arrays: Mapping[str, NDArray[Any]], base: Base, out: Path) -> None:
     """Write the mask of a base into the folder ``out``.
 
-    Raises UserError for arrays that are not those of the base's modules, and for a mask that would be empty.
+    Raises UserError for arrays that do not match the base's modules, and for a mask that would be empty.
     """
     transformers_logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True)

@@ -1,8 +1,8 @@
-"""The LoRA adapters of a plan's parts, put together into one: their changes of the weights are added up, layer by layer.
+"""The LoRA adapters of a plan's parts, combined into one: their changes of the weights are added up, layer by layer.
 
 A part changes a weight by ``scaling * B @ A``. With A1 above A2, and ``share1 * scaling1 * B1`` beside ``share2 * scaling2 * B2``, the
-product is the sum of both, so one LoRA of both ranks says it exactly. All scaling is in B, and ``lora_alpha`` is the rank. A part without a
-share in a layer takes no rank there; zeros fill layers up to the rank of the widest, since vLLM wants one rank.
+product is the sum of both, so one LoRA adapter with both ranks expresses it exactly. All scaling is in B, and ``lora_alpha`` is the rank. A
+part without a share in a layer takes no rank there. Zeros fill layers up to the rank of the widest, because vLLM needs a single rank.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HALVES = (".lora_A.weight", ".lora_B.weight")
 
 @dataclass(frozen=True)
 class _Lora:
-    """One part: what it changes each weight by, and how it was configured."""
+    """One part: the change that it makes to each weight, and its configuration."""
 
     config: Mapping[str, Any]
     halves: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
@@ -37,10 +37,10 @@ class _Lora:
 
 
 def write_mix(parts: Mapping[str, Adapter], edit: Mix, base: Base, out: Path) -> None:
-    """Write the adapter that the parts come to into the folder ``out``.
+    """Write the combined adapter of the parts into the folder ``out``.
 
     Raises UserError for a part that was trained on another base, for one that is more than plain LoRA, for layers that the base does not
-    have, and where nothing is left.
+    have, and if nothing is left.
     """
     loras = {name: _read(name, adapter, base) for name, adapter in parts.items()}
     modules = sorted({module for lora in loras.values() for module in lora.halves})
@@ -67,7 +67,7 @@ def write_mix(parts: Mapping[str, Adapter], edit: Mix, base: Base, out: Path) ->
 
 
 def _stack(module: str, loras: Mapping[str, _Lora], shares: Mapping[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """A and B of one module, of the ranks of those parts that have a share in it."""
+    """A and B of one module, with the ranks of those parts that have a share in it."""
     firsts, seconds = [], []
     for name, lora in loras.items():
         if module not in lora.halves:

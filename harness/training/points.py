@@ -1,4 +1,4 @@
-"""Adapters that are kept on the way, at shares of the training's budget: the points of a curve of lift against tokens."""
+"""Adapters that are kept during the training, at shares of its budget: the points of a curve of lift against tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from xlift.harness.training.report import CurvePoint
 def place_points(course: Course, shares: Iterable[float]) -> tuple[CurvePoint, ...]:
     """The first step at which each share of the course's tokens is reached.
 
-    Shares that fall on one step, and those that only the last step reaches, are one point or none: the end is measured anyway.
+    Several shares that are reached in one step are one point. Those that only the last step reaches are none, because the end is measured
+    anyway.
     """
     total = course.tokens[-1]
     placed: dict[int, CurvePoint] = {}
@@ -26,7 +27,8 @@ def place_points(course: Course, shares: Iterable[float]) -> tuple[CurvePoint, .
 
 
 class KeepPoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """Keeps the adapter after the steps of the points. A training that goes on from a checkpoint keeps later points again, as they were."""
+    """Keeps the adapter after the steps of the points. A training that continues from a checkpoint keeps later points again, as they
+    were."""
 
     def __init__(self, points: Iterable[CurvePoint], keep: Callable[[CurvePoint], None]) -> None:
         self.points, self.keep = {point.step: point for point in points}, keep

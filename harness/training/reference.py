@@ -1,4 +1,4 @@
-"""What losses share that compare the model with what it was at the start: a reference that is computed once and sealed."""
+"""What those losses share that compare the model with its state at the start: a reference that is computed once and sealed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = "reference.safetensors"
 
 
 class ReferenceTrainer(CourseTrainer):
-    """Its loss may have named parts. The load-balancing loss of a mixture of experts is left out."""
+    """A trainer whose loss may have named parts. The load-balancing loss of a mixture of experts is left out."""
 
     def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         super().__init__(course, pad, training, seconds, **arguments)
@@ -27,9 +27,9 @@ class ReferenceTrainer(CourseTrainer):
         self.parts: dict[str, float] = {}
 
     def read_reference(self, folder: Path, limit: int) -> None:
-        """What the loss compares with: of the model as it stands, without dropout.
+        """What the loss compares with: values of the present model, without dropout.
 
-        It is computed, in batches of at most ``limit`` tokens, where ``folder`` does not hold it for this training yet.
+        If ``folder`` does not hold them for this training yet, they are computed in batches of at most ``limit`` tokens.
         """
         if unseal(folder, self.training) is None:
             found = self.compute_reference(limit)
@@ -42,13 +42,13 @@ class ReferenceTrainer(CourseTrainer):
 
     @abstractmethod
     def compute_reference(self, limit: int) -> Mapping[str, Tensor]:
-        """By name; nothing where the loss needs none."""
+        """The values by name; empty if the loss needs none."""
 
     @abstractmethod
     def take_reference(self, found: Mapping[str, Tensor]) -> None: ...
 
     def list_used(self) -> list[int]:
-        """Numbers of the sequences that the course goes over, each once, in order."""
+        """The numbers of the sequences that the course uses, each once, in order."""
         return sorted({number for step in self.course.steps for one in step for batch in one for number in batch})
 
     def score_all(self, numbers: Collection[int], limit: int) -> Tensor:

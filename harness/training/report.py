@@ -1,4 +1,4 @@
-"""What one training was and what it cost, as it stands in the fit stage's manifest and beside the adapter."""
+"""What one training was and what it cost, as the fit stage's manifest and the adapter's folder hold it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class CurvePoint(Section):
     """An adapter that was kept before its training ended, in the folder ``points/SHARE`` beside the finished one."""
 
     share: float
-    """Share of the budget, as ``train.measure_at`` names it."""
+    """The share of the budget, as ``train.measure_at`` names it."""
     step: int
     tokens_trained: int
 
     @property
     def folder(self) -> str:
-        """Below the folder of the fit stage."""
+        """The place below the folder of the fit stage."""
         return f"points/{self.share:g}"
 
 
@@ -30,49 +30,49 @@ class FitReport(Section):
 
     steps: int
     trained_parameters: int | None = None
-    """Weights that were trained: LoRA's own. None in a report of before they were counted."""
+    """The number of weights that were trained: LoRA's own. None in a report from before they were counted."""
     tokens_trained: int
-    """Without padding."""
+    """The number of trained tokens, without padding."""
     response_tokens: int
-    """Tokens of the answers, which carry loss; for preferences, those of both answers."""
+    """The number of tokens of the answers, on which the loss is; for preferences, of both answers."""
     epochs: float
-    """Rows gone through, as a multiple of the rows there are."""
+    """How many times the rows were gone through."""
     padding_share: float
     rows: int
     rows_cut: int
-    """Rows that lost an end to ``max_length``."""
+    """The number of rows that lost an end to ``max_length``."""
     rows_dropped: int
-    """Rows whose prompt alone fills ``max_length``, and pairs that it makes equal."""
+    """The number of rows whose prompt alone fills ``max_length``, and of pairs that it makes equal."""
     seconds: float
-    """Once the model is loaded; work that a kill threw away is not counted."""
+    """The seconds after the model was loaded. Work that a kill destroyed is not counted."""
     peak_memory_mib: int
-    """Of the GPU where there is one, else of the process; of several the largest."""
+    """The peak memory of the GPU if there is one, else of the process; of several the largest."""
     device: str
     processes: int = 1
-    """That shared the training; each on a device like this."""
+    """The number of processes that shared the training, each on a device like this one."""
     arithmetic: str
-    """What matrix products were computed in: bfloat16 or float32."""
+    """The arithmetic of matrix products: bfloat16 or float32."""
     products: str = "torch"
     """The library that computed them: torch (its own choice, MKL on most CPUs), onednn or cuda."""
     final_loss: float
-    """Mean over the last tenth of the steps."""
+    """The mean over the last tenth of the steps."""
     curve: tuple[tuple[int, int, float], ...]
-    """Step, tokens trained, and mean loss since the point before; at most 100 points of each part."""
+    """Step, tokens trained, and the mean loss since the point before, with at most 100 points for each part."""
     reward_margin: float | None
-    """Dpo: mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
+    """For Dpo: the mean of beta x (log-ratio of chosen - log-ratio of rejected) over the pairs of the last tenth of the steps."""
     reward_accuracy: float | None
-    """Dpo: share of those pairs whose margin is above 0."""
+    """For Dpo: the share of those pairs whose margin is above 0."""
     terms: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    """Align and Gap: of each part of the loss, weighted, the mean over the first tenth of its steps and over the last."""
+    """For Align and Gap: the mean of each weighted part of the loss over the first tenth of its steps, and over the last."""
     resumed_from_step: int | None
     points: tuple[CurvePoint, ...] = ()
-    """Adapters that were kept on the way."""
+    """The adapters that were kept during the training."""
 
     parts: int = 1
-    """Trainings that this is the sum of, each of an adapter of its own."""
+    """The trainings of which this is the sum, each of an adapter of its own."""
 
     def followed_by(self, later: FitReport) -> FitReport:
-        """The cost of two rounds of training: sums, the larger peak, and of all else what the later round says."""
+        """The cost of two rounds of training: sums, the larger peak, and for everything else the values of the later round."""
         summed = {
             "steps": self.steps + later.steps,
             "tokens_trained": self.tokens_trained + later.tokens_trained,
@@ -85,7 +85,7 @@ class FitReport(Section):
 
 
 def join_reports(reports: Sequence[FitReport]) -> FitReport:
-    """What the trainings of the parts of one adapter were together, one after the other: sums, and means by rows or tokens."""
+    """The trainings of the parts of one adapter together, one after the other: sums, and means weighted by rows or tokens."""
     rows, tokens = sum(one.rows for one in reports), sum(one.tokens_trained for one in reports)
     curve: list[tuple[int, int, float]] = []
     steps = before = 0

@@ -15,15 +15,16 @@ from xlift.harness.core.errors import UserError
 
 
 def count_warmup(share: float, steps: int) -> int:
-    """Steps over which the rate rises, rounded up, but one less than there are: at its first step a rising rate is 0."""
+    """The number of steps in which the rate rises, rounded up, but at most one less than there are steps, because a rising rate begins at
+    0."""
     return min(-int(-share * steps // 1), steps - 1)
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, name: str, warmup: float, ends: Sequence[int]) -> LambdaLR:
-    """A schedule of transformers over each of the phases, which end after the steps ``ends``.
+    """A schedule of transformers for each of the phases, which end after the steps ``ends``.
 
-    ``warmup`` is the share of a phase's steps over which the rate rises. The optimiser goes through all phases with its moments.
-    Raises UserError for a schedule that does not go by the number of the step alone.
+    ``warmup`` is the share of a phase's steps in which the rate rises. The optimiser keeps its moments through all phases. Raises UserError
+    for a schedule that does not depend on the number of the step alone.
     """
     starts, parts = (0, *ends[:-1]), []
     for start, end in pairwise((0, *ends)):

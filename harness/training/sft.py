@@ -1,4 +1,4 @@
-"""TRL's SFT trainer over steps that are planned ahead: loss averaged over a step's response tokens, and sealed checkpoints.
+"""TRL's SFT trainer over steps that are planned ahead, with the loss averaged over a step's response tokens, and sealed checkpoints.
 
 What it adds holds for every objective: steps, padding, scoring, checkpoints. Another objective overrides the loss (dpo.py).
 """
@@ -42,7 +42,7 @@ IGNORED = -100
 PaddedBatch: TypeAlias = dict[str, torch.Tensor]
 """``input_ids``, ``attention_mask`` and ``labels`` (-100 off the responses), each sequences x width."""
 PassInput: TypeAlias = dict[str, Any]
-"""What ``gather`` makes of a pass and ``compute_loss`` takes: each objective's own."""
+"""What ``gather`` makes of a pass and ``compute_loss`` takes. It is different for each objective."""
 
 
 class StepInput(TypedDict):
@@ -50,14 +50,14 @@ class StepInput(TypedDict):
 
     passes: list[PassInput]
     weight: float
-    """What the losses are divided by."""
+    """The number by which the losses are divided."""
 
 
 class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
     """One step of the course is one batch of the data loader, and is run as its passes."""
 
     def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
-        """``training`` and the ``seconds`` it took so far go into the seal of each checkpoint; ``arguments`` go to TRL."""
+        """``training`` and the ``seconds`` that it has taken so far go into the seal of each checkpoint. ``arguments`` go to TRL."""
         self.course, self.training, self.started = course, training, time.monotonic() - seconds
         self.collate = DataCollatorForLanguageModeling(pad_token_id=pad)
         found = course.corpus.sequences
@@ -73,19 +73,19 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     @property
     def bare(self) -> PreTrainedModel:
-        """The causal model itself, with LoRA in its layers where there is one."""
+        """The causal model itself, with LoRA in its layers if there is any."""
         return cast(PreTrainedModel, self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model)
 
     @property
     def seconds(self) -> float:
-        """That the training has taken, without the work that was lost between a checkpoint and a kill."""
+        """The seconds that the training has taken, without the work that was lost between a checkpoint and a kill."""
         return time.monotonic() - self.started
 
     def get_train_dataloader(self) -> DataLoader[Step]:
         return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> LambdaLR:
-        """A schedule for each phase, where transformers has one for all steps."""
+        """A schedule for each phase. transformers has one for all steps."""
         # warmup_steps is a share, which transformers would take of all steps.
         name, warmup = self.args.lr_scheduler_type, self.args.warmup_steps
         schedule = build_schedule(optimizer or self.optimizer, name, warmup, self.course.ends)
@@ -105,7 +105,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return torch.stack(losses).sum()
 
     def weigh(self, step: Step) -> int:
-        """What the losses of a step are divided by: its response tokens."""
+        """The number by which the losses of a step are divided: its response tokens."""
         return sum(self.course.corpus.sequences[number].response for one in step for batch in one for number in batch)
 
     def gather(self, one: Pass, step: Step) -> PassInput:
@@ -123,7 +123,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
     def compute_loss(
         self, model: Module, inputs: PassInput, return_outputs: bool = False, num_items_in_batch: int | None = None
     ) -> torch.Tensor:
-        """Cross-entropy summed over the responses of one batch, divided by the response tokens of the whole step.
+        """The cross-entropy summed over the responses of one batch, divided by the response tokens of the whole step.
 
         A mixture of experts adds the batch's part of the step's load-balancing loss, times ``router_aux_loss_coef`` of its configuration.
         """
@@ -138,9 +138,10 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return -self.score(model, inputs).sum() / num_items_in_batch
 
     def score(self, model: Module, batch: PaddedBatch) -> torch.Tensor:
-        """Log-probability of each sequence's response, in fp32; of a padded batch.
+        """The log-probability of each sequence's response in a padded batch, in fp32.
 
-        Off the GPU, TRL's own scoring computes logits for every position, prompts and padding too, and in the backward pass once more.
+        Without a GPU, TRL's own scoring computes logits for every position, including prompts and padding, and once more in the backward
+        pass.
         """
         if batch["input_ids"].is_cuda:
             found: torch.Tensor = model(**batch, use_cache=False, fused_lm_head=True).log_probs
@@ -153,7 +154,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return -losses.view(len(labels), -1).sum(dim=1)
 
     def gather_all(self, values: torch.Tensor) -> torch.Tensor:
-        """Values of all processes, of which each may have another number."""
+        """The values of all processes, each of which may have a different number of them."""
         if self.args.world_size == 1:
             return values
         found: list[torch.Tensor] = [values] * self.args.world_size
@@ -161,7 +162,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         return torch.cat(found)
 
     def _count_choices(self, model: Module, passes: list[PassInput]) -> Choices:
-        """Counts the experts' choices over all passes of a step, without dropout."""
+        """Count the experts' choices over all passes of a step, without dropout."""
         found = []
         model.eval()
         with torch.no_grad(), self.compute_loss_context_manager(), watch_routers(self.bare) as seen:
@@ -184,7 +185,7 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is
     """Seals each checkpoint as soon as it is written."""
 
     def __init__(self, training: str, clock: Callable[[], float]) -> None:
-        """``clock`` gives the seconds that the training has taken."""
+        """``clock`` returns the seconds that the training has taken."""
         self.training, self.clock = training, clock
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
@@ -195,7 +196,7 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
-    """A bar on stderr where it is a terminal, else a line now and then; stops a training whose loss is not a number."""
+    """Shows a progress bar on stderr if it is a terminal, else a line from time to time. Stops a training whose loss is not a number."""
 
     def __init__(self, course: Course) -> None:
         self.tokens = (0, *course.tokens)
@@ -227,5 +228,5 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is un
             logger.info("training: step %d of %d, %s%s", step, state.max_steps, text, left)
 
     def close(self) -> None:
-        """Take the bar down, whatever became of the training."""
+        """Remove the bar, whatever the outcome of the training was."""
         self.bar.stop()
