@@ -1,4 +1,4 @@
-"""Language fidelity of finished runs: read from lm-eval's samples of all generation tasks, one row a model and task."""
+"""Language fidelity of finished runs, from lm-eval's samples of all generation tasks, with one row for each model and task."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from xlift.tasks.fidelity import describe
 from xlift.tasks.thinking import separate
 
 SHARED = 16
-"""Sample files from which on all cores read them: one of 250 answers takes a second or two, as much as a process takes to start."""
+"""With at least this number of sample files, all cores read them. One of 250 answers takes a second or two, as long as a process takes to
+start."""
 
 
 class Fidelity(TypedDict):
-    """Shares of answers, 0 to 1."""
+    """Shares of answers, each 0 to 1."""
 
     lang: str
     """The language that is expected."""
     items: int
     off_target: float
-    """Share of the answers whose language can be told; 0 if there are none."""
+    """The share of the answers whose language can be told; 0 if there are none."""
     on_target: float
-    """Share of all answers, like ``cannot_tell``; the rest is in another language."""
+    """The share of all answers, like ``cannot_tell``. The rest is in another language."""
     cannot_tell: float
     told: int
-    """Answers whose language can be told."""
+    """The number of answers whose language can be told."""
     mixed: float
-    """Answers that are partly in another language."""
+    """The share of answers that are partly in another language."""
     foreign: float
-    """Mean share of letters in sentences of another language."""
+    """The mean share of letters in sentences of another language."""
     refusal: float
     empty: float
     repeated: float
     thinking_cut: float
-    """Answers whose thinking never ended."""
+    """The share of answers whose thinking never ended."""
     languages: str
-    """Those named most often, with their shares."""
+    """The languages that were found most often, with their shares."""
     scripts: str
 
 
@@ -58,7 +59,7 @@ class ModelFidelity(Fidelity):
 def report(runs: Iterable[Path]) -> list[ModelFidelity]:
     """Shares of answers, 0 to 1, by run, model and task.
 
-    Left out are tasks that are not xlift's, which expect no language, and those that generate no answer.
+    Tasks that are not xlift's are left out, because they expect no language, and so are those that generate no answer.
 
     Raises UserError for a run without results and for samples that are gone or damaged.
     """
@@ -86,7 +87,7 @@ def _summarise_file(path: Path, sha256: str | None, lang: str) -> Fidelity:
 
 
 def summarise(answers: Sequence[str], lang: str) -> Fidelity:
-    """Shares of one model's answers where ``lang`` is expected; thinking is no part of an answer."""
+    """Shares of one model's answers if ``lang`` is expected. Thinking is no part of an answer."""
     said = [separate(answer) for answer in answers]
     answers = [one.answer for one in said]
     found = [describe(answer, lang) for answer in answers]

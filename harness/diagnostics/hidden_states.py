@@ -1,8 +1,8 @@
-"""Hidden states and log-probabilities of whole sentences, and how near the states of translations lie to each other.
+"""Hidden states and log-probabilities of whole sentences, and how near the states of translations are to each other.
 
-A sentence is read after one prefix token (the tokenizer's first token, else its end token, as lm-eval takes for rolling
-log-likelihoods), so that its first token has a probability too. The state at the prefix, which is the same for every sentence, and the
-states at padding are in no mean.
+A sentence is read after one prefix token (the tokenizer's first token, else its end token, which lm-eval uses for rolling log-likelihoods),
+so that its first token has a probability too. The state at the prefix, which is the same for every sentence, and the states at padding
+enter no mean.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH_TOKENS = 2048
-"""Tokens (sentences x width) of one forward pass; all their states and logits are in memory at once."""
+"""The tokens (sentences x width) of one forward pass. All their states and logits are in memory at once."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A model's states on N sentences, in float32 on the CPU: S = layers + 1 states, the embeddings' first, of H numbers."""
+    """A model's states on N sentences, in float32 on the CPU: S = layers + 1 states, that of the embeddings first, of H numbers each."""
 
     mean: Tensor
-    """(N, S, H): over the tokens of the sentence."""
+    """(N, S, H): the mean over the tokens of the sentence."""
     last: Tensor
-    """(N, S, H): at its last token."""
+    """(N, S, H): the state at its last token."""
     weighted: Tensor
-    """(N, S, H): the mean over the tokens of the sentence, the first weighing 1, the second 2 and so on: MEXA's."""
+    """(N, S, H): the mean over the tokens of the sentence in which the first weighs 1, the second 2 and so on (MEXA)."""
     bits: Tensor
     """(N,) float64: minus log2 of the sentence's probability."""
 
@@ -48,10 +48,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[lis
 def read_states(
     model: PreTrainedModel, sentences: Sequence[Sequence[int]], advance: Callable[[int], object] = lambda count: None
 ) -> Reading:
-    """Send sentences, as ``encode`` gives them, through a causal transformers model; ``advance`` hears of each batch's size.
+    """Send sentences, as ``encode`` returns them, through a causal transformers model. ``advance`` is called with each batch's size.
 
-    Sentences of like length share a batch and are padded on the right, where a causal model's earlier states do not see it.
-    transformers gives the last layer's states after the final norm.
+    Sentences of similar length share a batch and are padded on the right, where a causal model's earlier states do not see it. transformers
+    gives the last layer's states after the final norm.
     """
     lengths = [len(one) for one in sentences]
     found: dict[int, tuple[Tensor, Tensor, Tensor, float]] = {}
@@ -82,26 +82,26 @@ def read_states(
 
 @dataclass(frozen=True)
 class Nearness:
-    """How near N sentences lie to their translations, by layer and sentence: (S, N) each, so that two models can be compared in pairs."""
+    """How near N sentences are to their translations, by layer and sentence: (S, N) each, so that two models can be compared in pairs."""
 
     own: Tensor
-    """Cosine with its translation."""
+    """The cosine with its translation."""
     unrelated: tuple[float, ...]
-    """Mean cosine by layer with all that are no translations of it."""
+    """The mean cosine by layer with all sentences that are not its translation."""
     towards: Tensor
-    """1 where it is nearer to its translation than to every other pivot sentence, else 0; a tie is a miss."""
+    """1 if it is nearer to its translation than to every other pivot sentence, else 0. A tie is a miss."""
     back: Tensor
     """The same for the pivot's sentences among those of the language."""
 
 
 def measure_nearness(states: Tensor, pivot: Tensor) -> Nearness:
-    """Cosines and retrieval between ``states`` and ``pivot``, both (N, S, H), the same row being a translation; N is 2 or more.
+    """Cosines and retrieval between ``states`` and ``pivot``, both (N, S, H), in which the same row is a translation. N is at least 2.
 
-    States of different sentences share large components, so a cosine says something only beside that of unrelated ones.
+    States of different sentences share large components, so a cosine means something only in comparison with that of unrelated ones.
 
-    Sources: the cosine of the last token's states as Language Ranker takes it (Li et al. 2024, arXiv:2404.11553); sentence retrieval on
-    FLORES by layer as in the analysis of x-LLaMA (Zhu et al. 2023, arXiv:2308.04948) and MEXA (Kargaran et al. 2024, arXiv:2410.05873),
-    which counts a sentence where both directions find it, by position-weighted means.
+    Sources: the cosine of the last token's states is that of Language Ranker (Li et al. 2024, arXiv:2404.11553). Sentence retrieval on
+    FLORES by layer is that of the analysis of x-LLaMA (Zhu et al. 2023, arXiv:2308.04948) and of MEXA (Kargaran et al. 2024,
+    arXiv:2410.05873), which counts a sentence if both directions find it, by position-weighted means.
     """
     own, unrelated, towards, back = [], [], [], []
     for cosines in _cosines(states, pivot):
@@ -115,7 +115,8 @@ def measure_nearness(states: Tensor, pivot: Tensor) -> Nearness:
 
 
 def choose_ranker_layers(layers: int) -> tuple[int, ...]:
-    """The five layers that Language Ranker averages over: 5, 10, 15, 20 and 25 of 32, and as far into a model of another depth."""
+    """The five layers over which Language Ranker averages: 5, 10, 15, 20 and 25 of 32, and layers at the same share of the depth in other
+    models."""
     return tuple(max(1, round(5 * place * layers / 32)) for place in range(1, 6))
 
 

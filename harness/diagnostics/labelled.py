@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LabelledReader:
-    """The labelled probes of one model after the other; the first is the base, whose best layer on dev serves all."""
+    """The labelled probes of one model after the other. The first is the base, whose best layer on dev is used for all."""
 
     def __init__(self, labelled: Labelled) -> None:
         self._labelled = labelled
@@ -26,11 +26,11 @@ class LabelledReader:
 
     @property
     def size(self) -> int:
-        """Sentences that are read with each model."""
+        """The number of sentences that are read with each model."""
         return sum(map(len, self._labelled.texts.values()))
 
     def read(self, label: str, engine: HfEngine, advance: Callable[[int], object]) -> None:
-        """Fit the probes of the model as it is loaded now. Raises UserError for a sentence that is too long for it."""
+        """Fit the probes of the model that is loaded now. Raises UserError for a sentence that is too long for it."""
         from xlift.harness.diagnostics.hidden_states import encode, read_states
 
         states = {}

@@ -1,8 +1,8 @@
-"""Labelled probes: what a linear classifier reads of a label in a model's states, layer by layer and language by language.
+"""Labelled probes: how well a linear classifier reads a label from a model's states, layer by layer and language by language.
 
 Source: arXiv:2409.14459 (2024), which fits linear classifiers to each layer's states in 16 languages and compares their weights. Its data
-(cities, opinions) are translated by machine; here they are SIB-200's, seven topics in 205 languages, translated by people. An accuracy says
-little by itself: a probe of as many numbers as a state has learns any labels of few sentences. So three controls stand beside it: the same
+(cities, opinions) are translated by machine. Here they are SIB-200's, seven topics in 205 languages, translated by people. An accuracy says
+little by itself, because a probe with as many numbers as a state learns any labels of few sentences. So there are three controls: the same
 probe fitted to shuffled labels, the largest class, and a bag of words, which needs no model.
 """
 
@@ -27,9 +27,9 @@ Array = NDArray[np.float64]
 CORPUS = "sib200"
 SPLITS = ("train", "dev", "test")
 MOST_LAYERS = 12
-"""Layers that are probed, equally spaced, the embeddings and the last among them: a fit of each takes about a second."""
+"""The number of layers that are probed, equally spaced, including the embeddings and the last. A fit of each takes about a second."""
 PENALTY = 1.0
-"""Inverse strength of the classifier's L2 penalty, on standardised states: scikit-learn's default."""
+"""The inverse strength of the classifier's L2 penalty, on standardised states: scikit-learn's default."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Labelled:
     """The sentences of each language: those of the train split, then dev, then test."""
     labels: tuple[int, ...]
     ends: tuple[int, int, int]
-    """Where each split ends."""
+    """The position at which each split ends."""
     origins: Mapping[str, data.Origin]
-    """Where the sentences of the train split come from."""
+    """The places from which the sentences of the train split come."""
 
     def cut(self, values: Any, split: str) -> Any:
         """The part of a sequence or an array that belongs to a split."""
@@ -51,7 +51,7 @@ class Labelled:
 
     @property
     def majority(self) -> float:
-        """Share of the test sentences that are of the class which is largest in train."""
+        """The share of the test sentences that belong to the class which is largest in train."""
         train = np.bincount(self.cut(self.labels, "train"))
         return float(np.mean(np.array(self.cut(self.labels, "test")) == train.argmax()))
 
@@ -72,9 +72,9 @@ class _Fit:
 
 
 def read_labelled(languages: Sequence[str], limit: int | None = None) -> Labelled:
-    """SIB-200 in several languages, joined by the sentences' numbers; ``limit`` takes the first of each split.
+    """SIB-200 in several languages, joined by the sentences' numbers. ``limit`` takes the first sentences of each split.
 
-    Raises UserError where a language cannot be read, where languages have other sentences or labels, and for fewer than two classes.
+    Raises UserError if a language cannot be read, if languages have different sentences or labels, and for fewer than two classes.
     """
     codes = list(dict.fromkeys(find(code).code for code in languages))
     parts: dict[str, dict[str, tuple[str, str]]] = {}
@@ -108,7 +108,7 @@ def choose_layers(count: int, most: int = MOST_LAYERS) -> tuple[int, ...]:
 
 
 def measure_words(labelled: Labelled) -> dict[str, float]:
-    """Test accuracy of the same classifier on the counts of words, by language; of characters in scripts without spaces."""
+    """The test accuracy of the same classifier on the counts of words, by language; of characters in scripts without spaces."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     found = {}
@@ -124,10 +124,10 @@ def measure_words(labelled: Labelled) -> dict[str, float]:
 def probe_model(
     label: str, states: Mapping[str, States], labelled: Labelled, layer: int | None, base: Mapping[str, Array] | None
 ) -> tuple[LabelledModel, int, dict[str, Array]]:
-    """The probes of one model, the place of the layer for transfer, and which test sentences were right there, by language.
+    """The probes of one model, the position of the layer for transfer, and which test sentences were right there, by language.
 
-    ``layer`` is the base's, for the base itself None: then it is the one with the best mean accuracy on dev. ``base`` is what the base had
-    right, for paired intervals.
+    ``layer`` is the base's. For the base itself it is None: then it is the one with the best mean accuracy on dev. ``base`` says which
+    sentences the base had right, for paired intervals.
     """
     labels = np.array(labelled.labels)
     shuffled = np.random.default_rng(0).permutation(labelled.cut(labels, "train"))
@@ -172,7 +172,7 @@ def compare_weights(one: Array, other: Array) -> float:
 
 
 def share_between(groups: Sequence[Array]) -> float:
-    """The share of the variance of all states that lies between the groups' means, 0 to 1; groups are (N, H)."""
+    """The share of the variance of all states that is between the groups' means, 0 to 1. Groups are (N, H)."""
     everything = np.concatenate(groups)
     centre = everything.mean(axis=0)
     total = float(((everything - centre) ** 2).sum())

@@ -1,4 +1,4 @@
-"""What a base and its adapters make of parallel sentences: alignment with the pivot by layer, retrieval by layer, and perplexity.
+"""How a base and its adapters represent parallel sentences: alignment with the pivot by layer, retrieval by layer, and perplexity.
 
 Nothing is generated and nothing is trained. docs/diagnostics.md says what each number means.
 """
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from xlift.harness.diagnostics.labels import Labelled
 
 SPLITS = {"flores": "dev"}
-"""Corpora whose sentences are translations of each other in all languages, and the split that is read: never one that is measured."""
+"""Corpora whose sentences are translations of each other in all languages, and the split that is read, which is never one that is
+measured."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Sentences:
     """The sentences of each language code; the same position is the same sentence."""
     origins: Mapping[str, data.Origin]
     of: int
-    """Sentences the corpus has."""
+    """The number of sentences in the corpus."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ class Subject:
     adapters: Mapping[str, Adapter]
     left_out: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
-    """Those a run was about; none for a bare model."""
+    """The languages of a run; none for a bare model."""
     pivot: str = "en"
 
 
 def read_sentences(languages: Sequence[str], pivot: str = "en", corpus: str = "flores", limit: int | None = None) -> Sentences:
     """The first ``limit`` sentences of a corpus in the pivot and other languages.
 
-    The bundled samples are used where the corpus cannot be read. Raises UserError for another corpus, an unknown language, a language
-    that is missing, and fewer than two sentences.
+    The bundled samples are used if the corpus cannot be read. Raises UserError for another corpus, an unknown language, a language that is
+    missing, and fewer than two sentences.
     """
     if corpus not in SPLITS:
         raise UserError(f"--corpus {corpus!r}: its sentences are not parallel, or are kept for measuring{name_nearest(corpus, SPLITS)}")
@@ -89,7 +90,7 @@ def is_run(place: Path) -> bool:
 
 
 def open_run(folder: Path) -> Subject:
-    """The base and the measured adapters of a run. Raises UserError where the base cannot be had or is another one by now."""
+    """The base and the measured adapters of a run. Raises UserError if the base cannot be found, or is another one now."""
     try:
         suite = read_object(folder / RESOLVED)
         languages = suite["languages"]
@@ -116,7 +117,7 @@ def open_run(folder: Path) -> Subject:
 
 
 def open_model(model: str, references: Mapping[str, str]) -> Subject:
-    """A model by name, and adapters by label. Raises UserError for what cannot be found or has no weights."""
+    """A model by name, and adapters by label. Raises UserError for one that cannot be found or has no weights."""
     return Subject(bases.resolve(BaseSettings(model=model)), resolve_adapters(references))
 
 
@@ -132,10 +133,10 @@ def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
 
 
 def probe(subject: Subject, sentences: Sentences, dtype: str = "auto", labelled: Labelled | None = None) -> Probe:
-    """Measure the base, then each adapter in its place, on one loaded model; with ``labelled`` sentences probe those too.
+    """Measure the base, then each adapter in its place, on one loaded model. With ``labelled`` sentences, probe those too.
 
-    Sentences too long for the model in some language are left out in all. Raises UserError for an adapter that does not fit the base, and
-    where fewer than two sentences are left.
+    Sentences that are too long for the model in one language are left out in all. Raises UserError for an adapter that does not fit the
+    base, and if fewer than two sentences are left.
     """
 
     from xlift.harness.core.versions import library_versions
@@ -190,7 +191,7 @@ def probe(subject: Subject, sentences: Sentences, dtype: str = "auto", labelled:
 
 
 def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, alignment: Alignment | None) -> LanguageProbe:
-    """The numbers of one language: totals over all sentences, never means of their means; ``alignment`` is None for the pivot itself.
+    """The numbers of one language: totals over all sentences, never means of their means. ``alignment`` is None for the pivot itself.
 
     ``tokens`` are those of each sentence, without the prefix.
     """
@@ -212,7 +213,7 @@ def describe(texts: Sequence[str], tokens: Sequence[int], reading: Reading, alig
 
 
 def align(reading: Reading, pivot: Reading, base: Nearness | None) -> tuple[Alignment, Nearness]:
-    """How near sentences lie to the pivot's, and the numbers of each sentence; ``base`` is what the base had, for paired intervals."""
+    """How near sentences are to the pivot's, and the numbers of each sentence. ``base`` has those of the base, for paired intervals."""
     from dataclasses import replace
 
     from xlift.harness.diagnostics.hidden_states import choose_ranker_layers, measure_nearness
@@ -243,7 +244,7 @@ def _compare(near: Nearness, base: Nearness) -> Change:
 
 
 def _identify(model: Base | Adapter) -> dict[str, str | None]:
-    """Name and hash, without the folders of this machine."""
+    """The name and hash, without the folders of this machine."""
     name = Path(model.name).name if Path(model.name).is_absolute() else model.name
     kind = {"peft_type": model.peft_type} if isinstance(model, Adapter) else {}
     return {"name": name, "revision": model.revision, "sha256": model.sha256, **kind}

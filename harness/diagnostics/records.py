@@ -1,4 +1,4 @@
-"""What ``xlift probe`` measured, as it is kept in a run folder. Schema version 1."""
+"""What ``xlift probe`` measured, in the form in which a run folder keeps it. This is schema version 1."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ class Change(Section):
 
 
 class Alignment(Section):
-    """How near sentences lie to their pivot translations, by layer: the embeddings first, after the last layer's norm last."""
+    """How near sentences are to their pivot translations, by layer, from the embeddings to the state after the last layer's norm."""
 
     model_config = ConfigDict(allow_inf_nan=True)
 
     cosine: tuple[float, ...]
-    """Mean cosine of the last tokens' states of a sentence and its translation."""
+    """The mean cosine of the last tokens' states of a sentence and its translation."""
     unrelated: tuple[float, ...]
-    """The same for all pairs that are no translations: what the cosine is where nothing is shared."""
+    """The same for all pairs that are not translations: the cosine if nothing is shared."""
     score: float
-    """Language Ranker: mean of ``cosine`` over the layers, embeddings left out."""
+    """Language Ranker: the mean of ``cosine`` over the layers, without the embeddings."""
     to_pivot: tuple[float, ...]
-    """Share of sentences whose translation is nearer than every other pivot sentence, by mean states."""
+    """The share of sentences whose translation is nearer than every other pivot sentence, by mean states."""
     from_pivot: tuple[float, ...]
     """The same for the pivot's sentences among those of the language."""
     ranker_five: float | None = None
-    """Language Ranker's own layers: mean of ``cosine`` over the fifth, tenth, ... of 32, or as far into a model of another depth."""
+    """Language Ranker's own layers: the mean of ``cosine`` over the fifth, tenth, ... of 32, or at the same share of the depth in another
+    model."""
     mexa: tuple[float, ...] = ()
-    """Share of sentences that both directions find, by position-weighted means."""
+    """The share of sentences that both directions find, by position-weighted means."""
     change: Change | None = None
-    """Against the base, sentence by sentence; None for the base itself."""
+    """The difference from the base, sentence by sentence; None for the base itself."""
 
     @property
     def retrieval(self) -> tuple[float, ...]:
@@ -58,12 +59,12 @@ class LanguageProbe(Section):
 
     sentences: int
     tokens: int
-    """Scored: all of a sentence, without the token put before it."""
+    """The number of scored tokens: all of a sentence, without the token before it."""
     characters: int
     bytes: int
-    """In UTF-8."""
+    """The number of bytes in UTF-8."""
     perplexity: float
-    """Perplexity by token."""
+    """The perplexity by token."""
     character_perplexity: float
     bits_per_character: float
     bits_per_byte: float
@@ -74,7 +75,7 @@ class LanguageProbe(Section):
 
 
 class Source(Section):
-    """Where sentences come from."""
+    """The places from which sentences come."""
 
     origin: str
     """folder, hub or samples."""
@@ -82,16 +83,16 @@ class Source(Section):
 
 
 class LabelledLanguage(Section):
-    """Test accuracy of the probes of one language, by probed layer."""
+    """The test accuracy of the probes of one language, by probed layer."""
 
     mean: tuple[float, ...]
-    """Fitted to the mean states of sentences."""
+    """Of probes fitted to the mean states of sentences."""
     last: tuple[float, ...]
-    """Fitted to the states of their last tokens."""
+    """Of probes fitted to the states of their last tokens."""
     shuffled: tuple[float, ...]
-    """Fitted to mean states with shuffled labels: what a probe of this size finds where there is nothing."""
+    """Of probes fitted to mean states with shuffled labels: what a probe of this size finds if there is nothing to find."""
     change: tuple[float, float] | None
-    """95 % interval of ``mean`` minus the base's at the layer of transfer, by resampling the test sentences; None for the base."""
+    """The 95 % interval of ``mean`` minus the base's at the layer of transfer, by resampling the test sentences; None for the base."""
 
 
 class LabelledModel(Section):
@@ -100,13 +101,14 @@ class LabelledModel(Section):
     label: str
     languages: dict[str, LabelledLanguage]
     transfer: dict[str, dict[str, float]]
-    """Test accuracy of a probe fitted in the first language on the second, each standardised by its own train sentences."""
+    """The test accuracy, on the second language, of a probe fitted in the first one. Each language is standardised by its own train
+    sentences."""
     weights_cosine: dict[str, dict[str, float]]
-    """Mean over classes of the cosine between the weights of two languages' probes."""
+    """The mean over classes of the cosine between the weights of two languages' probes."""
     language_identity: tuple[float, ...]
-    """Test accuracy of a classifier that names the language of a mean state, by probed layer."""
+    """The test accuracy of a classifier that names the language of a mean state, by probed layer."""
     variance_between: tuple[float, ...]
-    """Share of the variance of mean states that lies between languages, by probed layer."""
+    """The share of the variance of mean states that is between languages, by probed layer."""
 
 
 class Labels(Section):
@@ -119,13 +121,13 @@ class Labels(Section):
     test: int
     classes: int
     layers: tuple[int, ...]
-    """Those that are probed; 0 is the embeddings."""
+    """The layers that are probed; 0 is the embeddings."""
     layer: int
-    """The layer of transfer, weights and changes: the one where the base is best on dev, as a mean over languages."""
+    """The layer of transfer, weights and changes: the one at which the base is best on dev, as a mean over languages."""
     majority: float
-    """Test accuracy of always saying the largest class."""
+    """The test accuracy of always naming the largest class."""
     bag_of_words: dict[str, float]
-    """Test accuracy of the same classifier on counts of words."""
+    """The test accuracy of the same classifier on counts of words."""
     models: tuple[LabelledModel, ...]
 
 
@@ -133,7 +135,7 @@ class ProbedCorpus(Section):
     name: str
     split: str
     files: dict[str, Source]
-    """By language."""
+    """The files of each language."""
 
 
 class ModelProbe(Section):
@@ -153,17 +155,17 @@ class Probe(Section):
     pivot: str
     sentences: int
     sentences_of: int
-    """Sentences the corpus has; more than ``sentences`` where a limit or their length kept some out."""
+    """The number of sentences in the corpus. It is more than ``sentences`` if a limit or their length excluded some."""
     models: tuple[ModelProbe, ...]
     left_out: tuple[str, ...] = ()
     """Adapters that were not measured, and why."""
     labels: Labels | None = None
-    """Where labelled probes were asked for."""
+    """The labelled probes, if they were asked for."""
     versions: dict[str, str] = Field(default_factory=dict)
 
 
 def read_probe(folder: Path) -> Probe | None:
-    """The ``probe.json`` of a folder; None where there is none. Raises UserError for one that does not follow the schema."""
+    """The ``probe.json`` of a folder; None if there is none. Raises UserError for one that does not follow the schema."""
     path = folder / PROBE
     try:
         return Probe(**json.loads(path.read_text(encoding="utf-8")))

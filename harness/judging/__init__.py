@@ -1,3 +1,3 @@
-"""Judges, what they replied, and the win rates that come of it."""
+"""Judges, their replies, and the win rates computed from them."""
 
 __all__ = ["judgement", "judges", "lm_eval_filter", "replies", "win_rates"]

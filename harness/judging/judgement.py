@@ -1,4 +1,4 @@
-"""Judging as one call, the same for ``xlift judge`` and as the last step of a suite with a ``judge`` block."""
+"""Judging as one call, for ``xlift judge`` and for the last step of a suite with a ``judge`` block."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Judgement:
     """What a judge said of some runs."""
 
     calibration: Calibration | None
-    """Where it was asked for."""
+    """The calibration, if it was asked for."""
     rows: list[dict[str, Any]]
-    """Win rates, one row a model and language."""
+    """The win rates, one row for each model and language."""
 
 
 def judge(settings: JudgeSettings, runs: Sequence[Path], verdicts: Path = Path("runs/judges")) -> Judgement:
-    """Put the probes to the judge where the settings say so, then judge the answers of runs; replies are kept in ``verdicts``.
+    """Ask the judge the probes if the settings say so, then judge the answers of runs. Replies are kept in ``verdicts``.
 
-    Raises UserError where the judge fails; what it said by then is kept, and the same call goes on from there.
+    Raises UserError if the judge fails. What it had said is kept, and the same call continues from there.
     """
     table, kept = _read_table(settings.difficulty), settings.verdicts or verdicts
     opened = open_judge(settings)
@@ -47,9 +47,9 @@ def judge(settings: JudgeSettings, runs: Sequence[Path], verdicts: Path = Path("
 
 
 def judge_suite(suite: Suite, run: Path) -> None:
-    """Judge the answers of a finished run as its suite says; nothing where it names no judge, or where all is judged already.
+    """Judge the answers of a finished run as its suite says; nothing if it names no judge, or if everything is judged already.
 
-    Raises UserError where the judge fails: scores and answers are there, and the same command goes on.
+    Raises UserError if the judge fails. Scores and answers are not lost, and the same command continues.
     """
     if suite.judge is None or is_judged(suite.judge, run):
         return
@@ -58,7 +58,7 @@ def judge_suite(suite: Suite, run: Path) -> None:
 
 
 def check(suite: Suite, tasks: Sequence[str]) -> None:
-    """Raise UserError for what is wrong in a suite's ``judge`` block, as far as it shows without a model and without data."""
+    """Raise UserError for mistakes in a suite's ``judge`` block that can be found without a model and without data."""
     settings = suite.judge
     if settings is None:
         return
@@ -94,7 +94,8 @@ def check_sources(suite: Suite, tasks: Sequence[str]) -> None:
 
 
 def count_requests(settings: JudgeSettings, items: int, models: int) -> int:
-    """The most requests that judging ``items`` answers of each model can cost: both orders, the opponent's own answers and probes not."""
+    """The most requests that judging ``items`` answers of each model can cost, in both orders, without the opponent's own answers and
+    probes."""
     return 2 * items * (models - (settings.against not in published()))
 
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Description: TypeAlias = dict[str, str]
-"""All that makes a judge this one and no other: what its replies are kept under."""
+"""Everything that identifies a judge. Its replies are kept under it."""
 
 CHUNK = 256
-"""Chats that a local judge is given at once; what a killed run loses at most."""
+"""The number of chats that a local judge gets at once, which is also the most that a killed run loses."""
 DAY = datetime.date(2026, 1, 1)
-"""What a local judge reads as today's date where its template writes one: a verdict is the same on every day."""
+"""The date that a local judge reads if its template writes one, so that a verdict is the same on every day."""
 
 
 @dataclass(frozen=True)
@@ -45,44 +45,45 @@ class Answered:
 
     reply: Reply
     tokens: int
-    """Prompt and reply as the server counts them, ``estimate`` where it does not count; 0 for local judges."""
+    """The tokens of prompt and reply as the server counts them, or ``estimate`` if it does not count; 0 for local judges."""
     served: str
-    """The name the server gives to the model that replied; it may be fuller than the one asked for."""
+    """The name that the server gives to the model that replied. It may be longer than the one that was asked for."""
     seconds: float = 0.0
-    """Since the reply before it, or since the judge was asked: these add up to the time that was waited for."""
+    """The seconds since the reply before it, or since the judge was asked. Their sum is the time that was waited."""
     odd: bool = False
-    """Not what a server sends that works: it counts as unreadable and is not kept."""
+    """Whether no working server would send such a reply. It counts as unreadable and is not kept."""
 
 
 class Judge(Protocol):
     """One judge, ready to be asked."""
 
     def describe(self) -> Description:
-        """All that makes it this judge and no other: plain data without keys, addresses and places on this machine."""
+        """Everything that identifies this judge: plain data without keys, addresses and paths on this machine."""
 
     def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
-        """Replies as they come, each with the number of its chat. Raises UserError where it fails, after the replies under way."""
+        """The replies as they come, each with the number of its chat. Raises UserError if the judge fails, after the replies that were
+        under way."""
 
     def close(self) -> None: ...
 
 
 def open_judge(settings: JudgeSettings) -> Judge:
-    """The judge of some settings."""
+    """The judge that the settings describe."""
     if settings.kind == "api":
         return ApiJudge(settings)
     return open_engine_judge(settings) if settings.kind == "engine" else open_lm_judge(settings)
 
 
 def estimate(chat: Chat, mode: Mode) -> int:
-    """The most tokens a request can cost, before it is sent: the bytes of its text, and all the tokens the reply may have."""
+    """The most tokens that a request can cost, before it is sent: the bytes of its text, and all the tokens that the reply may have."""
     return sum(len(message["content"].encode()) for message in chat) + sampling(mode).max_tokens
 
 
 class ApiJudge:
     """A model behind an OpenAI-compatible server.
 
-    The first request goes alone: a server that cannot judge costs one. No request is sent that could take the tokens beyond the limit,
-    those under way counted by ``estimate``.
+    The first request is sent alone, so that a server that cannot judge costs one request. No request is sent that could exceed the limit of
+    tokens, if those under way are counted by ``estimate``.
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
@@ -98,7 +99,7 @@ class ApiJudge:
         self._next_start = 0.0
 
     def describe(self) -> Description:
-        """The model's name; the same name at another address counts as the same judge."""
+        """The model's name. The same name at another address counts as the same judge."""
         return {"kind": "api", "model": self.settings.name}
 
     def close(self) -> None:
@@ -106,7 +107,8 @@ class ApiJudge:
         self._engine.close()
 
     def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
-        """Replies as they come, ``concurrency`` requests at once. Raises UserError where the server fails, and at the limit of tokens."""
+        """The replies as they come, with ``concurrency`` requests at once. Raises UserError if the server fails, and at the limit of
+        tokens."""
         waiting: deque[tuple[int, Chat]] = deque(enumerate(chats))
         running: dict[Future[Answered], tuple[int, int]] = {}
         failure: UserError | None = None
@@ -177,7 +179,7 @@ class ApiJudge:
 
 
 def read_logprobs(given: ChoiceLogprobs) -> tuple[tuple[str, float], ...]:
-    """The likeliest first tokens of a chat completion's ``logprobs``; none where they do not have the documented form."""
+    """The likeliest first tokens in a chat completion's ``logprobs``; none if they do not have the documented form."""
     try:
         found = tuple((str(top.token), float(top.logprob)) for top in given.content[0].top_logprobs)
         return found if all(math.isfinite(value) for _, value in found) else ()
@@ -186,13 +188,13 @@ def read_logprobs(given: ChoiceLogprobs) -> tuple[tuple[str, float], ...]:
 
 
 class LmJudge:
-    """A model of lm-eval's, our engines among them. Log-probabilities are exact: those of the two tokens after the prompt."""
+    """A model of lm-eval's; our engines are among them. Log-probabilities are exact: those of the two tokens after the prompt."""
 
     def __init__(self, lm: LM, described: Description, engine: Engine | None = None) -> None:
         self._lm, self._described, self._engine = lm, described, engine
 
     def describe(self) -> Description:
-        """The model, its weights and numerics where they are known."""
+        """The model, with its weights and numerics if they are known."""
         return self._described
 
     def close(self) -> None:
@@ -201,7 +203,8 @@ class LmJudge:
             self._engine.close()
 
     def answer(self, chats: Sequence[Chat], mode: Mode) -> Iterator[tuple[int, Answered]]:
-        """Replies chunk by chunk; a chat too long for the model gets an empty one, which cannot be read and is counted so."""
+        """The replies chunk by chunk. A chat that is too long for the model gets an empty reply, which cannot be read and is counted as
+        such."""
         for start in range(0, len(chats), CHUNK):
             prompts = [self._lm.apply_chat_template([dict(message) for message in chat]) for chat in chats[start : start + CHUNK]]
             room = self._engine.measure_room(prompts) if self._engine is not None else None
@@ -230,7 +233,8 @@ class LmJudge:
 
 
 def check_model(settings: JudgeSettings) -> None:
-    """Raise UserError where there is no such local judge, or a variable that it names. Nothing is loaded, and a served one is not asked."""
+    """Raise UserError if there is no such local judge, or if a variable that it names is not set. Nothing is loaded, and a server is not
+    asked."""
     variables.expand(settings.judge, "--judge")
     if settings.kind == "engine":
         find_base(settings)
@@ -263,7 +267,7 @@ def find_class(settings: JudgeSettings) -> type[LM]:
 
 
 def open_engine_judge(settings: JudgeSettings) -> LmJudge:
-    """A local folder, a hub repository or the embedded model on xlift's engine, with all the length it has up to 16,384 tokens."""
+    """A local folder, a hub repository or the embedded model on xlift's engine, with its full length, up to 16,384 tokens."""
     from xlift.harness.engines.load import load_engine
 
     base = find_base(settings)

@@ -1,8 +1,8 @@
 """A judge inside plain lm_eval: a task whose filter asks it about all answers in one batched call.
 
-The judge's settings are the filter's arguments, else XLIFT_JUDGE and, for the others, XLIFT_JUDGE_MODEL, XLIFT_JUDGE_MODE and so on.
-Verdicts stand in the samples under the filter ``judge``, one a document, as JSON in ``filtered_resps``. lm-eval applies filters with
---predict_only too; the task then takes the judge away. lm-eval saves nothing before all filters are through, so a judge that fails leaves
+The judge's settings are the filter's arguments, or else XLIFT_JUDGE and, for the other settings, XLIFT_JUDGE_MODEL, XLIFT_JUDGE_MODE and so
+on. Verdicts are in the samples under the filter ``judge``, one for each document, as JSON in ``filtered_resps``. lm-eval applies filters
+with --predict_only too; the task then removes the judge. lm-eval saves nothing before all filters have run, so a judge that fails leaves
 unread verdicts and raises nothing.
 """
 
@@ -39,7 +39,8 @@ VARIABLE = "XLIFT_JUDGE"
 
 
 def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str] = os.environ) -> JudgeSettings:
-    """The filter's arguments over what the environment says. Raises UserError for what is wrong in either, and where no judge is named."""
+    """The settings from the environment, replaced by the filter's arguments. Raises UserError for mistakes in either, and if no judge is
+    named."""
     variables = {VARIABLE if name == "judge" else f"{VARIABLE}_{name.upper()}": name for name in JudgeSettings.model_fields}
     given = {name: value for name, value in environment.items() if name.startswith(VARIABLE) and value}
     if odd := sorted(given.keys() - variables.keys()):
@@ -53,13 +54,13 @@ def read_settings(arguments: Mapping[str, object], environment: Mapping[str, str
 
 
 class JudgedTask(ConfigurableTask):  # type: ignore[misc]
-    """X-AlpacaEval with a judge. What is wrong in its settings is found before anything is generated."""
+    """X-AlpacaEval with a judge. Mistakes in its settings are found before anything is generated."""
 
     def __init__(self, config: Mapping[str, object]) -> None:
         super().__init__(config={key: value for key, value in config.items() if key != "class"})
 
     def build_all_requests(self, **options: object) -> None:
-        """lm-eval's, after the judge's settings are checked, or its filter taken away."""
+        """The same as lm-eval's, after the judge's settings are checked, or its filter removed."""
         filters: list[FilterEnsemble] = self._filters
         asking = [found for ensemble in filters for found in _find_arguments(ensemble)]
         if "bypass" in self._metric_fn_list:  # what --predict_only makes of the metrics
@@ -78,14 +79,15 @@ def _find_arguments(ensemble: FilterEnsemble) -> list[dict[str, object]]:
 
 
 class Entry(dict[str, object]):
-    """A verdict that lm-eval, which writes filtered answers with ``str``, writes as JSON."""
+    """A verdict that is written as JSON when lm-eval writes filtered answers with ``str``."""
 
     def __str__(self) -> str:
         return json.dumps(self, ensure_ascii=False)
 
 
 class JudgeFilter(Filter):  # type: ignore[misc]
-    """Answers in, verdicts out: ``text``, ``preference``, ``outcome``, both replies and the judge; after ``take_first``, or alone."""
+    """Turns answers into verdicts: ``text``, ``preference``, ``outcome``, both replies and the judge. It comes after ``take_first``, or
+    alone."""
 
     def __init__(self, **arguments: object) -> None:
         self._arguments = arguments
@@ -102,7 +104,7 @@ class JudgeFilter(Filter):  # type: ignore[misc]
 
 
 def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, str]], texts: Sequence[str]) -> list[dict[str, object]]:
-    """A verdict for each answer, in their order. Raises UserError where answers and references do not fit, and where the judge fails."""
+    """A verdict for each answer, in order. Raises UserError if answers and references do not match, and if the judge fails."""
     said = [Said(str(doc["id"]), doc["lang"], doc["instruction"], text) for doc, text in zip(docs, texts, strict=True)]
     pairs = pair_up(said, read_published(said[0].lang, settings.against))
     opened, mode, folder = _open(settings), settings.mode, settings.verdicts or Path("runs/judges")
@@ -126,7 +128,7 @@ def judge_answers(settings: JudgeSettings, docs: Sequence[Mapping[str, str]], te
 
 @cache
 def _open(settings: JudgeSettings) -> Judge:
-    """One judge for all tasks of a process: a local one must not be loaded once a language."""
+    """One judge for all tasks of a process, because a local one must not be loaded again for each language."""
     return open_judge(settings)
 
 

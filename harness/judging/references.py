@@ -1,4 +1,4 @@
-"""The published answers that a model's answers may be judged against."""
+"""The published answers with which a model's answers may be compared."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from xlift.tasks.judge import Said
 
 _BENCHMARK = next(benchmark for benchmark in BENCHMARKS.values() if benchmark.references)
 TASK = f"{_BENCHMARK.prefix}_{{lang}}"
-"""The tasks whose answers can be judged, for people."""
+"""The tasks whose answers can be judged, as a text for people."""
 CORPUS = _BENCHMARK.corpus
 
 
 def language_of(task: str) -> str | None:
-    """Short code of the language of a task whose answers can be judged; None for other tasks."""
+    """The short code of the language of a task whose answers can be judged; None for other tasks."""
     found = find_task(task)
     return found.answer_language if found and found.benchmark.references else None
 

@@ -1,4 +1,4 @@
-"""Judging pairs with a judge, each reply kept on disk as it comes: none is paid for twice, and a failing judge costs nothing it gave."""
+"""Judging pairs, with each reply kept on disk as it comes: none is paid for twice, and if a judge fails, nothing that it gave is lost."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from xlift.tasks.judge_probes import list_probes, score_probes
 
 NONE = "not calibrated"
 PASSED = 0.8
-"""Least share of a probe's pairs that a judge has to get right."""
+"""The smallest share of a probe's pairs that a judge must get right."""
 
 
 class Calibration(TypedDict):
-    """What a judge made of the probes."""
+    """How a judge did on the probes."""
 
     judge: Description
     mode: Mode
     prompt_sha256: str
     rows: list[dict[str, str | float]]
-    """One row for each kind of probe: pairs, and the shares that are right, right in each language, and unreadable."""
+    """One row for each kind of probe: the number of pairs, and the shares that are right, right in each language, and unreadable."""
     served: str | None
     digest: str
-    """Names it in the results of the judge."""
+    """Identifies it in the results of the judge."""
 
 
 def calibrate(judge: Judge, mode: Mode, folder: Path) -> Calibration:
-    """Put the probes to a judge; the result is written beside its replies in ``folder`` and returned.
+    """Ask a judge the probes. The result is written beside its replies in ``folder`` and returned.
 
-    Raises UserError where the judge fails; what it said by then is kept.
+    Raises UserError if the judge fails. What it had said is kept.
     """
     probes = list_probes()
     judged = judge_pairs(judge, mode, [probe.pair for probe in probes], folder)
@@ -65,10 +65,10 @@ def find_calibration(judge: Judge, mode: Mode, folder: Path) -> str:
 
 
 def read_calibration(judge: Judge, mode: Mode, folder: Path) -> Calibration | None:
-    """A judge's calibration in a mode; None where there is none under today's prompts.
+    """A judge's calibration in a mode; None if there is none for the present prompts.
 
-    A damaged file is made anew of the replies to the probes, which are kept; of those that are lost too the judge is asked again. Raises
-    UserError where it fails.
+    A damaged file is made again from the replies to the probes, which are kept. If some of those are lost too, the judge is asked again.
+    Raises UserError if it fails.
     """
     path = _file(folder, judge.describe(), mode)
     if not path.is_file():
@@ -88,7 +88,7 @@ def _digest(found: Calibration) -> str:
 
 
 def tell_calibration(found: Calibration | None, lang: str) -> str:
-    """What a calibration says of a judge in one language: "passed", or the probes that it failed with the share it got right."""
+    """The result of a calibration in one language: "passed", or the probes that the judge failed with the share that it got right."""
     if found is None:
         return NONE
     shares = [(str(row["probe"]), row[lang]) for row in found["rows"] if lang in row]
@@ -105,25 +105,25 @@ def _file(folder: Path, described: Description, mode: Mode) -> Path:
 logger = logging.getLogger(__name__)
 
 SECONDS = 10
-"""Between two lines of progress."""
+"""The seconds between two lines of progress."""
 
 
 @dataclass(frozen=True)
 class Replies:
-    """What one judge has replied so far, in one file.
+    """The replies of one judge so far, in one file.
 
-    A reply is kept under the hash of the judge, the prompt, the instruction, both answers and the order. Lines are only ever added; half a
+    A reply is kept under the hash of the judge, the prompt, the instruction, both answers and the order. Lines are only ever added. Half a
     line at the end, which a kill may leave, is not read, and is cut off before more is written.
     """
 
     path: Path
 
     def read(self) -> dict[str, Answered]:
-        """All replies by key, but for those that are damaged."""
+        """All replies by key, except those that are damaged."""
         return read_kept(self.path, _read_line)[0]
 
     def mend(self) -> dict[str, Answered]:
-        """``read``, where damaged lines are set aside with a warning. For the process that holds the folder."""
+        """The same as ``read``, but damaged lines are set aside with a warning. It is for the process that holds the folder."""
         found, damaged = read_kept(self.path, _read_line)
         if damaged:
             set_aside(self.path, (_write_line(key, answered) for key, answered in found.items()), damaged)
@@ -131,7 +131,7 @@ class Replies:
 
     @contextmanager
     def write(self) -> Iterator[Callable[[str, Answered], None]]:
-        """A function that adds one reply; all are on the disk at the end."""
+        """A function that adds one reply. At the end all of them are on the disk."""
         with explain_disk(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _cut_half_line(self.path)
@@ -168,13 +168,13 @@ def _cut_half_line(path: Path) -> None:
 
 
 def key_of(judge: Description, mode: Mode, pair: Pair, order: Order) -> str:
-    """What a reply is kept under."""
+    """The key under which a reply is kept."""
     asked = {"instruction": pair.instruction, "answer": pair.answer, "reference": pair.reference, "order": order}
     return digest({"judge": judge, "prompt": prompt_sha256(mode), **asked}, 32)
 
 
 def name_folder(described: Description) -> str:
-    """A name for a judge's folder: its model's, and a hash of all that describes it."""
+    """A name for a judge's folder: that of its model, and a hash of everything that describes it."""
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', str(described.get('model', 'judge')))}-{digest(described)}"
 
 
@@ -184,22 +184,23 @@ class Judged:
 
     verdicts: list[Verdict]
     replies: dict[str, str]
-    """The judge's words by key."""
+    """The judge's texts by key."""
     served: str
-    """The name the server gave to the model; empty for local judges."""
+    """The name that the server gave to the model; empty for local judges."""
     asked: int
-    """Replies that were not kept already."""
+    """The number of replies that were not kept already."""
     tokens: int
-    """Spent on all of these replies, now and before."""
+    """The tokens spent on all of these replies, now and before."""
     seconds: float
-    """Waited for all of them, now and before."""
+    """The seconds waited for all of them, now and before."""
 
 
 def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -> Judged:
-    """Judge pairs in both orders; replies are kept in ``folder``, one file a judge, and those kept already are not asked for.
+    """Judge pairs in both orders. Replies are kept in ``folder``, one file for each judge, and those that are kept already are not asked
+    for.
 
-    Of several processes with one judge and folder one asks at a time, so that each pair is asked once. Raises UserError where the judge
-    fails, or answers under another model's name than before, and says how much is kept.
+    If several processes use one judge and folder, one asks at a time, so that each pair is asked once. Raises UserError if the judge fails,
+    or answers under another model's name than before, and says how much is kept.
     """
     described = judge.describe()
     kept = Replies(folder / name_folder(described) / "replies.jsonl")
@@ -229,7 +230,8 @@ def judge_pairs(judge: Judge, mode: Mode, pairs: Sequence[Pair], folder: Path) -
 def _ask_missing(
     judge: Judge, mode: Mode, wanted: Mapping[str, tuple[Pair, Order]], kept: Replies, known: Mapping[str, Answered]
 ) -> dict[str, Answered]:  # fmt: skip
-    """All that is wanted, what was not known asked for and kept, but for replies that are odd: those are asked for again another time."""
+    """Everything that is wanted. What was not known is asked for and kept, except malformed replies, which are asked for again another
+    time."""
     found = {key: known[key] for key in wanted if key in known}
     missing = [key for key in wanted if key not in known]
     served = next((one.served for one in found.values() if one.served), "")

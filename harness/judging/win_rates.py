@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contest:
-    """One model's answers to one task beside those they are judged against."""
+    """One model's answers to one task beside those with which they are compared."""
 
     measured: Measurement
     task: str
@@ -58,10 +58,10 @@ class Contest:
 def judge_runs(
     judge: Judge, settings: JudgeSettings, runs: Sequence[Path], verdicts: Path, difficulty: pd.DataFrame | None = None
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Judge the X-AlpacaEval answers of all models of some runs; a row a model and language is written into its run and returned.
+    """Judge the X-AlpacaEval answers of all models of some runs. A row for each model and language is written into its run and returned.
 
-    ``verdicts`` is the folder of what judges said. Raises UserError where answers and references do not fit together and where the judge
-    fails; what it said by then is kept.
+    ``verdicts`` is the folder of judges' replies. Raises UserError if answers and references do not match, and if the judge fails; what it
+    had said is kept.
     """
     mode, against = settings.mode, settings.against
     contests, left_out = gather(runs, against)
@@ -94,7 +94,7 @@ def judge_runs(
 
 
 def identify(settings: JudgeSettings, run: Path) -> str:
-    """A hash of all that determines the win rates of a run: the judge and how it is asked, and the newest answers."""
+    """A hash of everything that determines the win rates of a run: the judge and how it is asked, and the newest answers."""
     answers = sorted(
         (record.label, str(record.seed), task, str(result.samples))
         for record in read_records([run]).records
@@ -118,7 +118,7 @@ def identify(settings: JudgeSettings, run: Path) -> str:
 
 
 def is_judged(settings: JudgeSettings, run: Path) -> bool:
-    """Whether the win rates of a run are there already, for the answers that are there now."""
+    """Whether the win rates of a run exist already for its present answers."""
     wanted = identify(settings, run)
     for path in run.glob(f"judge-*/{JUDGEMENTS}"):
         try:
@@ -130,9 +130,9 @@ def is_judged(settings: JudgeSettings, run: Path) -> bool:
 
 
 def gather(runs: Sequence[Path], against: str) -> tuple[list[Contest], list[str]]:
-    """Every model's answers with those they are judged against, and a line for each task that has none to be judged against.
+    """Every model's answers with those with which they are compared, and a line for each task that has none.
 
-    Raises UserError for an opponent that is neither a label nor a split, and where nothing is left to judge.
+    Raises UserError for an opponent that is neither a label nor a split, and if nothing is left to judge.
     """
     contests, left_out = [], []
     for run in dict.fromkeys(runs):
@@ -196,7 +196,7 @@ def _describe(contest: Contest, against: str) -> dict[str, Any]:
 
 
 def _name_model(record: Record) -> str:
-    """Label and seed as a part of a file's name; a hash behind them where the label is none that a suite may have, or ends like a seed."""
+    """Label and seed as a part of a file's name. If a suite could not have this label, or it ends like a seed, a hash is added."""
     seed = "" if record.seed is None else f"_seed{record.seed}"
     if LABEL.fullmatch(record.label) and not re.search(r"_seed\d+$", record.label):
         return record.label + seed
@@ -204,7 +204,7 @@ def _name_model(record: Record) -> str:
 
 
 def _write(folder: Path, judgements: Judgements, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """The verdicts by file, and last the judgements that name the files."""
+    """Write the verdicts by file, and last the judgements that name the files."""
     with explain_disk(folder):
         folder.mkdir(exist_ok=True)
         for file, lines in verdicts.items():
@@ -213,7 +213,7 @@ def _write(folder: Path, judgements: Judgements, verdicts: Mapping[str, Sequence
 
 
 def describe_verdict(verdict: Verdict, judged: Judged, described: Description, mode: Mode) -> dict[str, Any]:
-    """A verdict as one line of a file: preference, outcome and the judge's words, without the answers."""
+    """A verdict as one line of a file: preference, outcome and the judge's texts, without the answers."""
     keys = [key_of(described, mode, verdict.pair, order) for order in ORDERS]
     return {
         "id": verdict.pair.id,

@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 ROWS, TRL, CHATS = "rows.parquet", "trl.jsonl", "messages.jsonl"
 FACTORY, AXOLOTL, SUITE, PROFILE, CARD = "dataset_info.json", "axolotl.yaml", "suite.json", "profile.json", "README.md"
 TRAINED = "train"
-"""Key of a turn that axolotl leaves out of the loss where it is false."""
+"""The key of a turn that axolotl leaves out of the loss if it is false."""
 FILES = (ROWS, TRL, CHATS, FACTORY, AXOLOTL, SUITE, PROFILE, CARD)
 
 Rows = Sequence[Example] | Sequence[Preference]
-"""What other trainers know."""
+"""Rows that other trainers know."""
 
 
 def export(run: Run, label: str, prepared: Path, out: Path) -> list[Path]:
-    """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``; returns the files.
+    """Write the rows of one method's finished prepare stage, ``prepared``, into the folder ``out``. Returns the files.
 
-    Files of an earlier export are replaced. Of a method that trains nothing the profile alone is written, and of a mask or moves of states
-    nothing. Raises UserError where the stage is not finished, and where ``out`` holds other things.
+    Files of an earlier export are replaced. For a method that trains nothing only the profile is written, and for a mask or moves of states
+    nothing. Raises UserError if the stage is not finished, and if ``out`` holds other things.
     """
     made = read_prepared(prepared)
     rows = read_rows(made)
@@ -76,13 +76,14 @@ def _write_for_trainers(out: Path, label: str, rows: Rows, objective: Objective)
 
 
 def to_trl(row: Example | Preference) -> dict[str, object]:
-    """TRL's conversational prompt-completion row, or its preference row with an explicit prompt."""
+    """A conversational prompt-completion row of TRL, or a preference row with an explicit prompt."""
     answers = {"chosen": row.chosen, "rejected": row.rejected} if isinstance(row, Preference) else {"completion": row.response}
     return {"prompt": list(row.messages), **{key: [_answer(text)] for key, text in answers.items()}, **_mark(row)}
 
 
 def to_messages(row: Example | Preference) -> dict[str, object]:
-    """What LLaMA-Factory (sharegpt with the tags of OpenAI) and axolotl (chat_template) read; the two answers of a pair stand alone."""
+    """A row that LLaMA-Factory (sharegpt with the tags of OpenAI) and axolotl (chat_template) read. The two answers of a pair are
+    separate."""
     if isinstance(row, Preference):
         return {"messages": list(row.messages), "chosen": _answer(row.chosen), "rejected": _answer(row.rejected), **_mark(row)}
     turns = [{**turn, TRAINED: False} if turn["role"] == "assistant" else turn for turn in row.messages]
@@ -121,8 +122,8 @@ def _mark(row: Example | Preference) -> dict[str, str]:
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
-    """A column for each field; texts by language and twins as JSON, since rows have different languages, and chats and texts beside each
-    other."""
+    """Write a column for each field. Texts by language and twins are JSON, because rows have different languages, and chats and texts are
+    mixed."""
     import pandas as pd
 
     tables = [row.to_dict() for row in rows]

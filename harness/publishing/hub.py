@@ -1,4 +1,4 @@
-"""Adapters to the hub and back: one commit for a push, files that are there already stay, and what arrived is read back and compared."""
+"""Adapters to the hub and back: a push is one commit, files that are there already stay, and what arrived is read back and compared."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WAIT = 120.0
-"""Seconds for a connection, or for the next bytes either way, before the hub counts as not answering; the client itself has no limit."""
+"""The seconds for a connection, or for the next bytes, after which the hub counts as not answering. The client itself has no limit."""
 
 PULLED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.md", ".eval_results/*")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where files go, and how."""
+    """The place of the files, and how they are put there."""
 
     repository: str
     private: bool = False
-    """For a repository that is made; one that exists keeps its visibility."""
+    """For a repository that is made. One that exists keeps its visibility."""
     request: bool = False
-    """A pull request in place of a commit."""
+    """Whether a pull request is opened in place of a commit."""
     kind: str = "model"
-    """model, or space for a static site."""
+    """``model``, or ``space`` for a static site."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Pushed:
 
     repository: str
     url: str
-    """Address of the repository, or of the pull request."""
+    """The address of the repository, or of the pull request."""
     commit: str
     revision: str
-    """Revision under which the files are found: the commit, or the reference of a pull request."""
+    """The revision that has the files: the commit, or the reference of a pull request."""
     sent: tuple[str, ...]
     unchanged: tuple[str, ...]
     largest_logit_difference: float | None = None
-    """Between the local adapter and the hub's copy, where they were compared."""
+    """The largest difference of logits between the local adapter and the hub's copy, if they were compared."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class PushPlan:
 
     repository: str
     visibility: Literal["public", "private"]
-    """Visibility of a repository that does not exist yet."""
+    """The visibility of a repository that does not exist yet."""
     pull_request: bool
     files: tuple[PlannedFile, ...]
     card_known: bool
     """Whether the card was pushed from, or pulled to, this machine before."""
     card_diff: tuple[str, ...]
-    """Lines that change in the card since then."""
+    """The lines that have changed in the card since then."""
     base_model: str | None = None
     """For an adapter: its base on the hub."""
     restrictions: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class PushPlan:
 
 
 def plan(target: Target, files: Sequence[File]) -> PushPlan:
-    """What a push would send. Asks nobody: the card is compared with the one last pushed from or pulled to this machine."""
+    """What a push would send. No server is asked: the card is compared with the one that was last pushed from or pulled to this machine."""
     known = _remembered_card(target.repository)
     card = next((file.read().decode() for file in files if file.path == README), "")
     before = known.read_text(encoding="utf-8", errors="replace") if known.is_file() else ""
@@ -111,13 +111,13 @@ def plan(target: Target, files: Sequence[File]) -> PushPlan:
 
 
 def push(target: Target, files: Sequence[File], message: str, owns: Callable[[str], bool] | None = None) -> Pushed:
-    """Make the repository where it is missing, commit the files that differ, and compare what arrived.
+    """Make the repository if it is missing, commit the files that differ, and compare what arrived.
 
-    Files that the hub has and ``files`` lacks stay, but those whose path ``owns`` are deleted: pages of a site that are made no longer.
+    Files that the hub has and ``files`` lacks stay, except those whose path ``owns``, which are deleted: pages that a site no longer has.
 
-    The commit names its parent: where somebody else committed meanwhile, nothing is changed. Large files that an interrupted push sent are
-    not sent again. A pull request of the same message that is still open is added to, so that a second push opens no second one. Raises
-    UserError for what the user can put right, ServiceError where the hub fails.
+    The commit names its parent: if somebody else committed meanwhile, nothing is changed. Large files that an interrupted push sent are not
+    sent again. If a pull request of the same title is still open, the commit is added to it. Raises UserError for what the user can
+    correct, and ServiceError if the hub fails.
     """
     with _speaking(target) as api:
         tip, reference = _find_or_make(api, target), None
@@ -140,7 +140,7 @@ def push(target: Target, files: Sequence[File], message: str, owns: Callable[[st
 
 @dataclass(frozen=True)
 class _Changes:
-    """What makes a commit of the hub hold the files."""
+    """What a commit must change so that the hub holds the files."""
 
     sent: tuple[File, ...]
     gone: tuple[str, ...]
@@ -148,7 +148,8 @@ class _Changes:
 
 
 def _find_or_make(api: HfApi, target: Target) -> str:
-    """The newest commit of a repository, which is made where it is missing. Raises UserError for one that is not as it was asked for."""
+    """The newest commit of a repository, which is made if it is missing. Raises UserError for a repository that is not as it was asked
+    for."""
     found = _look(api, target)
     if found is None:
         if target.request:
@@ -188,7 +189,7 @@ def _commit(api: HfApi, target: Target, changes: _Changes, message: str, parent:
 
 
 def pull(repository: str, revision: str | None = None, out: Path | None = None) -> Path:
-    """Download an adapter with its card; returns its folder. Raises UserError where its weights are not those that were pushed."""
+    """Download an adapter with its card. Returns its folder. Raises UserError if its weights are not those that were pushed."""
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: {'not empty' if out.is_dir() else 'not a folder'}; name another one with --out")
     folder = download(repository, revision, "adapter", PULLED)
@@ -201,7 +202,7 @@ def pull(repository: str, revision: str | None = None, out: Path | None = None) 
 
 
 def check_weights(folder: Path, name: str) -> None:
-    """Raise UserError for weights with another sha256 than ``xlift.json`` says, or an adapter that is not whole."""
+    """Raise UserError for weights with another sha256 than ``xlift.json`` says, or an adapter that is not complete."""
     resolve(folder)
     if (folder / CARD).is_file() and (found := hash_weights(folder)):
         said = read_object(folder / CARD).get("weights_sha256")
@@ -210,7 +211,7 @@ def check_weights(folder: Path, name: str) -> None:
 
 
 def fetch(target: Target, revision: str, folder: Path) -> Path:
-    """The repository as the hub gives it, without anything cached."""
+    """The repository as the hub gives it, without any cache."""
     from huggingface_hub import snapshot_download
 
     with _speaking(target):
@@ -218,7 +219,7 @@ def fetch(target: Target, revision: str, folder: Path) -> Path:
 
 
 def collect_on_hub(owner: str, title: str, repositories: Mapping[str, str], *, private: bool = False) -> str:
-    """A collection of repositories (name to note), made where it is missing; returns its address."""
+    """A collection of repositories (name to note), which is made if it is missing. Returns its address."""
     with _speaking(Target(f"{owner}/{title}")) as api:
         made = api.create_collection(title[:59], namespace=owner, private=private, exists_ok=True)
         there = {item.item_id for item in made.items}
@@ -270,7 +271,7 @@ def _remembered_card(repository: str) -> Path:
 
 
 def _look(api: HfApi, target: Target) -> ModelInfo | SpaceInfo | None:
-    """The repository, or None where there is none."""
+    """The repository; None if there is none."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
@@ -286,7 +287,7 @@ def _list_files(api: HfApi, target: Target, revision: str) -> dict[str, RepoFile
 
 
 def _find_request(api: HfApi, target: Target, title: str) -> Discussion | None:
-    """The newest open pull request of the token's user with this title, or None."""
+    """The newest open pull request of the token's user with this title; None if there is none."""
     found = api.get_repo_discussions(
         target.repository,
         repo_type=target.kind,
@@ -320,7 +321,7 @@ def _verify(api: HfApi, target: Target, revision: str, files: Sequence[File]) ->
 
 @contextmanager
 def _speaking(target: Target) -> Iterator[HfApi]:
-    """The hub's client with a token, quiet, and its errors as one line each. The token stands in no message."""
+    """The hub's client with a token, without output, and with its errors as one line each. The token is in no message."""
     from huggingface_hub import HfApi, get_token
     from huggingface_hub import logging as client_logging
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, get_session
@@ -351,7 +352,7 @@ def _speaking(target: Target) -> Iterator[HfApi]:
 
 
 def _explain(error: BaseException, target: Target) -> UserError | None:
-    """What a failure of the client means to a user; None for a defect."""
+    """The meaning of a client's failure for a user; None for a defect."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     where, cause = target.repository, error.__cause__

@@ -1,4 +1,4 @@
-"""An adapter's differences to its base, with intervals, for its card."""
+"""An adapter's differences from its base, with intervals, for its card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def measure_lifts(facts: Facts) -> dict[tuple[str, str], Difference]:
-    """Difference to the base by (task, metric), paired by item where both sides' samples are at hand."""
+    """The difference from the base by (task, metric), paired by item if the samples of both are here."""
     from xlift.harness.publishing.model_card import list_metrics
     from xlift.leaderboard.analysis import comparisons
     from xlift.leaderboard.loading.scores import collect_documents

@@ -1,4 +1,4 @@
-"""How a pushed adapter is loaded: the part of its card that other programs are told by."""
+"""How a pushed adapter is loaded: the part of its card for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xlift.harness.publishing.package import Facts
 
 
 def write_loading(facts: Facts) -> str:
-    """The section's text, as Markdown."""
+    """The text of the section, as Markdown."""
     revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
     measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
     if facts.adapter.steer:
@@ -116,7 +116,7 @@ for at, layer in enumerate({list(steer.layers)}):
 
 
 def _write_thinking(facts: Facts) -> str:
-    """What a chat template must be given, where thinking was turned on or off; else nothing."""
+    """What a chat template must be given, if thinking was turned on or off; else nothing."""
     options = facts.made["base"].get("template_options") or {}
     if not options:
         return ""
@@ -130,6 +130,6 @@ def _write_thinking(facts: Facts) -> str:
 
 
 def _rank(facts: Facts) -> int:
-    """The least rank vLLM offers that holds this adapter's."""
+    """The least rank in vLLM's list that is large enough for this adapter."""
     config = json.loads((facts.adapter.folder / "adapter_config.json").read_text(encoding="utf-8"))
     return next((rank for rank in (8, 16, 32, 64, 128, 256, 320, 512) if rank >= int(config.get("r") or 16)), 512)

@@ -1,4 +1,4 @@
-"""The model card of an adapter, written from its run alone: every number in it stands in a record, every licence in a manifest."""
+"""The model card of an adapter, written from its run alone: every number in it is in a record, every licence in a manifest."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _write_front(facts: Facts) -> str:
 
 
 def _choose_licence(facts: Facts) -> dict[str, str]:
-    """The training data's terms: one licence by its own tag, several as ``other`` with all their names; none where nothing is known."""
+    """The training data's terms: one licence by its own tag, several as ``other`` with all their names; none if nothing is known."""
     tags = sorted({tag for source in facts.sources for tag in source["licence"]["tags"]})
     if not tags:
         return {}
@@ -102,7 +102,7 @@ def _list_results(facts: Facts) -> list[EvalResult]:
 
 
 def write_eval_results(facts: Facts) -> str | None:
-    """``.eval_results`` entries for the tasks whose dataset the hub lists; None where there is none."""
+    """``.eval_results`` entries for the tasks whose dataset the hub lists; None if there are none."""
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
@@ -143,7 +143,7 @@ def _join_sections(sections: Mapping[str, str]) -> str:
 
 
 def _introduce(facts: Facts) -> tuple[str, str, str]:
-    """What it is, its base as a link, and the line of its leaderboard."""
+    """What it is, its base as a link, and the link to its leaderboard row."""
     sort = facts.adapter.peft_type
     named = {
         "LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", MASK: "A mask of weights", PROFILE: "An inference profile",
@@ -176,7 +176,7 @@ def _write_foreign(facts: Facts) -> str:
 
 
 def _read_config(facts: Facts) -> dict[str, object]:
-    """The configuration of the adapter, without what says nothing and without names of this machine."""
+    """The configuration of the adapter, without empty values and without names of this machine."""
     config = read_object(facts.adapter.folder / CONFIG)
     left_out = ("base_model_name_or_path", "revision", "inference_mode", "auto_mapping")
     return {key: value for key, value in make_public(config).items() if key not in left_out and value not in (None, {}, [], "", False)}
@@ -197,7 +197,7 @@ def _write_method(facts: Facts) -> str:
 
 
 def _write_parts(facts: Facts) -> str:
-    """What was trained apart and how it was put together; empty for an adapter that was trained as one."""
+    """What was trained separately and how it was combined; empty for an adapter that was trained as one."""
     parts, plan = facts.made.get("parts"), (facts.made.get("data") or {}).get("plan") or {}
     if not parts or "edit" not in plan:
         return ""
@@ -215,7 +215,7 @@ def _write_parts(facts: Facts) -> str:
 
 
 def _describe_method(name: str) -> str:
-    """What a method's file says of itself: the recipe, its source, and where it differs from that."""
+    """What a method's file says about itself: the recipe, its source, and how it differs from that."""
     from xlift.harness.recipes import registry
 
     try:
@@ -227,7 +227,7 @@ def _describe_method(name: str) -> str:
 
 
 def find_papers(facts: Facts) -> list[str]:
-    """arXiv numbers that the method's file names, the first three."""
+    """The first three arXiv numbers in the method's file."""
     text = "" if facts.is_foreign else _describe_method(str(facts.made["method"]))
     return list(dict.fromkeys(re.findall(r"arXiv:(\d{4}\.\d{4,5})", text)))[:3]
 
@@ -299,7 +299,7 @@ def _write_evaluation(facts: Facts) -> str:
 
 
 def _write_scores(facts: Facts, task: str, metric: str, result: TaskResult) -> tuple[str, str, str]:
-    """Base, adapter and difference, as a table shows them."""
+    """The base, the adapter and the difference, as a table shows them."""
     own = _write_score(metric, result.metrics[metric], _count_scored(metric, result))
     other = facts.base_record.tasks.get(task) if facts.base_record else None
     if other is None or metric not in other.metrics:
@@ -383,7 +383,7 @@ def _fence(value: object) -> str:
 
 
 def list_restrictions(facts: Facts) -> list[str]:
-    """What about the training data restricts the use of the adapter, one line each; empty where nothing does."""
+    """Reasons in the training data that restrict the use of the adapter, one line each; empty if there are none."""
     from xlift.tasks.licences import Licence, find_translator
 
     lines = []
@@ -401,7 +401,7 @@ def list_restrictions(facts: Facts) -> list[str]:
 
 
 def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] | None:
-    """A 95 % interval over items: Wilson's for shares, else from the standard error, cut at 0; None for corpus-level metrics."""
+    """A 95 % interval over items: Wilson's for shares, else from the standard error, cut at 0; None for metrics of the whole corpus."""
     if find_metric(metric).share and abs(score.value * items - round(score.value * items)) < 1e-6:
         from statsmodels.stats.proportion import proportion_confint
 
@@ -413,13 +413,13 @@ def find_interval(metric: str, score: Score, items: int) -> tuple[float, float] 
 
 
 def _count_scored(metric: str, result: TaskResult) -> int:
-    """The items that a metric is over."""
+    """The number of items over which a metric is computed."""
     return result.told if metric == "off_target" else result.items
 
 
 def list_metrics(result: TaskResult) -> list[str]:
-    """The metrics a card shows of a task: the headline, the sentence-level score of a corpus-level one, the headline as written, and of
-    the answers the rate off target and the share that cannot be told."""
+    """The metrics of a task that a card shows: the headline, the sentence-level score for one of the whole corpus, the headline as written,
+    and for answers the rate off target and the share whose language cannot be told."""
     head = result.headline
     wanted = [head, result.tested, f"{head}{AS_WRITTEN}", "off_target", "language_unknown"] if head else []
     found = [name for name in dict.fromkeys(wanted) if name in result.metrics]

@@ -26,7 +26,7 @@ from xlift.tasks.licences import list_possible
 README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
 
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The model that the embedded package holds, on the hub."""
+"""The name on the hub of the model in the embedded package."""
 
 TRAINING_STATE = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
 TEXTS = {".arrow", ".csv", ".jsonl", ".parquet", ".tsv"}
@@ -38,13 +38,13 @@ class HubBase:
 
     id: str
     revision: str | None
-    """Its commit, where it was loaded from the hub."""
+    """Its commit, if it was loaded from the hub."""
     local: str
-    """What xlift's own commands call it: the embedded model's name, else ``id``."""
+    """The name in xlift's own commands: that of the embedded model, else ``id``."""
 
 
 class Difference(TypedDict):
-    """Adapter minus base, turned so that more is better, with its 95 % interval where there are enough items for one."""
+    """Adapter minus base, turned so that more is better, with its 95 % interval if there are enough items for one."""
 
     value: float
     low: NotRequired[float]
@@ -53,20 +53,20 @@ class Difference(TypedDict):
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a card tells of one adapter, as recorded by its run."""
+    """Everything that a card says about one adapter, as its run recorded it."""
 
     repository: str
     adapter: Adapter
     made: Provenance
-    """``xlift.json``, without paths of this machine."""
+    """``xlift.json`` without paths of this machine."""
     base: HubBase
     measured: Measurement | None
-    """None where the adapter was not measured."""
+    """None if the adapter was not measured."""
     base_measured: Measurement | None
     lifts: Mapping[tuple[str, str], Difference]
-    """Difference to the base by (task, metric)."""
+    """The difference from the base by (task, metric)."""
     leaderboard: str | None = None
-    """Address of its row on a leaderboard."""
+    """The address of its row on a leaderboard."""
 
     @property
     def is_foreign(self) -> bool:
@@ -87,7 +87,7 @@ class Facts:
 
     @property
     def sources(self) -> list[SourceFacts]:
-        """Corpora by part and language."""
+        """The corpora by part and language."""
         data = self.made.get("data") or {}
         if "sources" in data:
             return [{**source, "certain": True} for source in data["sources"]]
@@ -119,7 +119,8 @@ class File:
 
 
 def find_run(adapter: Path, given: Path | None) -> Path | None:
-    """The run folder an adapter belongs to: the one given, or the one it lies in. Raises UserError where the given one is none."""
+    """The run folder of an adapter: the one that is given, or the one that contains it. Raises UserError if the given one is no run
+    folder."""
     if given is not None:
         if not (given / RESOLVED).is_file():
             raise UserError(f"--suite {given}: no {RESOLVED} in it, so not a run folder; name one such as runs/demo")
@@ -128,7 +129,7 @@ def find_run(adapter: Path, given: Path | None) -> Path | None:
 
 
 def find_measurements(run: Path, sha256: str) -> tuple[Measurement | None, Measurement | None]:
-    """The newest measurement of an adapter's own weights in a run, and the base's; None where there is none."""
+    """The newest measurement of an adapter's own weights in a run, and the base's; None if there is none."""
     found = read_measurements([run]) if any(run.glob(f"evaluate-*/{MANIFEST}")) else []
     own = [one for one in found if (one.record.adapter or {}).get("sha256") == sha256]
     bases = [one for one in found if one.record.label == "base"]
@@ -136,8 +137,8 @@ def find_measurements(run: Path, sha256: str) -> tuple[Measurement | None, Measu
 
 
 def gather(place: Path, repository: str, run: Path | None, *, leaderboard: str | None = None, foreign: bool = False) -> Facts:
-    """All that is known of a trained adapter. Raises UserError for a base without a hub name, and for a folder that xlift did not write,
-    unless it is said to be ``foreign``: then what its files and its measurement say is all."""
+    """Everything that is known of a trained adapter. Raises UserError for a base without a name on the hub, and for a folder that xlift did
+    not write, unless it is said to be ``foreign``: then only its files and its measurement are used."""
     check_name(repository)
     _refuse_strangers(place)
     adapter = resolve(place)
@@ -175,9 +176,9 @@ def _gather_foreign(adapter: Adapter, repository: str, run: Path | None, leaderb
 
 
 def name_base(made: Provenance, run: Path | None) -> HubBase:
-    """The base's hub name: the suite's ``base.hub_id``, or the name it was loaded by. Raises UserError where it has neither.
+    """The base's name on the hub: the suite's ``base.hub_id``, or the name by which it was loaded. Raises UserError if it has neither.
 
-    A ``hub_id`` that was added after the training counts too, where the suite that is now in ``run`` names the base as it was named then.
+    A ``hub_id`` that was added after the training counts too, if the suite that is now in ``run`` names the base as it was named then.
     """
     recorded = made.get("base") or {}
     name, revision = str(recorded.get("name", "")), str(recorded.get("revision") or "")
@@ -197,7 +198,7 @@ def name_base(made: Provenance, run: Path | None) -> HubBase:
 
 
 def check_name(repository: str) -> None:
-    """Raise UserError for what cannot be the name of a hub repository."""
+    """Raise UserError for a text that cannot be the name of a repository on the hub."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -236,9 +237,9 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
 
 
 def scan(file: File, *, paths: bool = True, variables: Collection[str] = ()) -> None:
-    """Raise UserError for a file that holds a secret or, with ``paths``, a path of a machine.
+    """Raise UserError for a file that contains a secret or, with ``paths``, a path of a machine.
 
-    Secrets are tokens by their form, the hub's token of this machine, and the values of environment variables: of ``variables``, and of
+    Secrets are tokens by their form, the hub's token of this machine, and the values of environment variables: those in ``variables``, and
     those whose names look secret.
     """
     from huggingface_hub import get_token
@@ -260,7 +261,7 @@ _BEARER = re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}")
 
 
 def _texts(file: File) -> Iterator[str]:
-    """What can be read in a file: the strings of JSON as they are meant, a safetensors file's header, other text as it stands."""
+    """The readable texts in a file: the strings of JSON after decoding, a safetensors file's header, other text as it is."""
     if file.path.endswith(".json"):
         yield from _strings(json.loads(file.read()))
     elif file.path.endswith(".safetensors") and isinstance(file.content, Path):
@@ -283,7 +284,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def _publish(record: Record | None, facts: Facts) -> dict[str, object] | None:
-    """A record as others may read it: samples stay at home, and names are the hub's."""
+    """A record as others may read it: samples are left out, and names are those of the hub."""
     if record is None:
         return None
     values = make_public(record.model_dump(mode="json"))
@@ -299,7 +300,8 @@ def _write_json(path: str, value: object) -> File:
 
 
 def _refuse_strangers(folder: Path) -> None:
-    """Training state and rows do not belong beside an adapter that is published, even if they would not be sent."""
+    """Raise UserError for training state and rows, which do not belong in the folder of a published adapter, even if they would not be
+    sent."""
     if inner := sorted(folder.glob("fit-*/adapter")):
         raise UserError(f"{folder}: a run folder; name one of its adapters, such as {inner[0]}, or say --all for every one")
     for path in sorted(folder.rglob("*")):
@@ -310,7 +312,7 @@ def _refuse_strangers(folder: Path) -> None:
 
 
 def write_settings(facts: Facts) -> str | None:
-    """The suite that the adapter was made by, as YAML; keys that say nothing are left out. None where an older xlift did not keep it."""
+    """The suite with which the adapter was made, as YAML, without empty keys; None if an older xlift did not keep it."""
     settings = facts.made.get("settings")
     if not settings:
         return None

@@ -1,4 +1,4 @@
-"""What a probe found, as files: numbers and a chart."""
+"""The results of a probe as files: numbers and a chart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHART = "probe.svg"
 
 
 def write_probe(found: Probe, folder: Path) -> list[Path]:
-    """Write ``probe.json``, and ``probe.svg`` where there is a language beside the pivot. Raises UserError where that cannot be."""
+    """Write ``probe.json``, and ``probe.svg`` if there is a language beside the pivot. Raises UserError if that is not possible."""
     drawn = draw_probe(found)
     try:
         folder.mkdir(parents=True, exist_ok=True)

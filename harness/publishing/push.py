@@ -21,7 +21,7 @@ from xlift.harness.publishing.package import Facts, File, find_run
 logger = logging.getLogger(__name__)
 
 LINK = "hub.json"
-"""Name of the file in the run folder that says where its adapters are on the hub."""
+"""The name of the file in the run folder that says where its adapters are on the hub."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Package:
     facts: Facts
     files: tuple[File, ...]
     run: Path | None
-    """Its run folder, where one was named."""
+    """Its run folder, if one was named."""
 
     @property
     def restrictions(self) -> list[str]:
@@ -46,11 +46,11 @@ class PushedRun:
 
     pushed: tuple[Pushed, ...]
     collection: str | None
-    """Its address; None where pull requests were opened, as their repositories may be anybody's."""
+    """Its address; None if pull requests were opened, because their repositories may belong to anybody."""
 
 
 def pack(place: Path, target: Target, run: Path | None, leaderboard: str | None, *, foreign: bool = False) -> Package:
-    """An adapter's folder made ready, with ``foreign`` also one that xlift did not train. Raises UserError for what must not, or cannot, be
+    """An adapter's folder made ready, with ``foreign`` also one that xlift did not train. Raises UserError for what must not or cannot be
     published."""
     facts, files = prepare_package(place, target.repository, run, leaderboard, foreign=foreign)
     return Package(target, facts, tuple(files), run)
@@ -63,13 +63,13 @@ def pack_run(run: Path, target: Target, leaderboard: str | None) -> list[Package
 
 
 def plan(package: Package) -> PushPlan:
-    """What a push of it would send; asks nobody."""
+    """What a push of it would send. No server is asked."""
     found = hub.plan(package.target, package.files)
     return replace(found, base_model=package.facts.base.id, restrictions=tuple(package.restrictions))
 
 
 def require_acceptance(packages: Iterable[Package], accept: bool) -> None:
-    """Raise UserError where training data have restricted use and that is not accepted."""
+    """Raise UserError if training data have restricted use and that is not accepted."""
     lines = list(dict.fromkeys(line for package in packages for line in package.restrictions))
     if lines and not accept:
         more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
@@ -81,7 +81,7 @@ def require_acceptance(packages: Iterable[Package], accept: bool) -> None:
 
 
 def send(package: Package, check: bool) -> Pushed:
-    """Push an adapter; with ``check`` load the hub's copy and raise UserError where its logits are not the local ones."""
+    """Push an adapter. With ``check``, load the hub's copy and raise UserError if its logits are not the local ones."""
     done = hub.push(package.target, package.files, _describe(package.facts))
     return replace(done, largest_logit_difference=_compare(package, done)) if check else done
 
@@ -93,7 +93,7 @@ def _describe(facts: Facts) -> str:
 def send_run(
     run: Path, target: Target, packages: Sequence[Package], check: bool, tell: Callable[[Pushed], None] | None = None
 ) -> PushedRun:  # fmt: skip
-    """``send`` for the adapters of a run, one after the other, and the collection of them; ``tell`` is called after each."""
+    """``send`` the adapters of a run, one after the other, and make the collection of them. ``tell`` is called after each."""
     done = []
     for package in packages:
         done.append(send(package, check))
@@ -120,7 +120,8 @@ def _compare(package: Package, done: Pushed) -> float:
 
 
 def _link(run: Path, target: Target, packages: Sequence[Package], pushed: Sequence[Pushed]) -> str:
-    """Make the collection of a suite, and write where its adapters lie into the run folder, for the leaderboard; returns its address."""
+    """Make the collection of a suite, and write the places of its adapters into the run folder, for the leaderboard. Returns its
+    address."""
     suite = next(one.facts.record.suite for one in packages if one.facts.record)
     notes = {one.target.repository: f"{one.facts.made['label']}: {one.facts.made['method']}" for one in packages}
     collection = hub.collect_on_hub(target.repository, f"xlift: {suite}", notes, private=target.private)
@@ -136,7 +137,7 @@ def _link(run: Path, target: Target, packages: Sequence[Package], pushed: Sequen
 def prepare_package(
     place: Path, repository: str, run: Path | None, leaderboard: str | None = None, *, foreign: bool = False
 ) -> tuple[Facts, list[File]]:
-    """The facts of an adapter and the files to push. Raises UserError for what must not, or cannot, be published."""
+    """The facts of an adapter and the files to push. Raises UserError for what must not or cannot be published."""
     from xlift.harness.publishing import package
 
     found = package.find_run(place, run)
@@ -148,7 +149,7 @@ def prepare_package(
 
 
 def find_adapters(run: Path, owner: str) -> dict[str, Path]:
-    """Repository and folder of each measured adapter of a run, those that were trained elsewhere left out."""
+    """The repository and folder of each measured adapter of a run, without those that were trained elsewhere."""
     from xlift.harness.evaluation.records import read_records
     from xlift.harness.publishing import package
 

@@ -23,20 +23,20 @@ Made by `xlift site` from result folders; its data are below `data/`.
 
 
 def plan_site(folder: Path, target: Target) -> PushPlan:
-    """What ``send_site`` would send; asks nobody."""
+    """What ``send_site`` would send. No server is asked."""
     return hub.plan(replace(target, kind="space"), _collect(folder, target))
 
 
 def send_site(folder: Path, target: Target) -> Pushed:
-    """The site in ``folder`` as one commit to a Space. Pages that are made no longer are deleted there.
+    """Send the site in ``folder`` as one commit to a Space. Pages that the site no longer has are deleted there.
 
-    Raises UserError for a folder that is no site, a name that is none, and a file that holds a path of this machine or a secret.
+    Raises UserError for a folder that is no site, a malformed name, and a file that contains a path of this machine or a secret.
     """
     return hub.push(replace(target, kind="space"), _collect(folder, target), "Leaderboard, made by xlift", owns)
 
 
 def _collect(folder: Path, target: Target) -> list[File]:
-    """The files of a site and the Space's card, and no other file that lies beside them."""
+    """The files of a site and the Space's card, and no other file in the folder."""
     check_name(target.repository)
     files = [File(README, CARD.encode()), *(File(name, folder / name) for name in list_files(folder))]
     for file in files:

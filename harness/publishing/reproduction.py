@@ -1,4 +1,4 @@
-"""Scores measured again beside those that an adapter on the hub brings along."""
+"""Scores that are measured again, beside those that an adapter on the hub has."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.harness.publishing.package import EMBEDDED_HUB_ID, EVALUATION
 
 TOLERANCE = 1e-9
-"""Differences below it come from writing a number as text."""
+"""Smaller differences come from writing a number as text."""
 
 
 def read_recorded(folder: Path) -> Record | None:
-    """The record that was pushed with an adapter; None where there is none. Raises UserError for one that is damaged."""
+    """The record that was pushed with an adapter; None if there is none. Raises UserError if it is damaged."""
     path = folder / EVALUATION
     if not path.is_file():
         return None
@@ -38,7 +38,7 @@ class Conditions:
     """How an adapter of the hub was measured."""
 
     base: str
-    """The embedded model's name, or the base's on the hub."""
+    """The name of the embedded model, or the base's on the hub."""
     tasks: tuple[str, ...]
     backend: str
     settings: tuple[str, ...]
@@ -46,12 +46,12 @@ class Conditions:
 
 
 def name_adapter(place: str) -> str:
-    """What ``hub:ORG/NAME@REVISION`` is called in a table: NAME."""
+    """The name of ``hub:ORG/NAME@REVISION`` in a table: NAME."""
     return place.rpartition("/")[2].partition("@")[0]
 
 
 def recall(place: str) -> Conditions:
-    """The conditions of an adapter's recorded scores. Raises UserError where it brings none along."""
+    """The conditions of an adapter's recorded scores. Raises UserError if it has none."""
     if not place.startswith("hub:"):
         raise UserError(f"{place}: write hub:ORG/NAME to measure it again; a folder is measured with --adapter NAME={place} and --tasks")
     record = read_recorded(resolve(place).folder)
@@ -63,12 +63,12 @@ def recall(place: str) -> Conditions:
 
 
 def name_backend(record: Record) -> str:
-    """For ``--backend``."""
+    """The backend, for ``--backend``."""
     return str(record.engine["backend"]) if record.engine.get("backend") in ("hf", "vllm") else "auto"
 
 
 def list_settings(record: Record) -> list[str]:
-    """What else moved a record's scores, as KEY=VALUE for ``--set``."""
+    """Everything else that influenced a record's scores, as KEY=VALUE for ``--set``."""
     engine, limits = record.engine, {task: one.items for task, one in record.tasks.items() if one.items < one.items_of}
     settings = [f"base.revision={commit}"] if (commit := _commit(record)) else []
     settings += [f"base.date={record.base['date']}"] if record.base.get("date") else []
@@ -81,7 +81,7 @@ def list_settings(record: Record) -> list[str]:
 
 
 def _commit(record: Record) -> str | None:
-    """The base's commit on the hub; None where it was not loaded from there."""
+    """The base's commit on the hub; None if it was not loaded from there."""
     revision = str(record.base.get("revision") or "")
     return revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
@@ -94,13 +94,14 @@ class Reproduced(TypedDict):
     recorded: float
     fresh: float
     difference: float
-    """Fresh minus recorded."""
+    """The fresh value minus the recorded one."""
     otherwise: str
-    """What was set otherwise; empty where the comparability keys agree. Only then a difference means that the score is not reproduced."""
+    """The settings that differ; empty if the comparability keys agree. Only then does a difference mean that the score is not
+    reproduced."""
 
 
 def compare(recorded: Record, fresh: Record) -> list[Reproduced]:
-    """One row for each metric of each task that both measured."""
+    """One row for each metric of each task that was measured both times."""
     rows: list[Reproduced] = []
     for task, now in fresh.tasks.items():
         before = recorded.tasks.get(task)
@@ -115,7 +116,7 @@ def compare(recorded: Record, fresh: Record) -> list[Reproduced]:
 
 
 def summarise(name: str, rows: Sequence[Reproduced]) -> str:
-    """One line: how many of the recorded scores came out again."""
+    """One line that says how many of the recorded scores are the same again."""
     fair = [row for row in rows if not row["otherwise"]]
     same = sum(row["difference"] == 0 for row in fair)
     if not rows:
@@ -127,7 +128,7 @@ def summarise(name: str, rows: Sequence[Reproduced]) -> str:
 
 
 def _name_changes(recorded: Record, fresh: Record, task: str) -> str:
-    """What differs between two measurements of a task, of that which a record shows."""
+    """What differs between two measurements of a task, as far as a record shows it."""
     before, now = recorded.tasks[task], fresh.tasks[task]
     own = ("items", "version", "data_sha256")
     pairs: dict[str, tuple[object, object]] = {key: (getattr(before, key), getattr(now, key)) for key in own}
@@ -143,7 +144,8 @@ def _short(value: object) -> str:
 
 
 def look_back(adapters: Mapping[str, str], fresh: Iterable[Record]) -> list[str]:
-    """Lines that say, of each adapter of the hub (name to ``hub:ORG/NAME``), which of its recorded scores came out again, and which not."""
+    """Lines that say, for each adapter of the hub (name to ``hub:ORG/NAME``), which of its recorded scores are the same again, and which
+    are not."""
     measured = {record.label: record for record in fresh}
     lines = []
     for name, place in adapters.items():
