@@ -1,4 +1,4 @@
-"""Statistics of lift, and the tables made of them."""
+"""The statistics of lift, and the tables made from them."""
 
 __all__ = [
     "board",

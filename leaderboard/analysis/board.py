@@ -1,4 +1,4 @@
-"""The rows of the leaderboard: one for each method and base model, with its figures, in groups of what may be compared."""
+"""The rows of the leaderboard: one for each method and base model, with its figures, in groups that may be compared."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from xlift.leaderboard.loading.scores import Documents
 
 @dataclass(frozen=True)
 class Group:
-    """Rows on one base that may be compared: no two of them did one task under different keys."""
+    """Rows on one base that may be compared: no two of them did one task under different comparability keys."""
 
     number: int
     rows: tuple[LeaderboardRow, ...]
     keys: Mapping[str, str]
     benchmarks: tuple[str, ...]
     differences: tuple[str, ...]
-    """Settings in which the group differs from the first one."""
+    """The settings in which the group differs from the first one."""
     views: tuple[View, ...]
-    """The first is that of everything, which ranks the rows."""
+    """The views of the group. The first one covers everything, and ranks the rows."""
 
     @property
     def base(self) -> str:
-        """Name of the base model; empty where each row is a model of its own."""
+        """The name of the base model; empty if each row is a model of its own."""
         names = {row.base for row in self.rows}
         return names.pop() if len(names) == 1 else ""
 
@@ -58,12 +58,12 @@ class Telling:
     agreement: pd.DataFrame
     order: pd.DataFrame
     notes: tuple[str, ...]
-    """A line for each task whose models cannot be set side by side."""
+    """A line for each task whose models cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """All that the pages show."""
+    """Everything that the pages show."""
 
     rows: tuple[LeaderboardRow, ...]
     groups: tuple[Group, ...]
@@ -72,9 +72,9 @@ class Board:
     ranks: pd.DataFrame
     left_out: tuple[str, ...]
     curves: pd.DataFrame
-    """Lift against tokens, where adapters were kept on the way."""
+    """Lift against tokens, if adapters were kept during trainings."""
     consistency: pd.DataFrame
-    """RankC of pairs of languages, as ``consistency.tabulate_consistency`` gives it."""
+    """RankC of pairs of languages, as ``consistency.tabulate_consistency`` returns it."""
     telling: Telling
 
     @property
@@ -123,12 +123,12 @@ def _tell(documents: Iterable[Documents], late: Mapping[signal.Place, float], or
 
 
 def _measure(runs: Sequence[Run]) -> list[tuple[LeaderboardRow, list[Comparison], list[Comparison]]]:
-    """``make_rows``, the rows without their runs: the caller has them, and they take long to send from one process to another."""
+    """``make_rows`` without the rows' runs: the caller has them, and to send them from one process to another takes long."""
     return [(replace(row, runs=()), by_kind, by_task) for row, by_kind, by_task in make_rows(runs)]
 
 
 def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
-    """Groups of one base in which no task was done under two keys; each row goes to the first that it shares a task with."""
+    """Groups of one base in which no task was done under two keys. Each row goes to the first group with which it shares a task."""
     ordered = {row.id: row for row in sorted(rows, key=lambda row: (-len(row.keys), row.suite, row.label != "base", row.label))}
     bases: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
     for name, row in ordered.items():
@@ -143,12 +143,12 @@ def _gather(rows: Sequence[LeaderboardRow]) -> list[list[LeaderboardRow]]:
 
 
 def _name_base(row: LeaderboardRow) -> str:
-    """What tells bases apart; models that stand for themselves, and of which no base is known, count as of one."""
+    """What distinguishes bases. Models that are compared with no base, and whose base is not known, count as having one base."""
     return "" if row.base == row.label else str(row.record.base.get("sha256") or row.base)
 
 
 def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[LeaderboardRow], compared: Compared) -> Group:
-    """A group with its views, and its rows as the first of them has them; rows that lack a task of it are not ranked."""
+    """A group with its views, and its rows as the first view has them. Rows that lack a task of the view are not ranked."""
     keys = {task: key for row in members for task, key in row.keys.items()}
     benchmarks = tuple(sorted({benchmark for row in members for benchmark in row.scores}))
     views = make_views(members, compared)
@@ -167,11 +167,11 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
 
 
 UNSAID = {"thinking": "template", "thinking_tokens": "0"}
-"""Facts of an engine that a record holds only where they are otherwise."""
+"""Facts about an engine that a record holds only if they differ from the usual."""
 
 
 def _settings(rows: Iterable[LeaderboardRow]) -> dict[str, str]:
-    """What the measurements of some rows were made with, in words."""
+    """The settings with which some rows were measured, in words."""
     facts: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         for run in row.runs:

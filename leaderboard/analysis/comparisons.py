@@ -1,4 +1,4 @@
-"""Tables of comparisons: lift, retention and transfer of each method, and its difference on each task."""
+"""Tables of comparisons: lift, retention and transfer of each method, and its difference from the base on each task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xlift.tasks.entries import Metric
 Runs = Sequence[Documents]
 """The seeds of one model on one task."""
 Sheet = Mapping[str, Runs]
-"""One model, by task or by language."""
+"""The runs of one model, by task or by language."""
 TableRow: TypeAlias = Mapping[Hashable, Any]
 """A row of a table of comparisons, by column."""
 
@@ -33,19 +33,19 @@ ARTICLES_UNKNOWN = "articles unknown: sentences of one article are taken for ind
 
 @dataclass(frozen=True)
 class Comparison:
-    """Method minus base: a row of a table, not yet corrected for the others of the table."""
+    """Method minus base: a row of a table, not yet corrected for the other rows."""
 
     names: Mapping[str, str | tuple[str, ...]]
-    """What was compared, by the names of the table's first columns."""
+    """The values of the table's first columns, which say what was compared."""
     estimate: Estimate | None
-    """None where the two may not be compared."""
+    """None if the two may not be compared."""
     note: str
     measure: Metric
     """What is known of the metric."""
     is_ranked: bool
     """Whether the benchmark can be averaged with others."""
     one_seed: bool = False
-    """Whether a side was trained with one seed, so that what another would change is not in the interval."""
+    """Whether one side was trained with a single seed, so that the interval does not contain what another seed would change."""
 
 
 @dataclass(frozen=True)
@@ -59,29 +59,30 @@ class _Pair:
 
 
 def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
-    """Method minus base for each suite, method, benchmark, metric and kind: ``lift`` on the trained languages, ``retention`` on the
-    pivot, ``transfer`` on the others; an average over ``languages`` with equal weights. ``most`` is the highest value that the metric can
-    have, missing where there is no bound.
+    """Method minus base for each suite, method, benchmark, metric and kind: ``lift`` on the trained languages, ``retention`` on the pivot,
+    ``transfer`` on the others. Each is an average over ``languages`` with equal weights. ``most`` is the highest value that the metric can
+    have; it is missing if there is no bound.
 
-    Differences are turned so that more is better. ``p_corrected`` is Holm's over the ``comparisons`` of the rows that may be compared with
-    each other (``group_models``), and ``reason`` says why a difference is not significant where its interval leaves out 0. ``one_seed``
-    marks intervals that hold for one training alone. ``lacking`` names trained languages that the benchmark was not asked in. Where the two
-    may not be compared the numbers are missing, where there are too few documents the interval and the test, and ``note`` says why.
+    Differences are turned so that more is better. ``p_corrected`` is corrected by Holm over the ``comparisons`` of the rows that may be
+    compared with each other (``group_models``), and ``reason`` says why a difference is not significant although its interval leaves out 0.
+    ``one_seed`` is true for intervals that hold for one training alone. ``lacking`` names trained languages in which the benchmark was not
+    asked. If the two may not be compared, the numbers are missing; with too few documents, the interval and the test are. ``note`` says
+    why.
     """
     given = list(documents)
     return tabulate(compare_languages(given), group_documents(given))
 
 
 def tabulate_tasks(documents: Iterable[Documents]) -> pd.DataFrame:
-    """Method minus base on each task by itself, tasks of other makers included; columns as in ``tabulate_lifts``."""
+    """Method minus base on each task by itself, including tasks of other makers. The columns are those of ``tabulate_lifts``."""
     given = list(documents)
     return tabulate(compare_tasks(given), group_documents(given))
 
 
 def group_models(keys: Mapping[K, Mapping[str, str]]) -> dict[K, int]:
-    """The number of each model's group, from 1: in a group no task was done under two comparability keys.
+    """The number of each model's group, from 1. In a group no task was done under two comparability keys.
 
-    ``keys`` are by model and task. Each model goes to the first group that it shares a task with.
+    ``keys`` are by model and task. Each model goes to the first group with which it shares a task.
     """
     groups: list[dict[str, str]] = []
     numbers: dict[K, int] = {}
@@ -99,7 +100,7 @@ def group_models(keys: Mapping[K, Mapping[str, str]]) -> dict[K, int]:
 
 
 def group_documents(documents: Iterable[Documents]) -> dict[tuple[str, str], int]:
-    """``group_models`` of (suite, label), those with the most tasks first and each base before its methods."""
+    """``group_models`` of (suite, label). Models with the most tasks come first, and each base before its methods."""
     keys: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for one in documents:
         keys[one.suite, one.label][one.task] = one.comparability
@@ -161,7 +162,7 @@ def tabulate(rows: Sequence[Comparison], groups: Mapping[tuple[str, str], int] |
 
 
 def explain(row: TableRow, comparisons: int) -> str:
-    """Why a difference is not significant although its interval, ``low`` to ``high``, leaves out 0; empty where it holds 0."""
+    """Why a difference is not significant although its interval, ``low`` to ``high``, leaves out 0; empty if the interval contains 0."""
     if row["value"] is None or pd.isna(row["low"]) or row["low"] <= 0 <= row["high"]:
         return ""
     if row["p"] < ALPHA:
@@ -172,9 +173,9 @@ def explain(row: TableRow, comparisons: int) -> str:
 def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: SeedPool | None = None) -> Estimate:
     """Method minus base over the same languages (or one task), each given as its runs with different seeds.
 
-    ``pool`` is what all models that were measured so tell of the variance between seeds (``pool_sheets``). The result is turned so that
-    more is better. Raises UserError where either side lacks a language of the other, where the comparability keys or the documents differ,
-    and where a side's seeds are not the same in every language.
+    ``pool`` is the variance between seeds as all models that were measured alike tell it (``pool_sheets``). The result is turned so that
+    more is better. Raises UserError if one side lacks a language of the other, if the comparability keys or the documents differ, and if a
+    side's seeds are not the same in every language.
     """
     if not base:
         raise UserError(f"not comparable: the base was not measured on {', '.join(method)}")
@@ -195,9 +196,9 @@ def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: See
 
 
 def pool_sheets(sheets: Iterable[Sheet]) -> SeedPool | None:
-    """What models that were measured alike, each given by task or by language, tell together of the variance between seeds.
+    """The variance between seeds as all models that were measured alike tell it together. Each model is given by task or by language.
 
-    None where too few have several seeds. A model that was measured with other seeds in one language than in another tells nothing.
+    None if too few have several seeds. A model whose seeds differ between languages does not count.
     """
     models = []
     for sheet in sheets:
@@ -209,7 +210,7 @@ def pool_sheets(sheets: Iterable[Sheet]) -> SeedPool | None:
 
 
 def _mean_told(one: Documents) -> float:
-    """The mean over the documents that have a score; nan where none has, which pools leave out."""
+    """The mean over the documents that have a score; nan if none has, which pools leave out."""
     told = one.columns.values[~np.isnan(one.columns.values)]
     return float(told.mean()) if len(told) else float("nan")
 
@@ -217,7 +218,7 @@ def _mean_told(one: Documents) -> float:
 def estimate_runs(sheet: Sheet, name: str) -> Estimate:
     """The mean of one model over its languages (or its one task), in the metric's own direction, with its interval.
 
-    Raises UserError where its runs may not be averaged, as ``compare_runs`` does.
+    Raises UserError if its runs may not be averaged, as ``compare_runs`` does.
     """
     if fault := find_fault(sheet, name):
         raise UserError(f"not comparable: {fault}")
@@ -237,7 +238,7 @@ def group_runs(documents: Iterable[Documents]) -> dict[tuple[str, str], dict[str
 
 
 def _split(tasks: Sheet, model: Documents) -> dict[tuple[str, str], dict[str, str]]:
-    """Tasks by (benchmark, kind) and language. Where nobody knows which languages were trained, all count as lift."""
+    """Tasks by (benchmark, kind) and language. If it is not known which languages were trained, all count as lift."""
     groups: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for task, runs in tasks.items():
         language = runs[0].language
@@ -250,7 +251,7 @@ def _split(tasks: Sheet, model: Documents) -> dict[tuple[str, str], dict[str, st
 
 
 def has_one_seed(sheet: Sheet) -> bool:
-    """Whether the model was trained, and with one seed alone."""
+    """Whether the model was trained with a single seed."""
     runs = next(iter(sheet.values()), ())
     return len(runs) == 1 and runs[0].seed is not None
 
@@ -272,7 +273,7 @@ def align_sheets(sheets: Mapping[str, Sheet]) -> tuple[dict[str, list[Array]], b
 
 
 def find_fault(sheet: Sheet, name: str) -> str | None:
-    """Why one model's runs may not be averaged; None where they may."""
+    """Why one model's runs may not be averaged; None if they may."""
     seeds = {column: {one.seed for one in runs} for column, runs in sheet.items()}
     first, *others = seeds
     for column in others:
@@ -326,7 +327,7 @@ def say_no_interval(found: Estimate) -> str:
 
 
 def find_scale(row: TableRow) -> float:
-    """What the numbers of a table's row are multiplied with to be in points of 100; 1 where the metric has no bound."""
+    """The factor that turns the numbers of a table's row into points of 100; 1 if the metric has no bound."""
     return 1.0 if pd.isna(row["most"]) else 100.0 / float(row["most"])
 
 

@@ -1,4 +1,4 @@
-"""What a report ends with: one sentence for each suite that says which method is supported best, or that none can be told from the base."""
+"""The end of a report: one sentence for each suite that says which method is supported best, or that none can be told from the base."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Row = Mapping[str, Any]
 
 
 def conclude(documents: Iterable[Documents]) -> list[str]:
-    """A sentence for each suite, of its methods' lift over the base in the languages that they train.
+    """A sentence for each suite, about its methods' lift over the base in the languages that they train.
 
-    A method is supported by the benchmarks on which its lift is significant after Holm's correction over all comparisons of the suite;
-    the best one is so on the most of them, and at equal numbers by the larger mean lift. Where none is, the sentence names the largest
-    lift that was seen and how many items would find one of that size with 80 % power. Beside methods of several seeds one of a single seed
-    is not the best: its interval is narrow only because nobody knows how its seeds differ.
+    A benchmark supports a method if the method's lift on it is significant after Holm's correction over all comparisons of the suite. The
+    best method is supported by the most benchmarks, and at equal numbers has the larger mean lift. If none is supported, the sentence names
+    the largest lift that was seen, and how many items would find a lift of that size with 80 % power. A method with a single seed is not
+    the best if others have several: its interval is narrow only because nobody knows how its seeds differ.
     """
     suites: dict[str, list[Documents]] = {}
     for one in documents:
@@ -54,7 +54,7 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
 
 
 def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
-    """The headline comparisons of ranked benchmarks in points, corrected for all that were made."""
+    """The headline comparisons of ranked benchmarks in points, corrected for all comparisons that were made."""
     shown = [one for one in compared if one.is_ranked and one.names["metric"] != "off_target"]
     rows: list[Row] = []
     for one, written in zip(shown, tabulate(shown).to_dict("records"), strict=True):
@@ -91,7 +91,7 @@ def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequ
 
 
 def _find_like(label: str, row: Row, rows: Sequence[Row], documents: Sequence[Documents]) -> list[str]:
-    """The methods that did the same benchmark in the same languages, and not significantly worse."""
+    """The methods that did the same benchmark in the same languages, and were not significantly worse."""
     rivals = [
         other["method"]
         for other in rows
@@ -147,7 +147,7 @@ def _name(row: Row) -> str:
 
 
 def _write(row: Row, key: str = "value", unit: str = "") -> str:
-    """A number of a row; one in bits says so, but for the ends of an interval."""
+    """A number of a row. A number in bits has its unit, except at the ends of an interval."""
     if find_metric(row["metric"]).group == "answers":
         return f"{row[key]:.1f}{unit}"
     return f"{row[key]:.3f}{'' if key in ('low', 'high') else ' bits per byte'}"
@@ -159,7 +159,7 @@ def _write_p(p: float) -> str:
 
 def mark_lifts(differences: pd.DataFrame) -> dict[tuple[str, str, str, bool], int]:
     """1 for a difference from the base that is significantly better, -1 for one that is worse, by suite, method, task and whether the
-    metric is ``off_target``; ``differences`` as ``tabulate_tasks`` gives them."""
+    metric is ``off_target``. ``differences`` are as ``tabulate_tasks`` returns them."""
     marks = {}
     for row in differences.to_dict("records"):
         if row["significant"]:

@@ -1,4 +1,4 @@
-"""RankC of each pair of languages that a model was asked the same facts in, with its difference from the base."""
+"""RankC of each pair of languages in which a model was asked the same facts, with its difference from the base."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS = (
 )
 
 Facts = Mapping[str, tuple[Choice, ...]]
-"""The candidates of each fact by its id."""
+"""The candidates of each fact, by its id."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class Pair:
     values: NDArray[np.float64]
     """RankC of each fact, by the likelihood of the whole sentence."""
     by_byte: NDArray[np.float64]
-    """The same by likelihoods for each byte, so that long names lose nothing."""
+    """The same by likelihoods for each byte, so that long names are at no disadvantage."""
     chance: float
 
 
 def tabulate_consistency(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """One row for each suite, method, benchmark and pair of languages that were both measured, on the facts that both have.
 
-    ``rankc`` has a 95 % interval over facts and seeds; ``lift`` is method minus base, paired by fact, where the base was asked the same
-    facts. ``chance`` is what two random rankings have. Empty where no two languages were measured, and for published records, which keep
-    no likelihoods. Raises UserError for samples that are damaged.
+    ``rankc`` has a 95 % interval over facts and seeds. ``lift`` is method minus base, paired by fact, if the base was asked the same facts.
+    ``chance`` is the RankC of two random rankings. It is empty if no two languages were measured, and for published records, which keep no
+    likelihoods. Raises UserError for samples that are damaged.
     """
     found: defaultdict[tuple[str, str, str, str], list[Pair]] = defaultdict(list)
     for measured in measurements:

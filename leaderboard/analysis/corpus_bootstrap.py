@@ -1,4 +1,4 @@
-"""Corpus-level translation scores compared: a paired bootstrap that scores each resampled corpus anew (Koehn 2004)."""
+"""Comparing corpus-level translation scores: a paired bootstrap that scores each resampled corpus anew (Koehn 2004)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Pairs = Sequence[tuple[str, str]]
 def compare_corpora(method: Pairs, base: Pairs, signature: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Corpus score of method minus base under sacrebleu's ``signature``, such as ``nrefs:1|case:mixed|eff:yes|nc:6|nw:2|space:no``.
 
-    The counts behind the score are taken once for each document and added up anew for each resample. p is Student's, from the
-    bootstrap's standard error: a share of resamples could not fall below 1 / resamples and would not survive Holm in a wide table. Of
-    fewer than ``LEAST_DOCUMENTS`` documents there is no interval and no p. Raises UserError where the references differ and for a signature
+    The counts behind the score are taken once for each document and added up again for each resample. p is Student's, from the bootstrap's
+    standard error: a share of resamples could not fall below 1 / resamples and would not survive Holm's correction in a large table. With
+    fewer than ``LEAST_DOCUMENTS`` documents there is no interval and no p. Raises UserError if the references differ, and for a signature
     that is neither chrF's nor BLEU's.
     """
     if [reference for reference, _ in method] != [reference for reference, _ in base]:

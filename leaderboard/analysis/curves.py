@@ -1,4 +1,4 @@
-"""Curves: lift against what it took, from adapters that were kept before their training ended (``train.measure_at``)."""
+"""Curves of lift against cost, from adapters that were kept before their training ended (``train.measure_at``)."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ COLUMNS = (
 )  # fmt: skip
 
 LATE = 0.75
-"""The share of a budget from which on an adapter that was kept counts as one of the last points of its training."""
+"""An adapter that was kept at this share of the budget or later counts as one of the last points of its training."""
 ORDER = ("suite", "benchmark", "metric", "kind", "share", "kept", "methods")
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One model with its scores: the base, or an adapter at some share of its training."""
+    """One model with its scores: the base, or an adapter at a share of its training."""
 
     record: Record
     documents: tuple[Documents, ...]
 
 
 def tabulate_curves(models: Iterable[Kept]) -> pd.DataFrame:
-    """Method minus base at each share of the budget, 1 being the end: one row for each suite, method, benchmark, metric, kind and share.
+    """Method minus base at each share of the budget (1 is the end): one row for each suite, method, benchmark, metric, kind and share.
 
-    Only suites with points before the end have rows, on the likelihood benchmarks that the points were measured on. ``value``, ``low`` and
-    ``high`` are in the metric's own unit and turned so that more is better; ``tokens_trained`` and ``tokens_generated`` are means over
-    seeds up to that point; rows are generated before the training begins, so that each point has them all. Nothing is corrected for the
-    number of comparisons: a curve shows a course, the tables test its end.
+    Only suites with points before the end have rows, on the likelihood benchmarks on which the points were measured. ``value``, ``low`` and
+    ``high`` are in the metric's own unit and turned so that more is better. ``tokens_trained`` and ``tokens_generated`` are means over
+    seeds up to that point; rows are generated before the training begins, so each point has all of their tokens. Nothing is corrected for
+    the number of comparisons, because a curve shows a course, and the tables test its end.
     """
     suites: dict[str, list[Kept]] = defaultdict(list)
     for one in models:
@@ -49,9 +49,8 @@ def tabulate_curves(models: Iterable[Kept]) -> pd.DataFrame:
 
 
 def tabulate_order(curves: pd.DataFrame) -> pd.DataFrame:
-    """How much of the methods' final order stands at each earlier share (decision accuracy): one row for each suite, benchmark, metric,
-    kind and share, with ``kept``, the share of pairs of methods in the same order as at the end, and the number of ``methods``.
-    """
+    """How much of the methods' final order there is at each earlier share (decision accuracy): one row for each suite, benchmark, metric,
+    kind and share, with ``kept``, the share of pairs of methods in the same order as at the end, and the number of ``methods``."""
     rows = []
     for names, found in curves.groupby(["suite", "benchmark", "metric", "kind"], sort=False):
         by_share: dict[float, dict[str, float]] = defaultdict(dict)
@@ -66,10 +65,11 @@ def tabulate_order(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_late_noise(models: Iterable[Kept]) -> dict[Place, float]:
-    """How far a score moves at the end of one training: the standard deviation of the means of its last points, by suite, task and metric.
+    """How much a score changes at the end of one training: the standard deviation of the means of its last points, by suite, task and
+    metric.
 
-    The last points are those at ``LATE`` of the budget or later, the end among them; what lies between them is pooled over methods and
-    seeds. Trainings without such a point beside the end have none. Some of it is training that still went on, and not noise.
+    The last points are those at ``LATE`` of the budget or later, including the end. They are pooled over methods and seeds. Trainings
+    without such a point beside the end have no value. Some of the change is training that still continued, and not noise.
     """
     courses: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for kept in models:
@@ -106,7 +106,7 @@ def _tabulate_suite(models: Sequence[Kept]) -> pd.DataFrame:
 
 
 def _average_costs(found: Iterable[Kept]) -> dict[str, Mapping[str, float]]:
-    """Mean over seeds, by method, of the tokens trained and generated."""
+    """The means over seeds, by method, of the tokens trained and generated."""
     seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for kept in found:
         cost, label = kept.record.cost, kept.record.label

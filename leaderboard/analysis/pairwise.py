@@ -20,7 +20,7 @@ from xlift.tasks.benchmarks import per_document
 from xlift.tasks.entries import Metric
 
 MOST = 24
-"""Rows of a group; with more the pairs would be too many to read, and none is made."""
+"""The most rows of a group. With more, the pairs would be too many to read, and none is made."""
 
 Pair = tuple[LeaderboardRow, LeaderboardRow, dict[str, Figure]]
 
@@ -70,7 +70,7 @@ def _compare(group: Group) -> list[Pair]:
 
 
 def _make_figure(one: Estimate, measure: Metric, p: float, comparisons: int) -> Figure:
-    """A difference in points; ``p`` is corrected for so many comparisons."""
+    """A difference in points. ``p`` is corrected for this number of comparisons."""
     size = measure.scale
     figure = Figure(size * one.value, metric=measure.name, measure=measure)
     if math.isnan(one.low):

@@ -1,4 +1,4 @@
-"""What was measured beside what a paper reports: a suite's ``expected`` scores, ours, and the lift of both."""
+"""What was measured, compared with what a paper reports: a suite's ``expected`` scores, ours, and the lift of both."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Found:
 
     records: Sequence[Record]
     documents: Sequence[Documents]
-    """Scores by document of the metrics that papers report."""
+    """The scores by document of the metrics that papers report."""
     rates: Sequence[JudgedRate] = ()
 
     def average(self, label: str, task: str, metric: str) -> float:
-        """Mean over the seeds of one model; nan where it was not measured."""
+        """The mean over the seeds of one model; nan if it was not measured."""
         values = [
             result.metrics[metric].value
             for record in self.records
@@ -51,7 +51,7 @@ class Found:
         return list(dict.fromkeys(one.setting.name for one in self.rates if one.setting.against == against))
 
     def win_rates(self, label: str, task: str, metric: str, judge: str) -> tuple[float, float]:
-        """One model's win rate and its standard error, means over the seeds; nan where it was not judged."""
+        """One model's win rate and its standard error, as means over the seeds; nan if it was not judged."""
         found = [one.rate for one in self.rates if (one.rate.label, one.rate.task, one.setting.name) == (label, task, judge)]
         values = [value for one in found if (value := getattr(one, metric)) is not None]
         errors = [error for one in found if (error := _stderr(one, metric)) is not None]
@@ -64,14 +64,14 @@ def _stderr(rate: object, metric: str) -> float | None:
 
 
 def compare_paper(expected: Sequence[PaperScores], found: Found) -> pd.DataFrame:
-    """One row for each model, task, metric and language, or mean over languages, of a paper; values are in the metric's own unit.
+    """One row for each model, task, metric and language (or mean over languages) of a paper. Values are in the metric's own unit.
 
-    ``ours`` is the mean over seeds and ``difference`` ours minus the paper's, with its 95 % interval [``low``, ``high``] over our documents
-    and seeds: the paper's number counts as exact. A metric of the whole corpus has no interval. A win rate has a row for each ``judge``;
-    the interval of its mean over languages takes their errors as one, as they answer the same prompts. Lifts are the value minus the
-    base's, turned so that more is better: ``paper_lift`` where the paper reports its base too, ``our_lift`` with its interval where both
-    of ours were measured. ``agrees`` is whether the paper's lift lies in that interval. What was not measured is missing, so that the same
-    table serves before a run, and a mean is missing where one of its languages is.
+    ``ours`` is the mean over seeds. ``difference`` is ours minus the paper's, with its 95 % interval [``low``, ``high``] over our documents
+    and seeds; the paper's number counts as exact. A metric of the whole corpus has no interval. A win rate has a row for each ``judge``. In
+    the interval of its mean over languages, their errors count as one, because they answer the same prompts. Lifts are the value minus the
+    base's, turned so that more is better: ``paper_lift`` if the paper reports its base too, and ``our_lift`` with its interval if both of
+    ours were measured. ``agrees`` says whether the paper's lift is in that interval. What was not measured is missing, so the same table
+    can be made before a run; a mean is missing if one of its languages is.
 
     A ``gain`` is a share of the other model's mean, which counts as exact in the interval.
     """
@@ -94,7 +94,7 @@ def compare_paper(expected: Sequence[PaperScores], found: Found) -> pd.DataFrame
 
 
 def _list_values(one: PaperScores) -> list[tuple[tuple[str, ...], float]]:
-    """The numbers of a paper, each with the languages that it is over."""
+    """The numbers of a paper, each with its languages."""
     single = one.mean if one.mean is not None else one.gain
     if single is not None:
         return [(one.over, single)]
@@ -162,7 +162,7 @@ def _compare_gain(one: PaperScores, languages: Sequence[str], value: float, foun
 
 
 def _compare(method: Mapping[str, list[Documents]], base: Mapping[str, list[Documents]], name: str) -> Estimate | None:
-    """Method minus base; None where one was not measured, and where they were measured under different settings or data."""
+    """Method minus base; None if one was not measured, or if they were measured under different settings or data."""
     if not all((*method.values(), *base.values())):
         return None
     try:
@@ -172,7 +172,7 @@ def _compare(method: Mapping[str, list[Documents]], base: Mapping[str, list[Docu
 
 
 def _compare_judged(one: PaperScores, languages: Sequence[str], value: float, found: Found) -> list[dict[str, object]]:
-    """A row for each judge, or one without numbers where none judged."""
+    """A row for each judge, or one without numbers if none judged."""
     rows: list[dict[str, object]] = []
     for judge in found.judges(one.against):
         tasks = [(one.label_in(language), one.task_in(language)) for language in languages]

@@ -1,4 +1,4 @@
-"""Rankings of models on a task, on a benchmark and overall, with ties where the tests cannot tell two apart."""
+"""Rankings of models on a task, on a benchmark and overall. Models that the tests cannot tell apart are tied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_SEED_RANK = "one seed: ranked above or below none, as another seed might tur
 
 @dataclass(frozen=True)
 class Ranking:
-    """What models must share to be ranked with each other."""
+    """What models must have in common to be ranked with each other."""
 
     name: str
     """A task or a benchmark."""
@@ -35,12 +35,12 @@ class Ranking:
 def tabulate_ranks(
     documents: Iterable[Documents], *, average: bool = False, lost: Mapping[tuple[str, str], Mapping[str, str]] | None = None
 ) -> pd.DataFrame:  # fmt: skip
-    """Models ranked on each task, or with ``average`` on each benchmark, averaged over languages; the base is ranked with the methods.
+    """Models ranked on each task, or with ``average`` on each benchmark, averaged over languages. The base is ranked with the methods.
 
-    Only results with equal comparability keys, and averages over the same languages, meet in one ranking, of whatever suite they are;
-    a model that stands alone is ranked 1 of 1. Holm's correction is over all pairs of the rankings of a group (``group_models``).
-    ``value``: higher is better. A model that was trained with one seed is ranked above or below none, as another seed might turn the
-    order. A model whose own runs may not be averaged, and one in ``lost``, by model, has no rank; ``note`` says why.
+    Only results with equal comparability keys, and averages over the same languages, are in one ranking, whatever their suites. A model
+    that is alone is ranked 1 of 1. Holm's correction is over all pairs of the rankings of a group (``group_models``). A higher ``value`` is
+    better. A model that was trained with one seed is ranked above or below none, because another seed might turn the order. A model whose
+    own runs may not be averaged, and one in ``lost``, by model, has no rank; ``note`` says why.
     """
     documents = list(documents)
     groups = group_documents(documents)
@@ -74,12 +74,12 @@ def tabulate_ranks(
 
 
 def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFrame, float]:
-    """Models ranked on the mean of their benchmarks, each with equal weight and in points of 100, languages equal within a benchmark.
+    """Models ranked on the mean of their benchmarks, each with equal weight and in points of 100, with languages equal within a benchmark.
 
-    All models must have the same tasks under the same keys, or UserError is raised; ``off_target`` has no part in it where the benchmark
-    has another metric. Holm's correction is over all pairs, and a model with one seed is ranked above or below none. Returns a table as
-    ``rank`` does and the largest difference between neighbours in it that would have been missed more than one time in five, in points (nan
-    where that is unknown).
+    All models must have the same tasks under the same keys, or UserError is raised. ``off_target`` does not count if the benchmark has
+    another metric. Holm's correction is over all pairs, and a model with one seed is ranked above or below none. Returns a table as
+    ``rank`` does, and the largest difference between neighbours in it that would have been missed more than one time in five, in points
+    (nan if that is not known).
     """
     boards = {name: _headline_boards(documents, name) for name, documents in models.items()}
     benchmarks = _choose_benchmarks(boards)
@@ -102,9 +102,8 @@ def rank_overall(models: Mapping[str, Sequence[Documents]]) -> tuple[pd.DataFram
 
 
 def find_lost(models: Iterable[tuple[Record, Iterable[Documents]]]) -> dict[tuple[str, str], dict[str, str]]:
-    """The tasks and benchmarks that a model was measured on and of which scores by document are missing, each with the reason, by suite
-    and label: what ``tabulate_ranks`` takes as ``lost``.
-    """
+    """The tasks and benchmarks on which a model was measured and whose scores by document are missing, each with the reason, by suite and
+    label. ``tabulate_ranks`` takes them as ``lost``."""
     lost: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for record, documents in models:
         there = {one.task for one in documents}
@@ -124,7 +123,7 @@ def _boards(tasks: Sheet) -> list[tuple[str, Sheet]]:
 
 
 def _name_models(documents: Sequence[Documents]) -> Iterator[tuple[str, str, str, dict[str, list[Documents]]]]:
-    """Name, label, metric and tasks of each model; the name tells suites apart where there are several."""
+    """Name, label, metric and tasks of each model. The name contains the suite if there are several."""
     several = len({one.suite for one in documents}) > 1
     for (suite, metric), models in group_runs(documents).items():
         for label, tasks in models.items():
@@ -145,7 +144,7 @@ def _headline_boards(documents: Iterable[Documents], name: str) -> dict[str, She
 
 
 def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
-    """The benchmarks that all models are ranked on. Raises UserError where a model lacks one."""
+    """The benchmarks on which all models are ranked. Raises UserError if a model lacks one."""
     found: dict[str, Documents] = {}
     for sheets in boards.values():
         found |= {benchmark: next(iter(sheet.values()))[0] for benchmark, sheet in sheets.items()}
@@ -158,7 +157,7 @@ def _choose_benchmarks(boards: Mapping[str, Mapping[str, Sheet]]) -> list[str]:
 
 
 def _weigh(sheets: Mapping[str, Sheet], benchmark: str, of: int) -> dict[str, list[tuple[Array, float]]]:
-    """The scores of one benchmark ``of`` several by model, each column with its weight in a mean in points of 100."""
+    """The scores of one benchmark among ``of`` by model, each column with its weight in a mean in points of 100."""
     first = next(iter(sheets.values()))
     ordered: dict[str, Sheet] = {}
     for name, sheet in sheets.items():
@@ -201,7 +200,7 @@ def _find_single(sheets: Mapping[str, Sheet]) -> set[str]:
 
 
 def _leave_untested(pairs: pd.DataFrame, models: Collection[str]) -> None:
-    """Take away p from the pairs that some models have a part in: such pairs are neither corrected for nor told apart."""
+    """Remove p from the pairs that contain some models. Such pairs are neither corrected for nor told apart."""
     pairs.loc[pairs["first"].isin(models) | pairs["second"].isin(models), "p"] = np.nan
 
 

@@ -1,4 +1,4 @@
-"""A row that somebody measured, beside the same row run again by somebody else."""
+"""A row that somebody measured, compared with the same row run again by somebody else."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLUMNS = ("task", "metric", "theirs", "ours", "difference", "low", "high", "p_c
 
 
 def compare_again(theirs: Iterable[Documents], ours: Iterable[Documents], label: str) -> pd.DataFrame:
-    """One row for each task that both sides measured of ``label``: both means over seeds, and ours minus theirs, paired by document.
+    """One row for each task on which both sides measured ``label``: both means over seeds, and ours minus theirs, paired by document.
 
     Values are in the metric's own unit; differences are turned so that more is better. ``agrees`` says that the two cannot be told apart
-    after Holm's correction over the table; it is missing where they may not be compared, and ``note`` says why. Raises UserError where
-    the two share no task.
+    after Holm's correction over the table. It is missing if they may not be compared, and ``note`` says why. Raises UserError if the two
+    share no task.
     """
     sides = [_collect(documents, label) for documents in (theirs, ours)]
     shared = [task for task in sides[0] if task in sides[1]]
@@ -49,7 +49,7 @@ def write_reproduction(table: pd.DataFrame, label: str, by: str) -> dict[str, ob
 
 
 def _collect(documents: Iterable[Documents], label: str) -> dict[str, list[Documents]]:
-    """One model's seeds by task, of the scores that stand for it in tests."""
+    """One model's seeds by task, for the scores that tests use."""
     found: dict[str, list[Documents]] = defaultdict(list)
     for one in documents:
         if one.label == label and one.is_tested:

@@ -23,31 +23,31 @@ from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 
 @dataclass(frozen=True)
 class Figure:
-    """A number in points of 100, or in bits for each byte, with its 95 % interval where there is one."""
+    """A number in points of 100, or in bits for each byte, with its 95 % interval if there is one."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
     have: int = 0
-    """Benchmarks or languages that it is an average of."""
+    """The number of benchmarks or languages of which it is an average."""
     of: int = 0
-    """How many it should be; with fewer there is no value."""
+    """The number that it should be an average of. With fewer there is no value."""
     note: str = ""
     metric: str = ""
     measure: Metric | None = None
-    """What is known of the metric, where the figure is of one metric."""
+    """What is known of the metric, if the figure is of one metric."""
     significant: bool | None = None
-    """After Holm's correction; None where no test was made."""
+    """Whether it is significant after Holm's correction; None if no test was made."""
     detectable: float | None = None
     """The smallest true difference that the test would have found with 80 % power."""
     items: int = 0
     items_of: int = 0
     reason: str = ""
-    """Why the difference is not significant where its interval leaves out 0."""
+    """Why the difference is not significant although its interval leaves out 0."""
     one_seed: bool = False
-    """Whether the interval is of one training alone."""
+    """Whether the interval is that of a single training."""
     astray: float | None = None
-    """Off-target rate of a task's answers, 0 to 1, where it casts doubt on the score."""
+    """The off-target rate of a task's answers, 0 to 1, if it casts doubt on the score."""
 
     @property
     def in_bits(self) -> bool:
@@ -56,26 +56,26 @@ class Figure:
 
     @property
     def digits(self) -> int:
-        """Decimals that a reader can use."""
+        """The number of decimals that a reader can use."""
         return 3 if self.in_bits else 1
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What making an adapter took; None for what no stage recorded."""
+    """What it cost to make an adapter; None for what no stage recorded."""
 
     tokens_trained: float | None
     tokens_generated: float | None
     seconds: float | None
     device: str | None
     help: str | None
-    """Translators and corpora that the training rows came from."""
+    """The translators and corpora from which the training rows came."""
     thinking: float | None = None
-    """Tokens that it thinks before an answer, when it is measured; a mean over the answers."""
+    """The tokens of thinking before an answer when it is measured, as a mean over the answers."""
     trained_parameters: float | None = None
-    """Weights that were trained."""
+    """The number of weights that were trained."""
     tokens_read: float | None = None
-    """Tokens of texts whose states were read to make its rows."""
+    """The tokens of texts whose states were read to make its rows."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class LeaderboardRow:
     label: str
     runs: tuple[Run, ...]
     keys: Mapping[str, str]
-    """Comparability key by task."""
+    """The comparability key of each task."""
     scores: Mapping[str, Figure]
-    """Score of each benchmark, averaged over its languages."""
+    """The score of each benchmark, averaged over its languages."""
     tasks: Mapping[str, Figure]
     averages: Mapping[str, Figure] = field(default_factory=dict)
-    """lift, retention and transfer, averaged over benchmarks."""
+    """Lift, retention and transfer, averaged over benchmarks."""
     group: int = 0
     rank: int | None = None
     of: int = 0
@@ -100,7 +100,7 @@ class LeaderboardRow:
     mean: float | None = None
     notes: tuple[str, ...] = ()
     fooled: tuple[str, ...] = ()
-    """Tasks of which most answers are in another language than asked for, where such answers can earn a score."""
+    """Tasks in which most answers are in another language than asked for, if such answers can earn a score."""
 
     @property
     def record(self) -> Record:
@@ -108,7 +108,7 @@ class LeaderboardRow:
 
     @property
     def one_seed(self) -> bool:
-        """Whether it was trained, with one seed alone."""
+        """Whether it was trained with a single seed."""
         return len(self.runs) == 1 and self.record.seed is not None
 
     @property
@@ -131,17 +131,18 @@ class LeaderboardRow:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """Languages evaluated."""
+        """The languages in which it was evaluated."""
         return tuple(sorted({result.language for result in self.results.values() if result.language}))
 
     @property
     def judges(self) -> tuple[Setting, ...]:
-        """Settings under which its answers were judged."""
+        """The settings under which its answers were judged."""
         return tuple(dict.fromkeys(rate.setting for run in self.runs for rate in run.win_rates))
 
     @property
     def cost(self) -> Cost:
-        """What making the adapter took, means over seeds; None for what no stage recorded. Of evaluation the thinking alone is in it."""
+        """What it cost to make the adapter, as means over seeds; None for what no stage recorded. Of evaluation, only thinking is
+        included."""
         fits = [run.record.cost.get("fit", {}) for run in self.runs]
         prepares = [run.record.cost.get("prepare", {}) for run in self.runs]
         seconds: list[float] = []
@@ -168,20 +169,20 @@ def _measure_thinking(record: Record) -> float | None:
 
 @dataclass(frozen=True)
 class Languages:
-    """The languages of a row's answers, over all its tasks and seeds that look at them; shares are 0 to 1."""
+    """The languages of a row's answers, over all its tasks and seeds that check them. Shares are 0 to 1."""
 
     answers: int
     told: int
-    """Answers whose language can be told."""
+    """The number of answers whose language can be told."""
     off_target: float | None
-    """Share of those; None if there are none."""
+    """The off-target share of those; None if there are none."""
     tasks: int
-    """That look at the language, of ``tasks_of``."""
+    """The number of tasks that check the language, out of ``tasks_of``."""
     tasks_of: int
 
     @property
     def shares(self) -> tuple[float, float, float]:
-        """On target, off target and cannot be told, of all answers."""
+        """The shares on target, off target and not told, of all answers."""
         off = self.told * (self.off_target or 0.0)
         return tuple(count / max(self.answers, 1) for count in (self.told - off, off, self.answers - self.told))  # type: ignore[return-value]
 
@@ -196,9 +197,10 @@ def describe_languages(results: Iterable[TaskResult]) -> Languages:
 
 
 def make_rows(runs: Sequence[Run]) -> list[tuple[LeaderboardRow, list[Comparison], list[Comparison]]]:
-    """The rows of a suite, each of runs that differ in their seeds, and what each differs in from the base by kind of language and by task.
+    """The rows of a suite, each made from runs that differ only in their seeds, with its differences from the base by kind of language and
+    by task.
 
-    All rows are compared at once, as they tell together how much seeds differ.
+    All rows are compared together, because together they tell how much seeds differ.
     """
     documents = [one for run in runs for one in run.documents]
     by_kind, by_task = (_sort(compared) for compared in (compare_languages(documents), compare_tasks(documents)))
@@ -243,7 +245,7 @@ def _pool(runs: Sequence[Run]) -> LeaderboardRow:
 
 
 def _find_astray(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, Languages]:
-    """The languages of the answers of each task where they cast doubt on the score, its seeds together."""
+    """The languages of the answers of each task in which they cast doubt on the score, over all seeds."""
     found = {task: describe_languages(run.record.tasks[task] for run in runs if task in run.record.tasks) for task in tasks}
     return {task: languages for task, languages in found.items() if (languages.off_target or 0.0) >= ASTRAY}
 
@@ -255,7 +257,7 @@ def _is_fooled(benchmark: str) -> bool:
 
 
 def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
-    """The headline score over tasks and seeds, with its interval where every document's score is there."""
+    """The headline score over tasks and seeds, with its interval if every document has a score."""
     results = [run.record.tasks[task] for run in runs for task in tasks if task in run.record.tasks]
     metric = results[0].tested or (results[0].measures and results[0].headline) or next(iter(results[0].metrics), "")
     known = results[0].find_metric(metric)
@@ -289,7 +291,7 @@ def _score(runs: Sequence[Run], tasks: Sequence[str]) -> Figure:
 
 
 def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimate:
-    """The mean of a metric over tasks and seeds. Raises UserError where a document's score is missing."""
+    """The mean of a metric over tasks and seeds. Raises UserError if a document's score is missing."""
     found = {(one.seed, one.task): one for run in runs for one in run.documents if one.metric == metric}
     if any((run.record.seed, task) not in found for run in runs for task in tasks):
         raise UserError("no samples: no interval")
@@ -302,7 +304,7 @@ def _estimate(runs: Sequence[Run], tasks: Sequence[str], metric: str) -> Estimat
 
 
 def _name_help(run: Run) -> str | None:
-    """Translators and corpora that the training rows came from; None where the run does not say."""
+    """The translators and corpora from which the training rows came; None if the run does not say."""
     manifest = run.stages.get("prepare", {})
     translated = {**(run.record.cost.get("prepare", {}).get("translated") or {}), **(manifest.get("translated") or {})}
     corpora = manifest.get("corpora") or []

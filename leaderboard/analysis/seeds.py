@@ -1,10 +1,10 @@
-"""How much seeds differ, told by all models of one comparison together where each has only a few seeds.
+"""How much seeds differ, estimated from all models of one comparison together if each has only a few seeds.
 
-Two or three seeds of one model hardly tell how far its next seed will lie from them. The other models of the same comparison (same base,
-budget and items) tell something of it, as far as their own seeds differ alike. The variance of each model is moderated by theirs as in
+Two or three seeds of one model hardly tell how much its next seed will differ. The other models of the same comparison (same base, budget
+and items) add information, as far as their own seeds differ by similar amounts. The variance of each model is moderated by theirs as in
 limma (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1), equations 4 to 10), with two changes, which
-docs/statistics.md simulates: the pooled variance is the mean of the variances, not their geometric mean, and the pool never counts for
-more than ``MOST_SHARE`` times the degrees of freedom that the model has of its own.
+docs/statistics.md simulates. The pooled variance is the mean of the variances, not their geometric mean. The pool never counts for more
+than ``MOST_SHARE`` times the degrees of freedom that the model itself has.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 from scipy import optimize, special
 
 LEAST_MODELS = 4
-"""Models of several seeds; with fewer each model is judged by its own seeds alone."""
+"""The fewest models with several seeds. With fewer, each model is judged by its own seeds alone."""
 MOST_SHARE = 2.0
-"""Without this bound, methods whose seeds differ far more than those of others would be found significant too often."""
+"""The bound on the pool. Without it, methods whose seeds differ far more than those of others would be found significant too often."""
 
 
 @dataclass(frozen=True)
 class SeedPool:
-    """The variance between seeds that several models tell together, and how far it is to be believed."""
+    """The variance between seeds that several models tell together, and how reliable it is."""
 
     variance: float
-    """Variance of the mean score of one seed, in the square of the metric's unit."""
+    """The variance of the mean score of one seed, in the square of the metric's unit."""
     freedom: float
-    """Degrees of freedom that the pool is worth: infinite where the models' variances differ no more than chance makes them."""
+    """The number of degrees of freedom that the pool is worth: infinite if the models' variances differ no more than by chance."""
 
     def moderate(self, variance: float, seeds: int) -> tuple[float, float]:
-        """The variance of one model with so many seeds, moderated by the pool, and its degrees of freedom."""
+        """The variance of one model with this number of seeds, moderated by the pool, and its degrees of freedom."""
         own = seeds - 1.0
         prior = min(self.freedom, MOST_SHARE * own)
         return (prior * self.variance + own * variance) / (prior + own), prior + own
@@ -40,7 +40,7 @@ class SeedPool:
 def pool_seeds(models: Iterable[Sequence[float]]) -> SeedPool | None:
     """The pool of ``models``, each given as the mean scores of its seeds.
 
-    Models of one seed tell nothing, and neither do those whose seeds are all equal. None where fewer than ``LEAST_MODELS`` are left.
+    Models with one seed do not count, and neither do those whose seeds are all equal. None if fewer than ``LEAST_MODELS`` are left.
     """
     sizes, variances = [], []
     for means in models:

@@ -1,8 +1,8 @@
-"""Which measures can tell the methods of a run apart, at what number of items, and which cheap measure speaks for which expensive one.
+"""Which measures can tell the methods of a run apart, with how many items, and which cheap measure predicts which expensive one.
 
 Signal and noise follow Heineman et al. 2025 (arXiv 2508.13144), who divide the spread of models' scores by the spread of one model's last
-checkpoints. Here the noise between seeds and the noise between the last points of a training stand apart, as they need not agree. A high
-ratio alone certifies nothing: a measure may order methods firmly and wrongly, so ``tabulate_agreement`` belongs beside ``tabulate_signal``.
+checkpoints. Here the noise between seeds and the noise between the last points of a training are separate, because they need not agree. A
+high ratio alone proves nothing: a measure may order methods firmly and wrongly, so read ``tabulate_agreement`` beside ``tabulate_signal``.
 docs/signal.md explains each column.
 """
 
@@ -23,9 +23,10 @@ from xlift.tasks.benchmarks import find_benchmark
 from xlift.tasks.entries import Metric
 
 FLOOR = 5.0
-"""Points of 100 below which a generated score is at its floor: what is right there is right by chance or by a quirk of the scorer."""
+"""A generated score below this number of points of 100 is at its floor: what is right there is right by chance or by a quirk of the
+scorer."""
 DIFFERENCE, BITS = 1.0, 0.01
-"""The difference that a plan asks for where none is named: points of 100, and bits per byte."""
+"""The difference for which a plan is made if none is named: points of 100, and bits per byte."""
 COLUMNS = (
     "suite", "task", "benchmark", "language", "metric", "items", "methods", "seeds", "base", "at_floor", "signal", "noise", "ratio",
     "late_noise", "late_ratio", "reliability", "told", "pairs", "step", "items_needed", "seeds_needed",
@@ -46,7 +47,7 @@ class Measured:
     language: str
     metric: Metric
     models: Mapping[str, Array]
-    """Scores by label, of shape (seeds, items); the base is among them where it was measured."""
+    """Scores by label, of shape (seeds, items). The base is among them if it was measured."""
 
     @property
     def methods(self) -> dict[str, Array]:
@@ -68,7 +69,7 @@ class PlannedTask:
     name: str
     benchmark: str
     metric: Metric | None
-    """The headline, or the score of a document that stands for it; None where it is not known, as for the next two."""
+    """The headline, or the score of a document that replaces it; None if it is not known. The next two can be None too."""
     items: int | None
     available: int | None
 
@@ -76,7 +77,7 @@ class PlannedTask:
 def gather(documents: Iterable[Documents]) -> list[Measured]:
     """Scores by suite, task and metric. Models whose comparability key is not the base's (or the first model's) are left out.
 
-    Raises UserError where the models of one key were scored on different items.
+    Raises UserError if the models of one key were scored on different items.
     """
     found: dict[Place, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for one in documents:
@@ -100,17 +101,17 @@ def gather(documents: Iterable[Documents]) -> list[Measured]:
 def tabulate_signal(
     measures: Iterable[Measured], late: Mapping[Place, float] | None = None, *, difference: float = DIFFERENCE, bits: float = BITS
 ) -> pd.DataFrame:
-    """One row for each suite, task and metric; scores are in the metric's own unit.
+    """One row for each suite, task and metric. Scores are in the metric's own unit.
 
     ``base`` is the base's score. ``at_floor`` says that no model rises above chance or the floor, so that an order would be chance.
     ``signal`` is the standard deviation of the methods' means, ``noise`` that of one method's seeds (missing with one seed), ``ratio``
     signal over noise. ``late_noise`` is the standard deviation of one training's last points, as ``late`` has it
-    (``curves.measure_late_noise``), and ``late_ratio`` signal over that; both are missing where no adapter was kept so late.
-    ``reliability`` is how far the order of the methods on half of the items agrees with that on the other half, stepped up to all items
-    (Spearman-Brown; 1 is the same order, 0 none). ``told`` of ``pairs`` of models are told apart after Holm's correction within the row.
-    ``step`` is the difference that is asked for, ``items_needed`` and ``seeds_needed`` what it takes to find it in a method against the
-    base at 80 % power and the 5 % level: items with the seeds at hand, and seeds with the items at hand; missing where no number is enough
-    or where the spread is unknown.
+    (``curves.measure_late_noise``), and ``late_ratio`` signal over that; both are missing if no adapter was kept so late. ``reliability``
+    says how well the order of the methods on half of the items agrees with that on the other half, stepped up to all items (Spearman-Brown;
+    1 is the same order, 0 none). ``told`` out of ``pairs`` of models are told apart after Holm's correction within the row. ``step`` is the
+    difference that is to be found. ``items_needed`` and ``seeds_needed`` are what it takes to find it between a method and the base at 80 %
+    power and the 5 % level: items with the present seeds, and seeds with the present items. They are missing if no number is enough or if
+    the spread is not known.
     """
     known = late or {}
     rows = []
@@ -121,11 +122,11 @@ def tabulate_signal(
 
 
 def tabulate_agreement(measures: Iterable[Measured]) -> pd.DataFrame:
-    """How well the lift by one measure foretells the lift by another, over the methods of a suite: one row for each ordered pair of
-    benchmarks of which the first is a likelihood and the second is not.
+    """How well the lift by one measure predicts the lift by another, over the methods of a suite: one row for each ordered pair of
+    benchmarks, of which the first is a likelihood and the second is not.
 
-    Lifts are averages over the languages that both were measured in. ``spearman`` is the rank correlation over ``methods``, with the 95 %
-    interval [``low``, ``high``] from methods drawn with replacement. Fewer than four methods make no row.
+    Lifts are averages over the languages in which both were measured. ``spearman`` is the rank correlation over ``methods``, with the 95 %
+    interval [``low``, ``high``] from methods drawn with replacement. With fewer than four methods there is no row.
     """
     by_suite: dict[str, dict[tuple[str, str], list[Measured]]] = defaultdict(lambda: defaultdict(list))
     for one in measures:
@@ -146,11 +147,11 @@ def plan_items(
 ) -> pd.DataFrame:
     """How many items each task of a suite needs, before it runs.
 
-    ``spread`` is the standard deviation of an item's difference between a method and the base: that of the same task in ``measured``, else
-    of the same benchmark and metric in other languages, else, for shares, that of one item in five changing its outcome. ``source`` says
-    which. ``items`` will be asked of the ``available`` ones; ``found`` is the smallest difference that they find with one seed at 80 %
-    power and the 5 % level, and ``items_needed`` what ``step`` needs. Differences are in the metric's own unit, and missing where nothing
-    is known of the spread.
+    ``spread`` is the standard deviation of an item's difference between a method and the base. It comes from the same task in ``measured``,
+    or else from the same benchmark and metric in other languages, or else, for shares, from the assumption that one item in five changes
+    its outcome; ``source`` says which. ``items`` out of ``available`` ones will be asked. ``found`` is the smallest difference that they
+    find with one seed at 80 % power and the 5 % level, and ``items_needed`` what ``step`` needs. Differences are in the metric's own unit,
+    and missing if nothing is known of the spread.
     """
     pilots = list(measured)
     rows = []
@@ -177,7 +178,7 @@ def plan_items(
 
 
 def find_floor(benchmark: str, metric: Metric) -> float | None:
-    """What a model without knowledge reaches: chance among the choices, ``FLOOR`` points for generated answers; None where unknown."""
+    """The score of a model without knowledge: chance among the choices, ``FLOOR`` points for generated answers; None if it is not known."""
     if metric.most is None:
         return None
     known = find_benchmark(benchmark)
@@ -227,7 +228,7 @@ def _is_at_floor(one: Measured) -> bool:
 
 
 def _rises(scores: Array, floor: float) -> bool:
-    """Judged by the lower end of the interval, or by the score itself if the items are too few for one."""
+    """Whether scores rise above the floor, by the lower end of the interval, or by the score itself if the items are too few for one."""
     if scores.mean() <= floor or scores.shape[1] < 2:
         return bool(scores.mean() > floor)
     found = estimate([scores])
@@ -235,7 +236,7 @@ def _rises(scores: Array, floor: float) -> bool:
 
 
 def pool_spread(courses: Iterable[Sequence[float]]) -> float:
-    """The standard deviation within courses of numbers, each about its own mean, pooled over them; nan where none has two numbers."""
+    """The standard deviation within series of numbers, each about its own mean, pooled over them; nan if none has two numbers."""
     squares, freedom = 0.0, 0
     for course in courses:
         squares += float(((np.asarray(course) - np.mean(course)) ** 2).sum())
@@ -260,7 +261,7 @@ def _split(methods: Mapping[str, Array]) -> float:
 
 
 def _find_spread(task: PlannedTask, pilots: Sequence[Measured]) -> tuple[float, str]:
-    """The spread of an item's difference from the base, and where it is known from."""
+    """The spread of an item's difference from the base, and where it comes from."""
     if task.metric is None:
         return np.nan, "unknown: its data are not on this machine"
     alike = [one for one in pilots if one.benchmark == task.benchmark and one.metric.name == task.metric.name]
@@ -298,12 +299,12 @@ def _size(one: Measured, step: float, noise: float) -> tuple[float, float]:
 
 
 def _find_least(spread: float, items: int) -> float:
-    """The smallest difference that so many items find; nan for one item."""
+    """The smallest difference that this number of items finds; nan for one item."""
     return detectable([(spread / items**0.5, items - 1)]) if items > 1 else np.nan
 
 
 def _agree(cheap: Sequence[Measured], dear: Sequence[Measured]) -> dict[str, object] | None:
-    """The agreement of two benchmarks' lifts; None where they share no language or fewer than four methods."""
+    """The agreement of two benchmarks' lifts; None if they share no language or fewer than four methods."""
     languages = {one.language for one in cheap} & {one.language for one in dear}
     lifts = [_average_lifts([one for one in some if one.language in languages]) for some in (cheap, dear)]
     methods = [label for label in lifts[0] if label in lifts[1]]
@@ -323,7 +324,7 @@ def _agree(cheap: Sequence[Measured], dear: Sequence[Measured]) -> dict[str, obj
 
 
 def _average_lifts(measures: Sequence[Measured]) -> dict[str, float]:
-    """Method minus base, turned so that more is better, averaged over languages; methods that lack a language are left out."""
+    """Method minus base, turned so that more is better, averaged over languages. Methods that lack a language are left out."""
     found: dict[str, list[float]] = defaultdict(list)
     for one in measures:
         for label, scores in one.methods.items():
@@ -332,7 +333,7 @@ def _average_lifts(measures: Sequence[Measured]) -> dict[str, float]:
 
 
 def _correlate(first: Array, second: Array) -> Array:
-    """Spearman's rank correlation of each two rows, ties with their mean rank; nan where a row is all equal."""
+    """Spearman's rank correlation of each two rows. Ties get their mean rank; nan for a row of equal numbers."""
     ranks = [pd.DataFrame(side).rank(axis=1).to_numpy() for side in (first, second)]
     ours, theirs = (one - one.mean(axis=1, keepdims=True) for one in ranks)
     sizes = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
@@ -342,7 +343,7 @@ def _correlate(first: Array, second: Array) -> Array:
 
 
 def share_of_order_kept(early: Mapping[str, float], late: Mapping[str, float]) -> float:
-    """Share of pairs of methods that stand in the same order early in training as at its end (decision accuracy); nan without a pair.
+    """The share of pairs of methods that are in the same order early in training as at its end (decision accuracy); nan without a pair.
 
     A pair that is equal at either time counts half.
     """

@@ -1,6 +1,6 @@
 """What a difference between scores is worth: intervals, tests, corrections and ranks on per-document scores.
 
-Scores come as one array for each language, of shape (seeds, documents); a single task is one language. The same position is the same
+Scores are given as one array for each language, of shape (seeds, documents); a single task is one language. The same position is the same
 document in all arrays that are compared. docs/statistics.md says what each number means and how often its interval is right.
 """
 
@@ -29,59 +29,60 @@ ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2000
 LEAST_DOCUMENTS = 40
-"""Fewest documents for an interval and a test of scores other than 0/1, which may be skewed (benchmarks/intervals.py)."""
+"""The fewest documents for an interval and a test of scores other than 0/1, which may be skewed (benchmarks/intervals.py)."""
 LEAST_FREEDOM = 4.0
-"""Degrees of freedom of the same scores' spread: with fewer it rests on a few documents, and neither is given."""
+"""The fewest degrees of freedom of the same scores' spread. With fewer it depends on a few documents, and there is no interval and no
+test."""
 _LEAST_SPREAD = 1 / 3
-"""Least standard error of a resample, as a share of the sample's: if few documents differ, a resample may have none of them."""
+"""The least standard error of a resample, as a share of the sample's: if few documents differ, a resample may have none of them."""
 _LEAST = 1e-100
-"""No p below this is told apart."""
+"""The smallest p that is told apart."""
 _MOST_DOCUMENTS = 10**12
 _HALVINGS = 30
-"""Of the logarithms between that and 1: p is then known to six digits."""
+"""The number of halvings of the logarithms between that and 1, with which p is known to six digits."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a difference of means, with all that is known of its error."""
+    """A mean or a difference of means, with everything that is known of its error."""
 
     value: float
     low: float
     high: float
-    """Ends of the 95 % interval, over documents and, with several seeds, over seeds; nan where there are too few documents for one."""
+    """The ends of the 95 % interval, over documents and, with several seeds, over seeds; nan if there are too few documents for one."""
     p: float
-    """Two-sided, not corrected; nan where nothing is compared, and where there is no interval."""
+    """Two-sided, not corrected; nan if nothing is compared, and if there is no interval."""
     test: str
     """mcnemar, t, bootstrap or none."""
     parts: tuple[tuple[float, float], ...]
-    """Standard error and degrees of freedom by source: documents first, then the seeds of each side that has several."""
+    """The standard errors and degrees of freedom by source: documents first, then the seeds of each side that has several."""
     seed_sd: float | None
-    """Standard deviation of the seeds' means; None with one seed, whose variance is unknown."""
+    """The standard deviation of the seeds' means; None with one seed, whose variance is not known."""
     seed_df: float | None
-    """Degrees of freedom of the seeds' variance: their number less one, and more where other models tell of it (``SeedPool``)."""
+    """The degrees of freedom of the seeds' variance: their number minus one, and more if other models add information (``SeedPool``)."""
     seeds: int
     documents: int
     """Number of documents of all languages together."""
     drawn: int
-    """How many of them are drawn separately: the same document in several languages counts once."""
+    """The number of them that are drawn separately: the same document in several languages counts once."""
 
     @property
     def spread(self) -> float:
-        """Standard deviation of a document's score or difference, as its part of the error has it."""
+        """The standard deviation of a document's score or difference, as its part of the error has it."""
         return float(self.parts[0][0] * self.documents**0.5)
 
 
 def compare(
     method: Scores, base: Scores, *, parallel: bool = False, pool: SeedPool | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> Estimate:
-    """Mean of method minus base, averaged over languages with equal weights.
+    """The mean of method minus base, averaged over languages with equal weights.
 
-    ``pool`` is what the models of the same comparison tell together of the variance between seeds, that of each side's own seeds apart.
+    ``pool`` is the variance between seeds that the models of the same comparison tell together, beside that of each side's own seeds.
 
-    Documents are resampled within each language, or jointly where they are ``parallel``: the same documents in every language, whose
-    scores rise and fall together. Of fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1, and where hardly any of them
-    differ (``LEAST_FREEDOM``), there is the mean alone. Raises UserError for different numbers of languages or documents, and for fewer
-    than two documents.
+    Documents are resampled within each language, or jointly if they are ``parallel``: the same documents in every language, whose scores
+    rise and fall together. With fewer than ``LEAST_DOCUMENTS`` documents whose scores are not 0 or 1, and if hardly any of them differ
+    (``LEAST_FREEDOM``), there is only the mean. Raises UserError for different numbers of languages or documents, and for fewer than two
+    documents.
     """
     _check(method, base)
     half = _padding([*method, *base], len(method) if parallel else 1)
@@ -115,11 +116,11 @@ def estimate(scores: Scores, *, parallel: bool = False, resamples: int = RESAMPL
 
 
 def combine(found: Sequence[tuple[float, Estimate]]) -> Estimate:
-    """The sum of estimates by the same seeds over different documents, each given with its weight, which is above 0.
+    """The weighted sum of estimates by the same seeds over different documents. Each weight is above 0.
 
     The interval joins the half-widths as those of independent estimates. The test is stricter: it joins the documents' errors in the same
-    way, but adds the seeds' errors up, as each estimate measured the same trainings. Where one of the estimates has no interval, neither
-    has the sum.
+    way, but adds up the seeds' errors, because each estimate measured the same trainings. If one of the estimates has no interval, the sum
+    has none.
     """
     if len(found) == 1:
         ((weight, one),) = found
@@ -155,13 +156,13 @@ def combine(found: Sequence[tuple[float, Estimate]]) -> Estimate:
 
 
 def mcnemar(wins: ArrayLike, losses: ArrayLike) -> Array:
-    """Two-sided p of the exact McNemar test: a binomial test on the documents that one side alone gets right."""
+    """The two-sided p of the exact McNemar test: a binomial test on the documents that only one side gets right."""
     fewer = np.minimum(wins, losses)
     return np.asarray(np.minimum(1.0, 2 * special.bdtr(fewer, np.add(wins, losses), 0.5)))
 
 
 def correct(p: ArrayLike) -> Array:
-    """Holm's correction over all comparisons given; nan, a comparison that was not made, stays nan and counts for nothing."""
+    """Holm's correction over all comparisons given. nan, a comparison that was not made, stays nan and does not count."""
     # It brings all of scipy.stats: a second, which processes that only compare can do without.
     from statsmodels.stats.multitest import multipletests
 
@@ -173,19 +174,20 @@ def correct(p: ArrayLike) -> Array:
 
 
 def detectable(parts: Sequence[tuple[float, float]], comparisons: int = 1) -> float:
-    """The smallest true difference found with 80 % power, at the level of Holm's first step, ALPHA / comparisons.
+    """The smallest true difference that is found with 80 % power, at the level of Holm's first step, ALPHA / comparisons.
 
-    ``parts`` as in Estimate. Returns nan where no document differs, which leaves the spread unknown.
+    ``parts`` are those of an Estimate. Returns nan if no document differs, because the spread is then not known.
     """
     total = np.sqrt(sum(((_t(ALPHA / comparisons / 2, df) + _t(1 - POWER, df)) * se) ** 2 for se, df in parts if se > 0))
     return float(total) if total > 0 else float("nan")
 
 
 def count_needed(spread: float, difference: float, seeds: Sequence[tuple[float, float]] = (), comparisons: int = 1) -> int | None:
-    """Documents with which a true ``difference`` is found with 80 % power by a paired t test at the level ALPHA / comparisons.
+    """The number of documents with which a true ``difference`` is found with 80 % power by a paired t test at the level ALPHA /
+    comparisons.
 
-    ``spread`` is the standard deviation of a document's difference, and ``seeds`` are standard errors with their degrees of freedom which
-    more documents do not lower. None where those alone hide the difference, where there is none, and where no document differs.
+    ``spread`` is the standard deviation of a document's difference. ``seeds`` are standard errors with their degrees of freedom, which more
+    documents do not lower. None if those alone hide the difference, if there is none, and if no document differs.
     """
     if not difference > 0 or not spread > 0:
         return None
@@ -199,7 +201,7 @@ def count_needed(spread: float, difference: float, seeds: Sequence[tuple[float, 
 
 
 def round_up(items: int) -> int:
-    """Two digits are all that a forecast of items is worth."""
+    """A number of items rounded up to two digits, which is all that a forecast is worth."""
     unit = int(10 ** max(len(str(items)) - 2, 0))
     return -(-items // unit) * unit
 
@@ -207,8 +209,8 @@ def round_up(items: int) -> int:
 def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least: int = LEAST_DOCUMENTS) -> pd.DataFrame:
     """Tests of every pair of models on the same documents: columns first, second, difference and p, as ``compare`` has them.
 
-    ``least`` documents, and ``LEAST_FREEDOM``, are needed for a test of scores that are not 0 or 1; give 0 where they are 0 or 1 and were
-    only weighted since. One matrix product for each language serves all pairs, and the models' seeds are pooled (``pool_scores``).
+    A test of scores that are not 0 or 1 needs ``least`` documents and ``LEAST_FREEDOM``; give 0 if the scores are 0 or 1 and were only
+    weighted since. One matrix product for each language serves all pairs, and the models' seeds are pooled (``pool_scores``).
     """
     names, sheets = list(scores), list(scores.values())
     for sheet in sheets[1:]:
@@ -245,15 +247,15 @@ def compare_pairs(scores: Mapping[str, Scores], *, parallel: bool = False, least
 
 
 def pool_scores(models: Iterable[Scores]) -> SeedPool | None:
-    """What models with the same languages and documents tell together of the variance between seeds."""
+    """The variance between seeds that models with the same languages and documents tell together."""
     return pool_seeds([_mean_seeds(scores) for scores in models])
 
 
 def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
-    """Rank and ties of each model: the rank is 1 plus the number of models that are significantly better.
+    """The rank and ties of each model. The rank is 1 plus the number of models that are significantly better.
 
-    ``values``: higher is better. ``pairs``: first, second and p_corrected. ``tied`` names the models that cannot be told from this one;
-    telling apart is not transitive, so two models of one rank may differ in whom they tie with.
+    A higher value in ``values`` is better. ``pairs`` has first, second and p_corrected. ``tied`` names the models that cannot be told from
+    this one. Telling apart is not transitive, so two models with the same rank may have different ties.
     """
     better: dict[str, int] = dict.fromkeys(values, 0)
     tied: dict[str, list[str]] = {name: [] for name in values}
@@ -270,11 +272,11 @@ def rank(values: Mapping[str, float], pairs: pd.DataFrame) -> pd.DataFrame:
 @dataclass(frozen=True)
 class _SeedPart:
     sd: float | None
-    """Standard deviation of the seeds themselves, without the pool."""
+    """The standard deviation of the seeds themselves, without the pool."""
     se: float
-    """Standard error from the whole variance of the seeds' means, for tests."""
+    """The standard error from the whole variance of the seeds' means, for tests."""
     excess: float
-    """Standard error from the variance that the documents' own noise does not explain, for intervals."""
+    """The standard error from the variance that the documents' own noise does not explain, for intervals."""
     df: float
 
 
@@ -284,10 +286,9 @@ def _mean_seeds(scores: Scores) -> list[float]:
 
 
 def _seed_part(scores: Scores, pool: SeedPool | None = None) -> _SeedPart:
-    """Variance between seeds: two-way random effects, seeds x documents; moderated by the ``pool`` where there is one.
+    """The variance between seeds by two-way random effects, seeds x documents, moderated by the ``pool`` if there is one.
 
-    A few seeds lie close together by chance often enough to make false positives at the levels that Holm asks for, so tests do not
-    subtract the noise.
+    A few seeds are close together by chance often enough to cause false positives at Holm's levels, so tests do not subtract the noise.
     """
     seeds = len(scores[0])
     if seeds < 2:
@@ -310,9 +311,9 @@ def _estimate(
     resamples: int,
     seed: int,
 ) -> tuple[Estimate, float]:
-    """The mean of the columns' means, not tested, and the same with ``pads``, the columns' pseudo-documents, which a test starts from.
+    """The mean of the columns' means, not tested, and the same with ``pads``, the columns' pseudo-documents, from which a test starts.
 
-    ``bounds`` are the least and the largest value there is.
+    ``bounds`` are the least and the largest possible value.
     """
     value = float(np.mean([column.mean() for column in columns]))
     padded = [np.concatenate(pair) for pair in zip(columns, pads, strict=True)]
@@ -354,7 +355,7 @@ def _estimate(
 def _expand_percentile(columns: Sequence[Array], df: float, resamples: int, seed: int) -> tuple[float, float]:
     """The ends of the interval about the mean of the columns' means, by the expanded percentile bootstrap (Hesterberg 2015).
 
-    The bootstrap of n documents spreads by sqrt((n - 1) / n) too little, and its normal tails are too short.
+    The bootstrap of n documents is too narrow by sqrt((n - 1) / n), and its normal tails are too short.
     """
     spread = np.zeros(resamples)
     for number, column in enumerate(columns):
@@ -386,7 +387,7 @@ def _studentise(columns: Sequence[Array], se: float, resamples: int, seed: int) 
 
 @lru_cache(maxsize=8)
 def _draw(documents: int, resamples: int, seed: int, stream: int) -> NDArray[np.float32]:
-    """Weights (resamples, documents) of bootstrap samples, rows summing to 1; all comparisons of one size share them."""
+    """Weights (resamples, documents) of bootstrap samples, whose rows sum to 1. All comparisons of one size share them."""
     drawn = np.random.default_rng([seed, stream]).integers(0, documents, (resamples, documents))
     flat = (drawn + documents * np.arange(resamples)[:, None]).ravel()
     counts = np.bincount(flat, minlength=resamples * documents).reshape(resamples, documents)
@@ -394,7 +395,7 @@ def _draw(documents: int, resamples: int, seed: int, stream: int) -> NDArray[np.
 
 
 def _p_value(values: Array, parts: Sequence[tuple[Array, Array]], documents: int) -> Array:
-    """The level at which the half-widths of ``parts``, joined, just reach zero; with documents alone Student's paired t test.
+    """The level at which the joined half-widths of ``parts`` just reach zero; with documents alone this is Student's paired t test.
 
     n pairs have 2^n ways to swap sides, so nothing below 2^(1 - n) is claimed.
     """
@@ -415,10 +416,10 @@ def _p_value(values: Array, parts: Sequence[tuple[Array, Array]], documents: int
 
 
 def _find_freedoms(columns: Array) -> Array:
-    """Degrees of freedom of the standard error of each row's mean, (rows,) from (rows, documents); 0 where all of them are 0.
+    """The degrees of freedom of the standard error of each row's mean, (rows,) from (rows, documents); 0 if all of them are 0.
 
-    n - 1, times 2 / (kurtosis - 1) where the kurtosis is above the normal one (Box and Andersen 1955): a spread that a few documents make
-    is known less well than one that all of them make.
+    They are n - 1, times 2 / (kurtosis - 1) if the kurtosis is above the normal one (Box and Andersen 1955): a spread that comes from a few
+    documents is known less well than one that comes from all of them.
     """
     means = columns.mean(axis=1, keepdims=True)
     centred = columns - means
@@ -430,13 +431,13 @@ def _find_freedoms(columns: Array) -> Array:
 
 
 def _find_pair_freedoms(means: Array) -> Array:
-    """The same of the differences of every pair of rows, in the order of ``combinations``."""
+    """The same for the differences of every pair of rows, in the order of ``combinations``."""
     found = [_find_freedoms(means[number] - means[number + 1 :]) for number in range(len(means) - 1)]
     return np.concatenate([np.empty(0), *found])
 
 
 def _average(errors: Array, dfs: Array) -> tuple[Array, Array]:
-    """Standard error of the mean of independent estimates, along the first axis, and its degrees of freedom (Satterthwaite)."""
+    """The standard error of the mean of independent estimates, along the first axis, and its degrees of freedom (Satterthwaite)."""
     variance = (errors**2).sum(axis=0)
     shares = np.divide(errors**4, dfs, out=np.zeros_like(errors), where=errors > 0).sum(axis=0)
     df = np.divide(variance**2, shares, out=np.asarray(dfs.sum(axis=0), dtype=np.float64), where=shares > 0)
@@ -444,11 +445,11 @@ def _average(errors: Array, dfs: Array) -> tuple[Array, Array]:
 
 
 def _padding(arrays: Sequence[Array], joined: int) -> float:
-    """How far the two pseudo-documents of 0/1 scores lie from their centre; 0 for other scores.
+    """The distance of the two pseudo-documents of 0/1 scores from their centre; 0 for other scores.
 
-    One document won and one lost in each language (Bonett and Price 2012, for paired proportions): without them a handful of
-    discordant documents gives intervals that are too short, and none gives the interval [0, 0]. Where ``joined`` languages share a
-    column, its two pseudo-documents add the variance that theirs would add.
+    There is one document won and one lost in each language (Bonett and Price 2012, for paired proportions). Without them a handful of
+    discordant documents gives intervals that are too short, and none gives the interval [0, 0]. If ``joined`` languages share a column, its
+    two pseudo-documents add the variance that theirs would add.
     """
     binary = all(((array == 0) | (array == 1)).all() for array in arrays)
     return 1 / joined**0.5 if binary else 0.0

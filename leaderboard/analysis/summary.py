@@ -1,4 +1,4 @@
-"""The sentence that a page begins with: which method lifts most in a view, what that costs, and what cannot be told."""
+"""The sentence at the beginning of a page: which method lifts most in a view, what that costs, and what cannot be told."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from xlift.leaderboard.analysis.views import Scope, View
 from xlift.tasks.benchmarks import name_place
 
 MOST_NAMES = 3
-"""Methods or languages of one list that are named; of more their number is told."""
+"""The most methods or languages of one list that are named. Of more, the number is given."""
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def summarise(rows: Sequence[LeaderboardRow], view: View) -> str:
-    """The answer of a view in one sentence or two, from its tests: signs of lifts that are not significant are not told.
+    """The answer of a view in one or two sentences, from its tests. Lifts that are not significant are not described as gains or losses.
 
-    As everywhere, a method of one seed is not named as the best beside methods of several, as another seed might turn the order.
+    As everywhere, a method with one seed is not named as the best beside methods with several, because another seed might turn the order.
     """
     methods = [row for row in rows if row.label != "base"]
     said = _begin(rows, view.scope)

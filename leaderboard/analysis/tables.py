@@ -1,4 +1,4 @@
-"""Records as tables: scores by task, lift over the base, and what each adapter cost."""
+"""Records as tables: scores by task, lift over the base, and the cost of each adapter."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ COST = (
 )
 
 ASTRAY = 0.5
-"""Off-target rate from which a task's other scores are doubted."""
+"""From this off-target rate on, a task's other scores are doubted."""
 
 
 UNENDED = 0.05
-"""Share of answers whose thinking never ended, from which a task's scores are doubted."""
+"""From this share of answers whose thinking never ended on, a task's scores are doubted."""
 
 
 def warn_off_target(share: float, told: int) -> str:
-    """What a score may mean where most answers of which it can be told are in another language: a copied prompt shares names and numbers
+    """What a score may mean if most answers whose language can be told are in another language: a copied prompt shares names and numbers
     with the reference."""
     return (
         f"{share:.0%} of the {told} answers whose language can be told are in another one than asked for; "
@@ -45,14 +45,14 @@ def warn_off_target(share: float, told: int) -> str:
 
 
 def name_one_seed(records: Sequence[Record]) -> list[str]:
-    """The models that were trained with one seed, whose numbers hold for that one training."""
+    """The models that were trained with one seed. Their numbers hold for that one training."""
     seeds = Counter((record.suite, record.label) for record in records if record.seed is not None)
     several = len({record.suite for record in records}) > 1
     return [f"{suite}: {label}" if several else label for (suite, label), count in seeds.items() if count == 1]
 
 
 def doubt_lifts(scores: pd.DataFrame) -> list[str]:
-    """A line for each lift that was measured on answers in another language; ``scores`` as ``tabulate_scores`` gives them."""
+    """A line for each lift that was measured on answers in another language. ``scores`` are as ``tabulate_scores`` returns them."""
     rows = scores.to_dict("records")
     found = {(row["suite"], row["model"], row["task"], row["metric"]): row["value"] for row in rows}
     lines = []
@@ -66,13 +66,13 @@ def doubt_lifts(scores: pd.DataFrame) -> list[str]:
 
 
 def warn_thinking_cut(share: float, tokens: int) -> str:
-    """What a score may mean where thinking did not end; ``tokens`` is the allowance that it had."""
+    """What a score may mean if thinking did not end. ``tokens`` is the allowance that it had."""
     more = f"raise engine.thinking_tokens ({tokens})" if tokens else "set engine.thinking_tokens, or engine.thinking: off"
     return f"{share:.0%} of the answers end while the model still thinks, and count as empty; {more}"
 
 
 def doubt_thinking(records: Sequence[Record]) -> list[str]:
-    """A line for each task of which a twentieth of the answers or more were still thought about when their tokens were spent."""
+    """A line for each task in which at least a twentieth of the answers were still being thought about when their tokens were used up."""
     lines = []
     for record in records:
         for task, result in record.tasks.items():
@@ -83,7 +83,7 @@ def doubt_thinking(records: Sequence[Record]) -> list[str]:
 
 
 def doubt_tokens(records: Sequence[Record]) -> list[str]:
-    """A line for each model that was not given the whole of some prompts, or not the tokens that an answer has behind its prompt."""
+    """A line for each model that did not get some prompts completely, or not the tokens that an answer has after its prompt."""
     lines = []
     for record in records:
         cost = record.cost.get("evaluate", {})
@@ -101,8 +101,8 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
     """One row for each record, task and metric: the benchmark's headline metric, the same as written, ``off_target`` and
     ``language_unknown``, or those named.
 
-    ``lift`` is the value minus the base's of the same suite, turned so that more is better, and ``percent`` that in per cent of the
-    base's; both are missing for the base itself and where the two results may not be compared.
+    ``lift`` is the value minus the base's of the same suite, turned so that more is better, and ``percent`` is the lift in per cent of the
+    base's value. Both are missing for the base itself, and if the two results may not be compared.
     """
     bases = {record.suite: record for record in records if record.label == "base"}
     rows = []
@@ -141,9 +141,10 @@ def tabulate_scores(records: Sequence[Record], metrics: Sequence[str] = ()) -> p
 
 
 def spread_models(scores: pd.DataFrame, marks: Mapping[tuple[str, str, str, bool], int] = MappingProxyType({})) -> pd.DataFrame:
-    """The table people read: a row for each task and metric, a column for each model, ``value ± stderr`` and the lift.
+    """The table for people: a row for each task and metric, a column for each model, ``value ± stderr`` and the lift.
 
-    An arrow says which way a metric gets better. A lift with a mark (``conclusion.mark_lifts``) is significant and has ``*`` behind it.
+    An arrow shows the direction in which a metric gets better. A significant lift, according to ``marks`` (``conclusion.mark_lifts``), is
+    followed by ``*``.
     """
     labels = {name: name.partition(" (seed ")[0] for name in scores["model"].unique()}
 
@@ -166,13 +167,13 @@ def spread_models(scores: pd.DataFrame, marks: Mapping[tuple[str, str, str, bool
 
 
 def _point(row: pd.Series) -> str:
-    """A metric with an arrow in the direction in which it gets better; without one where it has neither."""
+    """A metric with an arrow in the direction in which it gets better; without one if it has no direction."""
     better = row["higher_is_better"]
     return str(row["metric"]) if pd.isna(better) else f"{row['metric']} {'↑' if better else '↓'}"
 
 
 def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
-    """One row for each judge's setting, model and task. Only rows of one ``setting`` may stand beside each other; nothing is ranked."""
+    """One row for each judge's setting, model and task. Only rows of one ``setting`` may be compared, and nothing is ranked."""
     rows = []
     for one in rates:
         rate = one.rate
@@ -207,7 +208,7 @@ def tabulate_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
 
 
 def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
-    """The table people read, of one setting: a row for each model and task."""
+    """The table for people, for one setting: a row for each model and task."""
 
     def write(value: float | None, interval: tuple[float, float] | None) -> str:
         ends = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
@@ -229,11 +230,11 @@ def spread_win_rates(rates: Sequence[JudgedRate]) -> pd.DataFrame:
 
 
 def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
-    """What training and measuring each model took, as measured by the stages; ``thinking_tokens`` are of the ``generated_tokens``.
+    """What training and measuring each model cost, as the stages measured it. ``thinking_tokens`` are part of the ``generated_tokens``.
 
-    ``evaluation_seconds`` is what all its answers took when they were made, ``paid_seconds`` what its last measurement took, to which
-    answers that were kept came for nothing. ``inference_factor`` is how many tokens were read and written for an answer, as a multiple of
-    those of the base in the same suite.
+    ``evaluation_seconds`` is what all its answers cost when they were made, and ``paid_seconds`` what its last measurement cost, to which
+    kept answers contributed nothing. ``inference_factor`` is the number of tokens that were read and written for an answer, as a multiple
+    of those of the base in the same suite.
     """
     rows = []
     bases = {record.suite: _count_tokens(record) for record in records if record.label == "base"}
@@ -253,7 +254,7 @@ def tabulate_costs(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def _count_tokens(record: Record) -> float | None:
-    """Tokens that were read and written for an answer of the model, a mean over its answers; None where it gave none."""
+    """The tokens that were read and written for an answer of the model, as a mean over its answers; None if it gave none."""
     found = [record.cost.get("evaluate", {}).get(name) for name in ("prompt_tokens", "generated_tokens", "requests")]
     read, written, answers = (value if isinstance(value, int | float) else 0 for value in found)
     return (read + written) / answers if answers else None
@@ -278,11 +279,11 @@ COSTS = (
     ("tokens generated", "generated_tokens", "{:,.0f}"),
     ("of them thinking", "thinking_tokens", "{:,.0f}"),
 )
-"""What a cost is called, the column of ``tabulate_costs`` that it stands in, and how it is written."""
+"""The name of each cost, its column in ``tabulate_costs``, and its format."""
 
 
 def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
-    """The table people read: a row for each cost that any model has, a column for each model."""
+    """The table for people: a row for each cost that any model has, a column for each model."""
     rows = []
     for title, column, form in COSTS:
         if column in costs and any(value for value in costs[column] if not pd.isna(value)):

@@ -1,4 +1,4 @@
-"""Views of a group: its rows measured by answers or by likelihood, on all that the group has, in one language or on one benchmark."""
+"""Views of a group: its rows measured by answers or by likelihood, on everything, in one language or on one benchmark."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ MEASURES = ("answers", "likelihood")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a view looks at; a language or a benchmark that is empty stands for all."""
+    """What a view covers. An empty language or benchmark means all of them."""
 
     measure: str
-    """Of MEASURES."""
+    """One of MEASURES."""
     language: str = ""
     benchmark: str = ""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row stands in a view."""
+    """The place of a row in a view."""
 
     rank: int
     """1 plus the number of rows with a significantly higher mean score."""
     of: int
     mean: float
-    """Mean score over benchmarks, in points, or in bits where likelihood was measured; turned so that more is better."""
+    """The mean score over benchmarks, in points, or in bits if likelihood was measured, turned so that more is better."""
     tied: tuple[str, ...]
-    """Ids of the rows that cannot be told from this one."""
+    """The ids of the rows that cannot be told from this one."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,19 @@ class View:
 
     scope: Scope
     figures: Mapping[str, Mapping[str, Figure]]
-    """Method minus base by row id and kind: KINDS, or in one language ``lift`` alone."""
+    """Method minus base by row id and kind: KINDS, or in one language only ``lift``."""
     places: Mapping[str, Place]
-    """By row id, without the rows that lack a task of the view."""
+    """The places by row id, without the rows that lack a task of the view."""
     tasks: tuple[str, ...]
     detectable: float | None = None
     """The largest true difference of means between neighbours that would have been missed more than one time in five."""
     note: str = ""
-    """Why nothing is ranked."""
+    """The reason why nothing is ranked."""
     needed: int | None = None
-    """Documents that would find the largest lift that was seen, four times in five; None where no number would, or none was seen."""
+    """The number of documents that would find the largest lift that was seen, four times in five; None if no number would, or if none was
+    seen."""
     documents: int = 0
-    """That this lift was seen on."""
+    """The number of documents on which this lift was seen."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,15 @@ class _Draft:
     scope: Scope
     tasks: tuple[str, ...]
     cells: Mapping[tuple[str, str], tuple[Figure, Estimate | None]]
-    """By row id and kind; without an estimate where there is no test."""
+    """By row id and kind. A cell has no estimate if there is no test."""
 
 
 def make_views(rows: Sequence[LeaderboardRow], compared: Compared) -> tuple[View, ...]:
-    """All views of a group, the one of everything first.
+    """All views of a group. The first one covers everything.
 
-    The first measure is that of answers, unless likelihood alone was measured on documents enough for a test. Holm's correction is over
-    all figures of a view; for views of one language over those of all languages, so that they can be set side by side. Beside the first
-    view there is none of tasks without scores by document.
+    The first measure is that of answers, unless only likelihood was measured on enough documents for a test. Holm's correction is over all
+    figures of a view; for views of one language it is over those of all languages, so that they can be compared. Apart from the first view,
+    there is none of tasks without scores by document.
     """
     views: list[View] = []
     told = {one.task for row in rows for run in row.runs for one in run.documents}
@@ -100,7 +101,7 @@ def make_views(rows: Sequence[LeaderboardRow], compared: Compared) -> tuple[View
 
 
 def _split_benchmarks(rows: Sequence[LeaderboardRow], compared: Compared) -> dict[str, tuple[str, ...]]:
-    """The benchmarks of each measure, the measure that leads first."""
+    """The benchmarks of each measure. The leading measure comes first."""
     foreign = {result.benchmark for row in rows for result in row.results.values() if result.measures and result.is_ranked}
     names = sorted({benchmark for row in rows for benchmark in row.scores})
     ranked = [name for name in names if name in foreign or is_ranked(name)]
@@ -151,7 +152,7 @@ def _list_comparisons(
 
 
 def _average(found: Sequence[Comparison], wanted: int) -> tuple[Figure, Estimate | None]:
-    """The mean over benchmarks in points, or in bits; without a value where one of the ``wanted`` benchmarks has none."""
+    """The mean over benchmarks in points, or in bits. It has no value if one of the ``wanted`` benchmarks has none."""
     good = [(one, one.estimate) for one in found if one.estimate is not None and one.is_ranked]
     metrics = {str(one.names["metric"]) for one, _ in good}
     note = next((one.note for one in found if one.estimate is None), "")
@@ -198,7 +199,8 @@ def _finish_one(rows: Sequence[LeaderboardRow], draft: _Draft, corrected: Mappin
 
 
 def _count_needed(draft: _Draft, comparisons: int) -> tuple[int | None, int]:
-    """How many documents would find the largest lift that was seen, and on how many it was; of one seed where there are no others."""
+    """How many documents would find the largest lift that was seen, and on how many it was seen. Methods with one seed count only if there
+    are no others."""
     lifts = [(figure, estimate) for (_, kind), (figure, estimate) in draft.cells.items() if kind == "lift" and estimate]
     settled = [estimate for figure, estimate in lifts if not figure.one_seed] or [estimate for _, estimate in lifts]
     best = max(settled, key=lambda one: one.value, default=None)
@@ -208,7 +210,8 @@ def _count_needed(draft: _Draft, comparisons: int) -> tuple[int | None, int]:
 
 
 def _rank(rows: Sequence[LeaderboardRow], tasks: Sequence[str]) -> tuple[dict[str, Place], float | None, str]:
-    """Places of the rows that have all of some tasks by document, what would have been missed, and why there are none."""
+    """The places of the rows that have some tasks by document, the differences that would have been missed, and the reason if there are no
+    places."""
     models = {}
     for row in rows:
         if not lacks_scores(row, tasks):
@@ -222,7 +225,7 @@ def _rank(rows: Sequence[LeaderboardRow], tasks: Sequence[str]) -> tuple[dict[st
 
 
 def lacks_scores(row: LeaderboardRow, tasks: Sequence[str]) -> str:
-    """Why a row cannot be ranked on some tasks; empty where it can."""
+    """Why a row cannot be ranked on some tasks; empty if it can."""
     have = [task for task in tasks if task in row.results]
     if len(have) < len(tasks):
         return f"{len(have)}/{len(tasks)} tasks"

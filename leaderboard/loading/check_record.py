@@ -1,4 +1,4 @@
-"""Whether a record that somebody hands in is whole, says what its scores by document say, and may be published."""
+"""Whether a record that somebody hands in is complete, agrees with its scores by document, and may be published."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from xlift.leaderboard.loading.runs import UNREADABLE
 from xlift.leaderboard.loading.scores import choose_metrics, take_scores
 
 KEPT = {"doc_id", "doc_hash", "filter", "group", "metrics"}
-"""What a line of scores may hold beside the scores themselves; a prompt or an answer is under a licence of its own."""
+"""What a line of scores may contain beside the scores themselves. A prompt or an answer has a licence of its own."""
 LARGEST = 20_000_000
-"""Bytes of one file."""
+"""The most bytes of one file."""
 REPRODUCED = "reproduced-*.json"
-"""What others add to a record: that they ran a method of it again."""
+"""The names of files that others add to a record when they have run a method of it again."""
 CLOSE = 1e-6
-"""How far a mean may lie from what its documents say, as a share of it."""
+"""How much a mean may differ from that of its documents, as a share of it."""
 
 
 def check_record(folder: Path) -> list[str]:
-    """A line for everything that is wrong with a record; none where it can be published.
+    """A line for everything that is wrong with a record; none if it can be published.
 
-    Looked at are its list of files, their size and kind, the records' schema, the hashes of the files of scores, that each task's score is
-    the mean of its documents' scores, that no line holds a text, and that each method has a base that did the same tasks on the same data
-    under the same settings. Secrets and paths are looked for by the caller. Raises UserError for a folder that is no record.
+    The check covers its list of files, their size and kind, the schema, and the hashes of the files of scores. Each task's score must be
+    the mean of its documents' scores, no line may contain a text, and each method must have a base that did the same tasks on the same data
+    under the same settings. The caller looks for secrets and paths. Raises UserError for a folder that is no record.
     """
     if not (folder / STATE).is_file():
         raise UserError(f"{folder}: no {STATE} in it, so it is no record; make one with: xlift record RUN --out {folder}")
@@ -69,7 +69,7 @@ def _check_files(folder: Path) -> Iterator[str]:
 
 
 def _check_scores(measured: Measurement) -> Iterator[str]:
-    """What the files of scores of one evaluation say against its record."""
+    """Faults of the files of scores of one evaluation, compared with its record."""
     for task, result in measured.record.tasks.items():
         if not result.samples:
             yield f"{task}: no scores by document, so it cannot be tested"
@@ -115,7 +115,7 @@ def _check_bases(measured: list[Measurement]) -> Iterator[str]:
 
 
 def list_limits(folder: Path) -> list[str]:
-    """The tasks of a record of which a limit kept items out: it may be published, and is shown as a smoke test."""
+    """The tasks of a record from which a limit kept items out. It may be published, and is shown as a smoke test."""
     found: dict[str, str] = {}
     for path in sorted(folder.glob(f"evaluate-*/{MANIFEST}")):
         tasks = json.loads(path.read_text(encoding="utf-8"))["record"]["tasks"]

@@ -1,4 +1,4 @@
-"""Folders that a command made and keeps: a list in each names its files, and no other file is written over or deleted."""
+"""Folders that a command made and keeps. A list in each names its files; no other file is overwritten or deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class State(TypedDict, total=False):
     files: Required[list[str]]
     schema_version: int
     fingerprint: str
-    """For a site: a hash of what it was made of."""
+    """For a site: a hash of everything from which it was made."""
     left_out: list[str]
     """For a site: what was left out."""
     by: str
@@ -25,9 +25,9 @@ class State(TypedDict, total=False):
 
 
 def read_state(out: Path, name: str, what: str) -> State:
-    """What was written into ``out`` before, from its list ``name``: ``files`` and what else was kept; no files where it is empty.
+    """What was written into ``out`` before, from its list ``name``: ``files`` and what else was kept; no files if the folder is empty.
 
-    Raises UserError for a folder of something else than ``what``.
+    Raises UserError if the folder holds something else than ``what``.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; choose another with --out")
@@ -41,7 +41,7 @@ def read_state(out: Path, name: str, what: str) -> State:
 
 
 def write_file(out: Path, name: str, text: str) -> None:
-    """Write a file, whole or not at all, where its text is not there already. Raises UserError for a name that leads out of ``out``."""
+    """Write a file, completely or not at all, unless its text is there already. Raises UserError for a name that leads out of ``out``."""
     path, data = _inside(out, name), text.encode("utf-8")
     if path.is_file() and path.read_bytes() == data:
         return

@@ -1,7 +1,7 @@
-"""Other people's results as records: folders of plain lm_eval, Open LLM results files and Every Eval Ever records.
+"""Other people's results as records: folders of plain lm_eval, results files of the Open LLM Leaderboard, and Every Eval Ever records.
 
-What they do not say stays unknown: a key is made of all they do say and of their format, so such a result is compared only with results
-of the same format that say the same. A number of items that is not known is 0.
+What they do not say stays unknown. A key is made of everything that they do say and of their format, so such a result is compared only with
+results of the same format that say the same. A number of items that is not known is 0.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from xlift.tasks.index import is_ours
 UNKNOWN = "unknown"
 
 Foreign: TypeAlias = Mapping[str, Any]
-"""A file of somebody else's, as it was read: any part of it may be missing or another thing, which shows as one of ``UNREADABLE``."""
+"""A file of another program, as it was read. Any part of it may be missing or malformed, which shows as one of ``UNREADABLE``."""
 
 
 def read(path: Path) -> list[Run]:
-    """The runs of one results file. Raises UserError where its format is not known, and what a damaged file happens to raise."""
+    """The runs of one results file. Raises UserError if its format is not known, and any exception that a damaged file causes."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ def _read_lm_eval(data: Foreign, path: Path) -> Run:
 
 
 def _name_parts(config: Foreign) -> tuple[str, str]:
-    """Base and adapter by the arguments of the model, which lm-eval itself may file under one name; empty where they do not say."""
+    """Base and adapter from the arguments of the model, because lm-eval itself may file both under one name; empty if they do not say."""
     given = config.get("model_args")
     if isinstance(given, str):
         given = dict(part.partition("=")[::2] for part in given.split(","))
@@ -91,7 +91,7 @@ def _name_parts(config: Foreign) -> tuple[str, str]:
 
 
 def _shorten(name: str) -> str:
-    """A place on this machine by its last two folders: an adapter of a run lies in the folder "adapter" of its stage."""
+    """A path on this machine reduced to its last two folders, because an adapter of a run is in the folder "adapter" of its stage."""
     return name if name.startswith("hub:") or not name else PurePath(*PurePath(name).parts[-2:]).as_posix()
 
 
@@ -169,7 +169,7 @@ def _result(
 def _describe(
     task: str, result: TaskResult, placed: tuple[str, str], listed: object = None, directions: object = None
 ) -> TaskResult:  # fmt: skip
-    """The result with its place and what its metrics mean; a task of xlift's own says both by its name."""
+    """The result with its place and what its metrics mean. The name of a task of xlift's own says both."""
     if is_ours(task):
         return result
     measures = describe_metrics({name: score.value for name, score in result.metrics.items()}, listed, directions)
@@ -187,7 +187,7 @@ def _bound(metric: Metric, config: Foreign) -> Metric:
 
 
 def _metrics(scores: Mapping[str, object]) -> dict[str, Score]:
-    """lm-eval's ``name,filter`` keys as ``name`` or ``name/filter``; what is not a number is left out."""
+    """lm-eval's ``name,filter`` keys as ``name`` or ``name/filter``. Values that are not numbers are left out."""
     found = {}
     for key, value in scores.items():
         name, _, chosen = key.partition(",")
@@ -205,7 +205,7 @@ def _score(value: float, error: object) -> Score:
 
 
 def _find_samples(path: Path, task: str) -> str | None:
-    """The sample file that lm_eval wrote with this results file: the same time in both names."""
+    """The sample file that lm_eval wrote with this results file, which has the same time in its name."""
     time = path.stem.removeprefix("results").lstrip("_")
     if not re.fullmatch(r"[\w.:-]+", task) or not time:
         return None
@@ -214,7 +214,7 @@ def _find_samples(path: Path, task: str) -> str | None:
 
 
 def _when(date: object) -> str:
-    """An ISO 8601 time of seconds since 1970 or of ISO text; empty for anything else."""
+    """An ISO 8601 time from seconds since 1970 or from ISO text; empty for anything else."""
     try:
         found = datetime.fromtimestamp(float(str(date)), UTC)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -30,14 +30,14 @@ from xlift.tasks.entries import AS_WRITTEN
 STATE = "record.json"
 
 SPOKEN = ("replies",)
-"""What a judge wrote about an item; it may quote the item."""
+"""The keys under which a judge's texts about an item are kept. They may quote the item."""
 
 
 def extract_record(folder: Path) -> dict[str, str]:
-    """Name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken, and those of the points
-    of its curve with it.
+    """The name and text of each file of a run folder's record. Of several evaluations of one model the newest is taken, with the points of
+    its curve.
 
-    Raises UserError where there is no finished evaluation, and where one cannot be read: a record is whole or is not made.
+    Raises UserError if there is no finished evaluation, and if one cannot be read: a record is complete or is not made.
     """
     collection = collect([folder], _refuse)
     if collection.unread:
@@ -63,9 +63,9 @@ def extract_record(folder: Path) -> dict[str, str]:
 
 
 def write_record(files: Mapping[str, str], out: Path, by: str = "") -> None:
-    """Write a record in ``out``, which ``by`` measured; files that an earlier one had and this one lacks are deleted.
+    """Write a record that ``by`` measured into ``out``. Files of an earlier record that this one does not have are deleted.
 
-    Raises UserError where ``out`` holds something else than a record.
+    Raises UserError if ``out`` holds something else than a record.
     """
     before = read_state(out, STATE, "a record")
     try:
@@ -80,14 +80,14 @@ def write_record(files: Mapping[str, str], out: Path, by: str = "") -> None:
 
 
 def _find_borrowed(run: Run) -> list[str]:
-    """The prompts of a run's profile, where they were made from corpora."""
+    """The prompts of a run's profile, if they were made from corpora."""
     prepare = run.stages.get("prepare", {})
     profile = (prepare.get("plan") or {}).get("profile") or {}
     return list((profile.get("prompt") or {}).values()) if prepare.get("corpora") else []
 
 
 def _withhold(value: Json, texts: set[str]) -> Json:
-    """The value with each of ``texts`` in it replaced by its hash: what is equal stays equal."""
+    """The value with each of ``texts`` in it replaced by its hash, so that equal texts stay equal."""
     if isinstance(value, dict):
         return {key: _withhold(one, texts) for key, one in value.items()}
     if isinstance(value, list):

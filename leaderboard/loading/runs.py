@@ -1,4 +1,4 @@
-"""Result folders as the site takes them: each finished evaluation with what its run left beside it.
+"""Result folders as the site uses them: each finished evaluation with everything that its run left beside it.
 
 What cannot be used is named and left out.
 """
@@ -28,18 +28,18 @@ from xlift.tasks.foreign import raise_bound
 Origin = Literal["xlift", "lm_eval", "open_llm", "every_eval_ever"]
 
 UNREADABLE = (UserError, OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
-"""What a damaged or foreign file can raise in a reader that trusts its shape."""
+"""The exceptions that a damaged or foreign file can raise in a reader that expects a certain form."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A method that was run again: how many of its tasks came out as before."""
+    """A method that was run again, with the number of its tasks that agreed."""
 
     label: str
     by: str
     agree: int
     tasks: int
-    """Those that may be compared."""
+    """The number of tasks that may be compared."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +48,23 @@ class Run(Measurement):
 
     origin: Origin = "xlift"
     stages: Mapping[str, Manifest] = field(default_factory=dict)
-    """Manifests of its prepare and fit stages, where they are there."""
+    """The manifests of its prepare and fit stages, if they are there."""
     suite: Mapping[str, object] | None = None
     """The resolved suite."""
     link: str | None = None
-    """Where its adapter lies on the hub, as the push of its run wrote down."""
+    """The place of its adapter on the hub, as the push of its run recorded it."""
     collection: str | None = None
-    """The hub's collection of its suite, where its adapter was pushed with it."""
+    """The hub's collection of its suite, if its adapter was pushed with it."""
     by: str = ""
-    """Who measured it, where its record says so."""
+    """Who measured it, if its record says so."""
     reproductions: tuple[Reproduction, ...] = ()
-    """Who ran its method again, as files in its folder say."""
+    """Who ran its method again, according to files in its folder."""
     documents: tuple[Documents, ...] = ()
     win_rates: tuple[JudgedRate, ...] = ()
     notes: tuple[str, ...] = ()
-    """What of it is missing, and why."""
+    """What is missing of it, and why."""
     earlier: tuple[Measurement, ...] = ()
-    """Measurements of the same model that this one stands for, the oldest first."""
+    """Earlier measurements of the same model, which this one replaces, the oldest first."""
 
     @cached_property
     def id(self) -> str:
@@ -73,13 +73,14 @@ class Run(Measurement):
 
     @cached_property
     def row(self) -> str:
-        """Id of the row that pools the seeds."""
+        """The id of the row that pools the seeds."""
         return slug(*self.key[:2])
 
 
 @dataclass(frozen=True)
 class Collection:
-    """All runs of a site, and a line for everything that was left out: of a run that is shown, what it lacks, such as its samples."""
+    """All runs of a site, and a line for everything that was left out. For a run that is shown, it says what it lacks, such as its
+    samples."""
 
     runs: tuple[Run, ...]
     points: tuple[Run, ...] = ()
@@ -87,7 +88,7 @@ class Collection:
     unread: tuple[str, ...] = ()
     """A line for each source that cannot be used."""
     older: tuple[str, ...] = ()
-    """A line for each measurement that a newer one stands for."""
+    """A line for each measurement that a newer one replaces."""
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Collection:
 
 
 Reader = Callable[[Path], Iterable[Run]]
-"""Makes runs of a foreign results file; raises one of UNREADABLE where it is not one."""
+"""Makes runs of a results file of another program. Raises one of UNREADABLE if it is not such a file."""
 
 
 def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
@@ -117,7 +118,7 @@ def collect(results: Sequence[Path], read_foreign: Reader, base: str | None = No
 
 
 def read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], list[str]]:
-    """A run's per-document scores, and a line for each task without: it keeps its score and loses its comparisons."""
+    """A run's per-document scores, and a line for each task without any. Such a task keeps its score and is not compared."""
     documents, notes = [], []
     for task, result in record.tasks.items():
         if not result.metrics:
@@ -142,9 +143,8 @@ def read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], lis
 def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
     """The runs in folders, at any depth, and in single JSON files, with their win rates.
 
-    Of several measurements of one model the newest counts. ``base`` names the model that results of other programs are compared with,
-    where they do not name it themselves. Raises UserError for a path that is not there, a base that is not there, and where nothing can be
-    used.
+    Of several measurements of one model the newest counts. ``base`` names the model with which results of other programs are compared, if
+    they do not name it themselves. Raises UserError for a path or a base that does not exist, and if nothing can be used.
     """
     found: list[Run] = []
     unread: list[str] = []
@@ -172,9 +172,10 @@ def _add_earlier(run: Run, older: Iterable[Run]) -> Run:
 
 
 def _join_files(found: Sequence[Run]) -> list[Run]:
-    """The runs, with results of other programs that were written into one folder for one model, with other tasks each time, as one.
+    """The runs, in which results of other programs that were written into one folder for one model, with other tasks each time, are joined.
 
-    A task that was measured twice counts as it was last. Results that say different things of the engine or the system prompt stay apart.
+    If a task was measured twice, the last result counts. Results that say different things about the engine or the system prompt are not
+    joined.
     """
     joined: list[Run] = []
     for run in sorted(found, key=lambda run: run.age):
@@ -192,9 +193,9 @@ def _join_files(found: Sequence[Run]) -> list[Run]:
 
 
 def _pair_with_bases(found: Sequence[Run], named: str | None) -> list[Run]:
-    """Results of other programs with their bases, each base and what stands on it as one suite.
+    """Results of other programs with their bases. Each base and the results that use it are one suite.
 
-    A result names its base itself, where it is of an adapter; else it is ``named``. Without its base's own result it stays as it is.
+    A result of an adapter names its base itself; else the base is ``named``. Without its base's own result it stays as it is.
     """
     foreign = [run for run in found if run.origin != "xlift"]
     plain = {(run.origin, run.record.label) for run in foreign if run.record.adapter is None}
@@ -217,7 +218,7 @@ def _name_base(run: Run, named: str | None) -> str:
 
 
 def _agree_on_bounds(runs: Sequence[Run]) -> list[Run]:
-    """The runs, each metric of another maker with the bound that holds for all of them: one model's F1 of 0.9 may be out of 100."""
+    """The runs, in which each metric of another maker has a bound that holds for all of them: one model's F1 of 0.9 may be out of 100."""
     known: dict[tuple[str, str], Metric] = {}
     for run in runs:
         for task, result in run.record.tasks.items():
@@ -239,7 +240,7 @@ def _agree_on_bounds(runs: Sequence[Run]) -> list[Run]:
 
 
 def _find_sources(place: Path) -> Iterator[Path]:
-    """Evaluate stages, and results files that stand in none."""
+    """Evaluate stages, and results files that are in none."""
     if place.is_file():
         yield place
         return
@@ -268,7 +269,7 @@ def _read_stage(stage: Path, folders: dict[Path, _Folder]) -> list[Run]:
 
 
 def _check(run: Run) -> Run:
-    """The run, its base without a folder of the machine. Raises UserError where a name in it is no text that a file could hold."""
+    """The run, with its base's name without a folder of the machine. Raises UserError if a name in it is no text that a file could hold."""
     try:
         run.record.model_dump_json()
     except ValueError:  # pydantic's, which names no field
@@ -282,9 +283,9 @@ class _Folder:
 
     suite: Mapping[str, object] | None
     fits: Mapping[str, Manifest]
-    """Manifests by the hash of the adapter that was made."""
+    """The manifests by the hash of the adapter that was made."""
     prepares: Mapping[str, Manifest]
-    """Manifests by the plan that was made: prompts alone make the same rows, none."""
+    """The manifests by the plan that was made, because prompts alone all make the same rows, none."""
     links: Mapping[tuple[str, int | None], str]
     collection: str | None
     by: str
@@ -315,7 +316,7 @@ def _read_folder(run: Path) -> _Folder:
 
 
 def _read_reproduction(path: Path) -> Reproduction | None:
-    """What ``xlift reproduce`` wrote; None for a file that is not of that form."""
+    """What ``xlift reproduce`` wrote; None for a file that does not have that form."""
     found = _read_json(path) or {}
     tasks = found.get("tasks")
     rows = [one for one in tasks if isinstance(one, dict)] if isinstance(tasks, list) else []
@@ -324,7 +325,7 @@ def _read_reproduction(path: Path) -> Reproduction | None:
 
 
 def _read_links(pushed: Mapping[str, object]) -> dict[tuple[str, int | None], str]:
-    """Addresses on a hub by label and seed, where ``xlift push --all`` left them; only those that are addresses."""
+    """Addresses on a hub by label and seed, as ``xlift push --all`` left them. Only those that are addresses are taken."""
     found = pushed.get("adapters")
     named = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return {
@@ -351,7 +352,7 @@ def read_curve(run: Run) -> list[tuple[float, float, float]]:
 
 
 def _add_scores(record: Record, documents: Sequence[Documents]) -> Record:
-    """The record with the means of scores that its samples have and it lacks: those of an older xlift."""
+    """The record with the means of scores that its samples have and it lacks, as in those of an older xlift."""
     tasks = dict(record.tasks)
     for one in documents:
         result = tasks[one.task]
@@ -379,7 +380,7 @@ def _read_json(path: Path) -> dict[str, object] | None:
 
 
 def _name(source: Path, place: Path) -> str:
-    """A source without the folders above the results, which are nobody's business."""
+    """The name of a source without the folders above the results, which are private."""
     return source.relative_to(place.parent).as_posix() if source != place else source.name
 
 

@@ -16,7 +16,7 @@ from xlift.tasks.entries import Metric
 
 PER_PAGE = 50
 RIGHT = 50.0
-"""Points from which an answer counts as right in the filters."""
+"""From this number of points on, an answer counts as right in the filters."""
 
 MARKS = ("wrong", "flipped", "off-target", "thinking-cut")
 
@@ -30,21 +30,21 @@ class Sample:
     reference: str
     answer: str
     extracted: str | None
-    """None where extraction changed nothing."""
+    """None if extraction changed nothing."""
     base: str | None
     base_extracted: str | None
     scores: Mapping[str, float]
     base_scores: Mapping[str, float]
     judge: Mapping[str, str]
     marks: tuple[str, ...]
-    """Of MARKS."""
+    """The labels of MARKS that apply."""
     page: int
     choices: tuple[str, ...] = ()
     """A line for each answer whose likelihood was taken, with its logarithm, and the base's in brackets."""
 
     @property
     def figures(self) -> list[tuple[str, str, str]]:
-        """Each metric with the scores of the answer and of the base's, empty where it has none."""
+        """Each metric with the scores of the answer and of the base's; empty if it has none."""
         base = self.base_scores
         return [(name, f"{value:.3g}", f"{base[name]:.3g}" if name in base else "") for name, value in self.scores.items()]
 
@@ -69,7 +69,7 @@ class Sheet:
 
 
 def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
-    """The samples of one task of a run, with the base's answers where it had the same documents; None where none can be read."""
+    """The samples of one task of a run, with the base's answers if it had the same documents; None if none can be read."""
     lines, result = _read(run, task), run.record.tasks[task]
     if all(line.responses is None for line in lines):  # a published record holds scores alone
         return None
@@ -84,7 +84,7 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
 
 
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:
-    """The base that a run's samples stand beside."""
+    """The base with which a run's samples are shown."""
     return next((one for one in runs if one.record.suite == run.record.suite and one.record.label == "base"), None)
 
 
@@ -98,9 +98,9 @@ def _read(run: Run, task: str) -> tuple[SampleLine, ...]:
 
 @lru_cache(maxsize=8)
 def _read_lines(path: Path, sha256: str | None, changed: int) -> tuple[SampleLine, ...]:
-    """The lines of a sample file, read once where a base's stands beside every seed.
+    """The lines of a sample file, read once if a base's is shown beside every seed.
 
-    ``changed`` is the file's time, so that a new one is read anew.
+    ``changed`` is the file's time, so that a new one is read again.
     """
     return tuple(sorted(read_samples(path, sha256), key=lambda line: (line.doc_id, line.filter)))
 
@@ -119,7 +119,7 @@ def _take_scores(line: SampleLine) -> dict[str, float]:
 
 
 def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
-    """What each judge said of a task's items by id; nothing of a file that cannot be read."""
+    """What each judge said of a task's items, by id; nothing from a file that cannot be read."""
     found = {}
     for judged in run.win_rates:
         if judged.rate.task == task:
@@ -160,7 +160,7 @@ def _write_choices(line: SampleLine, base: SampleLine | None) -> tuple[str, ...]
 
 
 def _mark(scores: Mapping[str, float], base: Mapping[str, float], known: Metric | None, chosen: str) -> tuple[str, ...]:
-    """``chosen`` is the filter of the answer. A metric without a bound calls nothing right or wrong."""
+    """The labels of an answer. ``chosen`` is the filter of the answer. A metric without a bound calls nothing right or wrong."""
 
     def judge(values: Mapping[str, float]) -> bool | None:
         name, _, wanted = known.name.partition("/") if known else ("", "", "")

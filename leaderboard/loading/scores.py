@@ -18,23 +18,23 @@ from xlift.tasks.benchmarks import find_metric, is_ranked, per_document
 from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 
 HASH = 16
-"""Characters of a document's hash that are compared: a published record has no more."""
+"""The characters of a document's hash that are compared. A published record has no more."""
 _CORPUS = tuple(name for name, metric in METRICS.items() if metric.per_document)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Scores by document, as arrays: a leaderboard reads each some forty times, and pandas is slow to make tables and to read them."""
+    """Scores by document, as arrays. A leaderboard reads each about forty times, and pandas is slow at making and reading tables."""
 
     ids: NDArray[Any]
-    """doc_id, rising."""
+    """doc_id, in rising order."""
     hashes: NDArray[Any]
     values: NDArray[np.float64]
-    """nan where a document has none, such as the rate off target of an answer whose language cannot be told."""
+    """nan if a document has none, such as the rate off target of an answer whose language cannot be told."""
     groups: NDArray[Any] | None = None
-    """What each document shares with others, such as a paragraph; None where none shares anything."""
+    """What each document shares with others, such as a paragraph; None if none shares anything."""
     grouped: bool = False
-    """Whether it is known what documents share, so that ``groups`` of None says that they share nothing."""
+    """Whether it is known what documents share, so that ``groups`` of None means that they share nothing."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -60,7 +60,7 @@ class Documents:
     known: Metric | None = None
     """What is known of the metric of a task that is not xlift's; None for xlift's own."""
     stands: bool = False
-    """Whether the metric stands for a task that is not xlift's."""
+    """Whether tables show this metric for a task that is not xlift's."""
 
     @property
     def measure(self) -> Metric:
@@ -69,7 +69,7 @@ class Documents:
 
     @property
     def is_tested(self) -> bool:
-        """Whether these are the scores that stand for the benchmark in tests."""
+        """Whether these are the scores that tests of the benchmark use."""
         return self.stands if self.known else self.metric == per_document(self.benchmark)
 
     @property
@@ -83,7 +83,7 @@ class Documents:
 
     @property
     def sign(self) -> int:
-        """-1 where less is better."""
+        """-1 if less is better."""
         return -1 if self.measure.lower_is_better else 1
 
 
@@ -105,8 +105,8 @@ def collect_documents(measurements: Iterable[Measurement], metrics: Sequence[str
 def read_documents(measured: Measurement, task: str, metric: str) -> pd.DataFrame:
     """One task's scores: a table of doc_id, doc_hash and value, by doc_id.
 
-    ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError for an unknown task or metric, a sample file
-    that is missing or damaged, and a document without a score or with two.
+    ``metric`` is named as in the record, ``name`` or ``name/filter``. Raises UserError for an unknown task or metric, a sample file that is
+    missing or damaged, and a document with no score or with two.
     """
     path = find_samples(measured, task)
     lines = read_samples(path, measured.record.tasks[task].samples_sha256)
@@ -123,7 +123,8 @@ def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Doc
 
 
 def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]:
-    """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``; else the first it has."""
+    """The per-document metrics of a task that are compared: its headline and ``off_target``, or ``metrics``, or else the first that it
+    has."""
     wanted = metrics or [name for name in (result.tested, "off_target") if name]
     # The samples of an older xlift have what its record lacks: the score with lines in a wrong language counted as empty.
     known = [name for name in wanted if name in result.metrics or f"{name}{AS_WRITTEN}" in result.metrics] or list(result.metrics)[:1]
@@ -131,7 +132,7 @@ def choose_metrics(result: TaskResult, metrics: Sequence[str] = ()) -> list[str]
 
 
 def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: str, metric: str) -> Columns:
-    """The scores of ``read_documents`` for the lines of a sample file that was read already; ``path`` names it in errors."""
+    """The scores of ``read_documents`` for the lines of a sample file that was read already. ``path`` names it in errors."""
     name, _, chosen = metric.partition("/")
     found = sorted((line for line in lines if line.filter == (chosen or NO_FILTER)), key=lambda line: line.doc_id)
     known, partial = {known for line in found for known in line.metrics}, find_metric(name).partial
@@ -168,11 +169,11 @@ def read_pairs(measured: Measurement, task: str, metric: str) -> list[tuple[str,
 
 
 def align(sheets: Mapping[str, Columns], groups: NDArray[Any] | None = None) -> NDArray[np.float64]:
-    """The values of several models on the same documents, (models, documents), or (models, groups) where documents share a paragraph.
+    """The values of several models on the same documents, (models, documents), or (models, groups) if documents share a paragraph.
 
-    ``groups`` are those of the documents where the sheets do not say them; what any sheet says holds for all. Documents without a value are
-    filled in by ``fill_in``. Raises UserError for a document that one of them lacks, where the same number stands for different texts, and
-    where none has a value.
+    ``groups`` are those of the documents if the sheets do not say them. If one sheet says them, they hold for all. Documents without a
+    value are filled in by ``fill_in``. Raises UserError for a document that one of them lacks, if the same number has different texts, and
+    if none has a value.
     """
     first, *_ = sheets
     ids, hashes = sheets[first].ids, sheets[first].hashes
@@ -189,10 +190,10 @@ def align(sheets: Mapping[str, Columns], groups: NDArray[Any] | None = None) -> 
 
 
 def fill_in(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values (documents,) with the documents that have none filled in, so that their mean is that of the documents with one.
+    """The values (documents,) in which documents without one are filled in, so that the mean is that of the documents with one.
 
-    A value becomes the mean plus what it lies above it times documents / documents with a value; one that is missing becomes the mean. That
-    is the linear form of a ratio of totals (Cochran 1977, section 2.11), whose spread is that of the rate. Raises UserError where all are
+    A value becomes the mean plus its distance above the mean times documents / documents with a value. A missing value becomes the mean.
+    That is the linear form of a ratio of totals (Cochran 1977, section 2.11), whose spread is that of the rate. Raises UserError if all are
     missing.
     """
     there = ~np.isnan(values)
@@ -207,10 +208,10 @@ def fill_in(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def join_groups(values: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
     """One value for each group of documents, (models, groups) from (models, documents), in the order of the groups' first documents.
 
-    A row keeps its mean. A group's value is the mean plus what its documents lie above it in total, over the mean number of documents in a
-    group: the linear form of a ratio of totals, whose standard error is that of a sample of groups (Cochran 1977, section 6.3; cluster
-    sampling with groups of unequal size). Questions to one paragraph are right or wrong together, so resampling them one by one would
-    claim more than was measured.
+    A row keeps its mean. A group's value is the mean plus the total by which its documents are above it, over the mean number of documents
+    in a group. This is the linear form of a ratio of totals, whose standard error is that of a sample of groups (Cochran 1977, section 6.3;
+    cluster sampling with groups of unequal size). Questions to one paragraph are right or wrong together, so resampling them one by one
+    would claim more than was measured.
     """
     _, first, member = np.unique(groups, return_index=True, return_inverse=True)
     places = np.argsort(np.argsort(first))[member]

@@ -1,4 +1,4 @@
-"""Samples of one task and model, found by name: what ``xlift show`` prints, from the data of the site's samples pages."""
+"""The samples of one task and model, found by name: what ``xlift show`` prints, from the data of the site's samples pages."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """Samples of one task as one model answered it, and perhaps another one beside it."""
+    """The samples of one task as one model answered it, and perhaps those of another model."""
 
     run: Run
     beside: Run | None
-    """The model whose answers stand in ``Sample.base``; None where only marks come from it."""
+    """The model whose answers are in ``Sample.base``; None if it was used only for labels."""
     sheet: Sheet
     samples: tuple[Sample, ...]
-    """Those with all the marks that were asked for."""
+    """The samples with all the labels that were asked for."""
     models: tuple[str, ...]
-    """All that ``model`` can name in these results."""
+    """All names that ``model`` can have in these results."""
 
     def to_dict(self, limit: int | None = None) -> dict[str, Any]:
         """Plain data, the first ``limit`` samples of it."""
@@ -48,10 +48,10 @@ class Selection:
 
 
 def select(results: Path, task: str, model: str | None = None, diff: str | None = None, marks: Collection[str] = ()) -> Selection:
-    """The samples of ``task`` that have all ``marks``, by ``model``; the first one that is not the base where none is named.
+    """The samples of ``task`` with all ``marks``, by ``model``; if none is named, by the first model that is not the base.
 
-    ``flipped`` is against the model that ``diff`` names, else against the base, as on the site. Raises UserError for a name that is not
-    in the results, with the nearest one, for samples that are gone, and for two models that may not be compared on the task.
+    ``flipped`` is against the model that ``diff`` names, else against the base, as on the site. Raises UserError for a name that is not in
+    the results, with the nearest one, for samples that are gone, and for two models that may not be compared on the task.
     """
     runs = _find(results)
     suites = sorted({run.record.suite for run in runs})
@@ -80,9 +80,9 @@ def select(results: Path, task: str, model: str | None = None, diff: str | None 
 
 
 def tabulate_samples(found: Selection) -> pd.DataFrame:
-    """One row for each sample: id, prompt, reference, answer, extracted (None where extraction changed nothing), marks, and its scores.
+    """One row for each sample: id, prompt, reference, answer, extracted (None if extraction changed nothing), marks, and its scores.
 
-    Where another model stands beside, its answer, extraction and scores follow in columns that begin with ``diff_``.
+    If there is another model, its answer, extraction and scores follow in columns that begin with ``diff_``.
     """
     import pandas as pd
 
@@ -112,7 +112,7 @@ def _find(results: Path) -> tuple[Run, ...]:
 
 
 def _first(runs: Sequence[Run], task: str) -> Run:
-    """The first model that is not the base, of those that did the task; the base where it is the only one."""
+    """The first model, other than the base, that did the task; the base if it is the only one."""
     able = [run for run in runs if task in run.record.tasks]
     if not able:
         known = {name for run in runs for name in run.record.tasks}

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 
 def slug(*names: str) -> str:
-    """A file name from any texts: lower-case ASCII letters, digits, ``-`` and ``_``; a hash is added where something had to change.
+    """A file name from any texts: lower-case ASCII letters, digits, ``-`` and ``_``. A hash is added if something had to be changed.
 
     Different names get different slugs, on file systems that ignore case as well.
     """

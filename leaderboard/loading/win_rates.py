@@ -1,6 +1,6 @@
 """Win rates by judges, as judging leaves them beside a run's evaluations.
 
-A judge, its mode and prompt, and the opponent make a setting. Win rates of two settings are never on one scale: they share no column and
+A judge, its mode and prompt, and the opponent make a setting. Win rates of two settings are never on one scale, so they share no column and
 no rank.
 """
 
@@ -25,11 +25,11 @@ class Setting:
     mode: str
     against: str
     served: str
-    """The name the server gave to the model; empty for local judges."""
+    """The name that the server gave to the model; empty for local judges."""
     prompt: str
-    """Sha256 of the judge's prompt."""
+    """The sha256 of the judge's prompt."""
     key: str
-    """Hash of all that describes the judge, and of the opponent."""
+    """The hash of everything that describes the judge and the opponent."""
 
     @property
     def name(self) -> str:
@@ -38,7 +38,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class JudgedRate:
-    """A win rate with who gave it."""
+    """A win rate and who gave it."""
 
     setting: Setting
     digest: str
@@ -54,12 +54,12 @@ class JudgedRate:
 
 
 def name_calibrations(rates: Iterable[JudgedRate]) -> str:
-    """What is said of the judge of some win rates, each thing once."""
+    """What is known of the judges of some win rates, each statement once."""
     return "; ".join(dict.fromkeys(one.calibration for one in rates))
 
 
 def read_win_rates(measurements: Iterable[Measurement]) -> list[JudgedRate]:
-    """The win rates beside some measurements that belong to their answers; those of older answers are left out.
+    """The win rates beside some measurements that belong to their answers. Those of older answers are left out.
 
     Raises UserError for a damaged file.
     """
@@ -99,7 +99,7 @@ def _name_setting(said: Judgements) -> Setting:
 
 
 def group_settings(rates: Sequence[JudgedRate]) -> dict[Setting, list[JudgedRate]]:
-    """Win rates by setting: what may stand in one table."""
+    """Win rates by setting, each of which may be one table."""
     grouped: dict[Setting, list[JudgedRate]] = {}
     for one in rates:
         grouped.setdefault(one.setting, []).append(one)

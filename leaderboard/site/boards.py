@@ -1,4 +1,4 @@
-"""The page of one group: its answer, the map of methods by languages, cost against lift, the table, and the data that re-score it."""
+"""The page of one group: its answer, the map of methods and languages, cost against lift, the table, and the data for scoring again."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MEASURED = {"answers": "answers, in points of 100", "likelihood": "likelihood, i
 
 @dataclass(frozen=True)
 class Map:
-    """Lift of methods by languages, in one measure."""
+    """Lift by method and language, in one measure."""
 
     measure: str
     columns: tuple[tuple[str, str], ...]
-    """Code of each language, and what it is to most rows: trained, transfer or pivot."""
+    """The code of each language, and what it is to most rows: trained, transfer or pivot."""
     rows: tuple[tuple[LeaderboardRow, tuple[tuple[str, Figure, bool], ...]], ...]
     """Each method with its cells: language, lift, and whether answers left the language."""
 
@@ -47,9 +47,9 @@ class Page:
 
     group: Group
     file: str
-    """Below the site's folder."""
+    """The file below the site's folder."""
     data: str
-    """File of the views' numbers."""
+    """The file of the views' numbers."""
     answer: str
     others: tuple[tuple[str, str], ...]
     """The measures that do not lead, each with its answer."""
@@ -62,7 +62,7 @@ class Page:
 
 
 def list_pages(board: Board) -> tuple[Page, ...]:
-    """The pages of all groups; that of the first is the index, too."""
+    """The pages of all groups. That of the first is also the index."""
     names = [group.base or "models" for group in board.groups]
     pages = []
     for group, name in zip(board.groups, names, strict=True):
@@ -91,7 +91,7 @@ def _make_page(group: Group, name: str) -> Page:
 
 
 def make_map(group: Group, measure: str, benchmark: str = "") -> Map | None:
-    """The lifts of a group's methods by language; None where none has one."""
+    """The lifts of a group's methods by language; None if no method has one."""
     views = [view for view in group.views if (view.scope.measure, view.scope.benchmark) == (measure, benchmark) and view.scope.language]
     methods = [row for row in group.rows if row.label != "base"]
     columns = _sort_languages([view.scope.language for view in views], methods)
@@ -105,7 +105,7 @@ def make_map(group: Group, measure: str, benchmark: str = "") -> Map | None:
 
 
 def _sort_languages(codes: Sequence[str], methods: Sequence[LeaderboardRow]) -> tuple[tuple[str, str], ...]:
-    """Languages with their kind: those that are trained first, the pivot last, each kind by name."""
+    """Languages with their kind: trained ones first, the pivot last, and each kind by name."""
     kinds = {}
     for code in codes:
         trained = sum(code in row.record.trained for row in methods)
@@ -116,7 +116,7 @@ def _sort_languages(codes: Sequence[str], methods: Sequence[LeaderboardRow]) -> 
 
 
 def _is_astray(row: LeaderboardRow, view: View) -> bool:
-    """Whether most answers of a row to a task of a view are in another language than asked for, which its score may come from."""
+    """Whether most answers of a row to a task of a view are in another language than asked for, which may explain its score."""
     return any(task in row.fooled for task in view.tasks)
 
 
@@ -141,8 +141,9 @@ def _list_choices(group: Group, measures: Sequence[str]) -> dict[str, tuple[tupl
 
 
 def write_views(page: Page) -> str:
-    """The numbers of a group's views as a script, which a page can load from disk: for each scope its answer, and for each row of the table
-    its rank, the number of rows that it is tied with, and its figures by kind, each as value, low, high and 1 where it is significant."""
+    """The numbers of a group's views as a script, which a page can load from disk. For each scope it has the answer, and for each row of
+    the table its rank, the number of rows with which it is tied, and its figures by kind, each as value, low, high and 1 if it is
+    significant."""
     ids = [row.id for row in page.group.rows]
     views = {
         " ".join((view.scope.measure, view.scope.language or "-", view.scope.benchmark or "-")): _write_view(page.group, view)
@@ -183,13 +184,13 @@ def describe_cell(row: LeaderboardRow, language: str, figure: Figure, astray: bo
 
 
 def find_size(base: str) -> float:
-    """Billions of weights that a base's name speaks of, such as 0.135 of ``smollm2-135m``; infinite where it speaks of none."""
+    """The billions of weights in a base's name, such as 0.135 in ``smollm2-135m``; infinite if the name has none."""
     found = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", base.lower())
     return min((float(number) / (1 if unit == "b" else 1000) for number, unit in found), default=math.inf)
 
 
 def list_across(pages: Sequence[Page]) -> Iterator[tuple[str, list[tuple[Page, LeaderboardRow, Markup]]]]:
-    """Each method with its rows on all bases, for the page across bases, each with its interval; all bars to one scale."""
+    """Each method with its rows on all bases, each with its interval, for the page across bases. All bars have one scale."""
     rows = [
         (page, row)
         for page in pages

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 PACKAGES = ("xlift.harness", "xlift.tasks", "xlift.methods", "xlift.leaderboard")
 
 STATE = ".site.json"
-"""What the site was built from and which files it has: a rebuild deletes those of them that are no longer made, and no others."""
+"""What the site was built from and which files it has. A rebuild deletes those of them that it no longer makes, and no others."""
 
 
 def build(results: Sequence[Path], out: Path, base: str | None = None) -> tuple[str, ...]:
-    """Build the site of result folders in ``out`` and return a line for everything that was left out.
+    """Build the site of result folders in ``out``, and return a line for everything that was left out.
 
-    ``base`` names the model that results of other programs are compared with, where they do not name it themselves.
-    Nothing is done where the results are those that ``out`` was built from; a file is written only where it changes. Raises UserError
-    for results that are not there, hold nothing or hold a secret, and where ``out`` holds files that are not a site's.
+    ``base`` names the model with which results of other programs are compared, if they do not name it themselves. Nothing is done if
+    ``out`` was built from the same results, and a file is written only if it changes. Raises UserError for results that do not exist, hold
+    nothing or hold a secret, and if ``out`` holds files that are not a site's.
     """
     before = read_state(out, STATE, "a site")
     key = fingerprint(results, base)
@@ -78,7 +78,8 @@ def owns(path: str) -> bool:
 
 
 def fingerprint(results: Sequence[Path], base: str | None = None) -> str:
-    """Hash of all that a site is made of: the results, wherever they lie, and the code with its tables, templates and descriptions."""
+    """A hash of everything that a site is made from: the results, wherever they are, and the code with its tables, templates and
+    descriptions."""
     parts = [version("xlift"), hashing.hash_files(_code_files()), *([base] if base else [])]
     for place in results:
         parts.append(hashing.hash_files({f"{place.name}/{path.relative_to(place).as_posix()}": path for path in _result_files(place)}))
@@ -86,7 +87,7 @@ def fingerprint(results: Sequence[Path], base: str | None = None) -> str:
 
 
 def _refuse_secrets(results: Sequence[Path]) -> None:
-    """Raise UserError where a result file holds the value of an environment variable that is a secret: pages would show it."""
+    """Raise UserError if a result file holds the value of a secret environment variable, because pages would show it."""
     held = [(path, path.read_bytes()) for place in results for path in _result_files(place)]
     variables = {name for path, data in held if path.name == RESOLVED for name in _name_variables(data)}
     for path, data in held:
@@ -139,7 +140,7 @@ def _make(board: Board) -> Iterator[tuple[str, str]]:
 
 
 def _code_files() -> dict[str, Path]:
-    """Every file of xlift: pages show methods' docstrings, benchmarks' headlines and languages' names beside what the site itself says."""
+    """Every file of xlift, because pages show methods' docstrings, benchmarks' headlines and languages' names."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
         folder = Path(str(files(package)))

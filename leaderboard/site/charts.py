@@ -26,7 +26,7 @@ DARK = {INK: "#f0f3f6", MUTED: "#9aa4ae", GRID: "#363d46", MARK: "#7fb0ff"}
 """As in assets/site.css, which a picture cannot read."""
 DASHES = [[1, 0], [6, 3], [2, 2], [10, 3, 2, 3], [14, 4]]
 Points: TypeAlias = Sequence[Mapping[str, object]]
-"""Rows of a chart's table."""
+"""The rows of a chart's table."""
 Specification: TypeAlias = dict[str, Any]
 """A chart as Vega or Vega-Lite."""
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -34,9 +34,8 @@ SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 
 @debug_mode(False)
 def draw_lift_curves(points: Points, text: str) -> str:
-    """Lift against tokens trained, a panel for each benchmark: rows of panel, name, tokens, value, low and high in the panel's own unit;
-    ``text`` says what it shows. Every line begins at no lift and no tokens.
-    """
+    """Lift against tokens trained, with a panel for each benchmark: rows of panel, name, tokens, value, low and high in the panel's own
+    unit. ``text`` says what it shows. Every line begins at no lift and no tokens."""
     data = pd.DataFrame(points)
     names, panels = list(dict.fromkeys(data["name"])), list(dict.fromkeys(data["panel"]))
     starts = data[["panel", "name"]].drop_duplicates().assign(tokens=0.0, value=0.0, low=0.0, high=0.0)
@@ -111,7 +110,7 @@ def _configure(chart: alt.TopLevelMixin, aria: bool = True) -> Specification:
 
 
 def _adapt(svg: str) -> str:
-    """The SVG with rules for the dark: colours are attributes in it, and a rule in its style sheet is stronger than an attribute."""
+    """The SVG with rules for dark mode. Its colours are attributes, and a rule in its style sheet has precedence over an attribute."""
     rules = "".join(f'[fill="{light}"]{{fill:{dark}}}[stroke="{light}"]{{stroke:{dark}}}' for light, dark in DARK.items())
     head, closed, rest = svg.partition(">")
     return f"{head}{closed}<style>@media (prefers-color-scheme:dark){{{rules}}}</style>{rest}\n"

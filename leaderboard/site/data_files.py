@@ -30,7 +30,7 @@ TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "op
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ")
-"""What a cell of a CSV may not begin with."""
+"""The characters with which a cell of a CSV may not begin."""
 
 
 class PublishedRun(BaseModel):
@@ -68,7 +68,7 @@ class PublishedRow(BaseModel):
 
 
 class Results(BaseModel):
-    """All that the site was built from."""
+    """Everything from which the site was built."""
 
     model_config = ConfigDict(extra="forbid")
     schema_version: Literal[1] = 1
@@ -190,7 +190,7 @@ def _scores(board: Board) -> pd.DataFrame:
 
 
 def _options(board: Board) -> pd.DataFrame:
-    """Options of each row's method, as they were resolved."""
+    """The options of each row's method, as they were resolved."""
     rows = []
     for row in board.rows:
         found = (row.runs[0].stages.get("prepare", {}).get("inputs") or {}).get("options") or {}
@@ -240,7 +240,7 @@ def _write_feed(board: Board) -> str:
 
 
 def _say_change(run: Run) -> str:
-    """What is new in a run: that it is there, or what changed since it was measured before."""
+    """What is new in a run: that it exists, or what changed since it was measured before."""
     if not run.earlier:
         return f"measured for the first time, on {len(run.record.tasks)} tasks"
     before, now = run.earlier[-1].record, run.record
@@ -261,21 +261,21 @@ def _say_change(run: Run) -> str:
 
 
 def _change_all(cells: pd.Series, change: Callable[[object], object]) -> pd.Series:
-    """Each cell changed; few of them are different, as names stand in a table once for each of their scores."""
+    """Each cell changed. Few of them are different, because a name is in a table once for each of its scores."""
     codes, values = pd.factorize(cells)
     flat = [*(change(value) for value in values), None]  # a cell without a value has the code -1
     return pd.Series([flat[code] for code in codes], index=cells.index, dtype=object)
 
 
 def _flatten(value: object) -> object:
-    """A cell as a table can hold it: several values become words."""
+    """A cell as a table can hold it. Several values become words."""
     if isinstance(value, tuple):
         value = " ".join(map(str, value))
     return clean(value) if isinstance(value, str) else value
 
 
 def _guard(value: object) -> object:
-    """Text that a spreadsheet would take for a formula, at once or after it drops what is blank before it, gets a quote before it."""
+    """The text with a quote before it, if a spreadsheet would take it for a formula, at once or after removing spaces before it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 

@@ -14,15 +14,15 @@ from xlift.leaderboard.site.filters import count, points
 from xlift.leaderboard.site.text import clean
 
 Scale: TypeAlias = Callable[[float], float]
-"""From a value to a place in a chart."""
+"""Turns a value into a position in a chart."""
 REACH = 56.0
 """How far an interval bar reaches to each side of its middle, in the bar's own units."""
 WIDTH, HEIGHT = 430.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 16.0, 14.0, 44.0
 LETTER, LINE = 6.6, 14.0
-"""Size of a letter and of a line of names, about; names are set at 12 units."""
+"""The approximate size of a letter and of a line of names, which are set at 12 units."""
 LONGEST = 26
-"""Letters of a name in a chart; the whole one is in its text alternative."""
+"""The most letters of a name in a chart. The whole name is in its text alternative."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class _Box:
 
 
 def find_reach(figures: Sequence[Figure]) -> float:
-    """The largest distance from 0 of some intervals: what their bars are drawn to; 1 where there are none."""
+    """The largest distance from 0 in some intervals, which is the scale of their bars; 1 if there are none."""
     ends = [abs(end) for one in figures for end in (one.value, one.low, one.high) if end is not None]
     return max(ends, default=0.0) or 1.0
 
 
 def draw_interval(figure: Figure, reach: float) -> Markup:
-    """A lift as a dot, its interval as a bar about 0, which stands in the middle; the numbers are beside it, so readers skip it."""
+    """A lift as a dot, with its interval as a bar about 0, which is in the middle. The numbers are beside it, so screen readers skip it."""
     if figure.value is None:
         return Markup("")
     size = REACH / reach
@@ -66,7 +66,7 @@ def draw_interval(figure: Figure, reach: float) -> Markup:
 
 
 def name_sign(figure: Figure) -> str:
-    """The class of a figure: ``up`` or ``down`` where it is significant, else ``unsure``."""
+    """The class of a figure: ``up`` or ``down`` if it is significant, else ``unsure``."""
     if not figure.significant or figure.value is None:
         return "unsure"
     return "up" if figure.value > 0 else "down"
@@ -74,7 +74,7 @@ def name_sign(figure: Figure) -> str:
 
 def draw_cost(found: Sequence[CostPoint]) -> Markup:
     """Lift against the tokens that were trained and generated, on a logarithmic scale, with a line through the rows that no cheaper row
-    beats. Names stand where they meet no other; one that has no such place is told on the point itself and in the text alternative."""
+    exceeds. Names are placed where they meet no other; a name without such a place is on the point itself and in the text alternative."""
     ordered = sorted(found, key=lambda one: (one.cost, -(one.lift.value or 0)))
     values = [end for one in ordered for end in (one.lift.value, one.lift.low, one.lift.high) if end is not None]
     low, high = min(0.0, *values), max(0.0, *values)
@@ -140,7 +140,7 @@ def _draw_frontier(ordered: Sequence[CostPoint], places: Sequence[tuple[float, f
 
 
 def _place_names(names: Sequence[str], places: Sequence[tuple[float, float]]) -> list[str]:
-    """Each name as a text element beside its point, where it meets neither a point nor another name; empty where it has no such place."""
+    """Each name as a text element beside its point, where it meets neither a point nor another name; empty if there is no such place."""
     taken = [_Box(x - 6, y - 6, x + 6, y + 6) for x, y in places]
     made = []
     for name, (x, y) in zip(names, places, strict=True):
@@ -166,7 +166,7 @@ def _place_names(names: Sequence[str], places: Sequence[tuple[float, float]]) ->
 
 
 def list_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers between two ends, with 0 among them where it lies there."""
+    """Round numbers between two ends, including 0 if it is between them."""
     rough = (high - low) / most
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(size * unit for size in (1, 2, 5, 10) if size * unit >= rough)
@@ -174,7 +174,7 @@ def list_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def write_size(value: float) -> str:
-    """A count in three letters or so: 1k, 20k, 5M."""
+    """A count in about three letters: 1k, 20k, 5M."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"

@@ -1,4 +1,4 @@
-"""How pages spell numbers, names and links."""
+"""How pages write numbers, names and links."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def points(value: float | None, signed: bool = False, digits: int = 1) -> str:
 
 
 def digits(value: float) -> str:
-    """Three digits of a number in its own unit; a dash for none."""
+    """Three digits of a number in its own unit; a dash for None."""
     return "–" if value != value else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def score(result: TaskResult, metric: str) -> str:
-    """A score as pages write all of them, in points where it has a bound, with its standard error unless that is 0."""
+    """A score as all pages write it: in points if it has a bound, with its standard error unless that is 0."""
     found, known = result.metrics.get(metric), result.find_metric(metric)
     if found is None:
         return "–"
@@ -42,13 +42,13 @@ def score(result: TaskResult, metric: str) -> str:
 
 
 def count(value: object) -> str:
-    """A number with thousands apart; empty for none."""
+    """A number with its thousands separated; empty for None."""
     return "" if value is None else f"{value:,.0f}" if isinstance(value, int | float) else str(value)
 
 
 def heat(figure: Figure) -> str:
-    """Class of a heat-map cell: steps of 2, 5 and 10 points, or hundredths of a bit; one step for a significant difference of a metric
-    of another maker that has no bound."""
+    """The class of a heat-map cell: steps of 2, 5 and 10 points, or of hundredths of a bit. A metric of another maker without a bound has
+    one step, for a significant difference."""
     if figure.value is None:
         return "none"
     step = sum(abs(figure.value) * (100 if figure.in_bits else 1) >= edge for edge in (2, 5, 10))
@@ -65,7 +65,8 @@ def spell(value: object) -> str:
 
 
 def hub_link(run: Run) -> str | None:
-    """Address of a pushed adapter: the one that its push left in the run folder, or that of the hub's name it was measured under."""
+    """The address of a pushed adapter: the one that its push left in the run folder, or that of the name on the hub under which it was
+    measured."""
     if run.link:
         return run.link
     name = str((run.record.adapter or {}).get("name", ""))
@@ -74,7 +75,7 @@ def hub_link(run: Run) -> str | None:
 
 
 def describe_method(name: str) -> tuple[str, str]:
-    """What a shipped method's own file says of it, and its defaults; empty for others. Nothing of it is run."""
+    """What the file of a method that comes with xlift says about it, and its defaults; empty for others. None of its code is run."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         return "", ""
     folder = files("xlift.methods")

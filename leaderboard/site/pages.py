@@ -41,7 +41,7 @@ Pages = Iterator[tuple[str, str]]
 Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
 """Method minus base, by suite and label, then by task and metric."""
 LEFT_OUT = 100
-"""Lines of what was left out that the index shows."""
+"""The most lines about what was left out that the index shows."""
 NAVIGATION = (
     ("index.html", "Ranking"),
     ("bases.html", "Bases"),
@@ -52,7 +52,7 @@ NAVIGATION = (
     ("data.html", "Data"),
     ("about.html", "About"),
 )
-"""Pages that every page leads to."""
+"""The pages to which every page links."""
 Cells = dict[str, dict[str, tuple[str, Figure, Figure]]]
 """A task, its score and its difference from the base, by row and column of a table."""
 
@@ -249,7 +249,7 @@ def to_figure(found: TableRow) -> Figure:
 
 
 def average(run: Run, group: Group) -> float | None:
-    """Mean score of one run over the tasks that its group is ranked on, weighed as the rank weighs them; None where a score is missing."""
+    """The mean score of one run over the tasks on which its group is ranked, weighted as in the rank; None if a score is missing."""
     boards: dict[str, list[float]] = {}
     for task, result in run.record.tasks.items():
         shown = result.tested
@@ -284,7 +284,8 @@ def _collect_differences(board: Board) -> Differences:
 
 
 def _compare_corpora(row: LeaderboardRow, base: LeaderboardRow) -> dict[tuple[str, str], Figure]:
-    """Row minus base for the headlines of other makers that are of all documents at once, such as perplexity: without an interval."""
+    """Row minus base, without an interval, for headlines of other makers that are computed over all documents at once, such as
+    perplexity."""
     found = {}
     for task, result in row.results.items():
         metric = result.headline or ""
@@ -328,7 +329,7 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
 
 
 def _list_facts(board: Board, benchmark: str) -> Iterator[tuple[str, str]]:
-    """What a benchmark is, where its floor lies, and what tells a point apart in it."""
+    """What a benchmark is, where its floor is, and what distinguishes a difference of one point in it."""
     known = find_benchmark(benchmark)
     if known:
         yield "Data", known.dataset
@@ -375,7 +376,7 @@ def _language(board: Board, differences: Differences, language: str) -> dict[str
 
 
 def _options(rows: list[LeaderboardRow]) -> list[tuple[LeaderboardRow, dict[str, object]]]:
-    """Each row with those of its options in which the rows of a method differ: the ablations there are."""
+    """Each row with those of its options in which the rows of a method differ: the ablations."""
     chosen = [(row, dict(row.runs[0].stages.get("prepare", {}).get("inputs", {}).get("options") or {})) for row in rows]
     names = list(dict.fromkeys(name for _, options in chosen for name in options))
     varied = [name for name in names if len({repr(options.get(name)) for _, options in chosen}) > 1]

@@ -12,7 +12,7 @@ from xlift.leaderboard.site.charts import DASHES, draw_layers
 from xlift.leaderboard.site.text import clean
 
 MOST = 12
-"""Languages of one chart; the others are in the numbers."""
+"""The most languages of one chart. The others are in the numbers."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Drawing:
 
 
 def draw_alignment(run: Run) -> Drawing | None:
-    """What the probe of a run's folder says of one of its models, beside the base.
+    """The probe results of one model of a run's folder, beside the base.
 
-    None where there is no ``probe.json``, or where it does not hold this model. Raises UserError for one that cannot be read.
+    None if there is no ``probe.json``, or if it does not contain this model. Raises UserError for one that cannot be read.
     """
     probe = read_probe(run.stage.parent)
     if probe is None or run.record.base.get("sha256") != probe.base.get("sha256"):
@@ -39,7 +39,7 @@ def draw_alignment(run: Run) -> Drawing | None:
 
 
 def draw_probe(probe: Probe) -> Drawing | None:
-    """The first five models of a probe and its first twelve languages; None where no language stands beside the pivot."""
+    """The first five models of a probe and its first twelve languages; None if there is no language beside the pivot."""
     models = probe.models[: len(DASHES)]
     languages = [code for code, found in probe.models[0].languages.items() if found.alignment][:MOST]
     if not languages:
@@ -74,6 +74,6 @@ def _peak(found: Alignment) -> str:
 
 
 def best_layer(found: Alignment) -> tuple[int, float]:
-    """The layer with the highest retrieval accuracy, both directions averaged, and that accuracy; the first one of equals."""
+    """The layer with the highest retrieval accuracy, averaged over both directions, and that accuracy; of equal ones the first."""
     value = max(found.retrieval)
     return found.retrieval.index(value), value

@@ -15,7 +15,7 @@ from xlift.tasks.benchmarks import name_place
 
 
 def collect_charts(board: Board) -> Iterator[tuple[str, str]]:
-    """Name and SVG of the curves of each group that was measured on the way of its trainings."""
+    """The name and SVG of the curves of each group whose trainings were measured at points."""
     for group in board.groups:
         yield from _lift_curves(f"curve-of-{group.number}", board, group.rows)
 
@@ -31,7 +31,7 @@ class Chart:
 
 
 def draw_training(row: LeaderboardRow) -> Chart | None:
-    """The learning curves of a row, a line for each seed; None where nothing was trained."""
+    """The learning curves of a row, a line for each seed; None if nothing was trained."""
     points = [{"seed": str(run.record.seed), "tokens": tokens, "loss": loss} for run in row.runs for _, tokens, loss in read_curve(run)]
     if len(points) < 2:
         return None
@@ -41,14 +41,14 @@ def draw_training(row: LeaderboardRow) -> Chart | None:
 
 
 def draw_layers(run: Run) -> Chart | None:
-    """What a probe saw of a run's model by layer; None where none did. Raises UserError for a probe that cannot be read."""
+    """The probe results of a run's model by layer; None if there are none. Raises UserError for a probe that cannot be read."""
     if drawing := draw_alignment(run):
         return Chart("Alignment with the pivot by layer", f"alignment-{run.id}", drawing.text, drawing.svg)
     return None
 
 
 def _lift_curves(name: str, board: Board, rows: Sequence[LeaderboardRow]) -> Iterator[tuple[str, str]]:
-    """Lift in the trained languages against tokens trained, a line for each method that was measured on its way."""
+    """Lift in the trained languages against tokens trained, with a line for each method that was measured at points of its training."""
     names, ids = _names(rows), {(row.suite, row.label): row.id for row in rows}
     points = []
     for one in board.curves.to_dict("records"):

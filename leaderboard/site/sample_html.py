@@ -15,7 +15,7 @@ from xlift.tasks.thinking import separate
 
 
 def write_article(sample: Sample, language: str, is_base: bool) -> Markup:
-    """A document with its marks, scores and texts, all that a model or a results file wrote made safe to show."""
+    """A document with its labels, scores and texts. Everything that a model or a results file wrote is made safe to show."""
     marks = "".join(f'<span class="badge">{mark}</span> ' for mark in sample.marks)
     scores = ", ".join(
         f"{_plain(metric)} <strong>{value}</strong>{f' (base {base})' if base else ''}" for metric, value, base in sample.figures
@@ -29,7 +29,7 @@ def write_article(sample: Sample, language: str, is_base: bool) -> Markup:
 
 
 def link_samples(sheet: Sheet, mark: str) -> Markup:
-    """Links to all documents with a mark, on whichever page they stand."""
+    """Links to all documents with a label, on whichever page they are."""
     found = sheet.marked(mark)
     return Markup(" ".join(f'<a href="{sheet.file(one.page)}#doc-{slug(one.id)}">{_plain(one.id)}</a>' for one in found))
 
@@ -39,9 +39,9 @@ class _Text(NamedTuple):
 
     label: str
     text: str | None
-    """None where there is none to compare."""
+    """None if there is none to compare."""
     language: str = ""
-    """Empty where it is not known."""
+    """Empty if it is not known."""
     folded: bool = False
 
 
@@ -59,7 +59,7 @@ def _list_texts(sample: Sample, language: str, is_base: bool) -> list[_Text]:
 
 
 def _split(label: str, text: str | None, language: str) -> list[_Text]:
-    """What a model wrote, its thinking apart, which is in whichever language."""
+    """What a model wrote, with its thinking separated, which may be in any language."""
     said = separate(text) if text else None
     if said is None or not (said.thinking or said.cut):
         return [_Text(label, text, language)]

@@ -1,4 +1,4 @@
-"""Untrusted text made safe to show: names for files, marks for characters that deceive, language and direction."""
+"""Untrusted text made safe to show: names for files, replacements for characters that deceive, language and direction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from xlift.harness.core.languages import languages
 
 LONGEST = 4000
-"""Characters of one text that a page shows."""
+"""The most characters of one text that a page shows."""
 
 RTL_SCRIPTS = {"Arab", "Hebr", "Nkoo", "Syrc", "Thaa"}
 
@@ -38,7 +38,8 @@ def clean(text: str) -> str:
 
 
 def show(text: str, longest: int = LONGEST) -> Markup:
-    """A text of many lines as HTML: deceptive characters are named (``U+202E``), and what is over ``longest`` is counted, not shown."""
+    """A text of many lines as HTML. Deceptive characters are named (``U+202E``), and characters beyond ``longest`` are counted, not
+    shown."""
     if len(text) <= longest and not _UNUSUAL.search(text):
         return escape(text)
     marked = Markup('<span class="mark">{}</span>')
@@ -46,15 +47,15 @@ def show(text: str, longest: int = LONGEST) -> Markup:
 
 
 def spell_out(text: str, longest: int = LONGEST) -> str:
-    """``show`` for a terminal: marks stand in ``<>``, and characters that only set a direction are named too.
+    """``show`` for a terminal: replacements are in ``<>``, and characters that only set a direction are named too.
 
-    A page keeps a text's direction to its own block, a terminal cannot.
+    A page keeps a text's direction within its own block, which a terminal cannot do.
     """
     return "".join(f"<{part}>" if is_mark else part for is_mark, part in _take_apart(text.expandtabs(4), longest, _DIRECTING))
 
 
 def _take_apart(text: str, longest: int, hidden: re.Pattern[str]) -> Iterator[tuple[bool, str]]:
-    """Pieces of a text, and whether each is a mark that stands for something not shown."""
+    """The pieces of a text, and whether each replaces something that is not shown."""
     text = text.replace("\r\n", "\n")
     shown, rest, end = text[:longest], len(text) - longest, 0
     for found in hidden.finditer(shown):
@@ -67,7 +68,7 @@ def _take_apart(text: str, longest: int, hidden: re.Pattern[str]) -> Iterator[tu
 
 
 def write_prose(text: str) -> Markup:
-    """A docstring as HTML: its paragraphs, and code where it stands between double backquotes."""
+    """A docstring as HTML: its paragraphs, with text between double backquotes as code."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         pieces = clean(" ".join(paragraph.split())).split("``")
