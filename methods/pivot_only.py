@@ -3,8 +3,8 @@
 Source: the pivot-only row of PLUG's and SDRRL's comparisons (arXiv:2311.08711, arXiv:2402.12204).
 
 As in the papers: published pivot instructions with their published answers, and nothing in another language.
-Different: the instructions are Alpaca's, with the budget and the trainer that all methods share; PLUG has GPT-4-Alpaca's 52k rows. Missing:
-nothing.
+Different: the instructions are Alpaca's, with the budget and the trainer that all methods share; PLUG has GPT-4-Alpaca's 52k rows.
+Missing: nothing.
 """
 
 from __future__ import annotations

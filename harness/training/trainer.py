@@ -64,16 +64,15 @@ def fit(
 
     Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer.
     Everything in the plan is used except the profile. Phases are trained one after the other, each with its own learning-rate schedule. If
-    ``start``, an adapter's folder, is given, training continues from it, so that the result is still one adapter of the base; Dpo compares
-    with ``start`` then.
+    ``start``, an adapter's folder, is given, training continues from it (and Dpo compares with it), so the result is one adapter of the
+    base.
 
     Adapters of ``settings.measure_at`` are kept in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until the
     training is done. After a kill the same call continues from the last whole checkpoint, and the adapter is bit for bit that of an
     undisturbed training (on the same machine, with the same number of threads). ``provenance["base"]["name"]`` is the name that the adapter
     gives its base; ``chat_template`` replaces that of the base folder.
 
-    Raises UserError for rows, phases, settings or a start that cannot be used, if memory or disk runs out, and for a loss that is not a
-    number.
+    Raises UserError for rows, phases, settings or a start that cannot be used, for a lack of memory or disk, and for a loss that is NaN.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
