@@ -27,7 +27,7 @@ from xlift.harness.core.settings import build as build
 from xlift.harness.core.yaml_texts import read_yaml
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""The names that a method or an adapter may have."""
+"""What a method or an adapter may be called."""
 
 
 class DataSettings(Section):
@@ -43,9 +43,10 @@ class DataSettings(Section):
 
 class EngineSettings(Section):
     UNHASHED = frozenset({"kv_cache_gib", "gpu_memory_utilization", "key_variable", "concurrency", "pipeline_parallel_size"})
-    """These settings decide how fast answers come, and not what they are. Layers on several GPUs compute what they compute on one.
-    ``batch_tokens`` is hashed, because it is the batch policy of a record's comparability key; ``url``, because another server may have
-    another model under the same name; and ``tensor_parallel_size``, because it splits sums."""
+    """Memory for the cache, the key and the requests at once decide how fast answers come, not what they are, and layers that lie on
+    several GPUs compute what they do on one. ``batch_tokens`` is hashed: it is the batch policy of a record's comparability key. ``url`` is
+    hashed: another server may have another model under the same name. So is ``tensor_parallel_size``, as it splits sums.
+    """
 
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
     """What computes the answers: vLLM, transformers (hf) or a server (api). auto is vLLM where it is installed, else hf."""
@@ -80,7 +81,7 @@ class EngineSettings(Section):
     @field_validator("thinking", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
-        """YAML reads ``on`` and ``off`` as true and false."""
+        """YAML takes ``on`` and ``off`` for true and false."""
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
@@ -104,13 +105,12 @@ class EngineSettings(Section):
 
     @property
     def gpus(self) -> int:
-        """The number of GPUs that one engine uses."""
+        """That one engine lies on."""
         return self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def thinks(self) -> dict[str, str | int]:
-        """What the suite says about thinking. By default it says nothing, so that older results, which had no such keys, keep their
-        hashes."""
+        """How the model thinks, as far as the suite says it: nothing by default, so that results of before there were such keys stay."""
         mode: dict[str, str | int] = {} if self.thinking == "template" else {"thinking": self.thinking}
         return {**mode, "thinking_tokens": self.thinking_tokens} if self.thinking_tokens else mode
 
@@ -121,16 +121,17 @@ class EngineSettings(Section):
 
     @property
     def splits(self) -> dict[str, int]:
-        """How sums are split over GPUs, if they are."""
+        """How sums are split, where they are."""
         return {"tensor_parallel_size": self.tensor_parallel_size} if self.tensor_parallel_size > 1 else {}
 
 
 class TrainSettings(Section):
     UNHASHED = frozenset({"checkpoint_steps", "report_to", "processes"})
-    """Checkpoints and trackers leave the adapter the same bit for bit, and several processes leave it the same except for rounding; the
-    manifest has their number. ``micro_batch_tokens`` is hashed, because it changes the order of the sums of a step, which was seen to
-    change the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was on a CPU, but was not tried on a
-    GPU."""
+    """Checkpoints and trackers leave the adapter bit for bit as it is, and several processes as it is but for rounding; how many there were
+    stands in the manifest. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
+    another order, which was seen to move the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was
+    on a CPU, but was not tried on a GPU.
+    """
 
     tokens: int | None = Field(None, ge=1)
     """Training budget in tokens without padding, at least one step (``batch_tokens``). Rows are trained again until it is spent, and fewer
@@ -211,8 +212,8 @@ class MethodSettings(Section):
 
 class EvaluateSettings(Section):
     UNHASHED = frozenset({"tasks", "include_path", "adapters", "engines", "share_answers"})
-    """A stage hashes the tasks after their expansion, with the files of ``include_path`` that define them, and the one adapter that it
-    measures. Engines side by side change no score, and an answer that is kept was made under the same settings."""
+    """A stage hashes the tasks as they were expanded, with the files of ``include_path`` that they lie in, and the one adapter that it
+    measures; engines side by side move no score, and an answer that is kept is one that was made under the same settings."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups. ``{lang}`` in a name is replaced by each language that is measured, ``{flores}`` by its FLORES code."""
@@ -246,7 +247,7 @@ class EvaluateSettings(Section):
 
     @property
     def asked(self) -> dict[str, str | int]:
-        """How tasks are asked, if it is not as their files say."""
+        """How tasks are asked, where that is not as their files say."""
         said: dict[str, str | int] = {"prompt_style": self.prompt_style, "num_fewshot": self.num_fewshot}
         return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
 
@@ -343,9 +344,9 @@ class Suite(Section):
         return self
 
     def single(self, label: str, seed: int | None) -> Suite:
-        """The suite reduced to what makes one adapter: one method and seed, without judge, adapters of others and resources.
+        """What makes one adapter: this suite with its method and seed alone, without judge, adapters of others and resources.
 
-        If ``seed`` is None, all seeds stay, because nothing is trained.
+        All seeds stay where ``seed`` is None, as nothing is trained then.
         """
         evaluate = self.evaluate.model_copy(update={"adapters": {}})
         alone = {"methods": {label: self.methods[label]}, "judge": None, "evaluate": evaluate, "resources": ResourceSettings()}
@@ -357,7 +358,7 @@ class Suite(Section):
         return build(TrainSettings, {**self.train.model_dump(), **own}, f"methods.{label}.train")
 
     def translating(self, label: str) -> dict[str, TranslatorSettings]:
-        """The translators of one method by pair: its own if it names any, else the suite's."""
+        """The translators of one method by pair: its own where it names any, else the suite's."""
         return self.methods[label].translators or self.translators
 
     def trained(self, label: str) -> tuple[str, ...]:
@@ -366,7 +367,7 @@ class Suite(Section):
 
 
 def _check_labels(suite: Suite) -> None:
-    """Check that labels can name folders, files and rows of tables, with the seed after them if there is one."""
+    """Labels name folders, files and rows of tables, with the seed behind them where there is one."""
     for place, labels in (("methods", suite.methods), ("evaluate.adapters", suite.evaluate.adapters)):
         for label in labels:
             if not LABEL.fullmatch(label) or label == "base":
@@ -419,8 +420,7 @@ def _require_languages(codes: Iterable[str], where: str) -> None:
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, object] | None = None) -> Suite:
-    """Read a suite from a YAML file, or one that comes with xlift by its name. ``sections`` are merged into it, then ``a.b=value``
-    overrides.
+    """Read a suite from a YAML file, or by the name of one that ships, with ``sections`` merged into it, then ``a.b=value`` overrides.
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
     """
@@ -437,14 +437,14 @@ def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapp
 
 
 def read_suite(values: Mapping[str, object], where: str, overrides: Iterable[str] = ()) -> Suite:
-    """A suite from plain values. ``where`` names them in errors."""
+    """A suite from plain values, ``where`` naming them in errors."""
     for override in overrides:
         values = _override(values, override)
     return build(Suite, values, where)
 
 
 def merge(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """Plain values with changes: a mapping is merged into a mapping key by key, everything else replaces what was there."""
+    """Plain values with changes in them: a mapping is merged into a mapping key by key, everything else replaces what was there."""
     merged = dict(values)
     for key, value in changes.items():
         before = merged.get(key)

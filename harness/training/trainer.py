@@ -46,7 +46,7 @@ from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
 HOURS = 24
-"""The hours that processes of a training wait for each other: the first one scores all preferences before the others begin."""
+"""That processes of a training wait for each other: the first one scores all preferences before the others begin."""
 
 
 def fit(
@@ -60,19 +60,19 @@ def fit(
     start: Path | None = None,
     chat_template: str | None = None,
 ) -> FitReport:
-    """Train one adapter. ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
+    """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer.
-    Everything in the plan is used except the profile. Phases are trained one after the other, each with its own learning-rate schedule. If
-    ``start``, an adapter's folder, is given, training continues from it (and Dpo compares with it), so the result is one adapter of the
-    base.
+    Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer. Of the
+    plan all but the profile counts; phases are trained one after the other, each under its own schedule of the learning rate. From
+    ``start``, an adapter's folder, training goes on, so that the result too is one adapter on the base; that is what Dpo compares with.
 
-    Adapters of ``settings.measure_at`` are kept in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until the
-    training is done. After a kill the same call continues from the last whole checkpoint, and the adapter is bit for bit that of an
-    undisturbed training (on the same machine, with the same number of threads). ``provenance["base"]["name"]`` is the name that the adapter
-    gives its base; ``chat_template`` replaces that of the base folder.
+    Adapters of ``settings.measure_at`` lie in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until all is
+    done. After a kill the same call goes on from the last whole one, and the adapter is bit for bit that of an undisturbed training (on the
+    same machine, with as many threads). ``provenance["base"]["name"]`` is what the adapter calls its base; ``chat_template`` stands in for
+    the base folder's own.
 
-    Raises UserError for rows, phases, settings or a start that cannot be used, for a lack of memory or disk, and for a loss that is NaN.
+    Raises UserError for rows, phases, settings or a start that cannot be trained with, for memory or disk that runs out, and for a loss
+    that is no number.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -112,15 +112,14 @@ def fit(
 
 
 def _find_progress(checkpoints: Path, reference: Path, training: str, arguments: SFTConfig) -> tuple[Checkpoint | None, float]:
-    """The last whole checkpoint, and the seconds that the training has taken. The first of several processes deletes folders that are not
-    whole."""
+    """The last whole checkpoint, and the seconds that the training has taken; the first of several processes deletes what is not whole."""
     with arguments.main_process_first(local=False):
         last = find_last(checkpoints, training)
         return last, last.seconds if last else unseal(reference, training) or 0.0
 
 
 def _read_reference(trainer: CourseTrainer, folder: Path, limit: int) -> None:
-    """What a trainer compares with, if it does. The first of several processes computes it."""
+    """What a trainer compares with, if it does; the first of several processes computes it."""
     if isinstance(trainer, ReferenceTrainer):
         with trainer.args.main_process_first(local=False):
             trainer.read_reference(folder, limit)
@@ -166,7 +165,7 @@ def _open_start(start: Path | None, settings: TrainSettings, provenance: Provena
 
 
 def _open_model(folder: Path, plan: Plan, settings: TrainSettings, begun: adapters.Adapter | None) -> dict[str, object]:
-    """The model that is trained, and LoRA's configuration. If training continues from whole weights, they replace the base's."""
+    """The model that is trained, and LoRA's configuration; whole weights that training goes on from stand in for the base's."""
     if settings.lora is not None:
         model = _load(folder, settings)
         return {"model": model, "peft_config": read_lora(settings.lora, plan.where, model)}
@@ -297,7 +296,7 @@ def _reward(trainer: CourseTrainer, key: str) -> float | None:
 
 
 def _read_terms(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """The mean of each part of the loss over the first tenth of the logged steps, and over the last."""
+    """The mean of each part of the loss over the first tenth of logged steps, and over the last."""
     parts: dict[str, list[float]] = {}
     for entry in history:
         for key in entry:
@@ -323,7 +322,7 @@ def _peak_bytes() -> int:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is written beside the weights of an adapter, and the number format of whole weights."""
+    """What is written beside the weights of an adapter, and in which numbers whole weights are."""
 
     provenance: Provenance
     tokenizer: PreTrainedTokenizerBase
@@ -331,7 +330,7 @@ class Kept:
 
 
 def _keep(model: PeftModel | PreTrainedModel, folder: Path, point: CurvePoint, kept: Kept) -> None:
-    """Keep the adapter as it is now, as a point of the curve."""
+    """The adapter as it is now, as a point of the curve."""
     out = folder / point.folder
     _save(model, out, out / ".saving", kept, {**point.model_dump(), "steps": point.step})
     discard(out / ".saving")
@@ -349,7 +348,7 @@ def _save(model: PeftModel | PreTrainedModel, out: Path, staging: Path, kept: Ke
 
 
 def _move_model(model: PreTrainedModel, out: Path, staging: Path, kept: Kept) -> None:
-    """Write whole weights, rounded once, with the tokenizer with which they were trained."""
+    """Whole weights, rounded once, with the tokenizer that they were trained with."""
     numbers = getattr(torch, kept.dtype)
     rounded: dict[str, torch.Tensor] = {}
     made: dict[int, torch.Tensor] = {}  # weights that are tied stay one
