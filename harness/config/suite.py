@@ -15,8 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.config.base import BaseSettings as BaseSettings
 from xlift.harness.config.judge import JudgeSettings
-from xlift.harness.config.lora import check_lora, check_schedule
 from xlift.harness.config.resources import ResourceSettings
+from xlift.harness.config.train import TrainSettings as TrainSettings
 from xlift.harness.config.translator import TranslatorSettings as TranslatorSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
@@ -123,78 +123,6 @@ class EngineSettings(Section):
     def splits(self) -> dict[str, int]:
         """How sums are split, where they are."""
         return {"tensor_parallel_size": self.tensor_parallel_size} if self.tensor_parallel_size > 1 else {}
-
-
-class TrainSettings(Section):
-    UNHASHED = frozenset({"checkpoint_steps", "report_to", "processes"})
-    """Checkpoints and trackers leave the adapter bit for bit as it is, and several processes as it is but for rounding; how many there were
-    stands in the manifest. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
-    another order, which was seen to move the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was
-    on a CPU, but was not tried on a GPU.
-    """
-
-    tokens: int | None = Field(None, ge=1)
-    """Training budget in tokens without padding, at least one step (``batch_tokens``). Rows are trained again until it is spent, and fewer
-    rows are made if it does not reach all of them."""
-    epochs: float = Field(1.0, gt=0)
-    """Training budget in passes over the rows, if ``tokens`` is not given."""
-    batch_tokens: int = Field(4096, ge=64)
-    """Tokens of one optimiser step, without padding. The budget divided by this is the number of steps, whatever the rows are."""
-    micro_batch_tokens: int = Field(4096, ge=64)
-    """The most tokens (sequences x width) in one backward pass. A smaller number needs less memory, and changes no result beyond
-    rounding."""
-    max_length: int = Field(1024, ge=16)
-    """The most tokens of a row. Longer rows are cut at the end and counted."""
-    learning_rate: float = Field(2.0e-4, gt=0)
-    """The highest rate of the schedule."""
-    schedule: str = "cosine"
-    """A learning-rate schedule of transformers that needs no arguments. Each phase of a method has a schedule of its own."""
-    warmup: float = Field(0.05, ge=0, lt=1)
-    """The share of a phase's steps in which the rate rises. A phase of one step has no warm-up."""
-    weight_decay: float = Field(0.0, ge=0)
-    """AdamW's weight decay."""
-    lora: dict[str, Any] | None = Field(default_factory=lambda: {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"})
-    """Arguments of peft.LoraConfig. null trains the weights themselves, which needs a rate of about a tenth of LoRA's."""
-    quantise: Literal["4bit", "8bit"] | None = None
-    """Load the base in fewer bits (bitsandbytes, CUDA only)."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Arithmetic of the training; bfloat16 becomes float32 on a CPU where that is faster."""
-    gradient_checkpointing: bool = False
-    """Compute activations a second time in the backward pass instead of keeping them: less memory, more time."""
-    processes: int = Field(1, ge=1)
-    """How many processes share the passes of each step, each on a GPU of its own (data parallel, DDP)."""
-    checkpoint_steps: int = Field(50, ge=1)
-    """Number of steps between checkpoints. A run that was killed goes on from the last one."""
-    report_to: tuple[str, ...] = ()
-    """Trackers of transformers: wandb, trackio, tensorboard."""
-    measure_at: tuple[Annotated[float, Field(strict=True)], ...] = ()
-    """Shares of the budget, such as 0.1, 0.25 and 0.5. The adapter is kept as it is at each of them, and measured on the likelihood tasks
-    of the suite, which gives a curve of lift against tokens. The end is always measured, on all tasks."""
-
-    def identity(self) -> dict[str, Any]:
-        """The same as for every section, without ``measure_at`` if it is empty, because a training without points has none to measure."""
-        found = super().identity()
-        return found if self.measure_at else {name: value for name, value in found.items() if name != "measure_at"}
-
-    @field_validator("measure_at")
-    @classmethod
-    def _within(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        for share in value:
-            if not 0 < share <= 1:
-                raise ValueError("each is a share of the budget, above 0 and at most 1")
-        return tuple(sorted({share for share in value if share < 1}))
-
-    @field_validator("schedule")
-    @classmethod
-    def _scheduled(cls, value: str) -> str:
-        return check_schedule(value)
-
-    @field_validator("lora")
-    @classmethod
-    def _known_lora(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
-        if value is not None:
-            check_lora(value)
-        return value
 
 
 class MethodSettings(Section):

@@ -20,6 +20,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import is_liger_kernel_available
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
@@ -185,6 +186,8 @@ def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
         torch.utils.deterministic.fill_uninitialized_memory = False
     elif settings.quantise:
         raise UserError(f"train.quantise {settings.quantise!r}: bitsandbytes needs a CUDA GPU and there is none; leave train.quantise out")
+    if settings.liger and (trouble := _find_hindrance_to_liger()):
+        raise UserError(f"train.liger: {trouble}; leave train.liger out")
     if settings.quantise:
         four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": arithmetic, "bnb_4bit_use_double_quant": True}
         bits = BitsAndBytesConfig(**four if settings.quantise == "4bit" else {"load_in_8bit": True})
@@ -194,6 +197,12 @@ def _load(folder: Path, settings: TrainSettings) -> PreTrainedModel:
     except ImportError as error:
         raise UserError(f"base model {folder.name}: a library that it needs is missing: {one_line(error)}") from error
     return model if arithmetic == options["dtype"] else model.to(arithmetic)
+
+
+def _find_hindrance_to_liger() -> str:
+    if not torch.cuda.is_available():
+        return "its kernels need a CUDA GPU and there is none"
+    return "" if is_liger_kernel_available() else "it is not installed; `pip install liger-kernel`"
 
 
 def _build(
@@ -226,6 +235,8 @@ def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path
         gradient_checkpointing=settings.gradient_checkpointing,
         bf16=choose_arithmetic(settings.dtype) == torch.bfloat16,
         use_cpu=not torch.cuda.is_available(),
+        torch_compile=settings.compile,
+        use_liger_kernel=settings.liger,
         seed=seed,
         logging_steps=1,
         logging_nan_inf_filter=False,

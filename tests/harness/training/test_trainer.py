@@ -180,6 +180,20 @@ def test_quantised_bases_need_cuda(tiny_base: Path, tmp_path: Path, monkeypatch:
         train(tiny_base, tmp_path, quantise="4bit")
 
 
+def test_kernels_of_liger_need_cuda(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="train.liger: its kernels need a CUDA GPU and there is none; leave train.liger out"):
+        train(tiny_base, tmp_path, liger=True)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_trains_alike(tiny_base: Path, tmp_path: Path) -> None:
+    still = {"lora": {**LORA, "lora_dropout": 0.0}, "tokens": 512}
+    plain, compiled = train(tiny_base, tmp_path / "plain", **still), train(tiny_base, tmp_path / "compiled", compile=True, **still)
+    assert [point[:2] for point in plain.curve] == [point[:2] for point in compiled.curve]
+    assert [point[2] for point in compiled.curve] == pytest.approx([point[2] for point in plain.curve], abs=1e-4)
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the loss is .* lower train.learning_rate"):
         train(tiny_base, tmp_path, learning_rate=1e30, warmup=0.0, schedule="constant", epochs=4)
