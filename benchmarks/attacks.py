@@ -1,11 +1,12 @@
 """Kill -9 at random moments, and two at once: a run and a site must end as undisturbed ones do, byte for byte where they are files.
 
-python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0]
+python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0] [--parts run workers site two]
 
 SUITE is any suite; where none is named it is one of a random model of two layers that generates rows, trains pairs in two rounds, and has a
 judge, so that all stages are hit. A run is killed again and again in one folder, each time after a random part of the time that the
-undisturbed run took, until it was killed --kills times or is done. What tests can hold in seconds stands in tests/: hostile suites and
-methods, odd replies. benchmarks/damage.py damages files.
+undisturbed run took, until it was killed --kills times or is done. Of three workers in one folder one after the other is killed, and a new
+one takes its place; ``xlift run`` then does what only it does, the judging. What tests can hold in seconds stands in tests/: hostile suites
+and methods, odd replies. benchmarks/damage.py damages files.
 """
 
 import argparse
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from tiny_base import write_tiny
 
 XLIFT = [sys.executable, "-m", "xlift.harness.cli"]
+PARTS = ("run", "workers", "site", "two")
 
 
 def write_suite(folder: Path) -> Path:
@@ -87,6 +89,32 @@ def kill_often(arguments: list[object], seconds: float, kills: int) -> tuple[int
         kills = done  # it came to its end before its time: the next call finds nothing to do
 
 
+def kill_workers(suite: object, settings: list[str], runs: Path, seconds: float, kills: int) -> tuple[int, list[str]]:
+    """Kill one of three workers of a run ``kills`` times or until the run is finished; returns the same as ``kill_often``."""
+    command: list[object] = ["worker", suite, *settings, "--runs", runs]
+    wrong, done, running = [], 0, [start(*command) for _ in range(3)]
+    while done < kills and any(one.poll() is None for one in running):
+        time.sleep(random.uniform(0, seconds / 4))
+        victim = random.choice(running)
+        running.remove(victim)
+        if victim.poll() is None:
+            victim.kill()
+            done += 1
+        said = victim.communicate()[1]
+        if "Traceback" in said or victim.returncode not in (0, -9):
+            wrong.append(f"a worker ends with {victim.returncode}: {said[-500:]}")
+        running.append(start(*command))
+    for one in running:
+        said = one.communicate()[1]
+        if "Traceback" in said or one.returncode:
+            wrong.append(f"a worker ends with {one.returncode}: {said[-500:]}")
+    return done, wrong
+
+
+def find_leftovers(folder: Path) -> list[str]:
+    return [f"{path.name} is left" for path in sorted(folder.glob("*.part"))]
+
+
 def summarise_run(folder: Path) -> dict[str, object]:
     """What each stage made, by its name: rows, adapters and scores."""
     found: dict[str, object] = {}
@@ -132,26 +160,39 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     random.seed(options.seed)
     settings = [part for one in options.settings for part in ("--set", one)]
+    held: list[bool] = []
     with tempfile.TemporaryDirectory() as place:
-        folders = {name: Path(place) / name for name in ("quiet", "killed", "two", "site", "killed-site")}
+        folders = {name: Path(place) / name for name in ("quiet", "killed", "workers", "two", "site", "killed-site")}
         suite = options.suite or write_suite(Path(place))
 
         def run_in(name: str) -> list[object]:
             return ["run", suite, *settings, "--runs", folders[name]]
 
-        seconds = finish(*run_in("quiet"))
-        (quiet,) = (path.parent for path in folders["quiet"].glob("*/suite.resolved.json"))
-        print(f"undisturbed: {seconds:.1f} s", flush=True)
-        done, wrong = kill_often(run_in("killed"), seconds, options.kills)
-        held = [tell("run", done, wrong + compare(summarise_run(quiet), summarise_run(folders["killed"] / quiet.name)))]
+        def look_at(name: str) -> list[str]:
+            """What differs in a folder from the undisturbed one, or is left over there."""
+            folder = folders[name] / quiet.name
+            return [*compare(summarise_run(quiet), summarise_run(folder)), *find_leftovers(folder)]
 
-        seconds = finish("site", quiet, "--out", folders["site"])
-        done, wrong = kill_often(["site", quiet, "--out", folders["killed-site"]], seconds, options.kills)
-        held.append(tell("site", done, wrong + compare(summarise_site(folders["site"]), summarise_site(folders["killed-site"]))))
-        held.append(tell("two runs in one folder", 0, run_two(run_in("two"))))
+        undisturbed = finish(*run_in("quiet"))
+        (quiet,) = (path.parent for path in folders["quiet"].glob("*/suite.resolved.json"))
+        print(f"undisturbed: {undisturbed:.1f} s", flush=True)
+        if "run" in options.parts:
+            done, wrong = kill_often(run_in("killed"), undisturbed, options.kills)
+            held.append(tell("run", done, [*wrong, *look_at("killed")]))
+        if "workers" in options.parts:
+            done, wrong = kill_workers(suite, settings, folders["workers"], undisturbed, options.kills)
+            finish(*run_in("workers"))
+            held.append(tell("three workers", done, [*wrong, *look_at("workers")]))
+        if "site" in options.parts:
+            seconds = finish("site", quiet, "--out", folders["site"])
+            done, wrong = kill_often(["site", quiet, "--out", folders["killed-site"]], seconds, options.kills)
+            held.append(tell("site", done, [*wrong, *compare(summarise_site(folders["site"]), summarise_site(folders["killed-site"]))]))
+        if "two" in options.parts:
+            held.append(tell("two runs in one folder", 0, run_two(run_in("two"))))
     sys.exit(0 if all(held) else 1)
 
 

@@ -40,6 +40,11 @@ def is_ours(name: str) -> bool:
     return name.startswith("xlift_")
 
 
+def names() -> list[str]:
+    """All tasks and groups that have a file; FLORES pairs without English are made on demand."""
+    return list(_files())
+
+
 def exists(name: str) -> bool:
     """Whether a task exists: it has a file, or is a FLORES pair that can be written, or is not xlift's (lm-eval's own tasks are not checked
     here)."""

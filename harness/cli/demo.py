@@ -13,6 +13,7 @@ from xlift.harness.cli.arguments import RUNS, Overrides, Runs
 from xlift.harness.cli.report import report_on
 from xlift.harness.cli.show import show
 from xlift.harness.cli.site import site
+from xlift.leaderboard.site.builder import list_files
 
 TASK = "xlift_flores_eng_Latn_spa_Latn"
 """The task of which two samples are shown."""
@@ -25,10 +26,14 @@ def demo(
 ) -> None:
     """Train two small adapters, measure them beside their base, and show what changed. Takes minutes, and needs no account and no GPU."""
     suite = xlift.load_suite("demo", overrides or [])
-    report_on(lambda: xlift.run(suite, runs), as_json=False)
+    drawn = bool(find_spec("altair") and find_spec("vl_convert"))
+    if drawn:
+        list_files(out)  # a folder of something else is refused before minutes of work
+    results = report_on(lambda: xlift.run(suite, runs), as_json=False)
     folder = runs / suite.name
-    show(folder, TASK, diff="base", limit=2)
-    if find_spec("altair") and find_spec("vl_convert"):
+    if all(TASK in record.tasks for record in results.records) and len(results.records) > 1:  # --set may have changed that
+        show(folder, TASK, diff="base", limit=2)
+    if drawn:
         typer.echo("the leaderboard of this run:")
         site([folder], out)
     else:

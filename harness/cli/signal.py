@@ -16,8 +16,8 @@ from xlift.harness.cli.output import list_rows, print_frame, print_table
 if TYPE_CHECKING:
     import pandas as pd
 
-Difference = Annotated[float, typer.Option("--difference", min=0.001, help="The difference to find, in points of 100.")]
-Bits = Annotated[float, typer.Option("--bits", min=0.00001, help="The difference to find in bits per byte.")]
+Difference = Annotated[float, typer.Option("--difference", help="The difference to find, in points of 100.")]
+Bits = Annotated[float, typer.Option("--bits", help="The difference to find in bits per byte.")]
 
 
 def signal(

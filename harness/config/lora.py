@@ -1,8 +1,9 @@
-"""What ``train.lora`` and ``train.schedule`` may say, told without PEFT, transformers or torch: in ``xlift validate`` already."""
+"""What ``train`` may say of LoRA, schedules and curves, told without PEFT, transformers or torch: in ``xlift validate`` already."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import ceil
 
 from xlift.harness.core.errors import UserError, name_nearest
 
@@ -34,6 +35,19 @@ def check_schedule(name: str) -> str:
     if name not in SCHEDULES:
         raise UserError(f"train.schedule: unknown schedule {name!r}{name_nearest(name, SCHEDULES)}")
     return name
+
+
+def check_points(where: str, shares: Iterable[float], steps: int) -> None:
+    """Raises UserError for a share of the budget that is below one of a training's steps: its adapter would be that of a larger share."""
+    early = [share for share in shares if share * steps < 1]
+    if early and steps == 1:
+        raise UserError(f"{where}.measure_at: the budget is one step, so nothing is kept before the end; leave it out, or train longer")
+    if early:
+        least = ceil(1000 / steps) / 1000
+        raise UserError(
+            f"{where}.measure_at: {early[0]:g} of the budget is less than the first of {steps} steps; name shares from {least:g} on, or "
+            "train longer"
+        )
 
 
 ADDABLE = frozenset({

@@ -15,7 +15,7 @@ class ResourceSettings(Section):
     devices: tuple[str, ...] = ()
     """GPUs of this machine that ``xlift run`` uses at once, as CUDA_VISIBLE_DEVICES names them, each with its memory in GiB behind a colon
     where trainings are to be checked against it (``0:24``). All that can be seen where not given."""
-    workers: int = Field(4, ge=1)
+    workers: int = Field(4, ge=1, le=10_000)
     """Workers that ``--executor`` starts; each takes what is ready, one stage at a time."""
     minutes: int = Field(240, ge=5)
     """Time of each worker. What is under way then is ended three minutes before, and another worker goes on with it."""

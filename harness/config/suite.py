@@ -15,6 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from xlift.harness.config.base import BaseSettings as BaseSettings
 from xlift.harness.config.judge import JudgeSettings
+from xlift.harness.config.lora import check_points
 from xlift.harness.config.resources import ResourceSettings
 from xlift.harness.config.train import TrainSettings as TrainSettings
 from xlift.harness.config.translator import TranslatorSettings as TranslatorSettings
@@ -313,6 +314,8 @@ def _check_training(label: str, settings: TrainSettings, engine: EngineSettings)
             f"{where}: train.tokens {settings.tokens} is less than one step of train.batch_tokens {settings.batch_tokens}, so hardly "
             f"anything would be trained; lower train.batch_tokens (to {max(64, settings.tokens // 20)}, say), or raise train.tokens"
         )
+    if settings.tokens is not None:
+        check_points(f"{where}.train", settings.measure_at, round(settings.tokens / settings.batch_tokens))
     if settings.lora is None and settings.quantise:
         raise UserError(
             f"{where}: train.quantise {settings.quantise!r}: rounded weights cannot be trained; leave it out, or set train.lora"

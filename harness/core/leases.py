@@ -161,9 +161,11 @@ def _read_living(path: Path, now: float) -> Owner | None:
 def _read_owner(path: Path) -> Owner | None:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Owner(**found)
-    except (FileNotFoundError, ValueError, TypeError):  # half a file is nobody's
+        owner = Owner(**found)
+    except (FileNotFoundError, ValueError, TypeError, RecursionError):  # half a file is nobody's
         return None
+    sound = isinstance(owner.pid, int) and 0 < owner.pid < 2**31 and isinstance(owner.began, int | float)
+    return owner if sound else None
 
 
 def _describe_self() -> Owner:

@@ -101,6 +101,8 @@ class FitFacts(TypedDict, total=False):
     device: str
     curve: list[list[float]]
     """Step, tokens trained and loss."""
+    points: list[Mapping[str, Json]]
+    """Adapters that were kept on the way (training.report.CurvePoint)."""
 
 
 class LicenceFacts(TypedDict):

@@ -236,7 +236,7 @@ def sync(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def parse_json(text: str) -> object:
+def parse_json(text: str | bytes) -> object:
     """``json.loads``, but text that is nested too deeply raises ValueError as well."""
     try:
         return json.loads(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,8 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The suite's tasks by name, and a line for each language that a benchmark lacks.
 
     ``{lang}`` and ``{flores}`` are replaced by every evaluation language; a pair of a language with itself is left out. Groups are split
-    into their tasks. Raises UserError for a task that does not exist, and for one that the engine cannot do.
+    into their tasks. Raises UserError for a task that does not exist, for one that the engine cannot do, and for a limit of tasks that do
+    not exist.
     """
     names: dict[str, None] = {}
     lacking: list[str] = []
@@ -55,7 +56,18 @@ def expand_tasks(suite: Suite) -> tuple[tuple[str, ...], tuple[str, ...]]:
         )
     if not names:
         raise UserError(f"evaluate.tasks: no task of {', '.join(suite.evaluate.tasks)} exists for {', '.join(suite.languages.evaluate)}")
+    _check_limits(suite, names)
     return tuple(names), tuple(lacking)
+
+
+def _check_limits(suite: Suite, names: Iterable[str]) -> None:
+    """Raise UserError for a limit of tasks that exist nowhere. Tasks that the suite does not measure may have one."""
+    for start in suite.evaluate.limits:
+        if any(name.startswith(start) for name in names) or (index.is_ours(start) and index.exists(start)):
+            continue
+        known = index.names() if index.is_ours(start) else tuple(open_catalogue([start], suite.evaluate.include_path).entries)
+        if not any(name.startswith(start) for name in known):
+            raise UserError(f"evaluate.limits.{start}: no task's name begins so{name_nearest(start, [*names, *known])}")
 
 
 def _find(name: str, code: str, catalogue: Catalogue | None) -> list[str]:

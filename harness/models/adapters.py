@@ -26,7 +26,7 @@ from xlift.harness.models.profile import InferenceProfile, read_profile
 from xlift.harness.models.steering import Steer, read_steer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -212,8 +212,9 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     model = AutoModelForCausalLM.from_pretrained(base.folder, use_safetensors=True, dtype=torch.float32)
     before = {name: tensor.detach().to(target, copy=True) for name, tensor in model.named_parameters()}
     if adapter.peft_type == FULL:
+        config = model.config
         del model
-        merged = AutoModelForCausalLM.from_pretrained(adapter.folder, use_safetensors=True, dtype=torch.float32)
+        merged = _load_whole(adapter, config)
     elif adapter.peft_type == MASK:
         masks.apply_masks(model, adapter.folder)
         merged = model
@@ -228,6 +229,18 @@ def merge(adapter: Adapter, base: Base, dtype: str) -> PreTrainedModel:
     if all(name in before and torch.equal(before[name], tensor) for name, tensor in merged.named_parameters()):
         raise UserError(f"adapter {adapter.name}: leaves the weights (so the logits) of {base.name} unchanged in {dtype}; train it again")
     return merged
+
+
+def _load_whole(adapter: Adapter, config: PreTrainedConfig) -> PreTrainedModel:
+    """Whole weights as a model of the base's configuration: what the adapter's own says, which may be anybody's, is not asked."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(adapter.folder, config=config, use_safetensors=True, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"adapter {adapter.name}: its weights cannot be loaded: {one_line(error)}") from error
 
 
 def hash_weights(folder: Path) -> str | None:

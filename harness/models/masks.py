@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,13 +29,26 @@ def write_masks(masks: Mapping[str, NDArray[Any]], folder: Path) -> None:
 
 
 def read_masks(folder: Path) -> dict[str, NDArray[Any]]:
-    """The packed masks of a folder, by the name of their weight. Raises UserError if no bit is set."""
-    from safetensors.numpy import load
-
-    packed: dict[str, NDArray[Any]] = load((folder / FILE).read_bytes())
+    """The packed masks of a folder, by the name of their weight. Raises UserError for other numbers, and if no bit is set."""
+    packed = read_numbers(folder / FILE)
+    for name, bits in packed.items():
+        if str(bits.dtype) != "uint8" or bits.ndim != 2:
+            raise UserError(f"{folder / FILE}: {name} is {bits.dtype} of shape {bits.shape}, and a mask is packed bits in rows of uint8")
     if not any(bits.any() for bits in packed.values()):
         raise UserError(f"adapter {folder}: its mask is empty, so the base would stay as it is")
     return packed
+
+
+def read_numbers(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a safetensors file. Raises UserError for a file that is not whole, or holds numbers that numpy does not know."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found: dict[str, NDArray[Any]] = load_file(path)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: not a whole safetensors file of plain numbers ({one_line(error)}); fetch or make it again") from None
+    return found
 
 
 def count_masked(folder: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from xlift.harness.config.suite import BaseSettings
@@ -32,12 +33,13 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
         raise UserError(f"{out}: not an empty folder; name another one with --out")
     adapter = adapters.resolve(reference)
     if not adapter.has_weights:
-        raise UserError(f"adapter {reference}: a profile without weights, so there is nothing to merge; the base is asked as it says")
+        what = "moves of states" if adapter.steer else "a profile"
+        raise UserError(f"adapter {reference}: {what} without weights, so there is nothing to merge; the base is asked as it says")
     found = bases.resolve(_find_base(adapter, base))
     adapters.check(adapter, found)
     transformers_logging.disable_progress_bar()
-    staging = out.with_name(f".{out.name}.part")
-    discard(staging)
+    place = out.absolute()  # ``.`` has no name
+    staging = place.with_name(f".{place.name}.{os.getpid()}.part")  # its own, as another command may write the same model
     try:
         model = adapters.merge(adapter, found, dtype)
         model.save_pretrained(staging)
@@ -46,9 +48,9 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
         named = {**found.facts(), "name": Path(found.name).name if Path(found.name).is_dir() else found.name}
         merged = {"adapter": {**adapter.facts(), "base_name": named["name"]}, "base": named, "dtype": dtype}
         write_json(staging / adapters.CARD, {"merged": merged, "profile": profile})
-        if out.exists():
-            out.rmdir()
-        staging.replace(out)
+        if place.exists():
+            place.rmdir()
+        staging.replace(place)
     except OSError as error:
         raise UserError(
             f"{error.filename or out}: the merged model cannot be written ({error.strerror}); free space or change --out"

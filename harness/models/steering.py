@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section, build
 from xlift.harness.models.bases import Base
+from xlift.harness.models.masks import read_numbers
 from xlift.harness.models.shape import place_layer, read_shape
 
 if TYPE_CHECKING:
@@ -69,14 +70,7 @@ def read_steer(card: Mapping[str, object], folder: Path) -> Steer | None:
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
     """The arrays of a folder by language. Raises UserError for a file that is not whole."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: dict[str, NDArray[Any]] = load_file(folder / ARRAYS)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{folder / ARRAYS}: not a whole safetensors file ({one_line(error)}); fetch or make it again") from None
-    return found
+    return read_numbers(folder / ARRAYS)
 
 
 def count_numbers(folder: Path) -> int:

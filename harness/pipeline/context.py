@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import LeakError, UserError
 from xlift.harness.core.manifests import FileFacts, Manifest
-from xlift.harness.core.types import Answer, Chat, CorpusRow, Row, Rows, Sampling, list_languages, list_texts
+from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Parallel, Preference, Row, Rows, Sampling, list_languages, list_texts
 from xlift.harness.models.steering import Steer, check_arrays
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Plan
+from xlift.harness.recipes.contract import Align, Dpo, Gap, Plan, Sft
 from xlift.harness.recipes.files import MethodFile, open_file
 from xlift.harness.recipes.parts import check_parts
 from xlift.harness.translators.scores import Scores
@@ -213,9 +213,10 @@ class RunContext:
     def vet(self, plan: Plan) -> Plan:
         """The plan without rows that overlap evaluation items, which a method may have made up or generated.
 
-        Raises UserError for a plan that is empty, has too many rows, a language that is not trained or an id twice, for parts as
-        ``check_parts`` does, and for moves of states that move nothing.
+        Raises UserError for what is no plan; for a plan that is empty, has too many rows, a language that is not trained or an id twice;
+        for parts as ``check_parts`` does, and for moves of states that move nothing.
         """
+        _require_shape(plan)
         rows: list[Row] = list(plan.rows)
         leaking = self._guard.find_leaks([list_texts(row) for row in rows])
         for row in (row for row, hit in zip(rows, leaking, strict=True) if hit):
@@ -253,6 +254,37 @@ def find_losses(kinds: Mapping[str, int], drops: Mapping[str, int], rows_read: M
             lost[part] += count
     shares = {part: count / max(rows_read.get(part, 0), count + kinds.get(part, 0)) for part, count in lost.items()}
     return {part: round(share, 3) for part, share in shares.items() if share > LOSS}
+
+
+def _require_shape(plan: object) -> None:
+    """Raises UserError for what is no plan: methods are written by many."""
+    if not isinstance(plan, Plan):
+        raise UserError(f"prepare gives back {type(plan).__name__}, where a Plan is wanted")
+    if not isinstance(objective := cast(object, plan.objective), Sft | Dpo | Align | Gap):
+        raise UserError(f"objective: {objective!r:.80}, where Sft, Dpo, Align or Gap is wanted")
+    rows: Iterable[object] = plan.rows
+    for row in rows:
+        if not isinstance(row, Example | Preference | Parallel):
+            raise UserError(f"a row of the plan is {type(row).__name__}, where Example, Preference or Parallel is wanted")
+        if odd := [value for value in _list_values(row.to_dict()) if not isinstance(value, str)]:
+            raise UserError(f"row {row.id!r} holds {odd[0]!r}, where a text is wanted")
+        if isinstance(row, Preference) and row.twin and row.twin.twin:
+            raise UserError(f"row {row.id!r}: its twin has a twin itself; a pair has one twin, in the pivot")
+    drops = cast(Mapping[object, object], plan.drops)
+    for reason, count in drops.items():
+        if not isinstance(reason, str) or not isinstance(count, int):
+            raise UserError(f"drops: {reason!r}: {count!r}, where a reason and a number of rows are wanted")
+
+
+def _list_values(value: object) -> Iterator[object]:
+    """All that is no mapping and no list, at any depth."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _list_values(one)
+    else:
+        yield value
 
 
 def _require_sound(rows: Iterable[Row], languages: set[str], budget: int | None) -> None:

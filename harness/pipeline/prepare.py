@@ -33,6 +33,8 @@ from xlift.tasks.leaks import Guard
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from xlift.harness.pipeline.context import RunContext
+
 logger = logging.getLogger(__name__)
 
 
@@ -75,18 +77,11 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     logger.info("prepare: the rows of %s", turn.name)  # what a recipe warns of names the part, not the method
     try:
         with contain(plugin=registry.is_plugin(chosen.method)):
-            method = registry.load(chosen.method, chosen.options)
-            made = method.prepare(context)
-        if made.parts and method.rounds > 1:
-            raise UserError("parts: a later round goes on from one adapter, and this plan combines several; take one round")
-        plan = context.vet(made)
-        if run.suite.common:
-            plan = add_common(plan, context, run.suite.common)
+            plan = _make_plan(run, turn, context)
+            trained = _keep_plan(plan, folder)
     except UserError as error:
         more = _keep_traceback(error, folder) if isinstance(error, MethodError) else ""
         raise type(error)(f"methods.{turn.label}: {chosen.method}: {error}{more}") from None
-    text = write_rows(plan.rows)
-    (folder / ROWS).write_text(text, encoding="utf-8")
     kinds, drops = _count_kinds(plan.rows), dict(plan.drops)
     own = sum(count for part, count in kinds.items() if not part.endswith(f"/{COMMON}"))
     if own and context.budget and own < context.budget:
@@ -95,9 +90,30 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
-    rows_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    trained = PlanRecord(
-        rows_sha256=rows_sha256,
+    cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
+    counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts), "chosen_on": plan.chosen_on}
+    learned: Learned = {"read": context.hashes_read}
+    if context.files_read:
+        learned["files"] = [(name, one.sha256) for name, one in context.files_read.items()]
+    return {"learned": learned, **cost, "plan": trained.describe(), **counts}
+
+
+def _make_plan(run: Run, turn: Round, context: RunContext) -> Plan:
+    """What the method makes, looked at, with the suite's common rows."""
+    chosen = run.suite.methods[turn.label]
+    method = registry.load(chosen.method, chosen.options)
+    plan = context.vet(method.prepare(context))
+    if plan.parts and method.rounds > 1:
+        raise UserError("parts: a later round goes on from one adapter, and this plan combines several; take one round")
+    return add_common(plan, context, run.suite.common) if run.suite.common else plan
+
+
+def _keep_plan(plan: Plan, folder: Path) -> PlanRecord:
+    """Write a plan's rows and arrays; returns what the manifest keeps of it."""
+    text = write_rows(plan.rows)
+    (folder / ROWS).write_text(text, encoding="utf-8")
+    return PlanRecord(
+        rows_sha256=hashlib.sha256(text.encode()).hexdigest(),
         objective=plan.objective,
         phases=plan.phases,
         profile=plan.profile,
@@ -107,12 +123,6 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
         parts=_describe_parts(plan),
         edit=plan.edit,
     )
-    cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}
-    counts = {"kinds": kinds, "drops": drops, "losses": losses, "facts": dict(plan.facts), "chosen_on": plan.chosen_on}
-    learned: Learned = {"read": context.hashes_read}
-    if context.files_read:
-        learned["files"] = [(name, one.sha256) for name, one in context.files_read.items()]
-    return {"learned": learned, **cost, "plan": trained.describe(), **counts}
 
 
 def write_rows(rows: Iterable[Row]) -> str:

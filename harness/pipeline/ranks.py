@@ -25,7 +25,7 @@ def run_ranks(what: str, work: Callable[..., T], arguments: tuple[object, ...], 
 
     If one fails or dies, the others are killed, and its error is raised. Raises UserError if there are fewer GPUs than processes.
     """
-    gpus = _list_gpus(os.environ, count)
+    gpus = require_ranks(os.environ, count)
     shared = {"WORLD_SIZE": str(count), "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_find_port())}
     running = [
         Apart(what, work, arguments, number=rank, beside=count, environment={**shared, "RANK": str(rank), **_show(gpus, rank)})
@@ -57,9 +57,14 @@ def _explain(what: str, running: list[Apart[T]]) -> UserError:
     return min(said, key=lambda one: one[0])[1]
 
 
-def _list_gpus(environment: Mapping[str, str], count: int) -> list[str]:
-    """The names of the GPUs for the processes; none on a machine without GPUs."""
-    found = find_gpus(environment)
+def require_ranks(environment: Mapping[str, str], count: int) -> list[str]:
+    """The names of the GPUs for so many processes; none on a machine without GPUs.
+
+    Raises UserError if there are fewer GPUs than processes, or no GPUs and fewer cores.
+    """
+    found, cores = find_gpus(environment), len(os.sched_getaffinity(0))
+    if not found and count > cores:
+        raise UserError(f"train.processes {count}: there is no GPU here, and {cores} cores, of which each process takes one")
     if found and len(found) < count:
         raise UserError(f"train.processes {count}: {len(found)} GPUs can be seen ({', '.join(found)}), and each process takes one")
     return found[:count]

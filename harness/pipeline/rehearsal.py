@@ -77,8 +77,7 @@ def rehearse(run: Run, label: str, guard: Guard) -> Plan | None:
     chosen = run.suite.methods[label]
     try:
         with contain(plugin=registry.is_plugin(chosen.method)):
-            made = registry.load(chosen.method, chosen.options).prepare(context)
-        return context.vet(made)
+            return context.vet(registry.load(chosen.method, chosen.options).prepare(context))
     except _ModelNeeded:
         return None
     except UserError as error:

@@ -28,6 +28,7 @@ from xlift.harness.pipeline.fit import fit_one
 from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
 from xlift.harness.pipeline.processes import run_apart, run_side_by_side
+from xlift.harness.pipeline.ranks import require_ranks
 from xlift.harness.pipeline.ready import find_ready, find_unmeasured, list_models
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.spread import list_needs, spread
@@ -203,6 +204,7 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
     with begin(suite, runs, wait=wait) as run:
         for line in run.left_out:
             logger.warning("left out: %s", line)
+        _check_processes(run.suite)
         _spread(run, measure=True)
         evaluate_all(run, list_models(run, tuple(fit_all(run))))
         return run.root
@@ -210,8 +212,17 @@ def measure_suite(suite: Suite, runs: Path, *, wait: bool = False) -> Path:
 
 def train_all(run: Run) -> list[Measured]:
     """``fit_all``, on all devices of this machine."""
+    _check_processes(run.suite)
     _spread(run, measure=False)
     return fit_all(run)
+
+
+def _check_processes(suite: Suite) -> None:
+    """Raises UserError, before rows are made, for a training of more processes than this machine has places for."""
+    for label, chosen in suite.methods.items():
+        count = suite.training(label).processes if registry.find_method(chosen.method).trains else 1
+        if count > 1:
+            require_ranks(os.environ, count)
 
 
 def _spread(run: Run, *, measure: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 EXECUTORS = ("slurm", "local")
+LOCAL_WORKERS = 4
+"""The most workers for each core of this machine."""
 SPARE = 3
 """The minutes between the end of a worker's own time and that of its job, which the scheduler kills."""
 OURS = ("job_name", "time", "folder", "command", "map_count", "nodes", "ntasks_per_node")
@@ -52,6 +55,9 @@ def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = Fa
             "--executor slurm: there is no sbatch on this machine; give the command on a login node of the cluster, or print the script "
             "with --dry-run"
         )
+    if executor == "local" and suite.resources.workers > (most := LOCAL_WORKERS * len(os.sched_getaffinity(0))):
+        here = "too many for this machine, which --executor local starts them on"
+        raise UserError(f"resources.workers {suite.resources.workers}: {here}; {most} at most")
     run = share_run(suite, runs)
     token, root, asked = write_token(run.root), run.root.absolute(), suite.resources
     count, minutes = asked.workers, asked.minutes - SPARE

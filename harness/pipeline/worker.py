@@ -27,7 +27,9 @@ from xlift.harness.pipeline.stages import Prepared, Round, Run
 logger = logging.getLogger(__name__)
 
 TOKEN = ".token"
-"""In a run folder, the file with a secret word that only those can read who see this very folder."""
+"""In a run folder, the file with secret words, one for each submission, that only those can read who see this very folder."""
+LONGEST = 525_600
+"""The most minutes that a worker may be given, which is a year."""
 LONGEST_POLL = 30.0
 """The most seconds between two looks for work, after there was none for a while."""
 
@@ -96,10 +98,12 @@ def work(run: Run, minutes: float | None = None) -> bool:
     Stages of other workers are left to them, and waited for as long as they may lead to new work. Raises UserError if another version of
     xlift works in the folder, and at the end for the first stage that failed here; everything that does not depend on it was done.
     """
+    if minutes is not None and not 0 <= minutes <= LONGEST:
+        raise UserError(f"--minutes {minutes:g}: name a number from 0 to {LONGEST:,}, or leave it out to work until nothing is left")
     leases, pause = run.root / LEASES, POLL
     refuse_other_versions(leases)
     worker = Worker(run, None if minutes is None else time.monotonic() + 60 * minutes)
-    with claim(leases, f"worker-{socket.gethostname()}-{os.getpid()}"):
+    with explain_disk(run.root), claim(leases, f"worker-{socket.gethostname()}-{os.getpid()}"):
         try:
             while pieces := worker.list_pieces():
                 left = worker.seconds_left
@@ -141,7 +145,7 @@ def join_run(root: Path, token: str | None = None) -> Run:
     Raises UserError if the folder is not that of a run, or, judging by the ``token`` of ``write_token``, not the one that was meant.
     """
     refuse_launcher(os.environ)
-    if token is not None and _read_token(root) != token:
+    if token is not None and token not in _read_tokens(root):
         raise UserError(
             f"{root}: on {socket.gethostname()} this is not the folder that the run was started in, so the machines do not share it; "
             "choose a folder on a shared disk with --runs"
@@ -155,15 +159,15 @@ def join_run(root: Path, token: str | None = None) -> Run:
 
 
 def write_token(root: Path) -> str:
-    """Put a new word into the folder, by which workers can tell whether they see it."""
+    """Put a new word into the folder, by which workers can tell whether they see it. Earlier words stay for workers that may still come."""
     word = secrets.token_hex(8)
-    with explain_disk(root):
-        (root / TOKEN).write_text(word, encoding="ascii")
+    with explain_disk(root), (root / TOKEN).open("a", encoding="ascii") as file:
+        file.write(f"{word}\n")
     return word
 
 
-def _read_token(root: Path) -> str | None:
+def _read_tokens(root: Path) -> list[str]:
     try:
-        return (root / TOKEN).read_text(encoding="ascii")
+        return (root / TOKEN).read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
-        return None
+        return []

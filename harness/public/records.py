@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,22 +36,36 @@ def export_record(run: str | Path, out: str | Path, *, by: str = "") -> list[str
 def check_record(folder: str | Path) -> list[str]:
     """One line for each reason why a record cannot be published; none if it can be.
 
-    Its files, hashes and schema are checked, its scores against those of its documents, each method against its base, and that it holds no
-    texts, secrets or paths of a machine. Raises UserError for a folder that is no record.
+    Its files, hashes and schema are checked, its scores against those of its documents, each method against its base, that its suite could
+    run them again, and that it holds no texts, secrets or paths of a machine. Raises UserError for a folder that is no record.
     """
+    from xlift.harness.core.store import RESOLVED
     from xlift.harness.publishing.package import File, scan
     from xlift.leaderboard.loading.check_record import check_record as check
+    from xlift.leaderboard.loading.record import STATE
 
     place = Path(folder)
     faults = check(place)
+    named = {fault.partition(": ")[0] for fault in faults}
     for path in sorted(path for path in place.rglob("*.json*") if path.is_file()):
+        name = path.relative_to(place).as_posix()
         try:
-            scan(File(path.relative_to(place).as_posix(), path.read_bytes()))
+            scan(File(name, path.read_bytes()))
         except UserError as error:
             faults.append(str(error))
-        except ValueError:
-            faults.append(f"{path.relative_to(place).as_posix()}: not JSON that can be read")
-    return faults
+        except ValueError:  # check has named it
+            continue
+    return faults if named & {RESOLVED, STATE} else [*faults, *_check_suite(place)]
+
+
+def _check_suite(record: Path) -> Iterator[str]:
+    """Why the methods of a record could not be run again by the suite that lies in it."""
+    from xlift.harness.core.store import RESOLVED, read_object
+
+    try:
+        load_suite(read_object(record / RESOLVED))
+    except UserError as error:
+        yield f"{RESOLVED}: its methods cannot be run again by it: {error}"
 
 
 def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: str = "", wait: bool = False) -> pd.DataFrame:
@@ -69,10 +84,17 @@ def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: st
     if not (folder / RESOLVED).is_file():
         raise UserError(f"{folder}: no {RESOLVED} in it, so nobody knows how it was run; name a record or a run folder")
     values = read_object(folder / RESOLVED)
-    if label not in (methods := values.get("methods") or {}):
-        raise UserError(f"{label!r}: no such method in {folder / RESOLVED}{name_nearest(label, methods)}")
-    suite = load_suite({**values, "name": f"{values['name']}-again", "methods": {label: methods[label]}})
-    theirs = collect_documents(load_results(folder).measurements)
+    whole = load_suite(values)
+    if label not in whole.methods:
+        raise UserError(f"{label!r}: no such method in {folder / RESOLVED}{name_nearest(label, whole.methods)}")
+    theirs = [one for one in collect_documents(load_results(folder).measurements) if one.label == label]
+    if not theirs:
+        raise UserError(f"{folder}: {label} was not measured in it, so there is nothing to set a new run beside")
+    # Without what is of other rows, and without the devices of the machine that it ran on. Answers are made anew, as those that are kept
+    # may be the ones that were recorded.
+    evaluate = {**values["evaluate"], "adapters": {}, "share_answers": False}
+    others = {"methods": {label: values["methods"][label]}, "evaluate": evaluate, "expected": [], "resources": {}}
+    suite = load_suite({**values, **others, "name": f"{whole.name}-again"})
     found = run(suite, runs, wait=wait)
     table = compare_again(theirs, collect_documents(found.measurements), label)
     write_json(found.folder / f"reproduced-{label}.json", write_reproduction(table, label, by))

@@ -197,8 +197,15 @@ class Results:
     @property
     def lost(self) -> list[str]:
         """A line for each model's task without scores by document, for example because its samples are gone. It takes no part in
-        comparisons."""
-        return [f"{one.record.name}: {note}" for one, (_, notes) in zip(self.measurements, self._read, strict=True) for note in notes]
+        comparisons. Another line for each model with points of its curve that are gone.
+        """
+        from xlift.leaderboard.loading.runs import list_lost_points, read_fits
+
+        models, read = (*self.measurements, *self.points), (*self._read, *self._read_points)
+        fits = {folder: read_fits(folder) for folder in {one.stage.parent for one in self.measurements if one.record.seed is not None}}
+        trained = [(one, fits.get(one.stage.parent, {}).get(str((one.record.adapter or {}).get("sha256")))) for one in self.measurements]
+        notes = [f"{one.record.name}: {note}" for one, (_, notes) in zip(models, read, strict=True) for note in notes]
+        return [*notes, *list_lost_points(trained, self.points)]
 
     @cached_property
     def _read(self) -> list[tuple[tuple[Documents, ...], list[str]]]:
@@ -206,6 +213,13 @@ class Results:
         from xlift.leaderboard.loading.runs import read_scores
 
         return [read_scores(one.record, one.stage) for one in self.measurements]
+
+    @cached_property
+    def _read_points(self) -> list[tuple[tuple[Documents, ...], list[str]]]:
+        """The same of the points of curves."""
+        from xlift.leaderboard.loading.runs import read_scores
+
+        return [read_scores(one.record, one.stage) for one in self.points]
 
     @property
     def _documents(self) -> list[Documents]:
@@ -217,10 +231,9 @@ class Results:
     @cached_property
     def _kept(self) -> list[Kept]:
         from xlift.leaderboard.analysis.curves import Kept
-        from xlift.leaderboard.loading.runs import read_scores
 
-        ends = [Kept(record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True)]
-        return [*ends, *(Kept(one.record, read_scores(one.record, one.stage)[0]) for one in self.points)]
+        models, read = (*self.measurements, *self.points), (*self._read, *self._read_points)
+        return [Kept(one.record, documents) for one, (documents, _) in zip(models, read, strict=True)]
 
     def samples(self, task: str, *, model: str | None = None, diff: str | None = None, marks: Collection[Mark] = ()) -> pd.DataFrame:
         """The documents of a task as a model answered them: columns id, prompt, reference, answer, extracted, marks, and each metric.

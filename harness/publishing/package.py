@@ -15,7 +15,7 @@ import yaml
 from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
-from xlift.harness.core.store import MANIFEST, RESOLVED, read_object
+from xlift.harness.core.store import MANIFEST, RESOLVED, parse_json, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
 from xlift.harness.models import masks, steering
 from xlift.harness.models.adapters import CARD, CONFIG, FULL, MASK, WEIGHTS, Adapter, Provenance, hash_weights, resolve
@@ -263,7 +263,7 @@ _BEARER = re.compile(r"(?i)\bbearer\s+[\w.~+/-]{16,}")
 def _texts(file: File) -> Iterator[str]:
     """The readable texts in a file: the strings of JSON after decoding, a safetensors file's header, other text as it is."""
     if file.path.endswith(".json"):
-        yield from _strings(json.loads(file.read()))
+        yield from _strings(parse_json(file.read()))
     elif file.path.endswith(".safetensors") and isinstance(file.content, Path):
         with file.content.open("rb") as weights:
             yield from _strings(json.loads(weights.read(int.from_bytes(weights.read(8), "little"))).get("__metadata__", {}))
@@ -272,15 +272,16 @@ def _texts(file: File) -> Iterator[str]:
 
 
 def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _strings(inner)
-    elif isinstance(value, Sequence):
-        for inner in value:
-            yield from _strings(inner)
+    """All keys and texts, at any depth."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            left += [*map(str, one), *one.values()]
+        elif isinstance(one, Sequence):
+            left += one
 
 
 def _publish(record: Record | None, facts: Facts) -> dict[str, object] | None:

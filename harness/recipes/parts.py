@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from xlift.harness.config.suite import LABEL
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Row
 from xlift.harness.recipes.contract import Mask, Part, PartRecord, Plan
@@ -45,10 +46,12 @@ def _check_mask(plan: Plan, edit: Mask) -> None:
 
 def _check_rows(plan: Plan) -> None:
     total = sum(part.share for part in plan.parts.values())
-    if abs(total - 1) > 1e-6 or any(part.share <= 0 for part in plan.parts.values()):
+    if not abs(total - 1) <= 1e-6 or not all(part.share > 0 for part in plan.parts.values()):  # nan is neither
         raise UserError(f"parts: their shares of the training are above 0 and add up to 1, not to {total:.3f}")
     taken: set[str] = set()
     for name, part in plan.parts.items():
+        if not LABEL.fullmatch(name):
+            raise UserError(f"part {name!r}: names a folder, so it is made of letters, digits, '.', '_' and '-'")
         found = select_rows(plan.rows, part)
         if not found:
             raise UserError(f"part {name!r}: there are no rows of {', '.join(part.kinds)} in {', '.join(part.languages) or 'any language'}")

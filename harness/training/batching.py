@@ -12,6 +12,7 @@ from itertools import accumulate, count, pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
+from xlift.harness.config.lora import check_points
 from xlift.harness.config.suite import TrainSettings
 from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Chat, Example, Parallel, Preference, Row
@@ -184,13 +185,15 @@ def plan(
     equal budgets differ by less than a row. The budget and the steps are divided among phases by the tokens of their rows, with at least
     one step for each. Of parallel rows and examples together, every step has its share of both, or they take turns (``Align``), with half
     of the budget each. What a step holds does not depend on ``micro_batch_tokens``. Raises UserError for a row that fits no step or no
-    forward pass, for phases that do not match the rows, and if the texts of a step have nothing with which they can be contrasted.
+    forward pass, for phases that do not match the rows, for points of a curve before the first step, and if the texts of a
+    step have nothing with which they can be contrasted.
     """
     _refuse_long(corpus, settings)
     batch, alternate = (objective.batch, objective.alternate) if isinstance(objective, Align) else (0, False)
     groups, mixed = _divide(corpus.kinds, phases), _sort_rows(corpus)
     budget = settings.tokens or ceil(settings.epochs * sum(corpus.sizes))
     total = max(len(groups), round(budget / settings.batch_tokens))
+    check_points("train", settings.measure_at, total)
     if not mixed:
         drawn, ends = _fill_steps(corpus.sizes, groups, budget, total, str(seed))
     elif phases:

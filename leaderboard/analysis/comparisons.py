@@ -178,10 +178,11 @@ def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: See
     side's seeds are not the same in every language.
     """
     if not base:
-        raise UserError(f"not comparable: the base was not measured on {', '.join(method)}")
+        raise UserError(f"not comparable: the base has no scores by document on {', '.join(method)}")
     for who, missing in ((name, set(base) - set(method)), ("the base", set(method) - set(base))):
         if missing:
-            raise UserError(f"not comparable: {who} lacks {', '.join(sorted(missing))}; an average needs the same languages on both sides")
+            there = f"not comparable: {who} has no scores by document on {', '.join(sorted(missing))}"
+            raise UserError(f"{there}; an average needs the same languages on both sides")
     if fault := find_fault(method, name) or find_fault(base, "the base"):
         raise UserError(f"not comparable: {fault}")
     for column, runs in method.items():

@@ -38,8 +38,9 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
     if not lifts:
         return "No method can be compared with the base: no benchmark with a score was asked in a language that a method trains."
     compared = [row for row in lifts if row["value"] is not None]
+    missed = _say_not_compared([row for row in lifts if row["value"] is None])
     if not compared:
-        return f"No method can be compared with the base: {lifts[0]['note']}."
+        return f"No method can be compared with the base: {missed}."
     settled = [row for row in compared if not row["one_seed"]] or compared
     winners: dict[str, list[Row]] = {}
     for row in settled:
@@ -47,10 +48,21 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
             winners.setdefault(row["method"], []).append(row)
     passed = {row["method"]: None for row in compared if row["one_seed"] and row["significant"] and row["value"] > 0}
     more = "" if settled is compared or not passed else f" Of one seed, and so not counted: lifts of {', '.join(passed)}."
+    more += f" Not compared: {missed}." if missed else ""
     if not winners:
         return _say_nothing_found(settled) + more
     best = max(winners, key=lambda label: (len(winners[label]), sum(row["value"] for row in winners[label]) / len(winners[label])))
     return _praise(best, winners[best], rows, documents) + more
+
+
+def _say_not_compared(rows: Iterable[Row], most: int = 3) -> str:
+    """Benchmarks without a comparison, by the reason; empty where there are none."""
+    places: dict[str, dict[str, None]] = {}
+    for row in rows:
+        places.setdefault(row["note"].removeprefix("not comparable: "), {})[_name(row)] = None
+    said = [f"{', '.join(list(found)[:most])}{' and more' * (len(found) > most)} ({note})" for note, found in places.items()]
+    more = [f"{len(said) - most} more reasons stand in the tables"] if len(said) > most else []
+    return "; ".join([*said[:most], *more])
 
 
 def _list_rows(compared: Sequence[Comparison]) -> list[Row]:

@@ -17,6 +17,7 @@ from math import ceil, inf, isnan
 import numpy as np
 import pandas as pd
 
+from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis.statistics import ALPHA, Array, compare_pairs, correct, count_needed, detectable, estimate
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.tasks.benchmarks import find_benchmark
@@ -27,6 +28,8 @@ FLOOR = 5.0
 scorer."""
 DIFFERENCE, BITS = 1.0, 0.01
 """The difference for which a plan is made if none is named: points of 100, and bits per byte."""
+LEAST_DIFFERENCE, LEAST_BITS, MOST = 0.001, 0.00001, 100.0
+"""The differences that may be asked for. No score differs by more than all of its points."""
 COLUMNS = (
     "suite", "task", "benchmark", "language", "metric", "items", "methods", "seeds", "base", "at_floor", "signal", "noise", "ratio",
     "late_noise", "late_ratio", "reliability", "told", "pairs", "step", "items_needed", "seeds_needed",
@@ -111,8 +114,9 @@ def tabulate_signal(
     1 is the same order, 0 none). ``told`` out of ``pairs`` of models are told apart after Holm's correction within the row. ``step`` is the
     difference that is to be found. ``items_needed`` and ``seeds_needed`` are what it takes to find it between a method and the base at 80 %
     power and the 5 % level: items with the present seeds, and seeds with the present items. They are missing if no number is enough or if
-    the spread is not known.
+    the spread is not known. Raises UserError for a difference that nobody could find.
     """
+    _require_sizes(difference, bits)
     known = late or {}
     rows = []
     for one in measures:
@@ -151,8 +155,9 @@ def plan_items(
     or else from the same benchmark and metric in other languages, or else, for shares, from the assumption that one item in five changes
     its outcome; ``source`` says which. ``items`` out of ``available`` ones will be asked. ``found`` is the smallest difference that they
     find with one seed at 80 % power and the 5 % level, and ``items_needed`` what ``step`` needs. Differences are in the metric's own unit,
-    and missing if nothing is known of the spread.
+    and missing if nothing is known of the spread. Raises UserError for a difference that nobody could find.
     """
+    _require_sizes(difference, bits)
     pilots = list(measured)
     rows = []
     for task in wanted:
@@ -175,6 +180,12 @@ def plan_items(
         )
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys({"items", "available"} & {*table.columns}, "Int64"))
+
+
+def _require_sizes(difference: float, bits: float) -> None:
+    for name, size, least in (("difference", difference, LEAST_DIFFERENCE), ("bits", bits, LEAST_BITS)):
+        if not least <= size <= MOST:  # nan is neither
+            raise UserError(f"--{name} {size:g}: name a number from {least:.10g} to {MOST:g}")
 
 
 def find_floor(benchmark: str, metric: Metric) -> float | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from xlift.harness.core.errors import UserError
-from xlift.harness.core.store import MANIFEST
+from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.store import MANIFEST, RESOLVED, parse_json, read_object
 from xlift.harness.evaluation.records import Measurement, read_measurement
 from xlift.harness.evaluation.samples import read_lines, read_samples
-from xlift.leaderboard.loading.folders import read_state
+from xlift.leaderboard.loading.folders import find_state
 from xlift.leaderboard.loading.record import STATE
 from xlift.leaderboard.loading.runs import UNREADABLE
 from xlift.leaderboard.loading.scores import choose_metrics, take_scores
@@ -31,15 +31,21 @@ CLOSE = 1e-6
 def check_record(folder: Path) -> list[str]:
     """A line for everything that is wrong with a record; none if it can be published.
 
-    The check covers its list of files, their size and kind, the schema, and the hashes of the files of scores. Each task's score must be
-    the mean of its documents' scores, no line may contain a text, and each method must have a base that did the same tasks on the same data
-    under the same settings. The caller looks for secrets and paths. Raises UserError for a folder that is no record.
+    The check covers its list of files, their size and kind, whether they can be read, the suite, the schema, and the hashes of the files of
+    scores. Each task's score must be the mean of its documents' scores, no line may contain a text, and each method must have a base that
+    did the same tasks on the same data under the same settings. The caller looks for secrets and paths. Raises UserError for a folder that
+    is no record.
     """
     if not (folder / STATE).is_file():
         raise UserError(f"{folder}: no {STATE} in it, so it is no record; make one with: xlift record RUN --out {folder}")
-    faults = list(_check_files(folder))
+    state = find_state(folder, STATE)
+    if state is None:
+        return [f"{STATE}: damaged, so nobody knows which files belong to the record; make it anew with: xlift record RUN --out DIR"]
+    damaged = dict(_find_damage(folder))
+    faults = [*_check_files(folder, set(state["files"])), *(f"{name}: {damage}" for name, damage in damaged.items())]
     measured: list[Measurement] = []
-    for stage in sorted(path.parent for path in folder.glob(f"evaluate-*/{MANIFEST}")):
+    stages = sorted(path.parent for path in folder.glob(f"evaluate-*/{MANIFEST}"))
+    for stage in (stage for stage in stages if not any(Path(name).parent.name == stage.name for name in damaged)):
         try:
             if found := read_measurement(stage):
                 measured.append(found)
@@ -50,11 +56,38 @@ def check_record(folder: Path) -> list[str]:
             faults.append(f"{stage.name}: {error}")
     if not measured:
         faults.append("no finished evaluation in it")
-    return [*faults, *_check_bases(measured)]
+    suite = [] if RESOLVED in damaged else _check_suite(folder, measured)
+    return [*faults, *suite, *_check_bases(measured)]
 
 
-def _check_files(folder: Path) -> Iterator[str]:
-    listed = set(read_state(folder, STATE, "a record")["files"])
+def _check_suite(folder: Path, measured: Iterable[Measurement]) -> Iterator[str]:
+    """Whether the suite of a record is the one that was measured."""
+    if not (folder / RESOLVED).is_file():
+        yield f"{RESOLVED}: not there, so nobody could run its methods again; make the record anew"
+        return
+    suite = read_object(folder / RESOLVED)
+    places = (suite.get("methods"), (suite.get("evaluate") or {}).get("adapters"))
+    known = {"base", *(label for place in places if isinstance(place, dict) for label in place)}
+    for name in sorted({one.record.suite for one in measured} - {suite.get("name")}):
+        yield f"{RESOLVED}: the suite {suite.get('name')!r}, and the evaluations are of {name!r}"
+    for label in sorted({one.record.label for one in measured} - known):
+        yield f"{RESOLVED}: has no {label!r}, which was measured; run the suite with all that its record is to show, and make it anew"
+
+
+def _find_damage(folder: Path) -> Iterator[tuple[str, str]]:
+    """The files of a record that do not hold JSON objects, one or one a line, each with what is wrong with it."""
+    for path in sorted(path for path in folder.rglob("*.json*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        try:
+            text = path.read_text(encoding="utf-8")
+            parts = [line for line in text.split("\n") if line.strip()] if path.suffix == ".jsonl" else [text]
+            if not all(isinstance(parse_json(part), dict) for part in parts):
+                yield name, "damaged: it holds something else than keys with values"
+        except ValueError as error:
+            yield name, f"damaged: not JSON that can be read ({one_line(error)})"
+
+
+def _check_files(folder: Path, listed: set[str]) -> Iterator[str]:
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
     yield from (f"{name}: listed in {STATE} and not there" for name in sorted(listed - there.keys()))
     for name, path in sorted(there.items()):
@@ -87,7 +120,8 @@ def _check_scores(measured: Measurement) -> Iterator[str]:
         lines = read_samples(path, result.samples_sha256)
         for metric in choose_metrics(result):
             values = take_scores(lines, path, measured.record, task, metric).values
-            said, mean = result.metrics.get(metric), float(np.nanmean(values))
+            told = values[~np.isnan(values)]
+            said, mean = result.metrics.get(metric), float(told.mean()) if len(told) else np.nan
             if len(values) != result.items:
                 yield f"{task}: {len(values)} documents where the record says {result.items}"
             if said and abs(said.value - mean) > CLOSE * max(1.0, abs(mean)):

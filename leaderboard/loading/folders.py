@@ -31,13 +31,21 @@ def read_state(out: Path, name: str, what: str) -> State:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: not a folder; choose another with --out")
-    state = _read_json(out / name)
-    files = state.get("files")
-    if isinstance(files, list) and all(isinstance(one, str) for one in files):
-        return cast(State, state)
+    if state := find_state(out, name):
+        return state
+    if (out / name).is_file():
+        unknown = f"damaged, so nobody knows which files {what} of xlift has there"
+        raise UserError(f"{out / name}: {unknown}; delete {out}, or choose an empty folder with --out")
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out}: holds files that are not {what} of xlift; choose an empty folder with --out")
     return {"files": []}
+
+
+def find_state(out: Path, name: str) -> State | None:
+    """What the list ``name`` of a folder says; None where there is no such list that can be read."""
+    state = _read_json(out / name)
+    files = state.get("files")
+    return cast(State, state) if isinstance(files, list) and all(isinstance(one, str) for one in files) else None
 
 
 def write_file(out: Path, name: str, text: str) -> None:

@@ -92,7 +92,8 @@ class Collection:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        missing = (f"{run.record.suite}/{run.stage.name}: {note}" for run in self.runs for note in run.notes)
+        missing = [f"{run.record.suite}/{run.stage.name}: {note}" for run in (*self.runs, *self.points) for note in run.notes]
+        missing += list_lost_points(((run, run.stages.get("fit")) for run in self.runs), self.points)
         return tuple(sorted((*self.unread, *self.older, *missing)))
 
     @property
@@ -138,6 +139,28 @@ def read_scores(record: Record, stage: Path) -> tuple[tuple[Documents, ...], lis
             documents = [one for one in documents if one.task != task]
             notes.append(f"{task}: {_say(error, stage)}")
     return tuple(documents), notes
+
+
+def list_lost_points(trained: Iterable[tuple[Measurement, Manifest | None]], points: Iterable[Measurement]) -> list[str]:
+    """A line for each model of which adapters were kept on the way, as its fit stage says, that ``points`` have no measurement of."""
+    there = {one.key for one in points}
+    lines = []
+    for one, fit in trained:
+        report = fit.get("report") if fit else None
+        kept = report.get("points") if isinstance(report, Mapping) else None  # of a manifest that is damaged anything may be there
+        shares = [point.get("share") for point in kept if isinstance(point, Mapping)] if isinstance(kept, list) else []
+        if lost := [f"{share:.0%}" for share in shares if isinstance(share, float) and (*one.key[:3], share) not in there]:
+            lines.append(f"{one.record.name}: no evaluation of the adapters that were kept at {', '.join(lost)} of its training")
+    return lines
+
+
+def read_fits(run: Path) -> dict[str, Manifest]:
+    """The manifests of a run folder's fit stages, by the hash of the adapter that each made; of what is damaged there is none."""
+    return {str(one["adapter_sha256"]): one for one in _read_stages(run, "fit") if one.get("adapter_sha256")}
+
+
+def _read_stages(run: Path, kind: str) -> list[Manifest]:
+    return [cast(Manifest, make_public(_read_json(path) or {})) for path in sorted(run.glob(f"{kind}-*/manifest.json"))]
 
 
 def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = None) -> Collection:
@@ -300,14 +323,10 @@ class _Folder:
 
 def _read_folder(run: Path) -> _Folder:
     pushed = _read_json(run / "hub.json") or {}
-    fits, prepares = (
-        [cast(Manifest, make_public(_read_json(path) or {})) for path in sorted(run.glob(f"{kind}-*/manifest.json"))]
-        for kind in ("fit", "prepare")
-    )
     return _Folder(
         make_public(_read_json(run / RESOLVED)),
-        {str(one["adapter_sha256"]): one for one in fits if one.get("adapter_sha256")},
-        {plan: one for one in prepares if (plan := _name_plan(one))},
+        read_fits(run),
+        {plan: one for one in _read_stages(run, "prepare") if (plan := _name_plan(one))},
         _read_links(pushed),
         str(pushed["collection"]) if _is_address(pushed.get("collection")) else None,
         str((_read_json(run / "record.json") or {}).get("by") or "")[:100],

@@ -19,6 +19,8 @@ from xlift.tasks.entries import AS_WRITTEN, METRICS, Metric
 
 HASH = 16
 """The characters of a document's hash that are compared. A published record has no more."""
+LARGEST = 1e300
+"""No score is larger. A number with more digits than a float has is damage."""
 _CORPUS = tuple(name for name, metric in METRICS.items() if metric.per_document)
 
 
@@ -145,6 +147,8 @@ def take_scores(lines: Iterable[SampleLine], path: Path, record: Record, task: s
         if isinstance(value, list | dict | str):
             stand_in = find_metric(name).per_document or "another"
             raise UserError(f"{path.name}: {metric!r} is of the whole corpus, not of a document; use {stand_in!r}")
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise UserError(f"{path.name}: document {line.doc_id}: {metric!r} is without bounds; evaluate {task} by {record.name} again")
         if (value is None or value != value) and not partial:
             raise UserError(f"{path.name}: document {line.doc_id} has no {metric!r}; evaluate {task} by {record.name} again")
         if not line.doc_hash:

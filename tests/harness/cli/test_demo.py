@@ -28,6 +28,23 @@ def test_the_demo_ends_with_two_samples_and_the_page(finished: Path, capsys: pyt
     assert (finished / "site" / "index.html").is_file()
 
 
+def test_a_folder_of_something_else_is_refused_before_any_work(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (finished / "notes").mkdir()
+    (finished / "notes" / "mine.txt").touch()
+    monkeypatch.setattr(xlift, "run", lambda suite, runs: pytest.fail("minutes of work were done"))
+    with pytest.raises(xlift.UserError, match="notes: holds files that are not a site of xlift; choose an empty folder with --out"):
+        command.demo(runs=finished, out=finished / "notes")
+
+
+def test_a_demo_of_other_tasks_shows_no_samples_of_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "demo", "base", {"xlift_mgsm_direct_es": [1.0, 0.0]}, suite="demo")
+    monkeypatch.setattr(xlift, "run", lambda suite, runs: xlift.load_results(Path(runs) / suite.name))
+    command.demo(["methods={}"], runs=tmp_path, out=tmp_path / "site")
+    assert "documents" not in capsys.readouterr().out and (tmp_path / "site" / "index.html").is_file()
+
+
 def test_without_charts_the_demo_says_how_to_get_them(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,6 +1,7 @@
 """``xlift signal`` and ``xlift plan-items`` as a user calls them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from result_folders import write_run
 from typer.testing import CliRunner
 
+import xlift
 from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.store import write_json
 
 TASK = "xlift_mgsm_direct_es"
 
@@ -125,6 +128,40 @@ def test_missing_samples_are_named_and_the_others_compared(finished: Path) -> No
         path.unlink()
     gone = CliRunner().invoke(app, ["signal", str(finished)])
     assert isinstance(gone.exception, UserError) and "no scores by document" in str(gone.exception)
+
+
+def test_a_point_of_a_curve_that_is_gone_is_named(with_points: Path) -> None:
+    points = [{"share": share, "step": 1, "tokens_trained": 10} for share in (0.25, 0.8)]
+    fit: dict[str, Any] = {}
+    for manifest in sorted(with_points.glob("evaluate-*/manifest.json")):
+        record = json.loads(manifest.read_text())["record"]
+        if record["label"] == "a" and record["share"] == 1:
+            fit = {"adapter_sha256": record["adapter"]["sha256"], "report": {"points": points}}
+        if record["label"] == "a" and record["share"] == 0.8:
+            shutil.rmtree(manifest.parent)
+        if record["label"] == "b" and record["share"] == 0.25:
+            next(manifest.parent.glob("samples_*")).unlink()
+    (with_points / "fit-a-seed0-0123456789ab").mkdir()
+    write_json(with_points / "fit-a-seed0-0123456789ab" / "manifest.json", fit)
+    assert xlift.load_results(with_points).lost == [
+        "b (seed 0) at 25%: xlift_flores_bpb_eng_Latn_spa_Latn: its samples are gone",
+        "a (seed 0): no evaluation of the adapters that were kept at 80% of its training",
+    ]
+    left_out = xlift.build_site(with_points, with_points.parent / "site")
+    assert [line.rpartition(": ")[2] for line in left_out if "its samples" in line or "no evaluation" in line] == [
+        "no evaluation of the adapters that were kept at 80% of its training", "its samples are gone",
+    ]  # fmt: skip
+    shown = CliRunner().invoke(app, ["signal", str(with_points)]).output
+    assert "left out: a (seed 0): no evaluation of the adapters that were kept at 80% of its training" in shown
+
+
+@pytest.mark.parametrize("given", ["inf", "nan", "0", "-1", "1e-300", "101"])
+def test_a_difference_that_nobody_could_find_is_refused(finished: Path, given: str) -> None:
+    for arguments in (["signal", str(finished)], ["plan-items", "samples"]):
+        found = CliRunner().invoke(app, [*arguments, "--difference", given])
+        assert isinstance(found.exception, UserError) and f"--difference {float(given):g}: name a number from 0.001" in str(found.exception)
+    with pytest.raises(UserError, match="--bits"):
+        xlift.plan_items(xlift.load_suite("samples"), bits=float(given))
 
 
 def test_an_unfinished_run_is_one_line(tmp_path: Path) -> None:

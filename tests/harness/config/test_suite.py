@@ -232,3 +232,20 @@ def test_points_of_a_curve_are_shares(given: str, says: str) -> None:
     with pytest.raises(UserError) as caught:
         load_suite("demo", [f"train.measure_at={given}"])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            ["train.tokens=16000", "train.batch_tokens=1000", "train.measure_at=[0.05, 0.5]"],
+            "train.measure_at: 0.05 of the budget is less than the first of 16 steps; name shares from 0.063 on, or train longer",
+        ),
+        (["train.tokens=1000", "train.batch_tokens=1000", "train.measure_at=[0.5]"], "train.measure_at: the budget is one step"),
+    ],
+)
+def test_points_of_a_curve_are_not_before_the_first_step(settings: list[str], says: str) -> None:
+    with pytest.raises(UserError, match="methods.cross-lingual.train.measure_at") as caught:
+        load_suite("methods-small", [*settings, "methods={cross-lingual: {method: cross_lingual}}"])
+    assert says in str(caught.value)
+    load_suite("methods-small", [settings[0], settings[1], "methods={cross-lingual: {method: cross_lingual}}"])

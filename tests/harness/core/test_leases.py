@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xlift.harness.core import leases
-from xlift.harness.core.leases import SILENCE, claim, find_owner
+from xlift.harness.core.leases import SILENCE, claim, find_owner, find_owners
 
 spawn = multiprocessing.get_context("spawn")
 
@@ -85,3 +85,20 @@ def test_a_lease_that_was_taken_is_not_given_back(tmp_path: Path) -> None:
             assert thief is not None and not lease.is_held()
             lease.give_back()
             assert thief.is_held()
+
+
+ODD = ["null", "[]", "[" * 100_000, '{"attempt": "a"}', "ours, of the process 'x'", "ours, of the process -1", "ours, of the process 1e99"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_file_of_another_shape_is_nobodys(tmp_path: Path, odd: str) -> None:
+    text = odd
+    if odd.startswith("ours"):
+        with claim(tmp_path, "work") as lease:
+            assert lease is not None
+            pid = odd.rpartition(" ")[2].replace("'", '"')
+            text = json.dumps({**json.loads(lease.path.read_text()), "pid": "PID"}).replace('"PID"', pid)
+    (tmp_path / "work").write_text(text)
+    assert find_owner(tmp_path, "work") is None and find_owners(tmp_path) == {}
+    with claim(tmp_path, "work") as lease:
+        assert lease is not None

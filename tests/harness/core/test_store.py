@@ -184,3 +184,17 @@ def test_who_was_taken_for_dead_publishes_nothing(tmp_path: Path) -> None:
         store.write(STAGE, sleep, keep_partial=True)
     manifest = store.manifest(STAGE)
     assert manifest is not None and manifest["rows"] == 1
+
+
+def test_what_a_stage_wrote_is_on_the_disk_before_its_manifest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("xlift.harness.core.store.os.fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink().name))
+
+    def work(folder: Path) -> dict[str, int]:
+        for name in ("rows.jsonl", "adapter/weights"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("x")
+        return {}
+
+    Store(tmp_path).write(STAGE, work)
+    assert sorted(synced[:2]) == ["rows.jsonl", "weights"] and synced[2:] == [".manifest.json.part"]

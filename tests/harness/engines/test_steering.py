@@ -176,6 +176,8 @@ def test_an_adapter_that_moves_states(tmp_path: Path) -> None:
         assert said.endswith(f"moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
     (adapter.folder / "steer.safetensors").write_bytes(b"cut")
     assert "steer.safetensors: not a whole safetensors file" in refuse(lambda: resolve(adapter.folder))
+    save_file({"es": torch.ones(1, 32, dtype=torch.bfloat16)}, adapter.folder / "steer.safetensors")
+    assert "steer.safetensors: not a whole safetensors file of plain numbers" in refuse(lambda: resolve(adapter.folder))
     (adapter.folder / "steer.safetensors").unlink()
     assert "steer.safetensors: not a whole safetensors file" in refuse(lambda: resolve(adapter.folder))
 

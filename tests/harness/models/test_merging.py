@@ -1,6 +1,7 @@
 """An adapter merged into its base and written as a model of its own."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from commands import Call
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
+from xlift.harness.models import bases, merging
 from xlift.harness.models.adapters import CARD, PROFILE, merge, resolve
 from xlift.harness.models.bases import Base
 from xlift.harness.models.merging import write_merged
@@ -48,6 +50,35 @@ def test_the_command_finds_the_base_that_the_adapter_names(tiny: Base, make_adap
     assert code == 0 and out.strip() == str(tmp_path / "out")
     assert "inference profile, which plain servers do not apply" in err
     assert json.loads((tmp_path / "out" / CARD).read_text())["profile"] == profile
+
+
+def test_the_current_folder_may_become_the_model(tiny: Base, make_adapter: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, place = make_adapter(tiny), tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    write_merged(str(adapter), Path(), str(tiny.folder))
+    assert (place / "model.safetensors").is_file() and not list(tmp_path.glob(".*"))
+
+
+def test_two_that_write_one_model_leave_a_whole_one(
+    tiny: Base, make_adapter: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """While one has its files half written, another writes the same model and is ready first."""
+    adapter, out, seen = str(make_adapter(tiny)), tmp_path / "out", []
+
+    def be_overtaken(base: Base) -> object:
+        if not seen:
+            seen.append(base)
+            with monkeypatch.context() as other:
+                other.setattr(os, "getpid", lambda: 0)
+                write_merged(adapter, out, str(tiny.folder))
+        return bases.load_tokenizer(base)
+
+    load = bases.load_tokenizer
+    monkeypatch.setattr(merging.bases, "load_tokenizer", lambda base: load(base) if seen else be_overtaken(base))
+    with pytest.raises(UserError, match="the merged model cannot be written"):
+        write_merged(adapter, out, str(tiny.folder))
+    assert (out / "model.safetensors").is_file() and (out / CARD).is_file() and not list(tmp_path.glob(".*"))
 
 
 def test_what_cannot_be_merged_is_refused_in_one_line(tiny: Base, make_adapter: Make, tmp_path: Path, call: Call) -> None:

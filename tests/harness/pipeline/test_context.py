@@ -9,8 +9,9 @@ import pytest
 
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.types import Answer, Sampling
+from xlift.harness.core.types import Answer, Example, Preference, Sampling, ask
 from xlift.harness.pipeline.context import RunContext
+from xlift.harness.plugin import Plan
 from xlift.tasks.leaks import Guard
 
 
@@ -26,11 +27,11 @@ def test_a_translator_is_required_without_a_translation() -> None:
     context = open_context({"en-es": {"kind": "command", "command": "cat"}, "es-en": {"kind": "command", "command": "no-such-program"}})
     context.require_translator("en", "es")
     assert context.describe_help()["translated"] == {}, "nothing was asked for"
-    for ask in (context.require_translator, lambda source, target: context.translate([], source, target)):
+    for want in (context.require_translator, lambda source, target: context.translate([], source, target)):
         with pytest.raises(UserError, match="there is no program 'no-such-program'"):
-            ask("es", "en")
+            want("es", "en")
         with pytest.raises(UserError, match="translators: none for sw-es; add sw-es or default"):
-            ask("sw", "es")
+            want("sw", "es")
 
 
 def test_files_are_read_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,3 +102,34 @@ def test_facts_that_are_asked_for_are_no_training_rows(fill_folder: Callable[...
     context._guard = Guard([], [("The capital of is Paris", "France")])
     assert [row["tail"] for row in context.read("triples", "es")] == ["Texas"]
     assert context._leaks == {"es/triples": {"dbp5l-0"}}
+
+
+def row(response: Any = "Hola.") -> Example:
+    return Example(ask("Hola"), response, "es", "r-1", "greeting")
+
+
+def pair(twin: Preference | None = None) -> Preference:
+    return Preference(ask("Hola"), "Hola.", "No.", "es", "r-1", "twins", twin)
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        (None, "prepare gives back NoneType, where a Plan is wanted"),
+        ([row()], "prepare gives back list, where a Plan is wanted"),
+        (Plan(({"response": "Hola."},)), "a row of the plan is dict, where Example, Preference or Parallel is wanted"),  # type: ignore[arg-type]
+        (Plan((row(),), objective="sft"), "objective: 'sft', where Sft, Dpo, Align or Gap is wanted"),  # type: ignore[arg-type]
+        (Plan((row(5),)), "row 'r-1' holds 5, where a text is wanted"),
+        (Plan((row(None),)), "row 'r-1' holds None, where a text is wanted"),
+        (Plan((pair(pair(pair())),)), "row 'r-1': its twin has a twin itself"),
+        (Plan((row(),), drops={"es/greeting: empty": "3"}), "drops: 'es/greeting: empty': '3', where a reason and a number"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_a_method_gives_back_is_looked_at(plan: Any, says: str) -> None:
+    with pytest.raises(UserError, match=f"^{says}"):
+        open_context({}).vet(plan)
+
+
+def test_a_plan_that_is_sound_stays_as_it_is() -> None:
+    for plan in (Plan((row(),)), Plan((pair(pair()),), drops={"es/twins: none": 2})):
+        assert open_context({}).vet(plan).rows == plan.rows

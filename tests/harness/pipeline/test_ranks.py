@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from shared_runs import suite_of
 
-from xlift.harness.config.suite import TrainSettings
+from xlift.harness.config.suite import TrainSettings, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, Preference, ask
 from xlift.harness.pipeline.processes import run_apart
 from xlift.harness.pipeline.ranks import run_ranks
+from xlift.harness.pipeline.run import measure_suite
 from xlift.harness.plugin import Plan
 from xlift.harness.recipes.contract import Dpo, Sft
 from xlift.harness.training.report import FitReport
@@ -102,3 +104,19 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr("xlift.harness.pipeline.ranks.find_gpus", lambda environment: ["0"])
     with pytest.raises(UserError, match=r"^train.processes 2: 1 GPUs can be seen \(0\), and each process takes one$"):
         run_ranks("fit m", refuse, (tmp_path,), 2)
+
+
+def test_more_processes_than_cores_are_refused_without_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("xlift.harness.pipeline.ranks.find_gpus", lambda environment: [])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    with pytest.raises(UserError, match="^train.processes 1000: there is no GPU here, and 2 cores, of which each process takes one$"):
+        run_ranks("fit m", refuse, (tmp_path,), 1000)
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_too_many_processes_are_found_before_rows_are_made(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xlift.harness.pipeline.ranks.find_gpus", lambda environment: ["0"])
+    suite = read_suite(suite_of(tiny_base, train={**suite_of(tiny_base)["train"], "processes": 3}), "test")
+    with pytest.raises(UserError, match=r"^train.processes 3: 1 GPUs can be seen"):
+        measure_suite(suite, tmp_path)
+    assert not list((tmp_path / "shared").glob("prepare-*"))

@@ -1,6 +1,7 @@
 """Workers as jobs: the script that Slurm gets, submitit's own local executor, and what is refused."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def test_the_script_asks_for_an_array_of_workers(tmp_path: Path) -> None:
         ({}, "slurm", "there is no sbatch on this machine; give the command on a login node"),
         ({}, "slrm", "--executor 'slrm': there is none; did you mean 'slurm'"),
         ({"slurm": {"partitn": "gpu"}}, "slurm", "resources.slurm: submitit has no option 'partitn'; did you mean 'partition'"),
+        ({"workers": 10_000}, "local", "resources.workers 10000: too many for this machine, which --executor local starts them on"),
         ({"slurm": {"time": 5}}, "local", "resources.slurm: submitit has no option 'time'"),
     ],
 )
@@ -78,3 +80,6 @@ def test_two_local_jobs_make_what_one_command_makes(tiny_base: Path, tmp_path: P
     root = tmp_path / "shared-runs" / "shared"
     assert list_stages(root) == list_stages(alone)
     assert list((root / "logs").glob("fit-m-seed0-*.log")) and not list(root.glob("*.part"))
+    ours = re.compile(r"\[\d\d:\d\d:\d\d\] |2 workers: |results: ")
+    said = [shared.stderr, *(path.read_text() for path in (root / "logs").glob("*-*.log"))]
+    assert [line for text in said for line in text.splitlines() if not ours.match(line)] == [], "no line of a library's own"

@@ -1,5 +1,6 @@
 """Workers that share a run folder: twenty make what one makes, nothing is done twice, and what is wrong is one line."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -156,6 +157,31 @@ def test_a_folder_that_is_not_shared_is_refused(tiny_base: Path, tmp_path: Path)
         worker.join_run(run.root, "another")
     with pytest.raises(UserError, match="not the folder that the run was started in"):
         worker.join_run(tmp_path / "elsewhere", token)
+
+
+def test_a_second_submission_leaves_the_workers_of_the_first_their_word(tiny_base: Path, tmp_path: Path) -> None:
+    """Jobs may wait in a queue for a day, and meanwhile more of them are handed in."""
+    run = share(tiny_base, tmp_path)
+    first, second = worker.write_token(run.root), worker.write_token(run.root)
+    assert first != second and worker.join_run(run.root, first).root == worker.join_run(run.root, second).root == run.root
+
+
+@pytest.mark.parametrize("minutes", [-1.0, float("inf"), float("nan"), 1e9])
+def test_a_time_that_no_clock_has_is_refused(tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(UserError, match=r"^--minutes .*: name a number from 0 to 525,600, or leave it out"):
+        worker.work(open_empty(tmp_path), minutes=minutes)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan_pieces(monkeypatch, "one")
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / LEASES / "one"))
+
+    run = open_empty(tmp_path)
+    monkeypatch.setattr(worker, "claim", fill)
+    with pytest.raises(UserError, match="cannot write the run .No space left on device.; free space or choose another folder"):
+        worker.work(run)
 
 
 def test_a_folder_without_a_run_is_refused(tiny_base: Path, tmp_path: Path) -> None:

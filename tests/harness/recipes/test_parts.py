@@ -45,6 +45,8 @@ def test_sums_that_are_more_than_one_part(edit: Mix) -> None:
         ({"parts": {"one": Part(("a",), 1.5), "two": Part(("b",), -0.5)}}, "are above 0"),
         ({"parts": {**PARTS, "two": Part(("c",), 0.5)}}, "part 'two': there are no rows of c in any language"),
         ({"parts": {**PARTS, "one": Part(("a",), 0.5, ("es",))}}, "row 'a1' .sw/a. is of none"),
+        ({"parts": {"one": Part(("a",), float("nan")), "two": Part(("b",), 0.5)}}, "above 0 and add up to 1, not to nan"),
+        ({"parts": {"one": PARTS["one"], "../two": PARTS["two"]}}, "part '../two': names a folder, so it is made of letters"),
         ({"edit": Mix({"ono": 1.0})}, "no part 'ono'; did you mean 'one'"),
         ({"edit": Mix({"one": float("nan")})}, "share of one is no number"),
         ({"edit": Mix({"one": 1.0})}, "the sum is the part 'one' alone"),

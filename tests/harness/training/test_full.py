@@ -100,6 +100,23 @@ def test_a_model_of_another_shape_or_the_base_itself_is_refused(tiny: Base, make
         merge(resolve(tiny.folder), tiny, "float32")
 
 
+def test_the_configuration_of_whole_weights_is_the_bases(tiny: Base, tmp_path: Path) -> None:
+    """A pulled config.json may say anything: fewer layers, another activation, code of its own."""
+    train(tiny, tmp_path)
+    adapter = tmp_path / "adapter"
+    whole = {name: weight.clone() for name, weight in merge(resolve(adapter), tiny, "float32").named_parameters()}
+    config = json.loads((adapter / "config.json").read_text())
+    code = {"auto_map": {"AutoModelForCausalLM": "evil.Model"}, "model_type": "evil", "num_hidden_layers": 1, "hidden_act": "relu"}
+    for text in (json.dumps({**config, **code}), "{"):
+        (adapter / "config.json").write_text(text)
+        again = merge(resolve(adapter), tiny, "float32")
+        assert again.config.hidden_act == "silu"
+        assert all(torch.equal(weight, whole[name]) for name, weight in again.named_parameters())
+    (adapter / "model.safetensors").write_bytes((adapter / "model.safetensors").read_bytes()[:2000])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        resolve(adapter)
+
+
 SUITE: dict[str, Any] = {
     "name": "small", "languages": {"train": ["es"], "evaluate": ["es"]}, "methods": {"m": {"method": "cross_lingual"}},
     "evaluate": {"tasks": ["xlift_mgsm_direct_es"]}, "train": {"lora": None},

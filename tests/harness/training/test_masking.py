@@ -120,6 +120,7 @@ def test_masks_of_another_base_and_empty_ones_are_refused(tiny: Base, tmp_path: 
     for arrays, says in (
         ({f"{UP}.weight": np.zeros((64, 4), dtype=np.uint8)}, "its mask is empty"),
         ({f"{UP}.weight": np.ones((64, 5), dtype=np.uint8)}, "has shape .64, 5., the base needs .64, 4."),
+        ({f"{UP}.weight": np.ones((64, 4), dtype=np.float32)}, "is float32 of shape .64, 4., and a mask is packed bits"),
         ({"model.layers.9.mlp.up_proj.weight": np.ones((64, 4), dtype=np.uint8)}, "has no place in it"),
     ):
         save_file(arrays, tmp_path / FILE)

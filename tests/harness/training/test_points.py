@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from xlift.harness.config.suite import TrainSettings
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Example, ask
 from xlift.harness.models.adapters import resolve
 from xlift.harness.plugin import Plan
@@ -63,3 +64,8 @@ def test_settings_without_points_have_the_identity_they_had() -> None:
     assert TrainSettings(measure_at=(0.5, 0.25, 1.0)).identity()["measure_at"] == [0.25, 0.5]
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         TrainSettings(measure_at=(1.5,))
+
+
+def test_a_share_below_one_step_of_a_training_by_epochs_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train.measure_at: 0.001 of the budget is less than the first of \d+ steps"):
+        train(tiny_base, tmp_path, (0.001, 0.5))

@@ -146,7 +146,7 @@ def test_no_average_over_unequal_language_sets() -> None:
     sheets += [documents("m", f"xlift_mgsm_cot_{lang}", [0, 1, 1]) for lang in ("es", "fr")]
     row = only(tabulate_lifts(sheets), kind="lift")
     assert pd.isna(row["value"])
-    assert row["note"] == "not comparable: the base lacks fr; an average needs the same languages on both sides"
+    assert row["note"] == "not comparable: the base has no scores by document on fr; an average needs the same languages on both sides"
     assert np.isnan(row["p_corrected"]) and not row["significant"]
     ranks = tabulate_ranks(sheets, average=True)
     assert ranks["of"].tolist() == [1, 1], "averages over other languages are ranked apart"
@@ -163,7 +163,7 @@ def test_unequal_keys_and_seeds_are_not_compared() -> None:
     uneven += [documents("m", f"xlift_mgsm_cot_{lang}", [0, 1, 1], seed=seed) for lang, seed in (("es", 0), ("es", 1), ("fr", 0))]
     assert only(tabulate_lifts(uneven))["note"] == "not comparable: m was measured with other seeds on es than on fr (1)"
     assert only(tabulate_tasks([documents("m", "xlift_mgsm_cot_es", [0, 1, 1])]))["note"] == (
-        "not comparable: the base was not measured on xlift_mgsm_cot_es"
+        "not comparable: the base has no scores by document on xlift_mgsm_cot_es"
     )
     with pytest.raises(UserError, match="given twice"):
         tabulate_tasks([base, base])

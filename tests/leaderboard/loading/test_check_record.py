@@ -22,6 +22,9 @@ def record(tmp_path: Path) -> Path:
     write_run(run, "base", {TASK: [0.0] * 15 + [1.0] * 5})
     write_run(run, "better", {TASK: [1.0] * 15 + [0.0] * 5}, seed=0, items_of=40)
     write_training(run, "better")
+    suite = {"name": "s", "languages": {"train": ["es"], "evaluate": ["es"]}, "evaluate": {"tasks": [TASK]}}
+    whole = xlift.load_suite({**suite, "methods": {"better": {"method": "cross_lingual"}}})
+    (run / "suite.resolved.json").write_text(json.dumps(whole.model_dump(mode="json")))
     xlift.export_record(run, tmp_path / "record", by="A <lab>")
     return tmp_path / "record"
 
@@ -79,7 +82,33 @@ def add_weights(record: Path) -> None:
 
 
 def hold_a_token(record: Path) -> None:
-    edit(record / "suite.resolved.json", lambda found: found.update(name="hf_" + "a" * 34))
+    edit(record / "suite.resolved.json", lambda found: found["base"].update(model="hf_" + "a" * 34))
+
+
+def write_suite(text: str) -> Callable[[Path], object]:
+    return lambda record: (record / "suite.resolved.json").write_text(text)
+
+
+def measure_another_suite(record: Path) -> None:
+    edit(record / "suite.resolved.json", lambda found: found.update(name="t"))
+
+
+def forget_a_method(record: Path) -> None:
+    edit(record / "suite.resolved.json", lambda found: found.update(methods={}))
+
+
+def misspell_a_key(record: Path) -> None:
+    edit(record / "suite.resolved.json", lambda found: found.update(sedes=[0]))
+
+
+def leave_the_suite_out(record: Path) -> None:
+    (record / "suite.resolved.json").unlink()
+    edit(record / "record.json", lambda found: found["files"].remove("suite.resolved.json"))
+
+
+def damage_a_fit(record: Path) -> None:
+    path = find(record, "fit-*/manifest.json")
+    path.write_text("[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +120,17 @@ def hold_a_token(record: Path) -> None:
         (take_other_data, "was measured on other data than for the base"),
         (add_weights, "adapter_model.safetensors: not listed in record.json"),
         (hold_a_token, "suite.resolved.json: holds what looks like a token"),
-        (lambda record: (record / "suite.resolved.json").unlink(), "suite.resolved.json: listed in record.json and not there"),
+        (write_suite('{"name": "s", "meth'), "suite.resolved.json: damaged: not JSON that can be read (Unterminated string"),
+        (write_suite(""), "suite.resolved.json: damaged: not JSON that can be read"),
+        (write_suite("\0" * 100), "suite.resolved.json: damaged: not JSON that can be read"),
+        (write_suite("[]"), "suite.resolved.json: damaged: it holds something else than keys with values"),
+        (measure_another_suite, "suite.resolved.json: the suite 't', and the evaluations are of 's'"),
+        (forget_a_method, "suite.resolved.json: has no 'better', which was measured"),
+        (misspell_a_key, "suite.resolved.json: its methods cannot be run again by it: suite: unknown key 'sedes'; did you mean 'seeds'?"),
+        (leave_the_suite_out, "suite.resolved.json: not there, so nobody could run its methods again"),
+        (damage_a_fit, "manifest.json: damaged: not JSON that can be read (nested too deeply)"),
+        (lambda record: (record / "record.json").write_text('{"files": ["a"'), "record.json: damaged, so nobody knows which files belong"),
+        (lambda record: (record / "record.json").write_text("{}"), "record.json: damaged, so nobody knows which files belong"),
     ],
 )
 def test_a_record_that_was_changed_is_refused_with_the_reason(record: Path, change: Callable[[Path], object], said: str) -> None:
@@ -100,6 +139,19 @@ def test_a_record_that_was_changed_is_refused_with_the_reason(record: Path, chan
     assert said in fault
     done = CliRunner().invoke(app, ["record", "--check", str(record)])
     assert done.exit_code == 1 and fault in done.stdout
+
+
+def test_a_suite_that_is_gone_is_listed_and_missed(record: Path) -> None:
+    (record / "suite.resolved.json").unlink()
+    first, second = xlift.check_record(record)
+    assert first == "suite.resolved.json: listed in record.json and not there"
+    assert second.startswith("suite.resolved.json: not there, so nobody could run its methods again")
+
+
+def test_a_record_is_not_written_over_one_whose_list_is_damaged(record: Path, tmp_path: Path) -> None:
+    (record / "record.json").write_text("{")
+    with pytest.raises(UserError, match="record.json: damaged, so nobody knows which files a record of xlift has there"):
+        xlift.export_record(tmp_path / "runs" / "s", record)
 
 
 def test_what_is_no_record_says_how_to_make_one(tmp_path: Path) -> None:

@@ -70,3 +70,12 @@ def test_samples_that_were_cut_are_not_scored(tmp_path: Path) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     with pytest.raises(UserError, match=r"3 of 4 documents, so it was cut; evaluate base again"):
         collect_documents(read_measurements([tmp_path]), ["f1"])
+
+
+@pytest.mark.parametrize("odd", ["1" * 400, "1e999", "-Infinity"])
+def test_a_number_without_bounds_is_no_score(tmp_path: Path, odd: str) -> None:
+    write_run(tmp_path, "base", {TASK: [1, 1, 0, 0]}, metric="f1")
+    (path,) = tmp_path.glob("evaluate-*/samples_*")
+    path.write_text(path.read_text().replace('"f1": 0', f'"f1": {odd}'))
+    with pytest.raises(UserError, match="document 2: 'f1' is without bounds; evaluate .* by base again"):
+        collect_documents(read_measurements([tmp_path]), ["f1"])
