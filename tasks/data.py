@@ -91,6 +91,15 @@ def read(corpus: str, lang: str, split: str | None = None, *, samples: Samples =
     return Dataset.from_file(str(_store_rows(corpus, lang, split, samples)))
 
 
+def read_samples(corpus: str, lang: str, split: str) -> list[Row]:
+    """The rows of the bundled samples that stand for a corpus, which are xlift's own. Raises UserError where there are none."""
+    name, choice = choose(corpus, lang, split)
+    found = _sample(name, choice)
+    if found is None:
+        raise LanguageMissingError(f"no bundled samples of {name} for {lang!r} in split {split}")
+    return _build(name, choice, [found])
+
+
 def read_training(corpus: str, lang: str, *, samples: Samples = "never") -> Dataset:
     """The rows of a training corpus. Raises LeakError for every evaluation corpus, whatever the split: dev sets and exemplars are for
     measuring."""
