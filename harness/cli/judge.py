@@ -12,6 +12,7 @@ import xlift
 from xlift.harness.cli.arguments import JUDGE, AsJson
 from xlift.harness.cli.output import print_frame, print_table
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.limits import is_smoke
 
 if TYPE_CHECKING:
     from xlift.harness.judging.replies import Calibration
@@ -83,5 +84,5 @@ def _show(calibration: Calibration | None, rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     print_table(shown, f"Win rates against {first['against']}, judged by {first['judge']} ({first['mode']} mode)")
     typer.echo(f"calibration: {first['calibration']}; length control: {'; '.join(dict.fromkeys(row['length_control'] for row in rows))}")
-    if any(row["items"] < row["items_of"] for row in rows):
-        typer.echo("Smoke test: not all items of every task were judged.")
+    if any(is_smoke(row["items"], row["items_of"]) for row in rows):
+        typer.echo("Smoke test: too few items of a task were judged.")

@@ -145,7 +145,7 @@ def evaluate(
     ] = None,
     base: Annotated[str | None, typer.Option("--base", help="The base model.  [default: smollm2-135m-instruct]")] = None,
     languages: Annotated[str, typer.Option("--languages", help="Codes separated by commas.")] = "en",
-    limit: Annotated[int | None, typer.Option("--limit", help="Number of items of each task. A limit makes a smoke test.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Number of items of each task. Fewer than 40 make a smoke test.")] = None,
     backend: Annotated[str | None, typer.Option("--backend", help="Engine: auto, vllm, hf or api.  [default: auto]")] = None,
     name: Annotated[str, typer.Option("--name", help="Name of the run folder.")] = "evaluate",
     judge: Judge = None, overrides: Overrides = None, runs: Runs = RUNS,

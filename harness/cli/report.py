@@ -110,8 +110,9 @@ def print_report(results: Results, as_json: bool) -> None:
         )
     for line in [*tables.doubt_lifts(scores), *tables.doubt_thinking(results.records), *tables.doubt_tokens(results.records)]:
         typer.echo(line)
-    if (scores["items"] < scores["items_of"]).any():
-        typer.echo("Smoke test: not all items of every task were used.")
+    if small := {task: result.items for record in results.records for task, result in record.tasks.items() if result.is_smoke}:
+        least = ", ".join(f"{task} ({items})" for task, items in small.items())
+        typer.echo(f"Smoke test: a limit left too few items of {least}.")
     for line in [*results.left_out, *results.lost]:
         typer.echo(f"left out: {line}")
     for line in sentences:

@@ -149,8 +149,8 @@ class EvaluateSettings(Section):
     include_path: tuple[Path, ...] = ()
     """Folders of lm-eval task files, looked for beside the suite first. Their tasks have precedence over lm-eval's own of the same name."""
     limit: int | None = Field(None, ge=1)
-    """The number of items of each task, chosen by a hash of their ids, so the same for all models and languages. A limit makes a smoke
-    test."""
+    """The number of items of each task, chosen by a hash of their ids, so the same for all models and languages. Fewer than 40 make a
+    smoke test."""
     limits: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """The number of items for tasks whose name begins with the key, in place of ``limit``."""
     system: str | None = None

@@ -7,6 +7,7 @@ __all__ = [
     "kept_lines",
     "languages",
     "leases",
+    "limits",
     "locks",
     "logs",
     "manifests",

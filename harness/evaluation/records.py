@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, ValidationIn
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.limits import is_smoke
 from xlift.harness.core.paths import hide_places
 from xlift.harness.core.secrets import redact
 from xlift.harness.core.settings import Section
@@ -39,7 +40,7 @@ class TaskResult(Section):
 
     items: int = Field(ge=0)
     items_of: int = Field(ge=0)
-    """Number of items that the task has. If it is more than ``items``, the result is a smoke test."""
+    """Number of items that the task has."""
     version: str
     data_sha256: str | None
     """Hash of the rows; None for tasks that are not xlift's."""
@@ -62,6 +63,11 @@ class TaskResult(Section):
     """What is known about the metrics of a task that is not xlift's. Empty for xlift's own, which ``tasks.entries.METRICS`` describes."""
     cost: dict[str, float] = Field(default_factory=dict)
     """``seconds``, and what the engine counted for the answers when they were made. Empty if an xlift before 0.2 measured."""
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether a limit left fewer items than an interval needs."""
+        return is_smoke(self.items, self.items_of)
 
     def find_metric(self, name: str) -> Metric:
         """What is known about one of its metrics."""

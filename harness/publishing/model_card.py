@@ -290,7 +290,8 @@ def _write_evaluation(facts: Facts) -> str:
             rows.append((task, metric, items, *_write_scores(facts, task, metric, result)))
     engine = facts.record.engine
     how = ", ".join(f"{key} {engine[key]}" for key in ("backend", "dtype", "adapter_form", "batch_policy", "device") if engine.get(key))
-    smoke = "" if all(one.items == one.items_of for one in facts.record.tasks.values()) else "**A smoke test: not all items were used.** "
+    small = any(one.is_smoke for one in facts.record.tasks.values())
+    smoke = "**A smoke test: too few items of a task were used.** " if small else ""
     return (
         f"{smoke}Measured with lm-eval and xlift's tasks ({how}). Intervals are 95 % over items, Wilson's for shares, else normal; they do "
         "not contain the variance between training seeds. A difference is turned so that more is better, and paired by item where it has an"

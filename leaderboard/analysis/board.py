@@ -159,7 +159,8 @@ def _fill(number: int, members: Sequence[LeaderboardRow], first: Sequence[Leader
         lacking = lacks_scores(row, view.tasks)
         notes = (*row.notes, f"{lacking}: not ranked") if lacking else row.notes
         notes = (*notes, ONE_SEED_RANK) if row.one_seed and not lacking else notes
-        row = replace(row, group=number, averages=view.figures.get(row.id, {}), notes=notes)
+        smoke = any(run.is_smoke(task) for run in row.runs for task in view.tasks if task in run.record.tasks)
+        row = replace(row, group=number, averages=view.figures.get(row.id, {}), notes=notes, smoke=smoke)
         rows.append(replace(row, rank=place.rank, of=place.of, tied=place.tied, mean=place.mean) if place else row)
     rows.sort(key=lambda row: (row.rank is None, row.rank or 0, -(row.mean or 0), row.suite, row.label))
     differences = () if number == 1 else _tell_apart(members, first)

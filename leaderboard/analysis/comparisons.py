@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.limits import LEAST_DOCUMENTS
 from xlift.leaderboard.analysis.seeds import SeedPool, pool_seeds
-from xlift.leaderboard.analysis.statistics import ALPHA, LEAST_DOCUMENTS, Array, Estimate, compare, correct, detectable, estimate
+from xlift.leaderboard.analysis.statistics import ALPHA, Array, Estimate, compare, correct, detectable, estimate
 from xlift.leaderboard.loading.scores import Documents, align
 from xlift.tasks.benchmarks import has_articles, is_parallel
 from xlift.tasks.entries import Metric

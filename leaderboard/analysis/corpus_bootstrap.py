@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from xlift.harness.core.errors import UserError
-from xlift.leaderboard.analysis.statistics import LEAST_DOCUMENTS, LEVEL, RESAMPLES, Estimate
+from xlift.harness.core.limits import LEAST_DOCUMENTS
+from xlift.leaderboard.analysis.statistics import LEVEL, RESAMPLES, Estimate
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU, CHRF

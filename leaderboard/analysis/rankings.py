@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.limits import LEAST_DOCUMENTS
 from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.comparisons import Runs, Sheet, align_sheets, find_fault, group_documents, group_runs, has_one_seed
-from xlift.leaderboard.analysis.statistics import LEAST_DOCUMENTS, Array, compare, compare_pairs, correct, detectable, pool_scores, rank
+from xlift.leaderboard.analysis.statistics import Array, compare, compare_pairs, correct, detectable, pool_scores, rank
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import choose_averaged
 

@@ -101,6 +101,8 @@ class LeaderboardRow:
     notes: tuple[str, ...] = ()
     fooled: tuple[str, ...] = ()
     """Tasks in which most answers are in another language than asked for, if such answers can earn a score."""
+    smoke: bool = False
+    """Whether a limit left too few items of a task on which the ranking is based."""
 
     @property
     def record(self) -> Record:
@@ -118,11 +120,6 @@ class LeaderboardRow:
     @property
     def method(self) -> str:
         return self.record.method or ("base" if self.label == "base" else "unknown")
-
-    @cached_property
-    def smoke(self) -> bool:
-        """Whether a limit kept items out."""
-        return any(result.items < result.items_of for run in self.runs for result in run.record.tasks.values())
 
     @cached_property
     def results(self) -> Mapping[str, TaskResult]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.limits import LEAST_DOCUMENTS
 from xlift.leaderboard.analysis.seeds import SeedPool, pool_seeds
 
 Array = NDArray[np.float64]
@@ -28,8 +29,6 @@ LEVEL = 0.95
 ALPHA = 0.05
 POWER = 0.8
 RESAMPLES = 2000
-LEAST_DOCUMENTS = 40
-"""The fewest documents for an interval and a test of scores other than 0/1, which may be skewed (benchmarks/intervals.py)."""
 LEAST_FREEDOM = 4.0
 """The fewest degrees of freedom of the same scores' spread. With fewer it depends on a few documents, and there is no interval and no
 test."""

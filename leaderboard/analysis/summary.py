@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from xlift.harness.core.languages import name_language
+from xlift.harness.core.limits import LEAST_DOCUMENTS
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
-from xlift.leaderboard.analysis.statistics import LEAST_DOCUMENTS, round_up
+from xlift.leaderboard.analysis.statistics import round_up
 from xlift.leaderboard.analysis.views import Scope, View
 from xlift.tasks.benchmarks import name_place
 

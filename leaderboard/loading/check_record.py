@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xlift.harness.core.errors import UserError, one_line
+from xlift.harness.core.limits import is_smoke
 from xlift.harness.core.store import MANIFEST, RESOLVED, parse_json, read_object
 from xlift.harness.evaluation.records import Measurement, read_measurement
 from xlift.harness.evaluation.samples import read_lines, read_samples
@@ -149,11 +150,12 @@ def _check_bases(measured: list[Measurement]) -> Iterator[str]:
 
 
 def list_limits(folder: Path) -> list[str]:
-    """The tasks of a record from which a limit kept items out. It may be published, and is shown as a smoke test."""
+    """A line for each task of a record from which a limit kept items out, and whether that makes it a smoke test. It may be published."""
     found: dict[str, str] = {}
     for path in sorted(folder.glob(f"evaluate-*/{MANIFEST}")):
         tasks = json.loads(path.read_text(encoding="utf-8"))["record"]["tasks"]
         for task, result in tasks.items():
-            if result["items"] < result["items_of"]:
-                found[task] = f"{task}: {result['items']} of {result['items_of']} items"
+            items, items_of = result["items"], result["items_of"]
+            if items < items_of:
+                found[task] = f"{task}: {items} of {items_of} items{', a smoke test' if is_smoke(items, items_of) else ''}"
     return list(found.values())

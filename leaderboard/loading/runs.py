@@ -71,6 +71,12 @@ class Run(Measurement):
         suite, label, seed, _ = self.key
         return slug(suite, label, *([] if seed is None else [f"seed{seed}"]))
 
+    def is_smoke(self, task: str) -> bool:
+        """Whether a limit left fewer of a task's items than an interval needs. xlift draws items by a hash of their ids; other programs
+        take the first ones, which stand for nothing, however many they are."""
+        result = self.record.tasks[task]
+        return result.is_smoke if self.origin == "xlift" else result.items < result.items_of
+
     @cached_property
     def row(self) -> str:
         """The id of the row that pools the seeds."""

@@ -136,14 +136,14 @@ def test_an_adapter_that_was_not_measured_says_so(tmp_path: Path) -> None:
     assert [file.path for file in files] == ["README.md", "adapter_config.json", "adapter_model.safetensors", "xlift.json"]
 
 
-def test_a_part_of_the_items_is_called_a_smoke_test(tmp_path: Path) -> None:
+def test_a_few_of_the_items_are_called_a_smoke_test(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     for path in (tmp_path / "run").glob("evaluate-*/manifest.json"):
         values = json.loads(path.read_text())
         values["record"]["tasks"][TASK]["items_of"] = 250
         path.write_text(json.dumps(values))
     text = model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
-    assert "**A smoke test: not all items were used.**" in text and "| 4 of 250 |" in text
+    assert "**A smoke test: too few items of a task were used.**" in text and "| 4 of 250 |" in text
     assert f"evaluate.limits={{{TASK}: 4}}" in text
 
 
