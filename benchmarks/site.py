@@ -113,6 +113,11 @@ def main() -> None:
         print(f"{len(models)} runs, {len(models) * len(TASKS):,} task rows, {samples:,} samples, {rows} rows")
         for (name, mark), value in zip(MARKS.items(), values, strict=True):
             print(f"{name}: {value:.1f} (mark {mark:g}{'' if value <= mark else ': missed'})")
+        sizes = {
+            part: sum(path.stat().st_size for path in (folder / "site" / part).rglob("*") if path.is_file()) / 1e6
+            for part in ("", "samples")
+        }
+        print(f"site_mb: {sizes['']:.1f}, of it samples {sizes['samples']:.1f}")
         print(f"processor seconds: {first['cpu_seconds']:.1f}, again {again['cpu_seconds']:.1f}")
 
 

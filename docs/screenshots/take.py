@@ -18,7 +18,7 @@ PICTURES = (
     ("index-1440-dark", "index.html", 1440, 1100, "dark"),
     ("index-1024-light", "index.html", 1024, 900, "light"),
     ("index-360-light", "index.html", 360, 900, "light"),
-    ("index-360-dark", "index.html", 360, 900, "dark"),
+    ("compare-1024-light", "compare.html#rows=methods-small--cross-lingual,methods-small--base", 1024, 900, "light"),
     ("language-1024-light", "languages/es.html", 1024, 800, "light"),
     ("benchmark-1024-light", "benchmarks/xlift_flores_bpb_from_en.html", 1024, 800, "light"),
     ("run-1024-dark", "runs/methods-small--cross-lingual--seed0.html", 1024, 800, "dark"),
@@ -33,6 +33,7 @@ def take(browser: Browser, site: Path, out: Path, picture: tuple[str, str, int, 
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = context.new_page()
     page.goto(f"{site.resolve().as_uri()}/{page_name}")
+    page.wait_for_load_state("networkidle")  # the page of comparisons loads the scores of the rows that are chosen
     image = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
     image.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(out / f"{name}.png", optimize=True)
     context.close()

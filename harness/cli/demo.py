@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -26,15 +25,10 @@ def demo(
 ) -> None:
     """Train two small adapters, measure them beside their base, and show what changed. Takes minutes, and needs no account and no GPU."""
     suite = xlift.load_suite("demo", overrides or [])
-    drawn = bool(find_spec("altair") and find_spec("vl_convert"))
-    if drawn:
-        list_files(out)  # a folder of something else is refused before minutes of work
+    list_files(out)  # a folder of something else is refused before minutes of work
     results = report_on(lambda: xlift.run(suite, runs), as_json=False)
     folder = runs / suite.name
     if all(TASK in record.tasks for record in results.records) and len(results.records) > 1:  # --set may have changed that
         show(folder, TASK, diff="base", limit=2)
-    if drawn:
-        typer.echo("the leaderboard of this run:")
-        site([folder], out)
-    else:
-        typer.echo(f"for its leaderboard: pip install 'xlift[site]', then xlift site {folder} --out {out}")
+    typer.echo("the leaderboard of this run:")
+    site([folder], out)

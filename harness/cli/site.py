@@ -25,6 +25,7 @@ def site(
     base: Annotated[
         str | None, typer.Option("--base", metavar="NAME", help="What results of other programs are compared with, by its name there.")
     ] = None,
+    url: Annotated[str, typer.Option("--url", help="Where it will be published: links elsewhere then show its picture.")] = "",
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Show it at http://127.0.0.1:PORT until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65535)] = 8000,
@@ -35,7 +36,7 @@ def site(
     """Build the leaderboard of finished runs as static pages that need no server."""
     if dry_run and not push:
         raise UserError("--dry-run shows what --push ORG/NAME would send; name the Space")
-    for line in xlift.build_site(results, out, base=base):
+    for line in xlift.build_site(results, out, base=base, url=url):
         typer.echo(f"left out: {line}", err=True)
     typer.echo(out / "index.html")
     if push:
@@ -90,14 +91,14 @@ def _check_record(folder: Path) -> None:
     if faults:
         raise typer.Exit(1)
     for line in list_limits(folder):
-        typer.echo(f"smoke test: {line}", err=True)
+        typer.echo(f"limit: {line}", err=True)
     typer.echo(f"{folder}: whole, and may be published")
 
 
 def _push(folder: Path, repository: str, private: bool, dry_run: bool) -> None:
     found = xlift.push_site(folder, xlift.Target(repository, private), dry_run=dry_run)
     paths = [file.path for file in found.files] if isinstance(found, xlift.PushPlan) else [*found.sent, *found.unchanged]
-    if shown := sum(path.startswith("samples/") for path in paths):
+    if shown := sum(path.startswith("samples/") and path.endswith(".html") for path in paths):
         typer.echo(f"{shown} pages show prompts and references of benchmarks; a site built from records (xlift record) has none", err=True)
     if isinstance(found, xlift.PushPlan):
         _show_plan(found)

@@ -327,22 +327,23 @@ def probe(
 
 
 def build_site(
-    results: Iterable[Results | str | Path], out: str | Path = "site", *, base: str | None = None
+    results: Iterable[Results | str | Path], out: str | Path = "site", *, base: str | None = None, url: str = ""
 ) -> tuple[str, ...]:  # fmt: skip
     """Build the leaderboard as static pages that need no server, beginning with ``out/index.html``. Returns a line for each thing that was
     left out.
 
     ``results`` are ``Results``, run folders or folders of them, and results files of lm-eval and other programs. ``base`` names the model
-    with which results of other programs are compared, if they do not name it themselves. Only files that change are written.
+    with which results of other programs are compared, if they do not name it themselves. ``url`` is where the site will be published, which
+    links elsewhere need to show its picture. Only files that change are written.
 
-    Raises UserError for results and a base that do not exist, and if ``out`` holds files that are not a site's.
+    Raises UserError for results and a base that do not exist, for a ``url`` that is none, and if ``out`` holds files that are not a site's.
     """
     from xlift.leaderboard.site.builder import build
 
     places: list[Path] = []
     for one in [results] if isinstance(results, str | Path) else results:
         places += [Path(one)] if isinstance(one, str | Path) else one.folders
-    return build(places, Path(out), base)
+    return build(places, Path(out), base, url)
 
 
 def push(

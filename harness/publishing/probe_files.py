@@ -7,6 +7,7 @@ from pathlib import Path
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.store import write_json
 from xlift.harness.diagnostics.records import PROBE, Probe
+from xlift.leaderboard.site.charts import write_file
 from xlift.leaderboard.site.probe_charts import draw_probe
 
 CHART = "probe.svg"
@@ -19,7 +20,7 @@ def write_probe(found: Probe, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / PROBE, found.model_dump(mode="json"))
         if drawn:
-            (folder / CHART).write_text(drawn.svg, encoding="utf-8")
+            (folder / CHART).write_text(write_file(drawn), encoding="utf-8")
         else:
             (folder / CHART).unlink(missing_ok=True)
     except OSError as error:

@@ -16,7 +16,6 @@ from xlift.leaderboard.analysis.comparisons import compare_runs, explain, pool_s
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
-from xlift.tasks.benchmarks import per_document
 from xlift.tasks.entries import Metric
 
 MOST = 24
@@ -84,6 +83,6 @@ def _sheets(row: LeaderboardRow) -> dict[str, dict[str, list[Documents]]]:
     sheets: dict[str, dict[str, list[Documents]]] = defaultdict(lambda: defaultdict(list))
     for run in row.runs:
         for one in run.documents:
-            if one.is_tested or (one.known is None and per_document(one.benchmark) is None):
+            if one.is_compared:
                 sheets[one.benchmark][one.language].append(one)
     return {benchmark: dict(sorted(found.items())) for benchmark, found in sheets.items()}

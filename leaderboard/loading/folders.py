@@ -48,9 +48,9 @@ def find_state(out: Path, name: str) -> State | None:
     return cast(State, state) if isinstance(files, list) and all(isinstance(one, str) for one in files) else None
 
 
-def write_file(out: Path, name: str, text: str) -> None:
-    """Write a file, completely or not at all, unless its text is there already. Raises UserError for a name that leads out of ``out``."""
-    path, data = _inside(out, name), text.encode("utf-8")
+def write_file(out: Path, name: str, content: str | bytes) -> None:
+    """Write a file, completely or not at all, unless it is there already. Raises UserError for a name that leads out of ``out``."""
+    path, data = _inside(out, name), content.encode("utf-8") if isinstance(content, str) else content
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Sample:
     """One document as one model and its base answered it."""
 
     id: str
+    """Its number; where an answer went through several filters, that of each after the first with the filter's name."""
     prompt: str
     reference: str
     answer: str
@@ -38,9 +39,11 @@ class Sample:
     judge: Mapping[str, str]
     marks: tuple[str, ...]
     """The labels of MARKS that apply."""
-    page: int
+    page: int = 1
     choices: tuple[str, ...] = ()
     """A line for each answer whose likelihood was taken, with its logarithm, and the base's in brackets."""
+    base_page: int = 0
+    """The page of the base's samples that shows the same prompt, reference and answer of the base; 0 where there is none."""
 
     @property
     def figures(self) -> list[tuple[str, str, str]]:
@@ -61,8 +64,13 @@ class Sheet:
     def pages(self) -> int:
         return max(1, -(-len(self.samples) // PER_PAGE))
 
+    @property
+    def start(self) -> str:
+        """What the names of its pages begin with, before their number."""
+        return f"{slug(self.task)}-"
+
     def file(self, page: int) -> str:
-        return f"{slug(self.task)}-{page}.html"
+        return f"{self.start}{page}.html"
 
     def marked(self, mark: str) -> list[Sample]:
         return [sample for sample in self.samples if mark in sample.marks]
@@ -73,14 +81,22 @@ def read_sheet(run: Run, base: Run | None, task: str) -> Sheet | None:
     lines, result = _read(run, task), run.record.tasks[task]
     if all(line.responses is None for line in lines):  # a published record holds scores alone
         return None
-    theirs: Mapping[tuple[int, str, str], SampleLine] = {}
+    theirs: Mapping[tuple[int, str, str], tuple[int, SampleLine]] = {}
     if base is not None and base.key != run.key and task in base.record.tasks:
         same = base.record.tasks[task].comparability == result.comparability
-        theirs = {_key(line): line for line in (_read(base, task) if same else ())}
+        theirs = {_key(line): (_find_page(number), line) for number, line in enumerate(_read(base, task) if same else ())}
     known = result.find_metric(result.tested) if result.tested else None
     said = _read_verdicts(run, task)
-    samples = (_make(line, theirs.get(_key(line)), known, number // PER_PAGE + 1, said) for number, line in enumerate(lines))
+    samples = []
+    for number, line in enumerate(lines):
+        again = number > 0 and lines[number - 1].doc_id == line.doc_id  # through another filter
+        name = f"{line.doc_id} {line.filter}" if again else str(line.doc_id)
+        samples.append(replace(_make(line, theirs.get(_key(line)), known, said), id=name, page=_find_page(number)))
     return Sheet(task, result.language, tuple(samples))
+
+
+def _find_page(number: int) -> int:
+    return number // PER_PAGE + 1
 
 
 def find_base(runs: Iterable[Run], run: Run) -> Run | None:
@@ -130,7 +146,11 @@ def _read_verdicts(run: Run, task: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def _make(line: SampleLine, base: SampleLine | None, known: Metric | None, page: int, said: Mapping[str, Mapping[str, str]]) -> Sample:
+def _make(
+    line: SampleLine, beside: tuple[int, SampleLine] | None, known: Metric | None, said: Mapping[str, Mapping[str, str]]
+) -> Sample:  # fmt: skip
+    base_page, base = beside or (0, None)
+    same = base is not None and base.responses is not None and (base.prompt, base.target) == (line.prompt, line.target)
     scores, theirs, doc = _take_scores(line), _take_scores(base) if base else {}, str(line.doc.get("id"))
     judge = {name: read_text(value) for name, value in line.metrics.items() if name.startswith(("judge", "verdict"))}
     return Sample(
@@ -145,8 +165,8 @@ def _make(line: SampleLine, base: SampleLine | None, known: Metric | None, page:
         base_scores=theirs,
         judge={**judge, **{name: verdicts[doc] for name, verdicts in said.items() if doc in verdicts}},
         marks=_mark(scores, theirs, known, line.filter),
-        page=page,
         choices=_write_choices(line, base),
+        base_page=base_page if same else 0,
     )
 
 

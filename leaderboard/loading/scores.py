@@ -75,6 +75,11 @@ class Documents:
         return self.stands if self.known else self.metric == per_document(self.benchmark)
 
     @property
+    def is_compared(self) -> bool:
+        """Whether these scores stand for the benchmark where two rows are set beside each other; one without tests has others that do."""
+        return self.is_tested or (self.known is None and per_document(self.benchmark) is None)
+
+    @property
     def is_ranked(self) -> bool:
         """Whether the benchmark can be averaged with others."""
         return self.known.most is not None if self.known else is_ranked(self.benchmark)

@@ -1,3 +1,3 @@
 """The static site: pages, charts and data files."""
 
-__all__ = ["builder", "probe_charts", "text"]
+__all__ = ["builder", "charts", "probe_charts", "text"]

@@ -189,6 +189,24 @@ def find_size(base: str) -> float:
     return min((float(number) / (1 if unit == "b" else 1000) for number, unit in found), default=math.inf)
 
 
+SIZES = ((1.0, "under 1B"), (4.0, "1B to 4B"), (10.0, "4B to 10B"), (40.0, "10B to 40B"), (math.inf, "40B and more"))
+"""Names of sizes of bases, each with the billions of weights that it ends below."""
+
+
+def name_size(base: str) -> str:
+    """The size of a base in words, by its name."""
+    size = find_size(base)
+    return "size unknown" if math.isinf(size) else next(name for end, name in SIZES if size < end)
+
+
+def group_by_size(pages: Sequence[Page]) -> list[tuple[str, list[Page]]]:
+    """The pages by the size of their bases, the smallest first; of one size in the order that they have."""
+    found: dict[str, list[Page]] = {}
+    for page in sorted(pages, key=lambda page: find_size(page.group.base)):
+        found.setdefault(name_size(page.group.base), []).append(page)
+    return [(size, sorted(some, key=pages.index)) for size, some in found.items()]
+
+
 def list_across(pages: Sequence[Page]) -> Iterator[tuple[str, list[tuple[Page, LeaderboardRow, Markup]]]]:
     """Each method with its rows on all bases, each with its interval, for the page across bases. All bars have one scale."""
     rows = [

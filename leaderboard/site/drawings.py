@@ -116,7 +116,7 @@ def _draw_axes(values: tuple[float, float], powers: tuple[float, float], across:
     for value in list_ticks(low, high):
         y = down(value)
         lines.append(f'<path class="{"grid" if value else "zero"}" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_write_tick(value)}</text>')
+        lines.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{write_tick(value)}</text>')
     steps = (1, 2, 5) if right - left < 2.5 else (1,)
     costs = [step * 10.0**exponent for exponent in range(math.floor(left), math.ceil(right) + 1) for step in steps]
     for cost in costs:
@@ -181,7 +181,8 @@ def write_size(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _write_tick(value: float) -> str:
+def write_tick(value: float) -> str:
+    """A number at an axis, with a real minus sign."""
     text = f"{abs(value):.6g}"
     return f"−{text}" if value < 0 else text
 

@@ -4,69 +4,48 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import name_language
 from xlift.harness.evaluation.records import TaskResult
 from xlift.leaderboard.analysis.board import Board, Group
-from xlift.leaderboard.analysis.comparisons import TableRow, find_scale
 from xlift.leaderboard.analysis.pairwise import Pair
-from xlift.leaderboard.analysis.rows import Figure, Languages, LeaderboardRow, describe_languages
-from xlift.leaderboard.analysis.signal import find_floor
+from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.summary import summarise
-from xlift.leaderboard.analysis.views import KINDS
-from xlift.leaderboard.loading.runs import Run
-from xlift.leaderboard.loading.samples import MARKS, PER_PAGE, Sheet, read_sheet
 from xlift.leaderboard.loading.slugs import slug
-from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations
-from xlift.leaderboard.site.boards import UNITS, Page, describe_cell, list_across, list_pages, write_views
+from xlift.leaderboard.site.benchmark_facts import find_item, list_facts
+from xlift.leaderboard.site.boards import Page, list_across, list_pages, write_views
 from xlift.leaderboard.site.data_files import TABLES
-from xlift.leaderboard.site.drawings import draw_interval, find_reach, write_size
-from xlift.leaderboard.site.filters import count, describe_method, digits, heat, hub_link, points, score, spell, win_rate
-from xlift.leaderboard.site.run_charts import collect_charts, draw_layers, draw_training
-from xlift.leaderboard.site.sample_html import link_samples, write_article
-from xlift.leaderboard.site.text import clean, direction, show, write_prose
-from xlift.tasks.benchmarks import find_benchmark, headline, name_place
-from xlift.tasks.entries import Metric
+from xlift.leaderboard.site.differences import Differences, collect_differences
+from xlift.leaderboard.site.drawings import draw_interval, find_reach
+from xlift.leaderboard.site.filters import describe_method
+from xlift.leaderboard.site.gaps import list_gaps
+from xlift.leaderboard.site.picture import draw_picture
+from xlift.leaderboard.site.rendering import Pages, open_pages
+from xlift.leaderboard.site.run_charts import collect_charts
+from xlift.leaderboard.site.text import write_prose
+from xlift.tasks.benchmarks import measured_group, name_place
 
-Pages = Iterator[tuple[str, str]]
-"""Name of a file below the site's folder, and its text."""
-Differences = Mapping[tuple[str, str], Mapping[tuple[str, str], Figure]]
-"""Method minus base, by suite and label, then by task and metric."""
+PICTURE = "board.png"
 LEFT_OUT = 100
 """The most lines about what was left out that the index shows."""
-NAVIGATION = (
-    ("index.html", "Ranking"),
-    ("bases.html", "Bases"),
-    ("methods.html", "Methods"),
-    ("languages.html", "Languages"),
-    ("benchmarks.html", "Benchmarks"),
-    ("compare.html", "Compare"),
-    ("data.html", "Data"),
-    ("about.html", "About"),
-)
-"""The pages to which every page links."""
 Cells = dict[str, dict[str, tuple[str, Figure, Figure]]]
 """A task, its score and its difference from the base, by row and column of a table."""
 
 
-def render(board: Board, pairs: Mapping[int, list[Pair]]) -> Pages:
-    """The pages and charts that show many rows, one after the other."""
-    pages, boards = _open(), list_pages(board)
-    charts, differences = dict(collect_charts(board)), _collect_differences(board)
-    yield from ((f"charts/{name}.svg", svg) for name, svg in charts.items())
+def render(board: Board, pairs: Mapping[int, list[Pair]], url: str = "") -> Iterator[tuple[str, str | bytes]]:
+    """The pages that show many rows, one after the other, and the board's picture; ``url`` is where they will be published."""
+    pages, boards = open_pages(), list_pages(board)
+    charts, differences = collect_charts(board), collect_differences(board)
     for number, one in enumerate(boards):
-        shown = {"page": one, "pages": boards, "charts": charts}
+        shown = {"page": one, "pages": boards, "curves": charts.get(one.group.number)}
         if not number:
-            yield "index.html", pages("index.html", "", left_out=board.left_out, most=LEFT_OUT, **shown)
-        yield one.file, pages("index.html", "../", left_out=(), most=LEFT_OUT, **shown)
+            yield PICTURE, draw_picture(one)
+            picture = f"{url.rstrip('/')}/{PICTURE}" if url else PICTURE
+            yield "index.html", pages("index.html", "", left_out=board.left_out, most=LEFT_OUT, picture=picture, **shown)
+        yield one.file, pages("index.html", "../", left_out=(), most=LEFT_OUT, picture="", **shown)
         yield one.data, write_views(one)
     across = dict(list_across(boards))
     yield "bases.html", pages("bases.html", "", pages=boards, across=across)
@@ -110,16 +89,25 @@ def _render_lists(pages: Callable[..., str], board: Board, boards: Sequence[Page
         methods.append((f"methods/{slug(method)}.html", method, write_prose(text.split("\n\n")[0])))
     for language in _list_languages(board):
         answers = [text for _, text, _ in _answer(boards[:1], language=language)]
-        languages.append((f"languages/{slug(language)}.html", name_language(language), answers[0] if answers else ""))
+        languages.append((f"languages/{slug(language)}.html", name_language(language), answers[0] if answers else "", language))
     for benchmark in _list_benchmarks(board):
         answers = [text for _, text, _ in _answer(boards[:1], benchmark=benchmark)]
         benchmarks.append((f"benchmarks/{slug(benchmark)}.html", name_place(benchmark), answers[0] if answers else ""))
     first = f" The sentences are of {boards[0].group.base or 'the first ranking'}; each page has all bases." if boards else ""
     yield "methods.html", pages("list.html", "", title="Methods", about="What each method does, its rows and its lifts.", entries=methods)
     about = f"Which method lifts which language.{first}"
-    yield "languages.html", pages("list.html", "", title="Languages", about=about, entries=sorted(languages, key=lambda one: one[1]))
+    gaps, hint = tuple(list_gaps(_list_languages(board), *_choose_parts(boards))), boards[0].answer if boards else ""
+    shown = {"about": about, "entries": sorted(languages, key=lambda one: one[1]), "gaps": gaps, "hint": hint}
+    yield "languages.html", pages("languages.html", "", **shown)
     about = f"What is measured, and who is ahead there.{first}"
     yield "benchmarks.html", pages("list.html", "", title="Benchmarks", about=about, entries=sorted(benchmarks, key=lambda one: one[1]))
+
+
+def _choose_parts(boards: Sequence[Page]) -> tuple[str, str]:
+    """The base and the method that a suite for a new language takes: those of the first ranking's best method that xlift has."""
+    rows = [row for page in boards[:1] for row in page.group.rows]
+    methods = [row.method for row in rows if row.label != "base" and describe_method(row.method)[0]]
+    return rows[0].base if rows else "ORG/MODEL", methods[0] if methods else "cross_lingual"
 
 
 def _list_benchmarks(board: Board) -> list[str]:
@@ -144,158 +132,6 @@ def _answer(
             lifts = sorted((each for each in lifts if each[1].value is not None), key=lambda each: -(each[1].value or 0))
             reach = find_reach([lift for _, lift in lifts])
             found.append((page, summarise(page.group.rows, view), [(row, lift, draw_interval(lift, reach)) for row, lift in lifts]))
-    return found
-
-
-def list_rows(board: Board) -> list[tuple[LeaderboardRow, Run | None, Mapping[tuple[str, str], Figure]]]:
-    """What ``render_row`` needs for each row, light enough to be sent to another process."""
-    differences = _collect_differences(board)
-    bases = {run.record.suite: _lighten(run) for run in board.runs if run.record.label == "base"}
-    return [
-        (replace(row, runs=tuple(map(_lighten, row.runs))), bases.get(row.suite), differences.get((row.suite, row.label), {}))
-        for row in board.rows
-    ]
-
-
-def _lighten(run: Run) -> Run:
-    """The run as its page needs it: that it has documents, and not all of them."""
-    return replace(run, documents=run.documents[:1])
-
-
-def render_row(row: LeaderboardRow, base: Run | None, tasks: Mapping[tuple[str, str], Figure]) -> Pages:
-    """The pages of a row's runs and of their samples; ``tasks`` are its differences from ``base`` by task and metric."""
-    pages, training = _open(), draw_training(row)
-    sheets: dict[str, list[tuple[str, str, int]]] = {run.id: [] for run in row.runs}
-    # Seeds of one task follow each other, as they share its prompts, references and the base's answers.
-    for task in dict.fromkeys(task for run in row.runs for task in run.record.tasks):
-        for run in row.runs:
-            if task in run.record.tasks and (sheet := read_sheet(run, base, task)):
-                sheets[run.id].append((task, sheet.file(1), len(sheet.samples)))
-                yield from _render_sheet(pages, run, sheet)
-    if training:
-        yield f"charts/{training.name}.svg", training.svg
-    for run in row.runs:
-        charts = [training] if training else []
-        try:
-            if layers := draw_layers(run):
-                charts.append(layers)
-                yield f"charts/{layers.name}.svg", layers.svg
-        except UserError as error:
-            run = replace(run, notes=(*run.notes, str(error)))
-        yield f"runs/{run.id}.html", pages("run.html", "../", run=run, row=row, sheets=sheets[run.id], charts=charts, tasks=tasks)
-
-
-def _render_sheet(pages: Callable[..., str], run: Run, sheet: Sheet) -> Pages:
-    marked = {mark: (len(sheet.marked(mark)), link_samples(sheet, mark)) for mark in MARKS}
-    for page in range(1, sheet.pages + 1):
-        found = sheet.samples[(page - 1) * PER_PAGE : page * PER_PAGE]
-        articles = [write_article(sample, sheet.language, run.record.label == "base") for sample in found]
-        yield (
-            f"samples/{run.id}/{sheet.file(page)}",
-            pages("samples.html", "../../", run=run, sheet=sheet, page=page, articles=articles, marked=marked),
-        )
-
-
-@cache
-def _open() -> Callable[..., str]:
-    """A function that renders a template: (template, path to the site's root, context)."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True, finalize=_finalize,
-    )  # fmt: skip
-    functions = {
-        "slug": slug, "show": show, "direction": direction, "language": name_language, "benchmark": name_place,
-        "languages_of": _describe_row, "is_rate": _is_rate, "kinds": KINDS, "points": points, "heat": heat, "count": count, "spell": spell,
-        "hub": hub_link, "prose": write_prose, "average": average, "group_settings": group_settings,
-        "calibrations": name_calibrations,
-        "win_rate": win_rate, "digits": digits, "units": UNITS, "size": write_size, "describe_cell": describe_cell,
-        "navigation": NAVIGATION, "trend": list_trend, "score": score,
-        "rankc": lambda value: "–" if pd.isna(value) else f"{value:.3f}",
-    }  # fmt: skip
-    environment.globals.update(functions)
-    environment.filters.update(show=show, slug=slug)
-
-    def pages(template: str, root: str, **context: object) -> str:
-        return environment.get_template(template).render(root=root, **context)
-
-    return pages
-
-
-def _is_rate(benchmark: str) -> bool:
-    """Whether a benchmark shows how often answers are in another language than asked for, and no score."""
-    return headline(benchmark) == "off_target"
-
-
-def _describe_row(row: LeaderboardRow) -> Languages:
-    return describe_languages(result for run in row.runs for result in run.record.tasks.values())
-
-
-def _finalize(value: object) -> object:
-    return clean(value) if type(value) is str else value  # Markup is a str, too, and clean already
-
-
-def to_figure(found: TableRow) -> Figure:
-    """A row of a table of comparisons as a figure in points."""
-    if found["value"] is None or pd.isna(found["value"]):
-        return Figure(note=found["note"])
-    measure, size = Metric(found["metric"], most=None if pd.isna(found["most"]) else found["most"]), find_scale(found)
-    figure = Figure(size * found["value"], note=found["note"], metric=found["metric"], measure=measure, one_seed=bool(found["one_seed"]))
-    if pd.isna(found["low"]):
-        return figure
-    return replace(
-        figure, low=size * found["low"], high=size * found["high"], significant=bool(found["significant"]), reason=found["reason"],
-        detectable=None if pd.isna(found["detectable"]) else size * found["detectable"],
-    )  # fmt: skip
-
-
-def average(run: Run, group: Group) -> float | None:
-    """The mean score of one run over the tasks on which its group is ranked, weighted as in the rank; None if a score is missing."""
-    boards: dict[str, list[float]] = {}
-    for task, result in run.record.tasks.items():
-        shown = result.tested
-        score = result.metrics.get(shown or "")
-        if shown and task in group.view.tasks:
-            if score is None or score.value is None:
-                return None
-            boards.setdefault(result.benchmark, []).append(result.find_metric(shown).scale * score.value)
-    means = [sum(values) / len(values) for values in boards.values()]
-    return sum(means) / len(means) if means else None
-
-
-def list_trend(run: Run) -> Iterator[tuple[str, str, TaskResult, str, bool]]:
-    """Each task's measurements, the oldest first: task, time, result, versions of libraries, and whether it compares with the last one."""
-    for task, last in run.record.tasks.items():
-        for one in (*run.earlier, run):
-            if result := one.record.tasks.get(task):
-                versions = ", ".join(f"{name} {version}" for name, version in one.record.versions.items())
-                yield task, one.written, result, versions, result.comparability == last.comparability
-
-
-def _collect_differences(board: Board) -> Differences:
-    found: dict[tuple[str, str], dict[tuple[str, str], Figure]] = {}
-    for one in board.tasks.to_dict("records"):
-        found.setdefault((one["suite"], one["method"]), {})[one["task"], one["metric"]] = to_figure(one)
-    bases = {row.suite: row for row in board.rows if row.label == "base"}
-    for row in board.rows:
-        if row.label != "base" and row.suite in bases:
-            corpora = _compare_corpora(row, bases[row.suite])
-            found[row.suite, row.label] = {**corpora, **found.get((row.suite, row.label), {})}
-    return found
-
-
-def _compare_corpora(row: LeaderboardRow, base: LeaderboardRow) -> dict[tuple[str, str], Figure]:
-    """Row minus base, without an interval, for headlines of other makers that are computed over all documents at once, such as
-    perplexity."""
-    found = {}
-    for task, result in row.results.items():
-        metric = result.headline or ""
-        measure, score, other = result.find_metric(metric), row.tasks[task], base.tasks.get(task)
-        if not (result.measures and measure.whole and row.keys[task] == base.keys.get(task)):
-            continue
-        if score.value is not None and other is not None and other.value is not None:
-            sign = -1 if measure.lower_is_better else 1
-            note = "a score of all documents at once: no interval"
-            found[task, metric] = Figure(sign * (score.value - other.value), note=note, metric=metric, measure=measure)
     return found
 
 
@@ -325,29 +161,14 @@ def _benchmark(board: Board, differences: Differences, benchmark: str) -> dict[s
     table = board.consistency[board.consistency["benchmark"] == benchmark]
     rows = {(row.suite, row.label): row for row in board.rows}
     consistency = [(rows[one["suite"], one["model"]], one) for one in table.to_dict("records") if (one["suite"], one["model"]) in rows]
-    return {"name": benchmark, "groups": groups, "consistency": consistency, "facts": list(_list_facts(board, benchmark))}
-
-
-def _list_facts(board: Board, benchmark: str) -> Iterator[tuple[str, str]]:
-    """What a benchmark is, where its floor is, and what distinguishes a difference of one point in it."""
-    known = find_benchmark(benchmark)
-    if known:
-        yield "Data", known.dataset
-        if known.headline:
-            yield "Measured by", known.headline.replace("_", " ")
-    results = [result for row in board.rows for result in row.results.values() if result.benchmark == benchmark]
-    if items := sorted({result.items for result in results if result.items}):
-        yield "Items of a language", f"{items[0]:,}" if len(items) == 1 else f"{items[0]:,} to {items[-1]:,}"
-    metric = next((result.find_metric(result.headline) for result in results if result.headline), None)
-    if metric and (floor := find_floor(benchmark, metric)) is not None:
-        yield "Floor and ceiling", f"{points(metric.scale * floor)} to 100 points"
-    rows = board.telling.signal.to_dict("records")
-    needed = [one["items_needed"] for one in rows if one["benchmark"] == benchmark and one["metric"] != "off_target"]
-    if told := sorted(float(items) for items in needed if not pd.isna(items)):
-        step = "0.01 bits per byte" if metric and metric.most is None else "1 point"
-        yield f"Items that tell {step} apart", f"about {count(told[len(told) // 2])}"
-    elif needed:
-        yield "Items that tell a step apart", "unknown, or none: seeds differ by more"
+    return {
+        "name": benchmark,
+        "groups": groups,
+        "consistency": consistency,
+        "facts": list(list_facts(board, benchmark)),
+        "example": find_item(board, benchmark),
+        "in_bits": measured_group(benchmark) == "likelihood",
+    }
 
 
 def _ranks(board: Board, group: Group, benchmark: str) -> dict[str, str]:

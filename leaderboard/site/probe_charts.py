@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from xlift.harness.core.languages import name_language
 from xlift.harness.diagnostics.records import Alignment, ModelProbe, Probe, read_probe
 from xlift.leaderboard.loading.runs import Run
-from xlift.leaderboard.site.charts import DASHES, draw_layers
-from xlift.leaderboard.site.text import clean
+from xlift.leaderboard.site.charts import STYLES, Chart, Line, Panel, Point
 
 MOST = 12
 """The most languages of one chart. The others are in the numbers."""
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A chart and its text alternative, which is inside the SVG too."""
-
-    svg: str
-    text: str
-
-
-def draw_alignment(run: Run) -> Drawing | None:
+def draw_alignment(run: Run) -> Chart | None:
     """The probe results of one model of a run's folder, beside the base.
 
     None if there is no ``probe.json``, or if it does not contain this model. Raises UserError for one that cannot be read.
@@ -38,23 +28,26 @@ def draw_alignment(run: Run) -> Drawing | None:
     return draw_probe(probe.model_copy(update={"models": tuple(kept[:2])}))
 
 
-def draw_probe(probe: Probe) -> Drawing | None:
-    """The first five models of a probe and its first twelve languages; None if there is no language beside the pivot."""
-    models = probe.models[: len(DASHES)]
+def draw_probe(probe: Probe) -> Chart | None:
+    """The first six models of a probe and its first twelve languages; None if there is no language beside the pivot."""
+    models = probe.models[:STYLES]
     languages = [code for code, found in probe.models[0].languages.items() if found.alignment][:MOST]
     if not languages:
         return None
-    points = [point for code in languages for model in models for point in _trace(model, code)]
-    text = clean(" ".join(_tell(probe, models, languages)))
-    return Drawing(draw_layers(points, text), text)
+    panels = tuple(panel for code in languages for panel in _draw_language(models, code))
+    return Chart(panels, "layer", " ".join(_tell(probe, models, languages)))
 
 
-def _trace(model: ModelProbe, code: str) -> Iterator[dict[str, object]]:
-    found = model.languages[code].alignment
-    if found:
-        for measure, values in (("retrieval", found.retrieval), ("cosine", found.cosine)):
-            panel = f"{name_language(code)}: {measure}"
-            yield from ({"panel": panel, "name": clean(model.label), "layer": layer, "value": value} for layer, value in enumerate(values))
+def _draw_language(models: tuple[ModelProbe, ...], code: str) -> Iterator[Panel]:
+    for measure in ("retrieval", "cosine"):
+        lines = []
+        for model in models:
+            found = model.languages[code].alignment
+            if found:
+                values = found.retrieval if measure == "retrieval" else found.cosine
+                lines.append(Line(model.label, tuple(Point(layer, value) for layer, value in enumerate(values))))
+        least = min(0.0, *(point.y for line in lines for point in line.points))
+        yield Panel(name_language(code), tuple(lines), f"{measure}, 1 at most", least, 1.0)
 
 
 def _tell(probe: Probe, models: tuple[ModelProbe, ...], languages: list[str]) -> Iterator[str]:

@@ -67,6 +67,11 @@ def _take_apart(text: str, longest: int, hidden: re.Pattern[str]) -> Iterator[tu
         yield True, f"{rest:,} more characters"
 
 
+def write_breakable(name: str) -> Markup:
+    """A name with underscores, which a narrow column may break behind each of them."""
+    return Markup("_<wbr>").join(clean(name).split("_"))
+
+
 def write_prose(text: str) -> Markup:
     """A docstring as HTML: its paragraphs, with text between double backquotes as code."""
     paragraphs = []

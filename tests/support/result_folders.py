@@ -10,13 +10,14 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import Stage, Store, write_json
 from xlift.harness.evaluation.records import Record
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
 
 def write_run(
     root: Path, label: str, tasks: Mapping[str, Sequence[float]], *, suite: str = "s", seed: int | None = None, key: str = "k",
     items_of: int | None = None, answers: Sequence[str] | None = None, day: str = "01", lang: str = "es", metric: str = "accuracy",
-    base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64, evaluation: Mapping[str, float] | None = None, share: float = 1.0,
+    base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64, target: str = "siete",
+    evaluation: Mapping[str, float] | None = None, share: float = 1.0,
 ) -> Path:  # fmt: skip
     """One finished evaluation: 0/1 scores by task; ``answers`` are what the model said to each document, ``evaluation`` its cost."""
     stamp, results, files = f"2026-01-{day}T00-00-00.000001", {}, {}
@@ -43,7 +44,7 @@ def write_run(
         for task, values in tasks.items():
             rows = [
                 {
-                    "doc_id": number, "doc_hash": f"h{number}", "doc": {"lang": lang}, "target": "siete", "filter": "none",
+                    "doc_id": number, "doc_hash": f"h{number}", "doc": {"lang": lang}, "target": target, "filter": "none",
                     "arguments": {"gen_args_0": {"arg_0": f"¿{number}?"}}, "resps": [[answers[number] if answers else "ocho"]],
                     "filtered_resps": ["8"], "metrics": [metric, "off_target"], metric: value, "off_target": 1.0 - value,
                 }

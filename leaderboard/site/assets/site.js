@@ -32,7 +32,7 @@
 
     function read() {
       const values = new URLSearchParams();
-      for (const [name, value] of new FormData(form)) if (value) values.set(name, value);
+      for (const [name, value] of new FormData(form)) if (value) values.append(name, value);
       if (sort) values.set("sort", sort);
       if (sort && falling) values.set("order", "desc");
       if (chosen.size) values.set("rows", [...chosen].join(","));
@@ -40,10 +40,36 @@
     }
     function scope(values) {
       const [measure, benchmark] = (values.get("benchmark") || " ").split(" ");
-      return { measure: measure || values.get("measure") || leading, language: values.get("language") || "", benchmark: benchmark || "" };
+      return { measure: measure || values.get("measure") || leading, languages: values.getAll("language"), benchmark: benchmark || "" };
     }
-    function find({ measure, language, benchmark }) {
-      return data.views[[measure, language || "-", benchmark || "-"].join(" ")];
+    function find({ measure, languages, benchmark }) {
+      const views = (languages.length ? languages : ["-"]).map((language) => data.views[[measure, language, benchmark || "-"].join(" ")]);
+      return views.length > 1 && views.every(Boolean) ? join(views, languages, measure) : views.length > 1 ? undefined : views[0];
+    }
+
+    // Several languages: the mean of their lifts. Its interval is the widest that theirs allow, as if all erred alike, and it counts as
+    // significant where each of them is, in one direction. No test of such a choice was made, so nothing is ranked.
+    function join(views, languages, measure) {
+      const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+      const joined = data.rows.map((_, place) => {
+        const lifts = views.map((view) => view.rows[place][2]);
+        if (!lifts.every(Boolean)) return [null, 0, null];
+        const ends = [0, 1, 2].map((end) => (lifts.every((one) => one[end] !== null) ? mean(lifts.map((one) => one[end])) : null));
+        const agree = lifts.every((one) => one[3] && one[0] > 0) || lifts.every((one) => one[3] && one[0] < 0);
+        return [null, 0, [...ends, Number(agree)]];
+      });
+      return { rows: joined, answer: tell(joined, languages, measure) };
+    }
+    function tell(joined, languages, measure) {
+      const names = languages.map((code) => form.querySelector('[name="language"][value="' + CSS.escape(code) + '"]').dataset.name);
+      const list = joined.map((one, place) => ({ lift: one[2], row: rows.find((row) => row.dataset.id === data.rows[place]) })).filter((one) => one.lift && one.row);
+      const best = list.sort((one, other) => other.lift[0] - one.lift[0])[0];
+      const where = "In " + names.slice(0, -1).join(", ") + " and " + names.at(-1) + " together";
+      if (!best) return where + " no method has a lift.";
+      const [value, low, high] = best.lift.map((end) => (end === null ? "" : write(end, DIGITS[measure])));
+      const sure = list.filter((one) => one.lift[3] && one.lift[0] > 0).length;
+      return where + ": the largest mean lift is " + value + (low ? " [" + low + ", " + high + "]" : "") + " " + UNITS[measure] + " (" + best.row.querySelector("th").dataset.value + "); " +
+        (sure || "no") + " method" + (sure === 1 ? " is" : "s are") + " significantly better than the base in each of them. Several languages are ordered and not ranked; intervals are the widest that those of the languages allow.";
     }
 
     // Every number below comes from the data of the page's views: each view was tested by itself when the site was built.
@@ -54,9 +80,9 @@
       answer.textContent = view.answer || "Nothing was measured with this choice: no benchmark of this kind was asked in this language.";
       const lifts = view.rows.map((row) => row[2]).filter(Boolean);
       const reach = Math.max(...lifts.flatMap((one) => one.slice(0, 3).map((end) => Math.abs(end || 0))), 0) || 1;
-      table.classList.toggle("one-language", Boolean(wanted.language));
+      table.classList.toggle("one-language", wanted.languages.length > 0);
       document.getElementById("units").textContent = UNITS[wanted.measure];
-      const whole = wanted.measure === leading && !wanted.language && !wanted.benchmark;
+      const whole = wanted.measure === leading && !wanted.languages.length && !wanted.benchmark;
       for (const text of document.querySelectorAll(".of-all")) text.hidden = !whole;
       rows.forEach((row) => {
         const [rank, ties, ...figures] = view.rows[places.get(row.dataset.id)] || [null, 0];
@@ -66,7 +92,7 @@
         fill(row.querySelector("td.lift"), figures[0], digits);
         row.querySelectorAll("td.kind").forEach((one, index) => fill(one, figures[index + 1], digits));
         draw(row.querySelector("td.bars"), figures[0], reach);
-        row.parentElement.classList.toggle("unmeasured", Boolean(wanted.language || wanted.benchmark) && rank === null && !figures[0]);
+        row.parentElement.classList.toggle("unmeasured", Boolean(wanted.languages.length || wanted.benchmark) && rank === null && !figures[0]);
       });
       shade(wanted);
     }
@@ -105,7 +131,7 @@
         map.closest(".map").hidden = Boolean(wanted.benchmark) && measure !== wanted.measure;
         for (const cell of map.querySelectorAll("td[data-language]")) {
           const language = cell.dataset.language;
-          const view = find({ measure, language, benchmark: measure === wanted.measure ? wanted.benchmark : "" });
+          const view = find({ measure, languages: [language], benchmark: measure === wanted.measure ? wanted.benchmark : "" });
           const row = cell.parentElement.dataset.row;
           const figure = view && view.rows[places.get(row)][2];
           const anchor = cell.querySelector("a");
@@ -113,7 +139,7 @@
           const step = [2, 5, 10].filter((edge) => size >= edge).length;
           const kept = cell.classList.contains("astray") ? " astray" : "";
           cell.className = (!figure ? "none" : !step ? "h0" : (figure[0] > 0 ? "up" : "down") + step) + (figure && figure[3] ? " sure" : "") + kept;
-          cell.classList.toggle("chosen", language === wanted.language);
+          cell.classList.toggle("chosen", wanted.languages.includes(language));
           anchor.textContent = figure ? write(figure[0], DIGITS[measure]) : "–";
           anchor.setAttribute("aria-label", describe(cell, figure, DIGITS[measure]));
         }
@@ -128,9 +154,17 @@
       return place + write(figure[0], digits) + interval + told + (cell.classList.contains("astray") ? "; most answers are in another language" : "");
     }
 
+    // The languages that were chosen, on what opens their list.
+    function name() {
+      const list = form.querySelector(".pick");
+      if (!list) return;
+      const names = [...list.querySelectorAll("input:checked")].map((one) => one.dataset.name);
+      list.querySelector("b").textContent = names.length > 2 ? names.length + " chosen" : names.join(", ") || "all";
+    }
     function show() {
       const values = read();
       score(values);
+      name();
       const words = (values.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const row of rows) {
@@ -168,7 +202,7 @@
           const difference = a !== "" && !isNaN(a) && !isNaN(b) ? a - b : a.localeCompare(b);
           if (difference) return falling ? -difference : difference;
         }
-        const changed = form.elements.language?.value || form.elements.benchmark?.value || form.elements.measure?.value;
+        const changed = form.querySelector('[name="language"]:checked') || form.elements.benchmark?.value || form.elements.measure?.value;
         const apart = changed ? rank(one) - rank(other) || lift(other) - lift(one) : 0;
         return apart || rows.indexOf(one) - rows.indexOf(other);
       });
@@ -177,7 +211,7 @@
     function load() {
       const values = state();
       for (const field of form.elements) {
-        if (field.type === "checkbox") field.checked = values.get(field.name) === field.value;
+        if (field.type === "checkbox") field.checked = values.getAll(field.name).includes(field.value);
         else if (field.name) field.value = values.get(field.name) || "";
         if (field.name && field.tagName === "SELECT" && field.selectedIndex < 0) field.value = "";
       }
@@ -213,6 +247,11 @@
     empty.querySelector("button").addEventListener("click", () => form.reset());
     form.hidden = false;
     load();
+    const list = form.querySelector(".pick");
+    if (list) {
+      document.addEventListener("click", (event) => { if (!list.contains(event.target)) list.open = false; });
+      list.addEventListener("keydown", (event) => { if (event.key === "Escape") { list.open = false; list.querySelector("summary").focus(); } });
+    }
     if (location.hash.includes("=")) show();
     else form.querySelector("output").textContent = rows.length + " of " + rows.length + " rows";
     addEventListener("hashchange", () => {
@@ -258,8 +297,75 @@
     }
   }
 
+  // The page of all bases: sizes and methods are chosen, and the address holds the choice.
+  function openSizes(form) {
+    const lines = [...document.querySelectorAll("tr[data-size]")];
+    function show() {
+      const values = new URLSearchParams();
+      for (const [name, value] of new FormData(form)) if (value) values.append(name, value);
+      const sizes = values.getAll("size");
+      const words = (values.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
+      for (const line of lines) {
+        const name = line.dataset.name.toLowerCase();
+        line.hidden = (sizes.length > 0 && !sizes.includes(line.dataset.size)) || !words.every((word) => name.includes(word));
+      }
+      for (const part of document.querySelectorAll(".multiples section")) part.hidden = !part.querySelector("tr[data-size]:not([hidden])");
+      const shown = lines.filter((line) => !line.hidden).length;
+      form.querySelector("output").textContent = shown ? shown + " of " + lines.length + " lifts" : "No lift is left with this choice.";
+      keep(values);
+    }
+    function load() {
+      const values = state();
+      for (const field of form.elements) {
+        if (field.type === "checkbox") field.checked = values.getAll(field.name).includes(field.value);
+        else if (field.name) field.value = values.get(field.name) || "";
+      }
+      show();
+    }
+    form.addEventListener("input", show);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(show));
+    addEventListener("hashchange", load);
+    form.hidden = false;
+    load();
+  }
+
+  // The page of languages: a name is found among those that were measured and those that were not.
+  function openFinder(form) {
+    const entries = [...document.querySelectorAll("[data-name]")];
+    const rest = document.querySelector(".gaps");
+    function show() {
+      const words = new FormData(form).get("q").toLowerCase().split(/\s+/).filter(Boolean);
+      for (const entry of entries) entry.hidden = !words.every((word) => entry.dataset.name.toLowerCase().includes(word));
+      const left = entries.filter((entry) => !entry.hidden);
+      if (rest) rest.open = words.length > 0 && left.some((entry) => rest.contains(entry));
+      if (left.length === 1 && left[0].tagName === "DETAILS") left[0].open = true;
+      form.querySelector("output").textContent = !words.length ? "" : left.length ? left.length + (left.length === 1 ? " language" : " languages") : "No language of this name has a benchmark here.";
+    }
+    function open() {
+      const found = location.hash && document.getElementById(location.hash.slice(1));
+      if (!found || found.tagName !== "DETAILS") return;
+      if (rest) rest.open = true;
+      found.open = true;
+      found.scrollIntoView();
+    }
+    form.addEventListener("input", show);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    addEventListener("hashchange", open);
+    form.hidden = false;
+    open();
+  }
+
   function openSamples(form) {
     const articles = [...document.querySelectorAll("article")];
+    // Prompts, references and the base's answers are in a file that all models share, as the site wrote them: safe to show.
+    for (const article of articles) {
+      const link = article.querySelector(".asked");
+      const texts = link && window.xliftTexts && window.xliftTexts[article.id];
+      if (!texts) continue;
+      article.querySelector("dl").insertAdjacentHTML("afterbegin", texts);
+      link.remove();
+    }
     const texts = new Map();
     function text(article) {
       if (!texts.has(article)) texts.set(article, article.textContent.toLowerCase());
@@ -283,33 +389,13 @@
     show();
   }
 
-  function openPicker(form) {
-    const fields = [...form.querySelectorAll("select")];
-    const chosen = (state().get("rows") || "").split(",").filter(Boolean);
-    fields.forEach((field, number) => { field.value = chosen[number] || ""; if (field.selectedIndex < 0) field.value = ""; });
-    form.addEventListener("change", () => {
-      const wanted = fields.map((field) => field.value).filter(Boolean);
-      location.hash = wanted.length ? "rows=" + wanted.join(",") : "";
-    });
-    form.hidden = false;
-  }
-
-  function openCompare() {
-    const chosen = new Set((state().get("rows") || "").split(",").filter(Boolean));
-    const wanted = (id) => !chosen.size || chosen.has(id);
-    for (const cell of document.querySelectorAll(".comparison [data-id]")) cell.hidden = !wanted(cell.dataset.id);
-    for (const row of document.querySelectorAll("[data-pair]")) row.hidden = !row.dataset.pair.split(" ").every(wanted);
-    for (const part of document.querySelectorAll(".comparison")) part.hidden = !part.querySelector("[data-id]:not([hidden])");
-    const apart = chosen.size > 1 && document.querySelectorAll(".comparison:not([hidden])").length > 1;
-    document.getElementById("apart").hidden = !apart;
-  }
-
   const filters = document.getElementById("filters");
   const marks = document.getElementById("marks");
   for (const table of document.querySelectorAll("table.heat[data-measure]")) openMap(table);
   if (filters && window.xliftViews) openBoard(filters);
   if (marks) openSamples(marks);
-  const picker = document.getElementById("picker");
-  if (picker) openPicker(picker);
-  if (document.querySelector(".comparison")) { openCompare(); addEventListener("hashchange", openCompare); }
+  for (const [id, open] of [["sizes", openSizes], ["finder", openFinder]]) {
+    const form = document.getElementById(id);
+    if (form) open(form);
+  }
 })();

@@ -1,4 +1,4 @@
-"""``xlift demo``: the run's report, two samples, and the leaderboard or how to get it."""
+"""``xlift demo``: the run's report, two samples, and the leaderboard."""
 
 from pathlib import Path
 
@@ -43,12 +43,3 @@ def test_a_demo_of_other_tasks_shows_no_samples_of_the_usual_one(
     monkeypatch.setattr(xlift, "run", lambda suite, runs: xlift.load_results(Path(runs) / suite.name))
     command.demo(["methods={}"], runs=tmp_path, out=tmp_path / "site")
     assert "documents" not in capsys.readouterr().out and (tmp_path / "site" / "index.html").is_file()
-
-
-def test_without_charts_the_demo_says_how_to_get_them(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    command.demo(runs=finished, out=finished / "site")
-    assert "pip install 'xlift[site]', then xlift site" in capsys.readouterr().out
-    assert not (finished / "site").exists()

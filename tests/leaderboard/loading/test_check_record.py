@@ -43,7 +43,7 @@ def test_a_record_as_it_was_made_is_whole(record: Path) -> None:
     assert xlift.check_record(record) == []
     done = CliRunner().invoke(app, ["record", "--check", str(record)])
     assert done.exit_code == 0 and done.stdout.strip() == f"{record}: whole, and may be published"
-    assert f"smoke test: {TASK}: 20 of 40 items" in done.stderr
+    assert f"limit: {TASK}: 20 of 40 items, a smoke test" in done.stderr
 
 
 def test_a_board_says_who_measured(record: Path, tmp_path: Path) -> None:

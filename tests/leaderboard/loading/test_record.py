@@ -62,7 +62,7 @@ def test_the_site_of_a_record_says_what_that_of_the_run_says(run: Path, tmp_path
     assert made[1].rows[0].cost.help == "translator apertium -u eng-spa, corpus alpaca/en"
     build([tmp_path / "results"], tmp_path / "site")
     page = (tmp_path / "site/runs/s--better--seed0.html").read_text()
-    assert "not published with this record" in page and "too long" in page and "curve-s--better.svg" in page
+    assert "not published with this record" in page and "too long" in page and "Training loss against tokens trained" in page
     assert not (tmp_path / "site/samples").exists()
 
 

@@ -24,7 +24,6 @@ from xlift.leaderboard.loading import foreign, runs
 from xlift.leaderboard.loading.slugs import slug
 from xlift.leaderboard.site import builder, filters
 from xlift.leaderboard.site.builder import STATE, build
-from xlift.leaderboard.site.charts import draw_curve
 from xlift.leaderboard.site.text import clean, direction, show, write_prose
 
 GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
@@ -56,7 +55,13 @@ def results(tmp_path: Path) -> Path:
 
 
 def read_site(out: Path) -> dict[str, str]:
-    return {path.relative_to(out).as_posix(): path.read_bytes().decode() for path in sorted(out.rglob("*")) if path.is_file()}
+    """The files of a site by name; of a picture its hash."""
+    found = {}
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            found[path.relative_to(out).as_posix()] = hashlib.sha256(data).hexdigest() if path.suffix == ".png" else data.decode()
+    return found
 
 
 def test_ranks_share_what_cannot_be_told_apart(results: Path) -> None:
@@ -114,6 +119,30 @@ def test_thinking_has_a_cost_and_is_folded_away(tmp_path: Path) -> None:
     write_run(quiet / "s", "base", {TASKS[0]: [1.0, 0.0]}, evaluation={**spent, "thinking_tokens": 0})
     build([quiet], tmp_path / "still")
     assert "Thinking tokens" not in (tmp_path / "still/index.html").read_text()
+
+
+def test_prompts_are_written_once_for_all_models(results: Path, tmp_path: Path) -> None:
+    write_run(results, "other", {TASKS[1]: GOOD}, seed=0, adapter="o", target="nueve")
+    build([results], tmp_path / "site")
+    pages = {name: text for name, text in read_site(tmp_path / "site").items() if f"/{TASKS[1]}-1" in name}
+    shown = {name.split("/")[1]: "¿7?" in text for name, text in pages.items() if name.endswith(".html")}
+    assert shown == {
+        "s--base": True,
+        "s--better--seed0": False,
+        "s--better--seed1": False,
+        "s--same--seed0": False,
+        "s--other--seed0": True,
+    }
+    assert [name for name in pages if name.endswith(".js")] == [f"samples/s--base/{TASKS[1]}-1.js"]
+    link = {"href": f"../s--base/{TASKS[1]}-1.html#doc-7"}
+    assert link in Page(pages[f"samples/s--better--seed0/{TASKS[1]}-1.html"]).all("a"), "the way there without a script"
+    assert "<dt>Base</dt>" in json.loads(pages[f"samples/s--base/{TASKS[1]}-1.js"].partition('"doc-7":')[2].splitlines()[0].rstrip(","))
+
+
+def test_a_page_of_a_benchmark_shows_an_item_like_its_own(results: Path, tmp_path: Path) -> None:
+    build([results], tmp_path / "site")
+    page = Page((tmp_path / "site/benchmarks/xlift_mgsm_direct.html").read_text()).text
+    assert "Mara hornea 4 bandejas" in page and "the share of answers that are right" in page and "5.0 to 100 points" in page
 
 
 def test_every_link_leads_somewhere_and_nothing_leaves_the_folder(results: Path, tmp_path: Path) -> None:
@@ -267,6 +296,17 @@ def test_what_is_not_comparable_stands_in_a_group_of_its_own(results: Path, tmp_
     assert [row.smoke for row in made.rows] == [False, False, False, True]
 
 
+def test_a_limit_that_leaves_forty_items_makes_no_smoke_test(tmp_path: Path) -> None:
+    """40 of 250 items, drawn by a hash, are a sample; 39 are too few for an interval."""
+    for suite, scores in (("enough", GOOD * 2), ("few", (GOOD * 2)[1:])):
+        write_run(tmp_path / "runs" / suite, "base", {TASKS[1]: scores}, suite=suite, key=suite, items_of=250)
+    made = board.make(runs.collect([tmp_path / "runs"], foreign.read))
+    assert {row.suite: row.smoke for row in made.rows} == {"enough": False, "few": True}
+    build([tmp_path / "runs"], tmp_path / "site")
+    badges = {suite: (tmp_path / f"site/runs/{suite}--base.html").read_text().count(">smoke<") for suite in ("enough", "few")}
+    assert badges == {"enough": 0, "few": 2}, "beside the name and beside the task"
+
+
 def test_an_incomplete_row_is_counted_and_not_ranked(results: Path) -> None:
     write_run(results, "half", {TASKS[0]: GOOD}, seed=0, adapter="e")
     made = board.make(runs.collect([results], foreign.read))
@@ -377,7 +417,9 @@ def test_a_run_page_tells_where_the_adapter_comes_from_and_lies(results: Path, t
     assert {url, together} <= {one.get("href") for one in page.all("a")}
     assert together not in (out / "runs/s--same--seed0.html").read_text(), "it was not pushed"
     assert "dropped: es/translation: too long" in page.text and "trained on cpu" in page.text and "better".ljust(64, "r") in page.text
-    assert {"href": "../charts/curve-s--better.svg"} in page.all("a")
+    assert [one["aria-label"] for one in page.all("svg") if one.get("role") == "img"] == [
+        "Training loss against tokens trained, a line for each of 2 seeds"
+    ]
     assert not any("secret" in text or "javascript:alert" in text for text in read_site(out).values())
     assert "seed 0: mean score 90.0" in Page((out / "index.html").read_text()).text
     assert json.loads((out / "data/curves.json").read_text())[0] == {"run": "s--better--seed0", "step": 1, "tokens": 100, "loss": 3.0}
@@ -433,16 +475,6 @@ def test_a_build_that_was_killed_can_be_made_again(results: Path, tmp_path: Path
 
 def test_prose_keeps_paragraphs_and_code() -> None:
     assert str(write_prose("One\nline: ``a < b``.\n\nTwo.")) == "<p>One line: <code>a &lt; b</code>.</p>\n<p>Two.</p>"
-
-
-def test_curves_of_equal_seeds_show_their_own_points() -> None:
-    def draw(last: float) -> str:
-        return draw_curve([{"seed": "0", "tokens": 0, "loss": 1.0}, {"seed": "0", "tokens": 10, "loss": last}], "Loss & tokens")
-
-    falling, rising = draw(0.0), draw(2.0)
-    # 440 wide and 200 high, from above; the axes reach just from the least to the largest.
-    assert "M0,0L440,200" in falling and "M0,200L440,0" in rising
-    assert draw(0.0) == falling and "<desc>Loss &amp; tokens</desc>" in falling
 
 
 def test_every_page_marks_intervals_of_one_seed(results: Path, tmp_path: Path) -> None:
