@@ -8,9 +8,12 @@ from __future__ import annotations
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.languages import Language, find
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Parallel, Preference, Sampling, ask
+from xlift.harness.models.encoders import Module
+from xlift.harness.models.policy import Policy, describe_query
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer
 from xlift.harness.recipes.budget import split_budget, take
+from xlift.harness.recipes.choices import compare_choices, fit_ridge, fit_static
 from xlift.harness.recipes.code_switch import (
     CodeSwitcher,
     Lexicon,
@@ -74,16 +77,17 @@ from xlift.harness.recipes.translation import (
 from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, request_tasks
 
 __all__ = [
-    "LANGUAGE", "TASK", "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo",
-    "Draws", "Example", "ExpertOptions", "Gap", "InferenceProfile", "Json", "Language", "LanguageMissingError", "LeakError", "Lexicon",
-    "Mask", "Message", "Method", "Mix", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Pool", "Preference",
-    "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "Steer", "SwitchOptions", "Task", "Term",
-    "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions", "build_constrained",
-    "build_revisions", "build_translations", "collect_wordings", "comes_to", "describe", "fill", "find", "find_fault", "find_flaw",
-    "find_foreign", "find_method", "find_misalignment", "find_pair_fault", "find_terms", "find_words", "has_language", "index_by_english",
-    "is_repetitive", "judge_task", "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs",
-    "make_twins", "measure_overlap", "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers",
-    "read_instructions", "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations",
-    "request_language", "request_tasks", "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget",
-    "split_stages", "switch_words", "take", "translate_instructions", "translate_prompts", "turn_lexicon",
+    "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
+    "ExpertOptions", "Gap", "InferenceProfile", "Json", "LANGUAGE", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Mask",
+    "Message", "Method", "Mix", "Module", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Policy", "Pool",
+    "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "Steer", "SwitchOptions", "TASK",
+    "Task", "Term", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions",
+    "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "compare_choices", "describe",
+    "describe_query", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault",
+    "find_terms", "find_words", "fit_ridge", "fit_static", "has_language", "index_by_english", "is_repetitive", "judge_task",
+    "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "make_twins", "measure_overlap",
+    "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers", "read_instructions", "read_lexicon",
+    "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language", "request_tasks",
+    "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words", "take",
+    "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

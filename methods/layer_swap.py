@@ -64,12 +64,14 @@ class LayerSwap(Method[LayerSwapOptions]):
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_experts(self.options, pivot, languages)
 
+    def list_parts(self, languages: Sequence[str]) -> dict[str, Part]:
+        return {LANGUAGE: Part((LANGUAGE,), self.options.language), TASK: Part((TASK,), 1 - self.options.language)}
+
     def prepare(self, ctx: Context) -> Plan:
         options = self.options
         row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         rows = read_experts(ctx, options, row_filter)
-        parts = {LANGUAGE: Part((LANGUAGE,), options.language), TASK: Part((TASK,), 1 - options.language)}
-        return Plan(tuple(rows), drops=dict(row_filter.drops), parts=parts, edit=self._mix())
+        return Plan(tuple(rows), drops=dict(row_filter.drops), parts=self.list_parts(ctx.languages), edit=self._mix())
 
     def _mix(self) -> Mix:
         options, both = self.options, {LANGUAGE: 0.5, TASK: 0.5}

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -45,6 +46,8 @@ class PreferenceGapOptions(PairOptions, Options):
     """The weight of the term that keeps the pivot's last states as they were; 0 leaves it out."""
     shuffled: bool
     """Whether each pair is put beside the twin of another prompt of its language, as a control."""
+
+    rows_a_prompt: ClassVar[int] = 1
 
 
 class PreferenceGap(Method[PreferenceGapOptions]):

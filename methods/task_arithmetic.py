@@ -54,12 +54,14 @@ class TaskArithmetic(Method[TaskArithmeticOptions]):
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_experts(self.options, pivot, languages)
 
+    def list_parts(self, languages: Sequence[str]) -> dict[str, Part]:
+        share = self.options.language / len(languages)
+        return {**{lang: Part((LANGUAGE,), share, (lang,)) for lang in languages}, TASK: Part((TASK,), 1 - self.options.language)}
+
     def prepare(self, ctx: Context) -> Plan:
-        options, count = self.options, len(ctx.languages)
+        options, parts = self.options, self.list_parts(ctx.languages)
         row_filter = RowFilter(options.max_characters, options.max_length_ratio)
         rows = read_experts(ctx, options, row_filter)
-        parts = {lang: Part((LANGUAGE,), options.language / count, (lang,)) for lang in ctx.languages}
-        parts[TASK] = Part((TASK,), 1 - options.language)
         weights = {**dict.fromkeys(ctx.languages, options.language_weight), TASK: options.task_weight}
         mix = Mix(dict.fromkeys(parts, 1 / len(parts)) if options.uniform else weights)
         return Plan(tuple(rows), drops=dict(row_filter.drops), parts=parts, edit=mix)

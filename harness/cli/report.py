@@ -84,7 +84,13 @@ def print_report(results: Results, as_json: bool) -> None:
     consistency = results.consistency()
     single = tables.name_one_seed(results.records)
     if as_json:
-        found = {"scores": scores, "costs": costs, "win_rates": results.win_rates, "consistency": consistency}
+        found = {
+            "scores": scores,
+            "costs": costs,
+            "win_rates": results.win_rates,
+            "consistency": consistency,
+            "policies": results.policies(),
+        }
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
         said = {"one_seed": single, "left_out": [*results.left_out, *results.lost], "conclusion": sentences}
         typer.echo(json.dumps({**written, **said}, indent=1))
@@ -98,6 +104,9 @@ def print_report(results: Results, as_json: bool) -> None:
     if not consistency.empty:
         title = "Consistency of knowledge across languages (RankC; 95 % intervals over facts)"
         print_table(consistency.drop(columns=["benchmark"]).round(3), title, keys=3)
+    if not (policies := results.policies()).empty:
+        title = "Choices among profiles (best_single and oracle look at the benchmark's answers, and are bounds)"
+        print_table(policies.round(3), title, keys=3)
     if not (spread := tables.spread_costs(costs)).empty:
         print_table(spread, "Cost", keys=1)
     for record in results.records:

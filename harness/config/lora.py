@@ -7,6 +7,8 @@ from math import ceil
 
 from xlift.harness.core.errors import UserError, name_nearest
 
+LARGEST_RANK = 256
+"""That vLLM is asked to hold beside the weights."""
 SCHEDULES = ("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt")
 """Schedules of transformers that need nothing but the number of steps and of those that warm up."""
 ARGUED = ("reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy")

@@ -70,6 +70,10 @@ class PlanFacts(TypedDict, total=False):
     edit: EditFacts
     steer: Mapping[str, Json]
     """Missing if no states are moved."""
+    policy: Mapping[str, Json]
+    """Missing if no profile is chosen."""
+    module: Mapping[str, Json]
+    """Missing if no encoder reads the prompts."""
 
 
 class Inputs(TypedDict, total=False):

@@ -128,7 +128,7 @@ def resolve_adapters(references: Mapping[str, str]) -> dict[str, Adapter]:
         if label == "base":
             raise UserError("--adapter base=...: 'base' is the model without adapters; choose another name")
         if not adapter.has_weights:
-            raise UserError(f"adapter {adapter.name}: a profile or moves without weights, so the states of a text are the base's")
+            raise UserError(f"adapter {adapter.name}: has no weights of the base's own modules, so the states of a text are the base's")
     return found
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "kept_answers",
     "lm_eval_model",
     "load",
+    "merger",
     "openai_api",
     "states",
     "vllm",

@@ -20,6 +20,7 @@ from xlift.harness.core.versions import library_versions
 from xlift.harness.engines.thinking import decode, find_marks, take_apart, widen
 from xlift.harness.models.adapters import Adapter, check, merge
 from xlift.harness.models.bases import Base, load_tokenizer
+from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer
 from xlift.harness.models.tokens import tokenize, tokenize_pairs
@@ -82,6 +83,10 @@ class Engine(Protocol):
     @property
     def profile(self) -> InferenceProfile | None:
         """How the current adapter must be asked and read. It is applied only to lm-eval's requests."""
+
+    @property
+    def policy(self) -> Policy | None:
+        """How the current adapter chooses a profile for each of lm-eval's requests."""
 
     @property
     def steering(self) -> Steer | None:
@@ -283,6 +288,11 @@ class LocalEngine(ABC):
         return self.adapter.profile if self.adapter else None
 
     @property
+    def policy(self) -> Policy | None:
+        """That of the adapter last swapped in."""
+        return self.adapter.policy if self.adapter else None
+
+    @property
     def steering(self) -> Steer | None:
         """How the adapter that was swapped in last moves states; None if it does not."""
         return self.adapter.steer if self.adapter else None
@@ -293,7 +303,7 @@ class LocalEngine(ABC):
 
     def measure_room(self, prompts: Sequence[str]) -> list[int] | None:
         """The number of tokens that ``max_length`` leaves after each prompt and its thinking."""
-        room = self.max_length - self.settings.thinking_tokens
+        room = self.room - self.settings.thinking_tokens
         return [room - len(ids) for ids in tokenize(self.tokenizer, prompts)]
 
     def swap(self, adapter: Adapter | None) -> None:
@@ -302,7 +312,7 @@ class LocalEngine(ABC):
             return
         if adapter is not None:
             check(adapter, self.base)
-            require_steering(adapter, self.backend)
+            require_inside(adapter, self.backend)
         wanted = _with_weights(adapter)
         if wanted != _with_weights(self.adapter):
             self._make_current(wanted)
@@ -345,8 +355,14 @@ class LocalEngine(ABC):
         """The text of an answer without special tokens, except for the tags of thinking."""
         return decode(self.tokenizer, ids, self._marks)
 
+    @property
+    def room(self) -> int:
+        """Positions for a prompt and its answer: all but those that an encoder may take."""
+        module = self.adapter.module if self.adapter else None
+        return self.max_length - (module.positions if module else 0)
+
     def _fit(self, ids: list[int], sampling: Sampling) -> list[int]:
-        room = self.max_length - sampling.max_tokens
+        room = self.room - sampling.max_tokens
         if room < 1:
             own = f" (engine.thinking_tokens {self.settings.thinking_tokens} of them)" if self.settings.thinking_tokens else ""
             raise UserError(
@@ -357,7 +373,7 @@ class LocalEngine(ABC):
     def _fit_answer(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> Pair:
         if not answer:
             raise UserError("an answer whose likelihood is asked for is empty; mend the task's data")
-        room = self.max_length - 1 - len(answer)  # vLLM writes a token behind what it scores
+        room = self.room - 1 - len(answer)  # vLLM writes a token behind what it scores
         if room < 1:
             raise UserError(
                 f"an answer of {len(answer)} tokens, whose likelihood is asked for, leaves no room for a prompt: engine.max_length is "
@@ -366,10 +382,10 @@ class LocalEngine(ABC):
         return prompt[-room:], answer
 
 
-def require_steering(adapter: Adapter, backend: str) -> None:
-    """Raises UserError for an adapter that moves states, if the backend cannot."""
-    if adapter.steer and backend != "hf":
-        raise UserError(f"adapter {adapter.name}: moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
+def require_inside(adapter: Adapter, backend: str) -> None:
+    """Raises UserError for an adapter that does something inside the base, if the backend cannot."""
+    if adapter.inside and backend != "hf":
+        raise UserError(f"adapter {adapter.name}: {adapter.inside}, which the {backend} backend cannot do; set engine.backend: hf")
 
 
 def _with_weights(adapter: Adapter | None) -> Adapter | None:

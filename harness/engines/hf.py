@@ -25,11 +25,13 @@ from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.engines.merger import Line, Merger, score_merged
 from xlift.harness.engines.scoring import score_pairs
 from xlift.harness.engines.steering import Moves, score_moved
 from xlift.harness.engines.thinking import cut
 from xlift.harness.models.adapters import Adapter
 from xlift.harness.models.bases import Base
+from xlift.harness.models.encoders import read_weights
 from xlift.harness.models.steering import Steer, place_moves, read_arrays
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ class HfEngine(LocalEngine):
             raise UserError(f"base model {base.name}: too large for the memory of {self.device} in {self.settings.dtype}") from None
         self._tuned: PeftModel | None = None
         self._arrays: dict[str, torch.Tensor] = {}
+        self.merger: Merger | None = None
+        """What reads prompts beside the base, where the current adapter has an encoder do so."""
         self._lm = _Lm(self)
 
     def lm(self) -> LM:
@@ -72,11 +76,14 @@ class HfEngine(LocalEngine):
         return {**super().describe(), "products": self.products}
 
     def swap(self, adapter: Adapter | None) -> None:
-        """The same as for every backend. An adapter that moves states has its arrays loaded."""
+        """The same as for every backend. An adapter that moves states has its arrays loaded, one with an encoder has the encoder loaded."""
         changes = adapter != self.adapter
         super().swap(adapter)
         if changes:
             self._arrays = _to_tensors(read_arrays(adapter.folder)) if adapter and adapter.steer else {}
+            self.merger = None
+            if adapter and adapter.module:
+                self.merger = Merger(adapter.module, self.model, self.tokenizer, read_weights(adapter.folder))
 
     @contextmanager
     def try_steering(self, steer: Steer, arrays: Mapping[str, NDArray[Any]], lang: str) -> Iterator[None]:
@@ -89,7 +96,7 @@ class HfEngine(LocalEngine):
 
     def close(self) -> None:
         """Free the weights."""
-        self.model = self._tuned = None
+        self.model = self._tuned = self.merger = None
         self._lm._model = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -97,7 +104,8 @@ class HfEngine(LocalEngine):
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]) -> Iterator[Mapping[int, Answer]]:
         rows = [Request(*parts) for parts in zip(prompts, samplings, seeds, strict=True)]
         with Bar(total=len(rows), desc="answers") as bar:
-            for batch in cut_batches([row.width for row in rows], self.settings.batch_tokens):
+            before = self.max_length - self.room
+            for batch in cut_batches([before + row.width for row in rows], self.settings.batch_tokens):
                 try:
                     self._decode([rows[place] for place in batch])
                 except torch.OutOfMemoryError:
@@ -108,7 +116,9 @@ class HfEngine(LocalEngine):
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
         try:
-            if self._moving:
+            if self.merger:
+                yield from score_merged(self.merger, pairs, self.settings.batch_tokens)
+            elif self._moving:
                 yield from score_moved(self.model, self._move(), pairs, self.settings.batch_tokens)
             else:
                 yield from score_pairs(self.model, pairs, self.settings.batch_tokens)
@@ -133,15 +143,15 @@ class HfEngine(LocalEngine):
             self._write(rows, moves)
 
     def _write(self, rows: list[Request], moves: Moves) -> None:
-        ids, mask = self._pad(rows)
-        moves.read_prompts(*ids.shape)
+        read, mask = self._read_prompts(rows)
+        moves.read_prompts(*mask.shape)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         cache = DynamicCache(config=self.model.config)
         common: dict[str, object] = {"past_key_values": cache, "use_cache": True}
         if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
             common["logits_to_keep"] = 1
         while rows:
-            logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, **common).logits
+            logits = self.model(**read, attention_mask=mask, position_ids=positions, **common).logits
             chosen = choose(logits[:, -1].float(), rows)
             for row, token in zip(rows, chosen, strict=True):
                 row.answer.append(token)
@@ -151,14 +161,19 @@ class HfEngine(LocalEngine):
             left = torch.tensor(keep, device=self.device, dtype=torch.long)
             if len(keep) < len(chosen):
                 cache.batch_select_indices(left)
-            ids = torch.tensor([[row.answer[-1]] for row in rows], device=self.device)
+            read = {"input_ids": torch.tensor([[row.answer[-1]] for row in rows], device=self.device)}
             moves.read_answers(len(keep))
             mask = torch.nn.functional.pad(mask[left], (0, 1), value=1)
             positions = positions[left, -1:] + 1
 
-    def _pad(self, rows: Sequence[Request]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _read_prompts(self, rows: Sequence[Request]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What the model is given of prompts, padded on the left, and the mask."""
+        if self.merger:
+            lines = [Line(row.prompt, reads_prompt=self.merger.module.reads_prompt) for row in rows]
+            embeds, mask = self.merger.embed(lines, "left")
+            return {"inputs_embeds": embeds}, mask
         padded = self.tokenizer.pad({"input_ids": [row.prompt for row in rows]}, padding_side="left", return_tensors="pt").to(self.device)
-        return padded.input_ids, padded.attention_mask
+        return {"input_ids": padded.input_ids}, padded.attention_mask
 
     def _ends(self, row: Request) -> bool:
         if row.answer[-1] in self._end_tokens(row.sampling):
@@ -251,6 +266,11 @@ class _Lm(EngineLM, HFLM):  # type: ignore[misc]
         super().__init__(engine, pretrained=engine.model, tokenizer=engine.tokenizer, batch_size="auto", max_length=engine.max_length)
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
+        if self.engine.merger:
+            raise UserError(
+                f"task {requests[0].task_name} is scored by the likelihood of whole texts, which have no prompt that the adapter's encoder "
+                "could read; leave the task out"
+            )
         # lm-eval would probe for a batch size on its own, and print that it does
         self.batch_size_per_gpu = max(1, self.engine.settings.batch_tokens // self.max_length)
         try:

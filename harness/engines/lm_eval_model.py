@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -15,6 +15,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
 from xlift.harness.engines.base import USAGE, Engine, Keep, Made, Meter
 from xlift.harness.engines.kept_answers import KeptAnswers
+from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.tokens import tokenize
 from xlift.tasks import index
@@ -56,6 +57,18 @@ class WholeAnswer(TypedDict):
     answer: str
     header: bool
     """Whether the header came, after which the scored part begins."""
+    profile: NotRequired[str]
+    """The name of the profile, where it was chosen for the request."""
+
+
+@dataclass(frozen=True)
+class _Say:
+    """The profile that has a say in a request, and the language of the expected answer, by which it goes."""
+
+    profile: InferenceProfile
+    lang: str
+    name: str = ""
+    """Of the profile, where it was chosen among several."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,8 @@ class _Asked:
 
     prompt: str
     sampling: Sampling
-    lang: str | None
-    """The language of the expected answer if the profile applies, else None."""
+    say: _Say | None
+    """The profile that applies, or None."""
     own_tokens: int
     """The task's own allowance of tokens."""
 
@@ -83,16 +96,17 @@ class EngineLM(LM):  # type: ignore[misc]
         """What the current weights said already; None where nothing is kept."""
         self._took: dict[str, dict[str, float]] = {}
         self._turns: dict[str, tuple[Chat, bool]] = {}
-        self._turns_for: InferenceProfile | None = None
+        self._turns_for: tuple[InferenceProfile | None, Policy | None] = (None, None)
         self._whole: list[WholeAnswer] = []
         super().__init__(**arguments)
 
     def apply_chat_template(self, chat_history: Sequence[Message], add_generation_prompt: bool = True) -> str:
         """Apply the base's template, or the one that was given."""
         text = self.engine.render(chat_history, add_generation_prompt)
-        if self.engine.profile != self._turns_for:
-            self._turns, self._turns_for = {}, self.engine.profile
-        if self.engine.profile is not None:
+        current = (self.engine.profile, self.engine.policy)
+        if current != self._turns_for:
+            self._turns, self._turns_for = {}, current
+        if any(one is not None for one in current):
             self._turns[text] = (tuple(chat_history), add_generation_prompt)
         return text
 
@@ -124,12 +138,12 @@ class EngineLM(LM):  # type: ignore[misc]
         Spaces at the end of a context are moved to the answer, as in lm-eval. The prompts of xlift's own tasks keep theirs.
         """
         self._refuse_thinking(requests)
-        languages = [self._find_language(request, "\n".join(map(str, request.args))) if request.args[0] else None for request in requests]
-        begun = iter(self._begin([(request, lang) for request, lang in zip(requests, languages, strict=True) if lang]))
+        says = [self._find_say(request, "\n".join(map(str, request.args))) if request.args[0] else None for request in requests]
+        begun = iter(self._begin([(request, say) for request, say in zip(requests, says, strict=True) if say]))
         pairs = []
-        for request, lang in zip(requests, languages, strict=True):
+        for request, say in zip(requests, says, strict=True):
             prompt, answer = request.args[:2]
-            pairs.append((next(begun), answer) if lang else _move_spaces(prompt, answer))
+            pairs.append((next(begun), answer) if say else _move_spaces(prompt, answer))
         found = self._score(requests, pairs)
         likelihoods = [(one.nats, one.greedy) for one in found]
         for request, likelihood in zip(requests, likelihoods, strict=True):
@@ -226,34 +240,33 @@ class EngineLM(LM):  # type: ignore[misc]
 
     def _ask(self, request: Instance) -> _Asked:
         prompt, kwargs = request.args[:2]
-        profile, sampling = self.engine.profile, to_sampling(kwargs)
-        lang = self._find_language(request)
-        if profile is None or lang is None:
+        sampling, say = to_sampling(kwargs), self._find_say(request)
+        if say is None:
             return _Asked(prompt, sampling, None, sampling.max_tokens)
+        profile, lang = say.profile, say.lang
         turns, opens_answer = self._find_turns(request)
         if turns[-1]["role"] == "assistant" and lang in profile.header:
             raise UserError(
                 f"task {request.task_name} begins the answer itself ({turns[-1]['content']!r}), where the adapter's profile waits for "
                 f"{profile.header[lang]!r}; remove gen_prefix from the task, or leave it out"
             )
-        return _Asked(self.engine.render(profile.ask(turns, lang), opens_answer), profile.sample(sampling), lang, sampling.max_tokens)
+        return _Asked(self.engine.render(profile.ask(turns, lang), opens_answer), profile.sample(sampling), say, sampling.max_tokens)
 
-    def _begin(self, requests: Sequence[tuple[Instance, str]]) -> list[str]:
+    def _begin(self, requests: Sequence[tuple[Instance, _Say]]) -> list[str]:
         """The prompts of requests to which a profile applies, each up to the place where the scored part of an answer begins.
 
         If a profile lets a model write something before that part, the model writes it here, once for each prompt, and the header is added.
         """
-        profile = self.engine.profile
-        if profile is None:
-            return []
         prompts: list[str] = []
         asked: dict[str, tuple[Instance, _Asked]] = {}
-        for request, lang in requests:
+        headers: dict[str, str] = {}
+        for request, say in requests:
             turns, opens_answer = self._find_turns(request)
-            prompts.append(self.engine.render(profile.ask(turns, lang), opens_answer))
-            if lang in profile.header:
-                grown = profile.sample(Sampling(max_tokens=PREAMBLE_TOKENS))
-                asked.setdefault(prompts[-1], (request, _Asked(prompts[-1], grown, lang, PREAMBLE_TOKENS)))
+            prompts.append(self.engine.render(say.profile.ask(turns, say.lang), opens_answer))
+            if say.lang in say.profile.header:
+                grown = say.profile.sample(Sampling(max_tokens=PREAMBLE_TOKENS))
+                asked.setdefault(prompts[-1], (request, _Asked(prompts[-1], grown, say, PREAMBLE_TOKENS)))
+                headers[prompts[-1]] = say.profile.header[say.lang]
         first = [request for request, _ in asked.values()]
         allowed = self._allow(first, [one for _, one in asked.values()])
         answers = self._complete(first, allowed) if allowed else []
@@ -261,12 +274,12 @@ class EngineLM(LM):  # type: ignore[misc]
         for (request, one), answer in zip(asked.values(), answers, strict=True):
             self._read(request, one, answer.text)
             said = answer.text.removeprefix(find_opening(one.prompt))
-            begun[one.prompt] = one.prompt + _end_with(profile.header[str(one.lang)], said)
+            begun[one.prompt] = one.prompt + _end_with(headers[one.prompt], said)
         return [begun.get(prompt, prompt) for prompt in prompts]
 
     def _allow(self, requests: Sequence[Instance], asked: Sequence[_Asked]) -> list[_Asked]:
         """Allowances that a profile has increased, cut back to what the engine's length leaves, but never below the task's own."""
-        room = self.engine.measure_room([one.prompt for one in asked]) if self.engine.profile else None
+        room = self.engine.measure_room([one.prompt for one in asked]) if any(one.say for one in asked) else None
         if room is None:
             return list(asked)
         allowed = [max(one.own_tokens, min(one.sampling.max_tokens, left)) for one, left in zip(asked, room, strict=True)]
@@ -276,34 +289,44 @@ class EngineLM(LM):  # type: ignore[misc]
         return [replace(one, sampling=replace(one.sampling, max_tokens=tokens)) for one, tokens in zip(asked, allowed, strict=True)]
 
     def _read(self, request: Instance, asked: _Asked, answer: str) -> str:
-        profile = self.engine.profile
-        if profile is None or asked.lang is None:
+        if asked.say is None:
             return answer
+        profile, lang = asked.say.profile, asked.say.lang
         start = find_answer(answer)
-        scored = profile.extract(answer[start:], asked.lang)
+        scored = profile.extract(answer[start:], lang)
         if scored is None:
             self._count(request, "header_missing")
-        said = WholeAnswer(task=request.task_name, doc_id=request.doc_id, lang=asked.lang, answer=answer, header=scored is not None)
+        said = WholeAnswer(task=request.task_name, doc_id=request.doc_id, lang=lang, answer=answer, header=scored is not None)
+        if asked.say.name:
+            said["profile"] = asked.say.name
         self._whole.append(said)
         if scored is None:
             return answer if profile.without_header == "whole" else answer[:start]
         return answer[:start] + scored
 
-    def _find_language(self, request: Instance, text: str | None = None) -> str | None:
-        """The language that decides how a profile treats a request; None if it leaves the request alone.
+    def _find_say(self, request: Instance, text: str | None = None) -> _Say | None:
+        """The profile that applies to a request, and the language that decides how; None if the request is left alone.
 
-        xlift's own tasks say it. For others it is the language of the user's last turn, or of ``text`` if there are no turns.
+        xlift's own tasks say the language. For others it is that of the user's last turn, or of ``text`` if there are no turns.
         """
-        profile, task = self.engine.profile, request.task_name or ""
-        if profile is None or not profile.names(task):
+        profile, policy, task = self.engine.profile, self.engine.policy, request.task_name or ""
+        if policy is None and (profile is None or not profile.names(task)):
             return None
         lang = index.answer_language(task)
         if lang is None:
-            if text is None or request.args[0] in self._turns:
-                turns, _ = self._find_turns(request)
-                text = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
-            [lang] = identify([text])
-        return lang if profile.covers(task, lang) else None
+            asked = text if text is not None and request.args[0] not in self._turns else self._find_question(request)
+            [lang] = identify([asked])
+        if policy:
+            if lang not in policy.weights:
+                return None
+            name = policy.choose(lang, self._find_question(request))
+            return _Say(policy.profiles[name], lang, name)
+        return _Say(profile, lang) if profile and profile.covers(task, lang) else None
+
+    def _find_question(self, request: Instance) -> str:
+        """The user's last turn."""
+        turns, _ = self._find_turns(request)
+        return next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
 
     def _find_turns(self, request: Instance) -> tuple[Chat, bool]:
         if request.args[0] not in self._turns:
@@ -323,10 +346,10 @@ class EngineLM(LM):  # type: ignore[misc]
 
     def _refuse_likelihood(self, requests: Sequence[Instance]) -> None:
         for request in requests:
-            lang = self._find_language(request, "\n".join(map(str, request.args)))
-            if lang is not None:
+            say = self._find_say(request, "\n".join(map(str, request.args)))
+            if say is not None:
                 raise UserError(
-                    f"task {request.task_name} is scored by likelihood, and the adapter's profile for {lang!r} needs generation; "
+                    f"task {request.task_name} is scored by likelihood, and the adapter's profile for {say.lang!r} needs generation; "
                     "leave the task out, or choose one that generates"
                 )
 

@@ -21,11 +21,12 @@ from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
 from xlift.harness.core.versions import library_versions
-from xlift.harness.engines.base import USAGE, EngineFacts, Keep, Meter, count, require_steering, seeds
+from xlift.harness.engines.base import USAGE, EngineFacts, Keep, Meter, count, require_inside, seeds
 from xlift.harness.engines.bounded import BoundedClient, UnboundedError, read_content, read_count, read_thought
 from xlift.harness.engines.thinking import take_apart, widen
 from xlift.harness.models.adapters import Adapter, check
 from xlift.harness.models.bases import Base
+from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class ApiEngine:
         return self._adapter.profile if self._adapter else None
 
     @property
+    def policy(self) -> Policy | None:
+        """That of the adapter last swapped in."""
+        return self._adapter.policy if self._adapter else None
+
+    @property
     def steering(self) -> None:
         """None, because no adapter that moves states is accepted."""
 
@@ -134,7 +140,7 @@ class ApiEngine:
         Raises UserError if the server does not list it.
         """
         if adapter is not None:
-            require_steering(adapter, self.backend)
+            require_inside(adapter, self.backend)
             if self.base.sha256:
                 check(adapter, self.base)
         self._model = self._find_served(adapter) if adapter and adapter.has_weights else self.base.name

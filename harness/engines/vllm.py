@@ -23,6 +23,7 @@ from vllm import SamplingParams, TokensPrompt
 from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
+from xlift.harness.config.lora import LARGEST_RANK
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from vllm.outputs import CompletionOutput, RequestOutput
 
-LARGEST_RANK = 256
 _READ = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, flat_logprobs=True, detokenize=False)
 """Parameters for reading a prompt and getting the log-probability of each of its tokens."""
 

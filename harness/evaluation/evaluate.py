@@ -119,14 +119,16 @@ def _name_commit() -> str | None:
 def save_whole_answers(said: Sequence[WholeAnswer], out: Path) -> dict[str, Json] | None:
     """Save whole answers of which a profile had only a part scored, as JSON lines beside lm-eval's samples, which hold that part.
 
-    Returns the number of answers without the header, by task; None if no profile was used.
+    Returns the number of answers without the header, by task, and how often each profile was chosen; None if no profile was used.
     """
     if not said:
         return None
     lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in said)
     (out / WHOLE_ANSWERS).write_text(lines, encoding="utf-8")
     missing = Counter(one["task"] for one in said if not one["header"])
-    return {"answers": len(said), "header_missing": dict(missing), "file": WHOLE_ANSWERS}
+    chosen = Counter(one["profile"] for one in said if "profile" in one)
+    counts: dict[str, Json] = {"answers": len(said), "header_missing": dict(missing), "file": WHOLE_ANSWERS}
+    return {**counts, **({"chosen": dict(chosen)} if chosen else {})}
 
 
 def _read_task(

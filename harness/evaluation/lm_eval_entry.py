@@ -12,7 +12,7 @@ from lm_eval.api.registry import model_registry, register_model
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
 from xlift.harness.core.settings import build
-from xlift.harness.engines.base import require_steering
+from xlift.harness.engines.base import require_inside
 from xlift.harness.engines.load import load_engine
 from xlift.harness.models import adapters, bases
 from xlift.harness.models.adapters import HUB
@@ -48,10 +48,10 @@ class XliftLM(LM):  # type: ignore[misc]
         chosen = build(EngineSettings, settings, "--model_args")
         wanted = build(BaseSettings, {"model": base, **of_base}, "--model_args")
         found = adapters.resolve(adapter) if adapter else None
-        if found and found.steer:
+        if found and found.inside:
             if chosen.backend == "auto":
                 chosen = chosen.model_copy(update={"backend": "hf"})
-            require_steering(found, chosen.backend)
+            require_inside(found, chosen.backend)
         self.engine = load_engine(bases.resolve(wanted, chosen), chosen)
         self.engine.swap(found)
         self._adapter = found

@@ -107,8 +107,8 @@ class Record(Section):
     method: str | None
     seed: int | None
     kind: str | None = None
-    """How it was made of others (mix) or of the base (mask, steer), or else what was minimised (sft, dpo, align or gap), or ``profile`` if
-    nothing was trained. None for a base, for an adapter that was given, and in older records."""
+    """How it was made of others (mix) or of the base (mask, steer, module), or else what was minimised (sft, dpo, align or gap), or
+    ``profile`` or ``policy`` if nothing was trained. None for a base, for an adapter that was given, and in older records."""
     extra_parameters: int = 0
     """Number of weights beside those of the base when it answers; 0 if they are merged into the base's, and in older records."""
     chosen_on: str = ""
@@ -127,8 +127,8 @@ class Record(Section):
     cost: dict[str, dict[str, Any]]
     """Seconds, tokens and memory that were measured in each stage."""
     profile: dict[str, Any] | None = None
-    """How many answers were scored in part because of an inference profile, and how many lacked the header, by task; None without a
-    profile."""
+    """How many answers were scored in part because of an inference profile, how many lacked the header, by task, and how often each of
+    several profiles was chosen; None without a profile."""
     left_out: tuple[str, ...] = ()
     """Languages that were asked for and that a benchmark lacks."""
     versions: dict[str, str] = Field(default_factory=dict)

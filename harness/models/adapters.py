@@ -19,9 +19,11 @@ from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, PartFacts, ProfileFacts
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
-from xlift.harness.models import masks, steering
+from xlift.harness.models import encoders, masks, steering
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
+from xlift.harness.models.encoders import Module, read_module
+from xlift.harness.models.policy import Policy, read_policy
 from xlift.harness.models.profile import InferenceProfile, read_profile
 from xlift.harness.models.steering import Steer, read_steer
 
@@ -39,8 +41,12 @@ FULL = "FULL"
 """The ``peft_type`` of a model of its own, whose weights were trained themselves."""
 MASK = "MASK"
 """The ``peft_type`` of a mask, which sets some of the base's weights to 0."""
+POLICY = "POLICY"
+"""The ``peft_type`` of a choice among profiles, which is made for each request."""
 STEER = "STEER"
 """The ``peft_type`` of moves of states, which leave the base's weights as they are."""
+MODULE = "MODULE"
+"""The ``peft_type`` of a trained projection, with which the base reads what an encoder has read of the prompt."""
 MODEL = "model*.safetensors"
 """The files of whole weights."""
 
@@ -73,8 +79,12 @@ class Provenance(TypedDict, total=False):
     round: int
     base: Required[ModelFacts]
     profile: ProfileFacts | None
+    policy: Mapping[str, Json]
+    """How a profile is chosen for each request, where one is (models.policy.Policy)."""
     steer: Mapping[str, Json]
     """What is moved, if the adapter is moves of states (models.steering.Steer)."""
+    module: Mapping[str, Json]
+    """The encoder beside the base and how it is read, if there is one (models.encoders.Module)."""
     data: Manifest
     """The manifest of the prepare stage."""
     fit: FitFacts
@@ -110,8 +120,12 @@ class Adapter:
     """The hash of the base's weights, if ``xlift.json`` records it."""
     profile: InferenceProfile | None = field(default=None, hash=False)
     """How it must be asked and read, if ``xlift.json`` says so."""
+    policy: Policy | None = field(default=None, hash=False)
+    """How a profile is chosen for each request, if ``xlift.json`` says so."""
     steer: Steer | None = field(default=None, hash=False)
     """How the base's states are moved while it answers, if ``xlift.json`` says so."""
+    module: Module | None = field(default=None, hash=False)
+    """The encoder that reads a prompt too, if ``xlift.json`` says so."""
 
     @property
     def place(self) -> str:
@@ -128,8 +142,18 @@ class Adapter:
 
     @property
     def has_weights(self) -> bool:
-        """False for a profile without weights and for moves of states, with which the base's own weights answer."""
-        return self.peft_type not in (PROFILE, STEER)
+        """False for profiles without weights, for moves of states and for an encoder, with which the base's own weights answer."""
+        return self.peft_type not in (PROFILE, POLICY, STEER, MODULE)
+
+    @property
+    def is_more_than_profile(self) -> bool:
+        """Whether the base would give another answer to the same words."""
+        return self.peft_type not in (PROFILE, POLICY)
+
+    @property
+    def inside(self) -> str:
+        """What it does inside the base, which only the hf backend can do; empty for most adapters."""
+        return "moves hidden states" if self.steer else "puts embeddings before a prompt" if self.module else ""
 
     def facts(self) -> ModelFacts:
         """The facts that a record keeps of it."""
@@ -150,9 +174,15 @@ def resolve(ref: str | Path) -> Adapter:
     folder, revision = _locate(str(ref))
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
     profile = read_profile(card, str(folder / CARD))
-    recorded, steer = card.get("base"), read_steer(card, folder)
+    recorded, steer, module = card.get("base"), read_steer(card, folder), read_module(card, folder)
     named = recorded.get("name") if isinstance(recorded, Mapping) else None
-    config, parts = _read_steering(folder, steer) if steer else _read_weights(folder, profile)
+    policy = read_policy(card, str(folder / CARD))
+    if policy:
+        config, parts = _read_policy(folder, policy)
+    elif steer or module:
+        config, parts = _read_inside(folder, steer, module)
+    else:
+        config, parts = _read_weights(folder, profile)
     if profile is not None:
         # Only what differs from the defaults, so that a field that is added later moves no hash.
         parts += [json.dumps(profile.model_dump(mode="json", exclude_defaults=True), sort_keys=True).encode()]
@@ -165,7 +195,9 @@ def resolve(ref: str | Path) -> Adapter:
         base_name=str(config.get("base_model_name_or_path") or named or "") or None,
         base_sha256=recorded.get("sha256") if isinstance(recorded, Mapping) else None,
         profile=profile,
+        policy=policy,
         steer=steer,
+        module=module,
     )
 
 
@@ -183,6 +215,8 @@ def check(adapter: Adapter, base: Base) -> None:
         )
     if adapter.steer:
         steering.check_base(adapter.steer, adapter.folder, base, adapter.name)
+    if adapter.module:
+        encoders.check_base(adapter.module, adapter.folder, base, adapter.name)
     if not adapter.has_weights:
         return
     shapes = {FULL: _whole_shapes, MASK: _mask_shapes}.get(adapter.peft_type, _adapter_shapes)
@@ -246,7 +280,7 @@ def _load_whole(adapter: Adapter, config: PreTrainedConfig) -> PreTrainedModel:
 def hash_weights(folder: Path) -> str | None:
     """The sha256 of an adapter's weights. For whole weights in several files it is that of their hashes. None for a profile without
     weights."""
-    single = [folder / name for name in (WEIGHTS, masks.FILE) if (folder / name).is_file()]
+    single = [folder / name for name in (WEIGHTS, masks.FILE, encoders.FILE) if (folder / name).is_file()]
     files = single[:1] or sorted(folder.glob(MODEL))
     hashes = [file_sha256(path) for path in files]
     if len(hashes) < 2:
@@ -305,11 +339,24 @@ def _read_weights(folder: Path, profile: InferenceProfile | None) -> tuple[dict[
     return config, [(folder / name).read_bytes() for name in (WEIGHTS, CONFIG)]
 
 
-def _read_steering(folder: Path, steer: Steer) -> tuple[dict[str, object], list[bytes]]:
+def _read_policy(folder: Path, policy: Policy) -> tuple[dict[str, object], list[bytes]]:
+    if any(folder.glob("*.safetensors")):
+        raise UserError(f"adapter {folder}: both weights and a choice among profiles; keep them in folders of their own")
+    return {"peft_type": POLICY}, [json.dumps(policy.model_dump(mode="json", exclude_defaults=True), sort_keys=True).encode()]
+
+
+def _read_inside(folder: Path, steer: Steer | None, module: Module | None) -> tuple[dict[str, object], list[bytes]]:
+    """The same of an adapter that does something inside the base."""
+    what = "moves of states" if steer else "the projection of an encoder"
     if any(folder.glob("adapter_*")):
-        raise UserError(f"adapter {folder}: both weights and moves of states; keep them in folders of their own")
-    said = json.dumps(steer.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-    return {"peft_type": STEER}, [(folder / steering.ARRAYS).read_bytes(), said.encode()]
+        raise UserError(f"adapter {folder}: both weights and {what}; keep them in folders of their own")
+    if module:
+        encoders.read_weights(folder)
+        # Not where the encoder lies, as its own hash says which it is.
+        said = module.model_dump(mode="json", exclude_defaults=True, exclude={"encoder", "revision"})
+        return {"peft_type": MODULE}, [(folder / encoders.FILE).read_bytes(), json.dumps(said, sort_keys=True).encode()]
+    said = steer.model_dump(mode="json", exclude_defaults=True) if steer else {}
+    return {"peft_type": STEER}, [(folder / steering.ARRAYS).read_bytes(), json.dumps(said, sort_keys=True).encode()]
 
 
 def _weights(folder: Path) -> Path:

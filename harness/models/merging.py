@@ -33,7 +33,8 @@ def write_merged(reference: str, out: Path, base: str | None = None, dtype: str 
         raise UserError(f"{out}: not an empty folder; name another one with --out")
     adapter = adapters.resolve(reference)
     if not adapter.has_weights:
-        what = "moves of states" if adapter.steer else "a profile"
+        sorts = {adapters.STEER: "moves of states", adapters.MODULE: "an encoder's projection", adapters.POLICY: "a choice among profiles"}
+        what = sorts.get(adapter.peft_type, "a profile")
         raise UserError(f"adapter {reference}: {what} without weights, so there is nothing to merge; the base is asked as it says")
     found = bases.resolve(_find_base(adapter, base))
     adapters.check(adapter, found)

@@ -226,7 +226,11 @@ class RunContext:
             check_arrays(plan.steer, plan.arrays, "the method's arrays")
             if plan.rows:
                 raise UserError("the method has rows and moves of states; it can have one of them")
-        if not kept and (plan.rows or (plan.profile is None and plan.edit is None and plan.steer is None)):
+        if plan.policy and (plan.rows or plan.profile or plan.steer or plan.edit):
+            raise UserError("the method chooses among profiles, so it has no rows, and no profile, moves or edit beside the choice")
+        if plan.module and (plan.parts or plan.steer or plan.where or not isinstance(plan.objective, Sft)):
+            raise UserError("the method trains the projection of an encoder, so it has the objective Sft, and no parts, moves or layers")
+        if not kept and (plan.rows or not any((plan.profile, plan.policy, plan.edit, plan.steer))):
             reasons = ", ".join(f"{reason} ({count})" for reason, count in Counter(plan.drops).most_common(3))
             raise UserError(f"the method made no training rows{'; left out: ' + reasons if reasons else ''}")
         _require_sound(kept, {*self.languages, self.pivot}, self.budget)

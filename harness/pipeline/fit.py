@@ -63,6 +63,8 @@ def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
                 return _combine(run, turn, prepared, edit, seed, provenance, folder / "adapter")
             case Mask() as edit:
                 return _mask(run, prepared, edit, provenance, folder / "adapter")
+        if module := prepared.plan.module:
+            provenance["module"] = module.model_dump(mode="json")
         if prepared.count:
             rows, settings = read_rows(prepared), run.suite.training(turn.label)
             return _train(Training(run, turn, prepared, rows, settings, seed, provenance, folder / "adapter"))
@@ -73,8 +75,10 @@ def fit_one(run: Run, fit: Fit, wait: bool = True) -> bool:
 
 
 def _keep_as_made(prepared: Prepared, provenance: adapters.Provenance, out: Path) -> Mapping[str, object]:
-    """Write an adapter that is only a profile, or moves of states, as a stage's work."""
+    """Write an adapter that is only a profile, a choice among profiles, or moves of states, as a stage's work."""
     out.mkdir(exist_ok=True)
+    if policy := prepared.plan.policy:
+        provenance["policy"] = policy.model_dump(mode="json")
     if steer := prepared.plan.steer:
         provenance["steer"] = steer.model_dump(mode="json")
         read_arrays(prepared)  # which are checked
@@ -109,9 +113,12 @@ def train_here(asked: Training) -> FitReport:
     from xlift.harness.training.trainer import fit
 
     planned, start = asked.prepared.plan, asked.turn.start
+    plan = Plan(
+        asked.rows, planned.objective, phases=planned.phases, where=planned.where, module=planned.module, arrays=read_arrays(asked.prepared)
+    )
     return fit(
         asked.run.base.folder,
-        Plan(asked.rows, planned.objective, phases=planned.phases, where=planned.where, arrays=read_arrays(asked.prepared)),
+        plan,
         asked.settings,
         asked.out,
         seed=asked.seed or 0,

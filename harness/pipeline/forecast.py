@@ -148,12 +148,12 @@ class Forecast:
         return sum(min(len("".join(list_texts(row)).encode()) / BYTES_A_TOKEN, max_length) for row in made.rows)
 
     def expect_rows(self, label: str) -> int | None:
-        """The most rows of a method by its budget. A method that makes pairs has one for each prompt, language and side."""
+        """The most rows of a method by its budget. A method that makes pairs has one or two for each prompt and language."""
         chosen = self.run.suite.methods[label]
         options = registry.load(chosen.method, chosen.options).options
         budget = choose_rows(self.run.suite, label).expected
         if budget is None and isinstance(options, PairOptions):
-            return 2 * options.prompts * len(self.run.suite.trained(label))
+            return options.rows_a_prompt * options.prompts * len(self.run.suite.trained(label))
         return budget
 
     def prepare(self, rows: int | None) -> float | None:

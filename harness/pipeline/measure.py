@@ -15,7 +15,7 @@ from xlift.harness.core.versions import library_versions
 from xlift.harness.evaluation.evaluate import evaluate, save_whole_answers
 from xlift.harness.evaluation.records import Record, TaskResult
 from xlift.harness.evaluation.tasks import TaskSet, open_tasks
-from xlift.harness.models import adapters, steering
+from xlift.harness.models import adapters, encoders, steering
 from xlift.harness.pipeline.costs import sum_costs
 from xlift.harness.pipeline.earlier import Known, Taken, find_common_engine, name_results, read_known
 from xlift.harness.pipeline.engine import StageEngine
@@ -131,12 +131,12 @@ def _find_rows(run: Run, model: Measured) -> Manifest | None:
 
 
 def _name_kind(rows: Manifest) -> str:
-    """The way in which parts were put together, weights masked or states moved, or else the objective of the training."""
+    """The way in which parts were put together, weights masked, states moved or an encoder read, or else the objective of the training."""
     plan = rows["plan"]
     if "edit" in plan:
         return plan["edit"]["kind"]
-    if plan.get("steer"):
-        return "steer"
+    if inside := next((kind for kind in ("steer", "policy", "module") if plan.get(kind)), None):
+        return inside
     return plan["objective"]["kind"] if rows["rows"] else "profile"
 
 
@@ -146,4 +146,6 @@ def _count_extra(adapter: adapters.Adapter | None, engine: Mapping[str, object])
         return 0
     if adapter.steer:
         return steering.count_numbers(adapter.folder)
+    if adapter.module:
+        return encoders.count_numbers(adapter.module, adapter.folder)
     return adapters.count_weights(adapter) if engine.get("adapter_form") == "lora" else 0

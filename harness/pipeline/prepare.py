@@ -17,11 +17,23 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.types import Row
 from xlift.harness.engines.cache import Generations
-from xlift.harness.models import adapters
+from xlift.harness.models import adapters, encoders
+from xlift.harness.models.encoders import Module
 from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.processes import end_children
-from xlift.harness.pipeline.stages import ARRAYS, ROWS, Prepared, Round, Run, find_prepared, identify_model, prepare_stage, read_prepared
+from xlift.harness.pipeline.stages import (
+    ARRAYS,
+    ROWS,
+    Prepared,
+    Round,
+    Run,
+    check_shares,
+    find_prepared,
+    identify_model,
+    prepare_stage,
+    read_prepared,
+)
 from xlift.harness.pipeline.states import States
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contained import MethodError, contain
@@ -103,6 +115,7 @@ def _make_plan(run: Run, turn: Round, context: RunContext) -> Plan:
     chosen = run.suite.methods[turn.label]
     method = registry.load(chosen.method, chosen.options)
     plan = context.vet(method.prepare(context))
+    check_shares(run.suite.training(turn.label), {name: part.share for name, part in plan.parts.items()})
     if plan.parts and method.rounds > 1:
         raise UserError("parts: a later round goes on from one adapter, and this plan combines several; take one round")
     return add_common(plan, context, run.suite.common) if run.suite.common else plan
@@ -119,6 +132,8 @@ def _keep_plan(plan: Plan, folder: Path) -> PlanRecord:
         profile=plan.profile,
         where=plan.where,
         steer=plan.steer,
+        policy=plan.policy,
+        module=_name_encoder(plan.module),
         arrays_sha256=write_arrays(folder, plan.arrays),
         parts=_describe_parts(plan),
         edit=plan.edit,
@@ -138,6 +153,12 @@ def _describe_parts(plan: Plan) -> dict[str, PartRecord] | None:
         sha256 = hashlib.sha256(write_rows(rows).encode()).hexdigest()
         found[name] = PartRecord(kinds=part.kinds, languages=part.languages, share=part.share, rows=len(rows), rows_sha256=sha256)
     return found or None
+
+
+def _name_encoder(module: Module | None) -> Module | None:
+    """The encoder of a plan with what tells its weights from others."""
+    encoder = encoders.resolve(module) if module else None
+    return module.model_copy(update={"sha256": encoder.sha256}) if module and encoder else None
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str | None:

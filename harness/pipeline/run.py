@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xlift.harness.config.lora import check_addable
+from xlift.harness.config.lora import LARGEST_RANK, check_addable
 from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite, TrainSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.hashing import digest
@@ -21,7 +21,7 @@ from xlift.harness.core.settings import build
 from xlift.harness.core.store import LEASES, RESOLVED, explain_disk, write_json
 from xlift.harness.evaluation.records import choose_newest, read_measurements
 from xlift.harness.judging import judgement
-from xlift.harness.models import adapters, bases, trainable
+from xlift.harness.models import adapters, bases, encoders, trainable
 from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.devices import list_devices
 from xlift.harness.pipeline.fit import fit_one
@@ -32,9 +32,9 @@ from xlift.harness.pipeline.ranks import require_ranks
 from xlift.harness.pipeline.ready import find_ready, find_unmeasured, list_models
 from xlift.harness.pipeline.scheduling import share_out
 from xlift.harness.pipeline.spread import list_needs, spread
-from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage
+from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, check_shares, evaluate_stage
 from xlift.harness.recipes import registry
-from xlift.harness.recipes.contract import Method, Options, Where, place_blocks, place_layer
+from xlift.harness.recipes.contract import Method, Options, Part, Where, place_blocks, place_layer
 from xlift.harness.translators.load import check_settings
 from xlift.tasks.benchmarks import measured_group
 
@@ -56,11 +56,11 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
-        if adapters.resolve(reference).steer and suite.engine.backend != "hf":
+        if (inside := adapters.resolve(reference).inside) and suite.engine.backend != "hf":
             raise UserError(
-                f"evaluate.adapters: {name!r} moves hidden states, which engine.backend {suite.engine.backend} does not do; set "
-                "engine.backend: hf"
+                f"evaluate.adapters: {name!r} {inside}, which engine.backend {suite.engine.backend} does not do; set engine.backend: hf"
             )
+    check_encoders(suite, fetch=fetch)
     devices = list_devices(suite, os.environ)
     locate_data(suite, tasks, fetch=False)  # what is nowhere is found out before anything is fetched
     needs.require(needs.list_needs(suite, tasks))
@@ -141,8 +141,11 @@ def check_methods(suite: Suite) -> None:
     """Raises UserError, which names the label, for a method, an option or a translator that is wrong according to the suite alone."""
     for label, chosen in suite.methods.items():
         method = registry.load_labelled(label, chosen.method, chosen.options)
+        parts = method.list_parts(suite.trained(label))
         if method.combines:
-            _check_parts(suite.training(label), f"methods.{label}")
+            _check_parts(suite.training(label), parts, f"methods.{label}")
+        if method.trains and method.module is None:
+            _check_rank(suite, label, max(1, len(parts)))
         if method.masks and suite.engine.adapter_form == "lora":
             raise UserError(f"methods.{label}: masks the base's weights, which engine.adapter_form: lora does not serve; set merged")
         if method.backends and suite.engine.backend not in method.backends:
@@ -155,10 +158,34 @@ def check_methods(suite: Suite) -> None:
             check_settings(settings, f"methods.{label}: translators.{pair}")
 
 
-def _check_parts(settings: TrainSettings, place: str) -> None:
-    """Raises UserError for settings with which the adapters of a plan's parts could not become one."""
+def check_encoders(suite: Suite, *, fetch: bool) -> None:
+    """Raises UserError, which names the label, for an encoder that cannot be read or lacks a language. Without ``fetch`` an encoder that is
+    not on this machine stays unknown."""
+    for label, chosen in suite.methods.items():
+        module = registry.load(chosen.method, chosen.options).module
+        try:
+            encoder = encoders.resolve(module, fetch=fetch) if module else None
+            if module and encoder:
+                encoders.check_languages(module, encoder, (suite.languages.pivot, *suite.trained(label)))
+        except UserError as error:
+            raise UserError(f"methods.{label}: {error}") from None
+
+
+def _check_rank(suite: Suite, label: str, parts: int) -> None:
+    """Raises UserError for a LoRA, or several whose ranks stand side by side, if vLLM would not take that rank beside the weights."""
+    engine, rank = suite.engine, parts * int((suite.training(label).lora or {}).get("r", 8))
+    is_beside = engine.backend in ("auto", "vllm") and (engine.adapter_form == "lora" or engine.gpus > 1)
+    if is_beside and rank > LARGEST_RANK:
+        sides = f" in {parts} parts, side by side" if parts > 1 else ""
+        most = f"is above {LARGEST_RANK}, the most that vllm takes beside the weights"
+        raise UserError(f"methods.{label}: rank {rank}{sides} {most}; set engine.adapter_form: merged, or lower train.lora.r")
+
+
+def _check_parts(settings: TrainSettings, parts: Mapping[str, Part], place: str) -> None:
+    """Raises UserError for settings with which the adapters of a plan's parts could not become one, or a part could not be trained."""
     try:
         check_addable(settings.lora)
+        check_shares(settings, {name: part.share for name, part in parts.items()})
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     if settings.measure_at:
@@ -167,7 +194,9 @@ def _check_parts(settings: TrainSettings, place: str) -> None:
 
 def check_base(suite: Suite, base: bases.Base) -> None:
     """Raises UserError if the base cannot be used for a method of the suite, because of its template, its tokenizer or its
-    configuration."""
+    configuration, and for an adapter that was made for another base."""
+    for reference in suite.evaluate.adapters.values() if base.sha256 else ():
+        adapters.check(adapters.resolve(reference), base)
     methods = {label: registry.load(chosen.method, chosen.options) for label, chosen in suite.methods.items()}
     if trained := {label: suite.training(label).lora or {} for label, method in methods.items() if method.trains}:
         trainable.check_trainable(base, trained)

@@ -13,7 +13,7 @@ from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import Stage, Store, read_manifest
 from xlift.harness.core.types import Json
-from xlift.harness.models import adapters, bases
+from xlift.harness.models import adapters, bases, encoders
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.recipes import registry
 from xlift.harness.recipes.contract import Method, Options, PlanRecord
@@ -130,11 +130,12 @@ class Measured:
 def prepare_stage(run: Run, turn: Round) -> Stage:
     """Everything that determines a method's rows, except the corpora that it reads: which those are, only the method knows."""
     chosen, suite = run.suite.methods[turn.label], run.suite
+    method = registry.load(chosen.method, chosen.options)
     guarded = [(index.source_of(task), origin) for task, origin in run.data.items()]
     inputs = {
         "method": chosen.method,
         "code": {**asdict(registry.identify(chosen.method)), "translators": TRANSLATORS_VERSION},
-        "options": registry.load(chosen.method, chosen.options).options.model_dump(mode="json"),
+        "options": method.options.model_dump(mode="json"),
         "languages": suite.trained(turn.label),
         "pivot": suite.languages.pivot,
         "rows": choose_rows(suite, turn.label).bound,
@@ -146,6 +147,9 @@ def prepare_stage(run: Run, turn: Round) -> Stage:
     }
     if suite.common:
         inputs["common"] = suite.common.model_dump(mode="json")
+    if method.module:
+        encoder = encoders.resolve(method.module, fetch=False)
+        inputs["encoder"] = encoder.sha256 if encoder else None
     return Stage("prepare", turn.name, inputs)
 
 
@@ -168,7 +172,7 @@ def keep_answers(run: Run, adapter: adapters.Adapter | None, engine: Engine) -> 
         "chat_template": run.base.chat_template_sha,
         "template_options": run.base.template_options,
         "url": run.suite.engine.url,
-        "adapter": adapter.sha256 if adapter and (adapter.has_weights or adapter.steer) else None,
+        "adapter": adapter.sha256 if adapter and adapter.is_more_than_profile else None,
         "engine": engine.describe(),
     }
     return KeptAnswers((run.root.parent if run.suite.evaluate.share_answers else run.root) / ANSWERS, cast("dict[str, Json]", model))
@@ -225,6 +229,16 @@ def part_stage(run: Run, turn: Round, rows: Prepared, name: str, seed: int | Non
 def share_training(settings: TrainSettings, share: float) -> TrainSettings:
     """The settings of a part's training, with its share of the tokens. Epochs are those of its own rows."""
     return settings if settings.tokens is None else settings.model_copy(update={"tokens": max(1, round(settings.tokens * share))})
+
+
+def check_shares(settings: TrainSettings, shares: Mapping[str, float]) -> None:
+    """Raises UserError, which names the part, where a part's share of the training's tokens is less than one step."""
+    for name, share in shares.items():
+        if settings.tokens is not None and settings.tokens * share < settings.batch_tokens:
+            raise UserError(
+                f"part {name!r}: its share of train.tokens, {share:.3g} of {settings.tokens}, is less than one step (train.batch_tokens "
+                f"{settings.batch_tokens}); raise train.tokens, lower train.batch_tokens, or give it a larger share"
+            )
 
 
 def _describe_fit(run: Run, turn: Round, plan: Mapping[str, Any], settings: TrainSettings, seed: int | None) -> dict[str, object]:

@@ -174,6 +174,16 @@ class Results:
 
         return tabulate_consistency(self.measurements)
 
+    def policies(self) -> pd.DataFrame:
+        """Choices among profiles (``query_policy``) on each task: ``value``, the ``best_single`` profile with its value, and the
+        ``oracle``, the best profile of each item. Both look at the benchmark's answers, and are bounds.
+
+        Empty where no choice was measured beside single profiles of the same method.
+        """
+        from xlift.leaderboard.analysis.policies import tabulate_policies
+
+        return tabulate_policies((record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True))
+
     def compare_paper(self, suite: Suite) -> pd.DataFrame:
         """What the paper of a suite reports (its ``expected``) beside what was measured: columns model, task, language, metric, judge,
         paper, ours, difference with its 95 % interval low and high, paper_lift, our_lift with lift_low and lift_high, agrees, source and

@@ -6,6 +6,7 @@ import json
 
 from xlift.harness.models import masks
 from xlift.harness.models.adapters import FULL, MASK
+from xlift.harness.models.encoders import BOUNDARY, FILE, Module
 from xlift.harness.models.steering import Steer
 from xlift.harness.publishing.package import Facts
 
@@ -16,6 +17,8 @@ def write_loading(facts: Facts) -> str:
     measured = f"xlift evaluate --base {facts.base.local} --adapter {facts.name}=hub:{facts.repository} --tasks xlift_mgsm_direct"
     if facts.adapter.steer:
         return _write_steering(facts, facts.adapter.steer, measured)
+    if facts.adapter.module:
+        return _write_merging(facts, facts.adapter.module, revision, measured)
     if not facts.adapter.has_weights:
         return f"There are no weights: the base is asked and read as the profile says.\n\n```\n{measured}\n```"
     if facts.adapter.peft_type == MASK:
@@ -112,6 +115,47 @@ depth = model.config.num_hidden_layers  # of the base, as transformers loads it
 for at, layer in enumerate({list(steer.layers)}):
     block = model.model.layers[round(layer * depth) if 0 < layer < 1 else layer]
     block.register_forward_pre_hook(move(at), with_kwargs=True)
+```"""
+
+
+def _write_merging(facts: Facts, module: Module, revision: str, measured: str) -> str:
+    """How an encoder's states are put before a prompt, in words and in a few lines of Python."""
+    at = f", revision={module.revision!r}" if module.revision else ""
+    zeroed = "torch.zeros_like(states)" if module.zeroed else "states"
+    where = "before" if module.reads_prompt else "in place of"
+    behind = ", table(ids)[0]" if module.reads_prompt else ""
+    return f"""PEFT cannot load it, and no server can serve it; xlift does so on its hf backend:
+
+```
+{measured} --backend hf
+```
+
+`{FILE}` holds a projection and a boundary. The encoder, `{module.encoder}` (sha256 {module.sha256[:12]}), comes from its own repository
+and has a licence of its own. It reads the text of a prompt without special tokens, the last {module.tokens} tokens of it. Its states
+go through the projection; they and the boundary stand {where} the embeddings of the prompt.
+Where a prompt begins with a BOS token, this stays at the beginning.
+
+```python
+import torch
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+weights = load_file(hf_hub_download("{facts.repository}", "{FILE}"))
+reader = AutoTokenizer.from_pretrained("{module.encoder}"{at})
+encoder = AutoModel.from_pretrained("{module.encoder}"{at}).get_encoder()
+tokenizer = AutoTokenizer.from_pretrained("{facts.base.id}"{revision})
+base = AutoModelForCausalLM.from_pretrained("{facts.base.id}"{revision})
+table = base.get_input_embeddings()
+
+def embed(ids):  # (1, tokens) of a prompt
+    text = tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+    states = encoder(**reader(text, return_tensors="pt")).last_hidden_state[0]
+    states = {zeroed}
+    for place in sorted({{name.split(".")[1] for name in weights if name.startswith("projection")}}):
+        states = states if place == "0" else states.relu()
+        states = states @ weights[f"projection.{{place}}.weight"].T + weights[f"projection.{{place}}.bias"]
+    return torch.cat([states, weights["{BOUNDARY}"][None]{behind}])[None]
 ```"""
 
 

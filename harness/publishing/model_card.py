@@ -13,7 +13,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_object
 from xlift.harness.evaluation.records import Record, Score, TaskResult, make_public
-from xlift.harness.models.adapters import CONFIG, FULL, MASK, PROFILE, STEER
+from xlift.harness.models.adapters import CONFIG, FULL, MASK, MODULE, POLICY, PROFILE, STEER
 from xlift.harness.publishing.dataset_card import describe_files, describe_help, describe_mix, name_plugin, tabulate
 from xlift.harness.publishing.loading import write_loading
 from xlift.harness.publishing.package import Facts, write_settings
@@ -40,7 +40,9 @@ def _write_front(facts: Facts) -> str:
     weighty = facts.adapter.has_weights
     data = made.get("data") or {}
     objective = (data.get("plan") or {}).get("objective", {}).get("kind") if data.get("rows") else None
-    tags += [facts.adapter.peft_type.lower()] if weighty else ["steering"] if facts.adapter.steer else ["prompting"]
+    tags += [
+        facts.adapter.peft_type.lower() if weighty else {STEER: "steering", MODULE: "encoder"}.get(facts.adapter.peft_type, "prompting")
+    ]
     tags += [objective] if objective and weighty else []
     tags += ["mix"] if made.get("parts") else []
     tags += [f"arxiv:{number}" for number in find_papers(facts)]
@@ -147,7 +149,9 @@ def _introduce(facts: Facts) -> tuple[str, str, str]:
     sort = facts.adapter.peft_type
     named = {
         "LORA": "A LoRA adapter", FULL: "A model with all its weights, tuned", MASK: "A mask of weights", PROFILE: "An inference profile",
+        POLICY: "A choice among inference profiles",
         STEER: "Moves of hidden states (no weights, and PEFT cannot load them)",
+        MODULE: "The projection of an encoder's states (the base's weights stay, and PEFT cannot load it)",
     }  # fmt: skip
     what = named.get(sort, "An adapter")
     base = f"[`{facts.base.id}`](https://huggingface.co/{facts.base.id})" + (f" at `{facts.base.revision}`" if facts.base.revision else "")
@@ -234,11 +238,15 @@ def find_papers(facts: Facts) -> list[str]:
 
 def _write_data(facts: Facts) -> str:
     data = facts.made.get("data") or {}
-    if not data.get("rows") and not facts.adapter.steer:
+    used = {
+        STEER: "Lines of parallel text that the moves were made of and chosen on",
+        POLICY: "Training items that the choice was learnt on",
+    }
+    if not data.get("rows") and facts.adapter.peft_type not in used:
         read = ", ".join(f"{one['name']} in {one['lang']} ({one['licence']['text']})" for one in facts.sources)
         said = f" Which weights are masked was chosen on states of the base over {read}." if facts.adapter.peft_type == MASK else ""
         return f"Nothing was trained, so no training data.{said}"
-    what = f"{data['rows']} rows" if data.get("rows") else "Lines of parallel text that the moves were made of and chosen on"
+    what = f"{data['rows']} rows" if data.get("rows") else used[facts.adapter.peft_type]
     parts = [f"{what}, of which none overlaps an item of the suite's benchmarks (overlapping ones were left out)."]
     if chosen_on := data.get("chosen_on"):
         parts.append(f"Numbers of the method were chosen on: {chosen_on}; never on items of a benchmark.")
@@ -321,7 +329,14 @@ def _write_score(metric: str, score: Score, items: int) -> str:
 
 
 def _write_profile(facts: Facts) -> str:
-    profile = facts.adapter.profile
+    profile, policy = facts.adapter.profile, facts.adapter.policy
+    if policy:
+        how = (
+            "by chance, the same for the same text" if policy.draw else "with the highest weighted sum of features of the user's last turn"
+        )
+        said = f"For each request the profile is taken {how}; `xlift.json` has the weights by language, and xlift applies them by itself."
+        profiles = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in policy.profiles.items()}
+        return f"{said}\n\n{_fence(profiles)}"
     if profile is None:
         return ""
     notes = ["The scores above hold only if the model is asked and read like this; xlift does it by itself, other programs do not."]

@@ -14,6 +14,8 @@ from pydantic import ConfigDict, Field
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
+from xlift.harness.models.encoders import Module
+from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.shape import place_layer as place_layer
 from xlift.harness.models.steering import Steer
@@ -232,6 +234,10 @@ class Plan:
     """The numbers that the terms of Align name, or that a Mask uses; for Steer those of each language, by its code."""
     steer: Steer | None = None
     """How the states of the base are moved while it answers, in a plan without rows."""
+    policy: Policy | None = None
+    """How a profile is chosen for each request, in a plan without rows and without ``profile``."""
+    module: Module | None = None
+    """The encoder that reads prompts too, as ``Method.module`` says it. Its projection is trained on the rows, with Sft, without LoRA."""
     where: Where | None = None
     """Which weights are trained, as ``Method.where`` names them; None for those that ``train.lora`` targets."""
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -269,6 +275,8 @@ class PlanRecord(Section):
     profile: InferenceProfile | None
     where: Where | None = None
     steer: Steer | None = None
+    policy: Policy | None = None
+    module: Module | None = None
     arrays_sha256: str | None = None
     """The hash of the file of arrays; None if there are none."""
     parts: dict[str, PartRecord] | None = None
@@ -278,7 +286,7 @@ class PlanRecord(Section):
         """The plan as plain data. Keys that older plans did not have are left out if they are empty, so that older trainings keep their
         hashes."""
         found = self.model_dump(mode="json")
-        later = ("where", "steer", "arrays_sha256", "parts", "edit")
+        later = ("where", "steer", "policy", "module", "arrays_sha256", "parts", "edit")
         return {key: value for key, value in found.items() if key not in later or value is not None}
 
 
@@ -432,6 +440,15 @@ class Method(ABC, Generic[OptionsT]):
     @property
     def where(self) -> Where | None:
         """Which weights its plans train. A base without such layers or modules is refused before any work."""
+        return None
+
+    def list_parts(self, languages: Sequence[str]) -> Mapping[str, Part]:
+        """The parts of its plans by name, if they have any, so that a share that no step fits into is refused before any work."""
+        return {}
+
+    @property
+    def module(self) -> Module | None:
+        """The encoder of its plans, so that one that cannot be read or lacks a language is refused before any work."""
         return None
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:

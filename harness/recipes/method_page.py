@@ -45,6 +45,12 @@ USES = {
         "two answers a prompt and language in each round, and their translations",
         "the model answers well in the pivot and can translate; small models spoil most translations",
     ),
+    "encoder_merge": Use(
+        _SFT + ", in two phases, which train the projection of an encoder's states",
+        "an encoder that was made from texts of many languages; a translator, for problems in languages that the corpus lacks",
+        "translations of questions alone; the encoder reads each prompt too, in training and when it is used",
+        "there is a good encoder for languages that the base hardly knows, and the engine is hf; beside `zeroed: true`",
+    ),
     "inference_intervention": Use(
         "none: moves of hidden states", "none", "states of some hundred lines a language, and likelihoods of a few; no training",
         "nothing may be trained and the engine is hf; beside `random: true`, and look at what its facts say of held-out lines",
@@ -85,6 +91,11 @@ USES = {
         "preference pairs with their twins in the pivot, for reward gaps", "none: the model translates by itself",
         "two answers a prompt and language, and their translations; a row trains four sequences",
         "the model tells good answers from bad ones in the pivot alone; beside `shuffled: true` and `dpo_self_improvement`",
+    ),
+    "query_policy": Use(
+        "none: a choice among profiles", "a translator, for items in languages that the corpus lacks",
+        "an answer of the model to each training item by each profile; no training",
+        "profiles serve different requests; beside `choose: static`, `choose: random` and each profile by its name",
     ),
     "question_alignment": Use(
         _SFT + ", in two phases", "none", "none: rows are read", "a task is well learnt in the pivot, and questions are in other languages"

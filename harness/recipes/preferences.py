@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import regex
 from pydantic import Field
@@ -51,6 +51,9 @@ class PairOptions(Section):
     repetition_penalty: float = Field(gt=0)
     spare: float = Field(ge=1)
     """How many prompts are asked for each one that the budget needs, since some translations fail."""
+
+    rows_a_prompt: ClassVar[int] = 2
+    """Most rows of a prompt in one language: its pair on the language's side, and that on the pivot's."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, cast
@@ -146,12 +146,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         if batch["input_ids"].is_cuda:
             found: torch.Tensor = model(**batch, use_cache=False, fused_lm_head=True).log_probs
             return found.float().sum(dim=1)
-        labels = batch["labels"][:, 1:]  # the logits of a position are for the token after it
-        kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-        outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, logits_to_keep=kept)
-        logits = outputs.logits.flatten(0, 1).float()
-        losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
-        return -losses.view(len(labels), -1).sum(dim=1)
+        return score_responses(model, {name: batch[name] for name in ("input_ids", "attention_mask")}, batch["labels"])
 
     def gather_all(self, values: torch.Tensor) -> torch.Tensor:
         """The values of all processes, each of which may have a different number of them."""
@@ -179,6 +174,15 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         (step,) = steps
         own = deal(step, self.course.corpus, self.args.world_size)[self.args.process_index] if self.args.world_size > 1 else step
         return {"passes": [self.gather(one, step) for one in own], "weight": self.weigh(step)}
+
+
+def score_responses(model: Module, read: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    """Log-probability of each response, in fp32, from what the model ``read``; logits are computed where a response is alone."""
+    labels = labels[:, 1:]  # the logits of a position are for the token after it
+    kept = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
+    logits = model(**read, use_cache=False, logits_to_keep=kept).logits.flatten(0, 1).float()
+    losses = cross_entropy(logits, labels[:, kept].flatten(), ignore_index=IGNORED, reduction="none")
+    return -losses.view(len(labels), -1).sum(dim=1)
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformers is untyped

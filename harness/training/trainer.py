@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import is_liger_kernel_available
 from transformers.utils import logging as transformers_logging
@@ -32,6 +33,7 @@ from xlift.harness.core.types import Example, Parallel, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic, route_products
 from xlift.harness.models import adapters
 from xlift.harness.models.adapters import Provenance
+from xlift.harness.models.encoders import FILE
 from xlift.harness.recipes.contract import Align, Dpo, Gap, Plan, Sft
 from xlift.harness.training import batching
 from xlift.harness.training.align import HiddenTrainer
@@ -40,6 +42,7 @@ from xlift.harness.training.checkpoints import Checkpoint, find_last, unseal
 from xlift.harness.training.dpo import PreferenceTrainer
 from xlift.harness.training.gap import GapTrainer
 from xlift.harness.training.lora import freeze, go_on, read_lora, stop_below
+from xlift.harness.training.module import ModuleTrainer, TrainedMerger
 from xlift.harness.training.points import KeepPoints, place_points
 from xlift.harness.training.reference import ReferenceTrainer
 from xlift.harness.training.report import CurvePoint, FitReport
@@ -92,11 +95,11 @@ def fit(
         shown, kept = ShowProgress(course), Kept(provenance, tokenizer, settings.dtype)
         options: dict[str, object] = {
             "args": arguments,
-            **_open_model(base_folder, plan, settings, begun),
+            **_open_model(base_folder, plan, settings, begun, tokenizer, seed),
             "callbacks": [shown, KeepPoints(points, lambda point: _keep(trainer.model, out.parent, point, kept))],
         }
         trainer = _build(plan, course, training, seconds, tokenizer, options)
-        if begun and settings.lora is not None:
+        if begun and settings.lora is not None and not plan.module:
             go_on(trainer.model, begun)
         if plan.where:
             stop_below(trainer.bare)
@@ -146,8 +149,8 @@ def _require_sharing(plan: Plan, course: Course, arguments: SFTConfig) -> None:
     """Raises UserError for a training that several processes cannot share."""
     if arguments.world_size == 1:
         return
-    if not isinstance(plan.objective, Sft | Dpo):
-        name = type(plan.objective).__name__
+    if not isinstance(plan.objective, Sft | Dpo) or plan.module:
+        name = "an encoder's projection" if plan.module else type(plan.objective).__name__
         raise UserError(f"train.processes: several processes share Sft and Dpo alone, and one trains {name}; leave it out")
     for step in course.steps:
         batching.deal(step, course.corpus, arguments.world_size)
@@ -165,8 +168,21 @@ def _open_start(start: Path | None, settings: TrainSettings, provenance: Provena
     return found
 
 
-def _open_model(folder: Path, plan: Plan, settings: TrainSettings, begun: adapters.Adapter | None) -> dict[str, object]:
-    """The model that is trained, and LoRA's configuration; whole weights that training goes on from stand in for the base's."""
+def _open_model(
+    folder: Path, plan: Plan, settings: TrainSettings, begun: adapters.Adapter | None, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> dict[str, object]:
+    """The model that is trained, and LoRA's configuration; whole weights that training goes on from stand in for the base's.
+
+    With an encoder it is the projection, whose weights are drawn by the seed.
+    """
+    if plan.module:
+        if begun:
+            raise UserError("training of an encoder's projection does not go on from an adapter; take one round")
+        base = _load(folder, settings)
+        if not settings.quantise:
+            base = base.to("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(seed)
+        return {"model": TrainedMerger(plan.module, base, tokenizer)}
     if settings.lora is not None:
         model = _load(folder, settings)
         return {"model": model, "peft_config": read_lora(settings.lora, plan.where, model)}
@@ -218,6 +234,8 @@ def _build(
         if isinstance(objective, Align):
             arrays = {name: torch.from_numpy(array) for name, array in plan.arrays.items()}
             return HiddenTrainer(objective, arrays, course, pad, training, seconds, processing_class=tokenizer, **options)
+        if plan.module:
+            return ModuleTrainer(course, pad, training, seconds, processing_class=tokenizer, **options)
         return CourseTrainer(course, pad, training, seconds, processing_class=tokenizer, **options)
 
 
@@ -265,6 +283,8 @@ def _identify(
 ) -> str:
     rows = [(row.tokens, row.prompt) for row in course.corpus.sequences]
     how = [asdict(plan.objective), settings.identity(), seed, *([asdict(plan.where)] if plan.where else [])]
+    if plan.module:
+        how.append(plan.module.model_dump(mode="json"))
     if isinstance(plan.objective, Align):
         how += [[row.lang for row in course.corpus.sequences], {name: array.tolist() for name, array in plan.arrays.items()}]
     return digest([rows, course.steps, course.ends, how, provenance.get("base"), start and start.sha256], 32)
@@ -340,19 +360,23 @@ class Kept:
     dtype: str
 
 
-def _keep(model: PeftModel | PreTrainedModel, folder: Path, point: CurvePoint, kept: Kept) -> None:
+def _keep(model: PeftModel | PreTrainedModel | TrainedMerger, folder: Path, point: CurvePoint, kept: Kept) -> None:
     """The adapter as it is now, as a point of the curve."""
     out = folder / point.folder
     _save(model, out, out / ".saving", kept, {**point.model_dump(), "steps": point.step})
     discard(out / ".saving")
 
 
-def _save(model: PeftModel | PreTrainedModel, out: Path, staging: Path, kept: Kept, fit: Mapping[str, object]) -> None:
+def _save(model: PeftModel | PreTrainedModel | TrainedMerger, out: Path, staging: Path, kept: Kept, fit: Mapping[str, object]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     provenance = kept.provenance
     if isinstance(model, PeftModel):
         model.save_pretrained(staging)
         _move_adapter(out, staging, provenance)
+    elif isinstance(model, TrainedMerger):
+        staging.mkdir(parents=True, exist_ok=True)
+        save_file(model.state_dict(), staging / FILE)
+        (staging / FILE).replace(out / FILE)
     else:
         _move_model(model, out, staging, kept)
     write_json(out / "xlift.json", {**provenance, "fit": fit})

@@ -9,6 +9,7 @@ __all__ = [
     "curves",
     "pairwise",
     "papers",
+    "policies",
     "rankings",
     "reproduction",
     "rows",

@@ -35,6 +35,7 @@ from xlift.harness.plugin import (
     Plan,
     Preference,
     Sampling,
+    Sft,
     UserError,
     find_method,
     load,
@@ -57,16 +58,20 @@ def load_default(name: str) -> Method[Any]:
 def dump(plan: Plan) -> str:
     """All of a plan as JSON, which fails where something in it is no plain data."""
     profile = plan.profile.model_dump(mode="json") if plan.profile else None
-    return json.dumps([[row.to_dict() for row in plan.rows], dict(plan.drops), plan.phases, profile, dict(plan.facts)])
+    policy = plan.policy.model_dump(mode="json") if plan.policy else None
+    return json.dumps([[row.to_dict() for row in plan.rows], dict(plan.drops), plan.phases, profile, policy, dict(plan.facts)])
 
 
 def check(plan: Plan, context: FakeContext) -> None:
     """What holds of every plan, however bad the world it was made in."""
     none = "a plan without rows is its profile, its edit or its moves, or says why it has none"
-    assert plan.rows or plan.profile or plan.edit or plan.steer or plan.drops, none
+    assert plan.rows or plan.profile or plan.policy or plan.edit or plan.steer or plan.drops, none
+    assert not plan.policy or not plan.rows and plan.chosen_on and {*plan.policy.weights} <= {*context.languages}
     if plan.steer:
         check_arrays(plan.steer, plan.arrays, "arrays")
         assert not plan.rows and {*plan.arrays} == {*plan.steer.strengths} and plan.chosen_on
+    if plan.module:
+        assert plan.rows and isinstance(plan.objective, Sft) and not plan.parts
     assert len(plan.rows) <= (context.budget or 10**9)
     assert {row.lang for row in plan.rows} <= {context.pivot, *context.languages}
     assert len({row.id for row in plan.rows}) == len(plan.rows)
@@ -117,7 +122,7 @@ def test_contract(name: str, budget: int | None) -> None:
     context = FakeContext(budget=budget)
     plan = load_default(name).prepare(context)
     check(plan, context)
-    assert plan.rows or plan.profile or plan.edit or plan.steer
+    assert plan.rows or plan.profile or plan.policy or plan.edit or plan.steer
     assert load_default(name).prepare(FakeContext(budget=budget)) == plan, "same options, same context, same rows"
     chats = [chat for row in plan.rows for chat in (row.texts.values() if isinstance(row, Parallel) else [row.messages])]
     turns = [message["role"] for chat in chats if not isinstance(chat, str) for message in chat]
@@ -129,6 +134,7 @@ def test_contract(name: str, budget: int | None) -> None:
     assert bool(plan.parts) == find_method(name).combines
     assert isinstance(plan.edit, Mask) == find_method(name).masks
     assert {*getattr(plan.edit, "layers", ())} == {*load_default(name).blocks}
+    assert plan.module == load_default(name).module
     assert plan.where == load_default(name).where, "what is checked against the base is what is trained"
 
 
@@ -234,6 +240,7 @@ class NoTranslator(FakeContext):
         ("linguistically_diverse_prompts", {"translations": "translator"}, "es-en"),
         ("multilingual_reasoning", {}, "en-es"),
         ("alignment_preference", {}, "es-en"),
+        ("query_policy", {}, "en-es"),
     ],
 )
 def test_a_missing_translator_is_found_before_any_work(name: str, options: dict[str, Any], pair: str) -> None:

@@ -30,6 +30,10 @@ GOLDEN = {
     "sft_on_chosen": "264636b43c1b3e66a0e8976112509ff54df1b8cc746ef8996dc45006e8e92a25",
     "star_alignment": "865d700f2503114b109302a6cb32eeda31a3c9658639fc0dbe7ecd2607aa5efa",
     "translate_then_sft": "078b6353d6475b724ddc5bd5c76885ebf3bb951fdc0a7cbd576c8ebf4139c5c3",
+    "query_policy": "35adfd85c19fb3ac37bfd301213520b0cf798e6e44faec6f0d9af0bddceb00fe",
+    "query_policy/static": "5699b6a245778ae9f068fc4f27557ba103738589c78d596b2fc0674f81effb03",
+    "encoder_merge": "c7a10458da7fa81aa9fecdda83814d28f5dcaa003f43f6b1acafddd3d8bd28e9",
+    "encoder_merge/langbridge": "9a200ac8eb897a38c6e95c76cef53f313ce82d6820c7c5ed391e6aaefef0694f",
     "inference_intervention": "253d22e9d9606a93ff308397ab0405582f388c2689118499937b1126f2d1c77b",
     "inference_intervention/vectors": "5865b68f47b61ad0605f2e5647f33e026dbebe575197c55c44192a53f03f7d32",
     "preference_gap": "29a6e35a014c5f5b006022f5800ad373578e64f004aef06bba0a6139e930ee2d",
@@ -97,6 +101,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "self_distillation/aligned": {"dictionary": "alignment", "code_switch": "both", "code_switch_rows": 0.6},
     "self_distillation/gold": {"bad_answers": "gold", "gold_overlap": 0.1, "code_switch": "off", "direction": "from_pivot"},
     "star_alignment/two_hubs": {"hubs": ["en", "es"], "instructions": 0.25, "constrained": 0.15, "interactive": 0.2},
+    "query_policy": {"corpus": "alpaca", "items": 20},
+    "query_policy/static": {"corpus": "alpaca", "items": 20, "choose": "static"},
+    "encoder_merge/langbridge": {"mapping": 0.0, "queries": "pivot", "reads_prompt": False, "inner": 0.0},
     "translation_pruning": {"shots": 2},
     "translation_pruning/random": {"shots": 2, "random": True, "to_pivot": False},
     "translate_then_sft/mixed": {"pivot_instructions": 0.25, "target_instructions": 0.75},
@@ -130,7 +137,7 @@ def test_the_rows_of_a_method_stay_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_golden_plan_says_enough(name: str) -> None:
     plan = make_plan(name)
-    assert len(plan.rows) >= 20 or plan.profile or plan.arrays, (
+    assert len(plan.rows) >= 20 or plan.profile or plan.policy or plan.arrays, (
         f"{name} makes only {len(plan.rows)} rows here, which is too few to notice a change."
     )
 
@@ -163,6 +170,8 @@ def digest(plan: Plan) -> str:
         **({"where": asdict(plan.where)} if plan.where else {}),
         **({"parts": {name: asdict(part) for name, part in plan.parts.items()}, "edit": asdict(plan.edit)} if plan.edit else {}),
         **({"steer": plan.steer.model_dump(mode="json"), "chosen_on": plan.chosen_on} if plan.steer else {}),
+        **({"policy": plan.policy.model_dump(mode="json"), "chosen_on": plan.chosen_on} if plan.policy else {}),
+        **({"module": plan.module.model_dump(mode="json")} if plan.module else {}),
         **({"arrays": {name: array.shape for name, array in plan.arrays.items()}} if plan.arrays else {}),
         **({"numbers": {name: array.tolist() for name, array in plan.arrays.items()}} if isinstance(plan.edit, Mask) else {}),
     }

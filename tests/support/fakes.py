@@ -76,6 +76,9 @@ class FakeContext:
                 return [
                     {"id": f"e-{n}", "en": f"name {n}", "text": f"name {n}" if n % 4 == 0 else f"{lang} {n}", "part": "e"} for n in numbers
                 ]
+            case "qa/squad" if lang == "en":
+                asked = [f"{'What sings' if n % 2 else 'Where is bird'} {n}?" for n in numbers]
+                return [{"id": f"q-{n}", "context": text, "question": asked[n], "answers": {"text": [f"the bird {n}"]}} for n in numbers]
             case "alpaca" | "alpaca/seed":
                 return [{"id": f"r-{n}", "instruction": f"{text}? {n}", "output": f"{text}! {n}"} for n in numbers]
             case "alpagasus":

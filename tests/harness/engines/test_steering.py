@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling, ask
-from xlift.harness.engines.base import require_steering
+from xlift.harness.engines.base import require_inside
 from xlift.harness.engines.hf import HfEngine
 from xlift.harness.engines.states import find_blocks
 from xlift.harness.engines.steering import Moves
@@ -172,7 +172,7 @@ def test_an_adapter_that_moves_states(tmp_path: Path) -> None:
         hashes.add(resolve(write_steering(tmp_path / f"{number}", {"es": array}, **changed)).sha256)
     assert len(hashes) == 3, "arrays and settings are in the hash"
     for backend in ("vllm", "api"):
-        said = refuse(lambda backend=backend: require_steering(adapter, backend))
+        said = refuse(lambda backend=backend: require_inside(adapter, backend))
         assert said.endswith(f"moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
     (adapter.folder / "steer.safetensors").write_bytes(b"cut")
     assert "steer.safetensors: not a whole safetensors file" in refuse(lambda: resolve(adapter.folder))

@@ -17,6 +17,8 @@ from xlift.harness.engines.base import Engine
 from xlift.harness.engines.load import load_engine
 from xlift.harness.models.adapters import merge, resolve, tensor_shapes
 from xlift.harness.models.bases import Base
+from xlift.harness.plugin import Mix
+from xlift.harness.training.mixing import write_mix
 
 QUESTIONS = [
     "What is the capital of France?", "Name three colours.", "What is 12 + 30?", "Who wrote Hamlet?", "Say hello in Spanish.",
@@ -171,7 +173,25 @@ if __name__ == "__main__":
     assert not alive
 
 
-def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smollm: Base, adapter: Any) -> None:
+@pytest.fixture(scope="module")
+def mix(smollm: Base, adapter: Any, make_adapter: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two adapters put together: the first layers are those of one, the others half of each."""
+    other = resolve(make_adapter(smollm, seed=2, r=8, scale=0.1))
+    out = tmp_path_factory.mktemp("mix")
+    write_mix({"one": adapter, "other": other}, Mix({"one": 0.5, "other": 0.5}, {place: {"one": 1.0} for place in range(9)}), smollm, out)
+    return resolve(out)
+
+
+def test_adapters_put_together_answer_as_on_hf(running: Engine, smollm: Base, mix: Any) -> None:
+    running.swap(mix)
+    found = texts(running)[:6]
+    running.swap(None)
+    with load_engine(smollm, EngineSettings(**{**SETTINGS, "backend": "hf"})) as plain:
+        plain.swap(mix)
+        assert [answer.text for answer in plain.generate([ask(question) for question in QUESTIONS[:6]], GREEDY)] == found
+
+
+def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smollm: Base, adapter: Any, mix: Any) -> None:
     """In a process that loaded vLLM before: its guesses import llvmlite, over which the second load stumbled.
 
     It stands last because the end of one engine takes vLLM's process groups from the other.
@@ -179,9 +199,9 @@ def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smol
     chats, first = [ask(question) for question in QUESTIONS[:8]], Sampling(max_tokens=8)
     with load_engine(smollm, EngineSettings(**SETTINGS, adapter_form="lora")) as beside:
         merged, lora = ([], [])
-        for start in (adapter, None):
+        for start in (adapter, mix, None):
             for engine, found in ((running, merged), (beside, lora)):
                 engine.swap(start)
                 found.append([answer.text for answer in engine.generate(chats, first)])
     assert lora == merged
-    assert lora[0] != lora[1]
+    assert lora[0] != lora[1] != lora[2] != lora[0]

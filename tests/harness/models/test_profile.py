@@ -1,7 +1,7 @@
 """Inference profiles: what they do to a prompt and an answer, what lm-eval then scores, and how they travel with an adapter."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 from quiz import take_quiz
+from scripted import GREEDY, Scripted, ask_likelihoods, ask_lm, user
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.types import Answer, Likelihood, Sampling, ask
-from xlift.harness.engines.base import USAGE, Engine
-from xlift.harness.engines.lm_eval_model import EngineLM
+from xlift.harness.core.types import Sampling, ask
+from xlift.harness.engines.base import Engine
 from xlift.harness.engines.load import load_engine
 from xlift.harness.evaluation.evaluate import save_whole_answers
 from xlift.harness.models.adapters import resolve
@@ -27,7 +26,6 @@ from xlift.tasks import index
 
 PLUG = InferenceProfile(system={"es": "English, then Spanish."}, header={"es": "[ES]"}, token_factor=3, stops=())
 SPANISH = "¿Cuál es la capital de Francia y cuántos habitantes tiene hoy?"
-GREEDY = {"until": ["\n"], "max_gen_toks": 10, "do_sample": False}
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -103,69 +101,6 @@ def test_the_language_a_task_is_answered_in(task: str, lang: str | None) -> None
     assert index.answer_language(task) == lang
 
 
-class Scripted:
-    """An engine that says what it is told to, renders chats as JSON, and has the room it is told to have."""
-
-    def __init__(self, profile: InferenceProfile | None, *answers: str, room: Sequence[int] = ()) -> None:
-        self.profile, self.answers, self.room = profile, answers, room
-        self.settings = EngineSettings()
-        self.usage: dict[str, float] = dict.fromkeys(USAGE, 0)
-        self.asked: list[tuple[Any, Sampling]] = []
-        self.scored: list[tuple[str, str]] = []
-        self.steering: Steer | None = None
-        self.steered: list[tuple[str | None, int]] = []
-        self.lang: str | None = None
-
-    def steer(self, lang: str | None) -> None:
-        """Remembers the language, and how many requests come for it."""
-        self.lang = lang
-
-    def render(self, chat: Sequence[Mapping[str, object]], add_generation_prompt: bool | None = None) -> str:
-        return json.dumps([list(chat), add_generation_prompt], ensure_ascii=False)
-
-    def measure_room(self, prompts: Sequence[str]) -> list[int]:
-        return list(self.room) or [1000] * len(prompts)
-
-    def complete(self, prompts: Sequence[str], samplings: Sequence[Sampling]) -> list[Answer]:
-        self.asked = list(zip(map(json.loads, prompts), samplings, strict=True))
-        self.steered.append((self.lang, len(prompts)))
-        return [Answer(text, 1, True) for text in self.answers[: len(prompts)]]
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
-        self.scored = list(pairs)
-        self.steered.append((self.lang, len(pairs)))
-        return [Likelihood(-1.0, 1, True) for _ in pairs]
-
-
-class Likely(LM):  # type: ignore[misc]
-    """What a backend's own model does."""
-
-    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        raise AssertionError("not through the engine")
-
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-        return [-1.0 for _ in requests]
-
-    def generate_until(self, requests: Any) -> list[str]:
-        raise AssertionError("not through the engine")
-
-
-class Lm(EngineLM, Likely): ...
-
-
-def ask_lm(engine: Any, *requests: tuple[str, list[dict[str, str]]], opens: bool = True) -> tuple[Any, list[Instance]]:
-    lm = Lm(engine)
-    made = [
-        Instance("generate_until", {}, (lm.apply_chat_template(turns, opens), dict(GREEDY)), 0, (task, number, 1))
-        for number, (task, turns) in enumerate(requests)
-    ]
-    return lm, made
-
-
-def user(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
-
-
 def test_only_items_in_its_languages_are_touched() -> None:
     engine = Scripted(PLUG, "Paris [ES] París", "Paris [ES] Paris", "no header", "[ES] identificado")
     lm, requests = ask_lm(
@@ -234,16 +169,6 @@ def test_likelihoods_of_running_text_are_refused_where_it_has_a_say() -> None:
     assert lm.loglikelihood_rolling([english]) == [-1.0]
     said = refusal(lambda: lm.loglikelihood_rolling([spanish]))
     assert "choices_es is scored by likelihood, and the adapter's profile for 'es' needs" in said
-
-
-def ask_likelihoods(engine: Any, *asked: tuple[str, str, str]) -> tuple[Any, list[Instance]]:
-    """Requests of a task for an answer to a user's turn; an empty turn is no turn."""
-    lm = Lm(engine)
-    made = []
-    for number, (task, text, answer) in enumerate(asked):
-        prompt = lm.apply_chat_template(user(text)) if text else ""
-        made.append(Instance("loglikelihood", {}, (prompt, answer), number, (task, number, 1)))
-    return lm, made
 
 
 def test_a_likelihood_is_taken_where_the_scored_part_begins() -> None:

@@ -221,3 +221,6 @@ def test_rows_of_pairs_are_counted_by_prompts_languages_and_sides(tmp_path: Path
     fit = find(plan, "fit", "m-seed0")
     assert (fit["rows"], fit["tokens"]) == (200, None)
     assert fit["seconds"] == pytest.approx(START + 0.06 * 234, rel=0.01)
+    gap = {"method": "preference_gap", "options": {"prompts": 100}}  # both sides in one row
+    plan = plan_run(suite_of(Path("unused"), {"m": gap}, **{**AWAY, "rows": None, "train": {"max_length": 512}}), tmp_path)
+    assert find(plan, "fit", "m-seed0")["rows"] == 100

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xlift.harness.config.suite import Suite, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.evaluation.records import read_records
 from xlift.harness.models.adapters import MASK, resolve
-from xlift.harness.models.masks import count_masked
+from xlift.harness.models.masks import count_masked, write_masks
 from xlift.harness.pipeline.dry_run import check_suite
 from xlift.harness.pipeline.run import open_run, run_suite
 from xlift.harness.publishing.export_rows import export
@@ -63,3 +64,13 @@ def test_a_mask_is_refused_where_adapters_stand_beside_the_weights(tiny_base: Pa
     engine = {"backend": "hf", "dtype": "float32", "adapter_form": "lora"}
     with pytest.raises(UserError, match="methods.m: masks the base's weights, which engine.adapter_form: lora does not serve; set merged"):
         check_suite(suite_of(tiny_base, {"m": PRUNED}, engine=engine))
+
+
+def test_an_adapter_of_another_base_is_refused_before_any_work(tiny_base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    write_masks({"model.layers.0.self_attn.q_proj.weight": np.ones((32, 32), dtype=bool)}, folder)
+    (folder / "xlift.json").write_text(json.dumps({"base": {"name": "org/other", "sha256": "f" * 64}}))
+    evaluate = {"tasks": ["xlift_flores_bpb_eng_Latn_spa_Latn"], "adapters": {"given": str(folder)}}
+    with pytest.raises(UserError, match=r"adapter .*given: trained on another base \(org/other, sha256 ffffffffffff\)"):
+        open_run(suite_of(tiny_base, {"m": {"method": "pivot_only"}}, evaluate=evaluate), tmp_path)

@@ -85,6 +85,21 @@ def test_a_part_has_its_own_identity(tiny_base: Path, tmp_path: Path, in_process
         ({"options": {"bottom": 1, "top": 2, "transition": 0}}, {}, "methods.m: layer -2 and layer 0 are one, as the base has 2 layers"),
         ({"train": {"lora": None}}, {}, "methods.m: train.lora: the method puts several adapters together, which are LoRA"),
         ({"train": {"lora": {"r": 4, "use_dora": True}}}, {}, "methods.m: train.lora.use_dora: the method puts several adapters together"),
+        (
+            {"train": {"tokens": 900, "batch_tokens": 500}},
+            {},
+            "methods.m: part 'language': its share of train.tokens, 0.5 of 900, is less than one step .train.batch_tokens 500",
+        ),
+        (
+            {"options": {"bottom": 1, "top": 0, "transition": 0, "language": 0.1}},
+            {},
+            "methods.m: part 'language': its share of train.tokens, 0.1",
+        ),
+        (
+            {"train": {"lora": {"r": 129}}},
+            {"engine": {"backend": "vllm", "adapter_form": "lora"}},
+            "methods.m: rank 258 in 2 parts, side by side is above 256, the most that vllm takes beside the weights; set engine.adapter",
+        ),
         ({"train": {"measure_at": [0.5]}}, {}, "methods.m: train.measure_at: the method's adapter is put together at the end"),
     ],
 )

@@ -1,18 +1,23 @@
 """Translation models of transformers, as tiny random ones made here: language tokens, order, batches, and what is refused."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from xlift.harness.config.suite import TranslatorSettings
+from xlift.harness.config.suite import TranslatorSettings, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
+from xlift.harness.core.types import Answer, Chat, Preference, Sampling
 from xlift.harness.engines import dtypes
+from xlift.harness.pipeline.context import RunContext
+from xlift.harness.recipes.registry import load
 from xlift.harness.translators.seq2seq import Seq2SeqTranslator
+from xlift.tasks.data import read_training
+from xlift.tasks.leaks import Guard
 
 WORDS = ["bird", "sings", "house", "red", "night", "good", "tree", "river", "small", "old"]
 TEXTS = [" ".join(WORDS[: 1 + number % 7]) + f" {WORDS[number % 10]}" for number in range(12)]
@@ -246,3 +251,40 @@ def test_what_is_too_long_has_no_score(nllb: Path) -> None:
     assert translator.score([" ".join(WORDS * 4), "bird", "bird"], ["bird", " ".join(WORDS * 4), "bird"], "es", "en")[:2] == [None, None]
     assert translator.score([], [], "es", "en") == []
     assert "does not translate into" in refusal(lambda: translator.score([], [], "en", "min-Arab"))
+
+
+def test_alignment_preferences_are_ordered_by_a_translation_model(nllb: Path) -> None:
+    """MAPO's rewards from the model itself, through all that a run puts between a method and its translator."""
+    numbers = {row["question"]: row["final_answer"] for lang in ("en", "es") for row in read_training("gsm8k", lang, samples="always")}
+
+    def generate(chats: Sequence[Chat], sampling: Sampling) -> list[Answer]:
+        said = []
+        for place, chat in enumerate(chats):
+            number = next(number for question, number in numbers.items() if question in chat[0]["content"])
+            spanish = any(sign in chat[0]["content"] for sign in "¿áéíóú")
+            drawn = ("Es {}, sí.", "Es 77123.", "Es {}.") if spanish else ("It is {}.", "{}!", "It is 77123.")
+            said.append(Answer(drawn[place % 3].format(number), 9, True))
+        return said
+
+    options = {"problems": 4, "samples": 3, "pairs": 9}
+    values = {
+        "name": "small", "languages": {"train": ["es"], "evaluate": ["es"]}, "data": {"samples": "always"},
+        "methods": {"m": {"method": "alignment_preference", "options": options}}, "evaluate": {"tasks": ["xlift_mgsm_direct_es"]},
+        "translators": {"default": {"kind": "seq2seq", "model": str(nllb)}},
+    }  # fmt: skip
+    context = RunContext(read_suite(values, "test"), "m", Guard([]), generate)
+    plan = load("alignment_preference", options).prepare(context)
+    translator, seen = open_model(nllb), 0
+    for row in plan.rows:
+        assert isinstance(row, Preference)
+        number = next(number for question, number in numbers.items() if question in row.messages[0]["content"])
+        right = [f"It is {number}.", f"{number}!"]
+        rewards = {}
+        for text in (row.chosen, row.rejected):
+            scores = [score for score in translator.score([text] * 2, right, "es", "en") if score is not None]
+            rewards[text] = (1 / -scores[0] + 1 / -scores[1]) / 2
+        assert number in row.chosen and rewards[row.chosen] > rewards[row.rejected]
+        seen += 1
+    assert seen >= 4 and not plan.drops
+    # four problems, three draws, two right solutions in English
+    assert context.describe_help()["translated"]["es-en: seq2seq, scores"] == {"asked": 24, "failed": 0}
