@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from xlift.harness.config.lora import check_lora, check_schedule
+from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 
 
 class TrainSettings(Section):
-    UNHASHED = frozenset({"checkpoint_steps", "report_to", "processes"})
+    UNHASHED = frozenset({"checkpoint_steps", "report_to", "processes", "strategy"})
     """Checkpoints and trackers leave the adapter bit for bit as it is, and several processes as it is but for rounding; how many there were
     stands in the manifest. ``micro_batch_tokens`` is hashed: it takes the sums of a step in
     another order, which was seen to move the last bits of the weights. ``gradient_checkpointing`` is hashed: it left every bit as it was
@@ -54,7 +55,10 @@ class TrainSettings(Section):
     liger: bool = False
     """Fused kernels of Liger in place of the model's own norms, rotations and activations (`pip install liger-kernel`, CUDA only)."""
     processes: int = Field(1, ge=1)
-    """How many processes share the passes of each step, each on a GPU of its own (data parallel, DDP)."""
+    """How many processes share the passes of each step, each on a GPU of its own."""
+    strategy: Literal["ddp", "fsdp2"] = "ddp"
+    """What each of several processes holds: ddp the whole base, fsdp2 a share of it, which is put together layer by layer as it is needed.
+    fsdp2 is for a base that one GPU does not hold; it takes more time."""
     checkpoint_steps: int = Field(50, ge=1)
     """Number of steps between checkpoints. A run that was killed goes on from the last one."""
     report_to: tuple[str, ...] = ()
@@ -66,6 +70,21 @@ class TrainSettings(Section):
     def identity(self) -> dict[str, Any]:
         """The same as for every section, without those of ``SINCE`` that are not set, as no older training has them in its hash."""
         return {name: value for name, value in super().identity().items() if value or name not in self.SINCE}
+
+    @model_validator(mode="after")
+    def _shares_a_base(self) -> TrainSettings:
+        if self.strategy == "fsdp2":
+            if self.processes == 1:
+                raise UserError(
+                    "train.strategy: fsdp2 shares the base out among processes, and there is one; set train.processes to 2 or more"
+                )
+            others = {"train.lora: null": self.lora is None, "train.quantise": self.quantise, "train.compile": self.compile}
+            for name, is_set in others.items():
+                if is_set:
+                    raise UserError(
+                        f"train.strategy: fsdp2 shares out a frozen base as it is, so it does not go with {name}; leave one out"
+                    )
+        return self
 
     @field_validator("measure_at")
     @classmethod

@@ -85,14 +85,15 @@ class Estimates:
         return self.shape.body * body + self.shape.embeddings * self.device.width
 
     def train_bytes(self, settings: TrainSettings) -> float:
-        """The memory of a training at its peak."""
+        """The memory of a training at its peak, in each of its processes."""
         shape, rank, width = self.shape, _read_rank(settings), self.device.width
         layer = width * (4 * shape.hidden + 2 * shape.queries + 2 * shape.keys + 3 * shape.feed_forward) + 8 * shape.hidden + 28 * rank
         tokens = settings.micro_batch_tokens
         kept = width * shape.layers * shape.hidden + layer if settings.gradient_checkpointing else shape.layers * layer
         logits = 10 * shape.vocabulary * tokens * RESPONSES
         trained = self._lora(rank) if settings.lora is not None else shape.body + shape.embeddings
-        return self.weight_bytes(settings) + 16 * trained + tokens * kept + logits + OVERHEAD
+        shares = settings.processes if settings.strategy == "fsdp2" else 1
+        return self.weight_bytes(settings) / shares + 16 * trained + tokens * kept + logits + OVERHEAD
 
     def train_seconds(self, settings: TrainSettings, tokens: int) -> float:
         """The time of a training."""

@@ -19,6 +19,8 @@ from datasets import Dataset
 from peft import PeftModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn import Module
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
@@ -30,6 +32,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.progress import Lines
+from xlift.harness.engines.states import find_blocks
 from xlift.harness.training.balance import Choices, add_choices, balance_loss, count_choices, watch_routers
 from xlift.harness.training.batching import Batch, Course, Pass, Step, deal
 from xlift.harness.training.checkpoints import seal
@@ -51,6 +54,8 @@ class StepInput(TypedDict):
     passes: list[PassInput]
     weight: float
     """The number by which the losses are divided."""
+    idle: int
+    """Passes that are done first for the sake of the other processes. Their losses do not count."""
 
 
 class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
@@ -59,6 +64,7 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
     def __init__(self, course: Course, pad: int, training: str, seconds: float, **arguments: object) -> None:
         """``training`` and the ``seconds`` that it has taken so far go into the seal of each checkpoint. ``arguments`` go to TRL."""
         self.course, self.training, self.started = course, training, time.monotonic() - seconds
+        self.shares_base = False
         self.collate = DataCollatorForLanguageModeling(pad_token_id=pad)
         found = course.corpus.sequences
         rows = [{"input_ids": row.tokens, "labels": (IGNORED,) * row.prompt + row.tokens[row.prompt :]} for row in found]
@@ -81,6 +87,23 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
         """The seconds that the training has taken, without the work that was lost between a checkpoint and a kill."""
         return time.monotonic() - self.started
 
+    def share_base(self) -> None:
+        """Keep in each process a share of the base alone, put together layer by layer as it is needed (FSDP2), and the adapter whole.
+
+        accelerate's own FSDP2 is for GPUs alone, where nothing could be tested here, and shares the adapter out too.
+        """
+        own = {parameter for parameter in self.model.parameters() if parameter.requires_grad}
+        for parameter in own:
+            parameter.data = parameter.data.to(self.args.device)
+        mesh = init_device_mesh(self.args.device.type, (self.args.world_size,))
+        for module in (*find_blocks(self.bare.get_decoder(), self.bare.config.get_text_config().num_hidden_layers), self.model):
+            fully_shard(module, mesh=mesh, ignored_params=own)
+        self.shares_base = True
+        self.is_distributed_loading_by_transformers = True  # the Trainer leaves a model that is shared out already as it is
+
+    def _sync_replicated_trainable_parameters(self, model: Module) -> None:
+        """Do nothing: the Trainer would take the mean of the adapter's gradients in every pass, and here it is taken once a step."""
+
     def get_train_dataloader(self) -> DataLoader[Step]:
         return DataLoader(self.course.steps, batch_size=1, collate_fn=self._collate)
 
@@ -98,11 +121,22 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
             weight /= self.args.world_size
         # What one pass says of the experts' load is not enough where a step has several (balance.py).
         self.choices = self._count_choices(model, passes) if self.aux_loss_enabled and len(passes) > 1 else None
-        losses = []
+        losses = [super(CourseTrainer, self).training_step(model, passes[0], math.inf) for _ in range(inputs["idle"])]
         for number, one in enumerate(passes, 1):
             with self.accelerator.no_sync(model) if number < len(passes) else nullcontext():  # processes wait for each other once a step
                 losses.append(super().training_step(model, one, weight))
+        if self.shares_base:
+            self._average_gradients()
         return torch.stack(losses).sum()
+
+    def _average_gradients(self) -> None:
+        """Of the adapter over the processes, as DDP does."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(joined)
+        joined /= self.args.world_size
+        for gradient, mean in zip(gradients, joined.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
     def weigh(self, step: Step) -> int:
         """The number by which the losses of a step are divided: its response tokens."""
@@ -172,8 +206,11 @@ class CourseTrainer(SFTTrainer):  # type: ignore[misc]  # TRL is untyped
 
     def _collate(self, steps: list[Step]) -> StepInput:
         (step,) = steps
-        own = deal(step, self.course.corpus, self.args.world_size)[self.args.process_index] if self.args.world_size > 1 else step
-        return {"passes": [self.gather(one, step) for one in own], "weight": self.weigh(step)}
+        dealt = deal(step, self.course.corpus, self.args.world_size) if self.args.world_size > 1 else [step]
+        own = dealt[self.args.process_index]
+        # In each pass all processes put the base together.
+        idle = max(map(len, dealt)) - len(own) if self.shares_base else 0
+        return {"passes": [self.gather(one, step) for one in own], "weight": self.weigh(step), "idle": idle}
 
 
 def score_responses(model: Module, read: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:

@@ -90,7 +90,7 @@ def fit(
         training = _identify(course, plan, settings, seed, provenance, begun)
         points = place_points(course, settings.measure_at)
         arguments, reference = _arguments(settings, len(course.steps), seed, checkpoints), checkpoints / "reference"
-        _require_sharing(plan, course, arguments)
+        _require_sharing(plan, course, settings, arguments)
         last, seconds = _find_progress(checkpoints, reference, training, arguments)
         shown, kept = ShowProgress(course), Kept(provenance, tokenizer, settings.dtype)
         options: dict[str, object] = {
@@ -104,7 +104,7 @@ def fit(
         if plan.where:
             stop_below(trainer.bare)
         try:
-            _read_reference(trainer, reference, settings.micro_batch_tokens)
+            _get_ready(trainer, reference, settings)
             trainer.train(resume_from_checkpoint=str(last.folder) if last else None)
         finally:
             shown.close()
@@ -122,11 +122,13 @@ def _find_progress(checkpoints: Path, reference: Path, training: str, arguments:
         return last, last.seconds if last else unseal(reference, training) or 0.0
 
 
-def _read_reference(trainer: CourseTrainer, folder: Path, limit: int) -> None:
-    """What a trainer compares with, if it does; the first of several processes computes it."""
+def _get_ready(trainer: CourseTrainer, reference: Path, settings: TrainSettings) -> None:
+    """Read what a trainer compares with, which the first of several processes computes, and share the base out among them if asked."""
     if isinstance(trainer, ReferenceTrainer):
         with trainer.args.main_process_first(local=False):
-            trainer.read_reference(folder, limit)
+            trainer.read_reference(reference, settings.micro_batch_tokens)
+    if settings.strategy == "fsdp2" and trainer.args.world_size > 1:
+        trainer.share_base()
 
 
 def _require_rows(plan: Plan) -> None:
@@ -145,13 +147,18 @@ def _require_rows(plan: Plan) -> None:
         raise UserError("the terms of Align only keep what is there, so nothing would be trained but rounding errors")
 
 
-def _require_sharing(plan: Plan, course: Course, arguments: SFTConfig) -> None:
+def _require_sharing(plan: Plan, course: Course, settings: TrainSettings, arguments: SFTConfig) -> None:
     """Raises UserError for a training that several processes cannot share."""
     if arguments.world_size == 1:
         return
     if not isinstance(plan.objective, Sft | Dpo) or plan.module:
         name = "an encoder's projection" if plan.module else type(plan.objective).__name__
         raise UserError(f"train.processes: several processes share Sft and Dpo alone, and one trains {name}; leave it out")
+    if settings.strategy == "fsdp2" and not isinstance(plan.objective, Sft):
+        raise UserError(
+            "train.strategy: fsdp2 shares the base out, and what preferences are compared with comes from a process that holds it whole; "
+            "leave it out"
+        )
     for step in course.steps:
         batching.deal(step, course.corpus, arguments.world_size)
 
@@ -239,8 +246,16 @@ def _build(
         return CourseTrainer(course, pad, training, seconds, processing_class=tokenizer, **options)
 
 
+class _Elsewhere(SFTConfig):  # type: ignore[misc]  # TRL is untyped
+    """For a base that no device holds whole: the Trainer leaves it where it is."""
+
+    @property
+    def place_model_on_device(self) -> bool:
+        return False
+
+
 def _arguments(settings: TrainSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
-    arguments = SFTConfig(
+    arguments = (_Elsewhere if settings.strategy == "fsdp2" else SFTConfig)(
         output_dir=str(checkpoints),
         run_name=checkpoints.parent.name,
         max_steps=steps,

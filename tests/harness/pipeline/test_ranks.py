@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,16 @@ def train(base: Path, stage: Path, what: str = "sft", dies_at: int | None = None
     def count(self: CourseTrainer, *arguments: Any) -> Any:
         if os.environ.get("RANK") == "1" and self.state.global_step == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "fsdp2" and self.args.world_size == 2:
+            held = [weight.to_local().numel() for weight in self.model.parameters() if not weight.requires_grad]
+            whole = [weight.numel() for weight in self.model.parameters() if not weight.requires_grad]
+            assert sum(held) < 0.51 * sum(whole)
         return step(self, *arguments)
 
     CourseTrainer.training_step = count  # type: ignore[method-assign]
-    plan = Plan(make_rows(), Sft()) if what == "sft" else Plan(make_pairs(), Dpo(beta=0.1, nll_weight=0.1))
-    report = trainer.fit(
-        base, plan, TrainSettings(**SETTINGS), stage / "adapter", seed=0, provenance={"base": {"name": "org/tiny", "sha256": "0" * 64}}
-    )
+    plan = Plan(make_pairs(), Dpo(beta=0.1, nll_weight=0.1)) if what == "dpo" else Plan(make_rows(), Sft())
+    settings = TrainSettings(**SETTINGS, **{"strategy": "fsdp2", "processes": 2} if what == "fsdp2" else {})
+    report = trainer.fit(base, plan, settings, stage / "adapter", seed=0, provenance={"base": {"name": "org/tiny", "sha256": "0" * 64}})
     states = sorted((stage / "checkpoints").glob("checkpoint-*/trainer_state.json"), key=lambda path: path.stat().st_mtime)
     history = json.loads(states[-1].read_text())["log_history"]
     return report, [entry["grad_norm"] for entry in history if "grad_norm" in entry]
@@ -68,7 +72,7 @@ def largest_difference(one: Path, other: Path) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["sft", "dpo"])
+@pytest.mark.parametrize("what", ["sft", "dpo", "fsdp2"])
 def test_two_processes_train_what_one_does(what: str, tiny_base: Path, tmp_path: Path) -> None:
     one, norms = run_apart("fit", train, tiny_base, tmp_path / "one", what)
     two, both = run_ranks("fit", train, (tiny_base, tmp_path / "two", what), 2)
@@ -80,13 +84,21 @@ def test_two_processes_train_what_one_does(what: str, tiny_base: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_ends_the_training_in_one_line_and_the_next_goes_on(tiny_base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["sft", "fsdp2"])
+def test_a_process_that_is_killed_ends_the_training_in_one_line_and_the_next_goes_on(what: str, tiny_base: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^fit m: process 2 of 2 died \(it was killed, or memory ran out\); the same command goes on"):
-        run_ranks("fit m", train, (tiny_base, tmp_path / "killed", "sft", 5), 2)
-    resumed, _ = run_ranks("fit m", train, (tiny_base, tmp_path / "killed"), 2)
-    undisturbed, _ = run_ranks("fit m", train, (tiny_base, tmp_path / "undisturbed"), 2)
+        run_ranks("fit m", train, (tiny_base, tmp_path / "killed", what, 5), 2)
+    resumed, _ = run_ranks("fit m", train, (tiny_base, tmp_path / "killed", what), 2)
+    undisturbed, _ = run_ranks("fit m", train, (tiny_base, tmp_path / "undisturbed", what), 2)
     assert (resumed.resumed_from_step, undisturbed.resumed_from_step) == (3, None)
     assert largest_difference(tmp_path / "killed", tmp_path / "undisturbed") == 0.0
+
+
+def refuse_pairs(base: Path, stage: Path) -> None:
+    from xlift.harness.training import trainer
+
+    settings = TrainSettings(**SETTINGS, strategy="fsdp2", processes=2)
+    trainer.fit(base, Plan(make_pairs(), Dpo()), settings, stage / "adapter", seed=0, provenance={"base": {"name": "org/tiny"}})
 
 
 def refuse(base: Path) -> None:
@@ -98,6 +110,42 @@ def refuse(base: Path) -> None:
 def test_what_a_process_refuses_ends_the_others_and_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="^train.max_length 5: none of 40 rows can be trained on$"):
         run_ranks("fit m", refuse, (tmp_path,), 2)
+
+
+def meet(base: Path) -> None:
+    import torch
+
+    torch.distributed.init_process_group("gloo")
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_meanwhile_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr("xlift.harness.pipeline.ranks._find_port", lambda: taken.getsockname()[1])
+        with pytest.raises(
+            UserError, match="^fit m: process 1 of 2 failed: .*(EADDRINUSE|address already in use).*; the same command"
+        ) as caught:
+            run_ranks("fit m", meet, (tmp_path,), 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "train.strategy: fsdp2 shares the base out among processes, and there is one; set train.processes to 2 or more"),
+        ({"processes": 2, "quantise": "4bit"}, "train.strategy: fsdp2 .* does not go with train.quantise; leave one out"),
+        ({"processes": 2, "lora": None}, "train.strategy: fsdp2 .* does not go with train.lora: null; leave one out"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused_in_the_suite(changes: dict[str, Any], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        read_suite(suite_of(tmp_path, train={"strategy": "fsdp2", **changes}), "test")
+
+
+@pytest.mark.slow
+def test_preferences_are_not_trained_on_a_base_that_is_shared_out(tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^train.strategy: fsdp2 shares the base out, and what preferences are compared with comes from"):
+        run_ranks("fit m", refuse_pairs, (tiny_base, tmp_path), 2)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
