@@ -4,6 +4,7 @@
     runs/SUITE/fit-LABEL-seed0-HASH/           adapter/
     runs/SUITE/part-NAME-seed0-HASH/           adapter/, of a method that puts several together
     runs/SUITE/evaluate-LABEL-seed0-HASH/      lm-eval's results_*.json and samples_*.jsonl
+    runs/SUITE/share-LABEL-seed0-1of4-HASH/    of a model that is asked in shares; its answers lie in runs/_answers
                                   each with    manifest.json
 
 A stage grows in a folder that ends in ``.part`` and is renamed when its manifest is written, so a folder without the ending is whole. Each
@@ -47,7 +48,7 @@ class Stage:
     """One piece of work and all that determines its outcome."""
 
     kind: str
-    """prepare, fit, part or evaluate."""
+    """prepare, fit, part, share or evaluate."""
     label: str
     inputs: Mapping[str, object]
     """Plain data; two stages with equal inputs are the same stage."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,16 @@ class TaskSet:
     places: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The leaderboard's benchmark and language of the tasks that are not xlift's."""
 
+    def take_share(self, number: int, of: int) -> TaskSet:
+        """One of ``of`` ranges of each task's items, numbered from 1 and as equal as can be; tasks that have no item in it are left out."""
+        items = {}
+        for name in self.names:
+            places = self.items[name] if self.items and name in self.items else list(range(len(_list_documents(self.manager, name))))
+            if share := places[len(places) * (number - 1) // of : len(places) * number // of]:
+                items[name] = share
+        articles = {name: found for name, found in self.articles.items() if name in items}
+        return replace(self, names=tuple(items), items=items, articles=articles)
+
 
 @contextmanager
 def open_tasks(suite: Suite, names: Sequence[str]) -> Iterator[TaskSet]:
@@ -200,8 +210,11 @@ def _choose_items(
     limits = {task: limit for task in tasks if (limit := limit_of(suite, task)) is not None}
     if not limits:
         return None
-    loaded = manager.load(list(limits))["tasks"]
-    return {task: draw_items(list(loaded[task].eval_docs), limit, articles.get(task, {})) for task, limit in limits.items()}
+    return {task: draw_items(_list_documents(manager, task), limit, articles.get(task, {})) for task, limit in limits.items()}
+
+
+def _list_documents(manager: Any, task: str) -> list[dict[str, Any]]:
+    return list(manager.load([task])["tasks"][task].eval_docs)
 
 
 def limit_of(suite: Suite, task: str) -> int | None:

@@ -9,8 +9,8 @@ from random import Random
 from xlift.harness.pipeline.fit import fit_one
 from xlift.harness.pipeline.measure import evaluate_wave
 from xlift.harness.pipeline.prepare import prepare_wave
-from xlift.harness.pipeline.ready import Known, find_ready, find_unmeasured, list_models
-from xlift.harness.pipeline.stages import Run, evaluate_stage, prepare_stage
+from xlift.harness.pipeline.ready import Known, find_ready, find_unasked, find_unmeasured, list_models
+from xlift.harness.pipeline.stages import Measured, Run, Share, evaluate_stage, prepare_stage, share_stage
 
 LOGS = "logs"
 """In a run folder, the folder of what each stage said, if several ran at once."""
@@ -30,12 +30,20 @@ class Piece:
     """A name for people."""
     work: Callable[..., object]
     arguments: tuple[object, ...]
+    asked: Measured | Share | None = None
+    """What is measured, if anything is."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is measured; empty where none is."""
+        return "" if self.asked is None else self.asked.model.name if isinstance(self.asked, Share) else self.asked.name
 
 
 def list_pieces(run: Run, known: Known, order: Random | None = None) -> list[Piece]:
     """All stages that can begin now: rows and trainings first, because others wait for them, each kind in the suite's order or shuffled.
 
-    The process of a measurement continues with the other models that are there, on the engine that it has.
+    The process of a measurement continues with the others that are there, on the engine that it has. A model that is asked in shares can
+    be measured once all of them are finished.
     """
     ready = find_ready(run, known)
     turns, fits, models = [*ready.rows], [*ready.fits], find_unmeasured(run, list_models(run, ready.trained))
@@ -48,7 +56,15 @@ def list_pieces(run: Run, known: Known, order: Random | None = None) -> list[Pie
         for turn in turns
     ]
     pieces += [Piece("fit", fit.turn.label, fit.stage(run).name, f"fit {fit.name}", fit_one, (run, fit, False)) for fit in fits]
-    for number, model in enumerate(models):
-        turned, name = [*models[number:], *models[:number]], evaluate_stage(run, model).name
-        pieces.append(Piece("evaluate", "engine", name, f"evaluate {model.name}", evaluate_wave, (run, turned, 1, False)))
+    asked: list[Measured | Share] = []
+    begins: list[int] = []
+    for model in models:
+        shares = find_unasked(run, model)
+        begins += range(len(asked), len(asked) + max(1, len(shares)))
+        asked += [*shares, model]
+    for number in begins:
+        one = asked[number]
+        stage = share_stage(run, one) if isinstance(one, Share) else evaluate_stage(run, one)
+        turned = [*asked[number:], *asked[:number]]
+        pieces.append(Piece("evaluate", "engine", stage.name, f"evaluate {one.name}", evaluate_wave, (run, turned, 1, False), one))
     return pieces

@@ -11,7 +11,7 @@ from xlift.harness.core.manifests import Manifest
 from xlift.harness.core.settings import build
 from xlift.harness.core.store import Stage, read_manifest
 from xlift.harness.models import adapters
-from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, evaluate_stage, find_prepared, fit_stage
+from xlift.harness.pipeline.stages import Measured, Prepared, Round, Run, Share, evaluate_stage, find_prepared, fit_stage, share_stage
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import FitReport
 
@@ -135,3 +135,10 @@ def list_points(run: Run, model: Measured) -> list[Measured]:
 def find_unmeasured(run: Run, models: Iterable[Measured]) -> list[Measured]:
     """The models among these that have no measurement yet."""
     return [model for model in models if run.store.manifest(evaluate_stage(run, model)) is None]
+
+
+def find_unasked(run: Run, model: Measured) -> list[Share]:
+    """The shares of a model's items that were not asked yet; none where it is asked at once (``resources.shares``)."""
+    count = run.suite.resources.shares
+    shares = [Share(model, number, count) for number in range(1, count + 1)] if count > 1 else []
+    return [share for share in shares if run.store.manifest(share_stage(run, share)) is None]

@@ -127,6 +127,20 @@ class Measured:
         return f"{name}-at{self.point.share:g}" if self.point else name
 
 
+@dataclass(frozen=True)
+class Share:
+    """A range of the items of each task that a model is asked ahead of its measurement, which then finds the answers kept."""
+
+    model: Measured
+    number: int
+    """From 1."""
+    of: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.model.name}-{self.number}of{self.of}"
+
+
 def prepare_stage(run: Run, turn: Round) -> Stage:
     """Everything that determines a method's rows, except the corpora that it reads: which those are, only the method knows."""
     chosen, suite = run.suite.methods[turn.label], run.suite
@@ -274,3 +288,8 @@ def evaluate_stage(run: Run, model: Measured) -> Stage:
         "engine": suite.engine.identity(),
     }
     return Stage("evaluate", model.name, inputs)
+
+
+def share_stage(run: Run, share: Share) -> Stage:
+    """All that determines what a model is asked in one share of its items."""
+    return Stage("share", share.name, {**evaluate_stage(run, share.model).inputs, "share": [share.number, share.of]})
