@@ -62,6 +62,7 @@ LIBRARIES = {
         "harness.publishing.hub", "harness.pipeline.scheduling", "harness.cli.doctor", "tasks.translation",
     },
     "submitit": {"harness.pipeline.submission"},
+    "ray": {"harness.pipeline.ray_cluster"},
     "lm_eval": {"harness.engines", "harness.evaluation", "harness.judging", "tasks"},
     "vllm": {"harness.engines"},
     "trl": {"harness.training"},

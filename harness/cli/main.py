@@ -80,12 +80,16 @@ def start(
 @app.command()
 def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
         card: Annotated[str | None, typer.Option("--card", help="With --dry-run: hours on this GPU, such as a100-80gb.")] = None,
-        executor: Annotated[str | None, typer.Option("--executor", metavar="slurm|local", help="Hand workers (resources of the suite) to a "
-                                                     "scheduler; --dry-run prints its script, --wait waits for their end.")] = None,
+        executor: Annotated[str | None, typer.Option("--executor", metavar="slurm|local|ray", help="Hand workers (resources of the suite) "
+                                                     "to a scheduler; --dry-run prints its script, --wait waits for their end.")] = None,
+        address: Annotated[str | None, typer.Option("--address", help="With --executor ray: HOST:PORT of a cluster; without, "
+                                                    "this machine's.")] = None,
         strict: Strict = False, judge: Judge = None, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare, train, measure and judge every method of a suite, then print the table. Run it again to resume."""
     loaded = _load(suite, add_judge(overrides, judge), strict)
-    if executor and not _submit(loaded, runs, executor, wait=wait, dry_run=dry_run):
+    if address and not executor:
+        raise UserError(f"--address {address} goes with --executor ray")
+    if executor and not _submit(loaded, runs, executor, address, wait=wait, dry_run=dry_run):
         return
     if dry_run:
         _show_plan(xlift.plan(loaded, runs, card=card), as_json)
@@ -95,12 +99,14 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
     report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
 
 
-def _submit(suite: Suite, runs: Path, executor: str, *, wait: bool, dry_run: bool) -> bool:
+def _submit(suite: Suite, runs: Path, executor: str, address: str | None, *, wait: bool, dry_run: bool) -> bool:
     """Start workers through a scheduler, or print its script. Returns whether the workers have ended."""
-    found = xlift.submit(suite, runs, executor=executor, wait=wait, dry_run=dry_run)
+    found = xlift.submit(suite, runs, executor=executor, address=address, wait=wait, dry_run=dry_run)
     if isinstance(found, str):
         typer.echo(found)
         return False
+    if not found.jobs:
+        return True
     typer.echo(f"{len(found.jobs)} workers: {', '.join(found.jobs)}; logs: {found.root / 'logs'}", err=True)
     if not wait:
         typer.echo(f"`xlift run {suite.name}` shows what is finished, and does the rest, once they have ended", err=True)

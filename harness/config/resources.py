@@ -24,7 +24,8 @@ class ResourceSettings(Section):
     minutes: int = Field(240, ge=5)
     """Time of each worker. What is under way then is ended three minutes before, and another worker goes on with it."""
     gpus: int = Field(1, ge=0)
-    """The number of GPUs of each worker. On Ray a training has ``train.processes`` and an engine what it is split over, or none where this is 0."""
+    """The number of GPUs of each worker. On Ray a training has one for each of ``train.processes`` and an engine as many as it is split
+    over, or none if this is 0."""
     cpus: int = Field(8, ge=1)
     """The number of processor cores of each worker, and on Ray of each training and each engine. The memory is counted in the same way."""
     memory_gib: int | None = Field(None, ge=1)

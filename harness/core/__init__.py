@@ -18,6 +18,7 @@ __all__ = [
     "secrets",
     "setting_tables",
     "settings",
+    "shared_folder",
     "store",
     "times",
     "types",

@@ -115,16 +115,22 @@ def _hide_script() -> Iterator[None]:
 
 def _begin(number: int, beside: int, log: Path | None, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), sys.stderr.fileno())
-    os.dup2(sys.stderr.fileno(), 1)  # results alone go to standard output, and no stage has any
+    write_into(log)
     if beside > 1:
         os.environ.update(_share_cores(beside))
     if number > 0:
         os.environ["TQDM_DISABLE"] = "1"
     show_progress()
     Thread(target=_end_with_parent, daemon=True).start()
+
+
+def write_into(log: Path | None) -> None:
+    """From now on what this process says, and what it starts, is appended to the file ``log``, or goes to stderr."""
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            os.dup2(file.fileno(), sys.stderr.fileno())
+    os.dup2(sys.stderr.fileno(), 1)  # results alone go to standard output, and no stage has any
 
 
 def _share_cores(beside: int) -> dict[str, str]:

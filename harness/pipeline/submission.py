@@ -1,4 +1,4 @@
-"""Workers as jobs of a scheduler, through submitit: Slurm's, or processes of this machine to try it out."""
+"""Workers as jobs of a scheduler, through submitit: Slurm's, or processes of this machine to try it out; or a Ray cluster's nodes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 from xlift.harness.config.suite import Suite
 from xlift.harness.core.errors import UserError, name_nearest, one_line
 from xlift.harness.core.logs import show_progress
+from xlift.harness.core.shared_folder import write_token
 from xlift.harness.pipeline.pieces import LOGS
-from xlift.harness.pipeline.worker import join_run, share_run, work, write_token
+from xlift.harness.pipeline.ray_cluster import run_on_ray
+from xlift.harness.pipeline.worker import join_run, share_run, work
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor
 
 logger = logging.getLogger(__name__)
 
-EXECUTORS = ("slurm", "local")
+EXECUTORS = ("slurm", "local", "ray")
 LOCAL_WORKERS = 4
 """The most workers for each core of this machine."""
 SPARE = 3
@@ -40,14 +42,18 @@ class Submission:
     root: Path
     """The run folder."""
     jobs: tuple[str, ...]
-    """The numbers of the jobs at the scheduler."""
+    """The numbers of the jobs at the scheduler. There are none on Ray, where everything has ended."""
 
 
-def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = False) -> Submission:
+def submit(suite: Suite, runs: Path, executor: str = "slurm", *, wait: bool = False, address: str | None = None) -> Submission:
     """Open a run, fetch what it needs, and start its workers, which continue when this process ends. With ``wait``, wait for their end.
 
-    Raises UserError if the scheduler is missing or refuses, for everything that ``open_run`` raises, and with ``wait`` if a worker failed.
+    ``ray`` does the run on the cluster of that ``address``, and always waits. Raises UserError if the scheduler is missing or refuses, for
+    everything that ``open_run`` raises, and with ``wait`` if a worker failed.
     """
+    _require_executor(executor, address)
+    if executor == "ray":
+        return Submission(run_on_ray(suite, runs, address), ())
     _require_submitit(executor)
     _read_options(suite)
     if executor == "slurm" and shutil.which("sbatch") is None:
@@ -82,9 +88,10 @@ def write_script(suite: Suite, runs: Path, executor: str = "slurm") -> str:
 
     Raises UserError if submitit is missing, or does not take an option of ``resources.slurm``.
     """
-    _require_submitit(executor)
+    _require_executor(executor, None)
     if executor != "slurm":
         raise UserError(f"--executor {executor}: only slurm takes a script; leave --dry-run out")
+    _require_submitit(executor)
     from submitit.slurm.slurm import _make_sbatch_string
 
     root, asked = (runs / suite.name).absolute(), suite.resources
@@ -135,9 +142,14 @@ def _name_job(suite: Suite) -> str:
     return f"xlift-{suite.name}"
 
 
-def _require_submitit(executor: str) -> None:
+def _require_executor(executor: str, address: str | None) -> None:
     if executor not in EXECUTORS:
         raise UserError(f"--executor {executor!r}: there is none{name_nearest(executor, EXECUTORS)}")
+    if address is not None and executor != "ray":
+        raise UserError(f"--address {address}: a Ray cluster's, and the executor is {executor}; leave it out, or give --executor ray")
+
+
+def _require_submitit(executor: str) -> None:
     try:
         import submitit  # noqa: F401
     except ImportError:

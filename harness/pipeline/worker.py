@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import secrets
 import socket
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from xlift.harness.config.suite import Suite, read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.leases import claim, find_owners, refuse_other_versions
+from xlift.harness.core.shared_folder import require_token
 from xlift.harness.core.store import LEASES, POLL, RESOLVED, explain_disk, read_object, write_json
 from xlift.harness.pipeline.pieces import LOGS, Piece, list_pieces
 from xlift.harness.pipeline.processes import TimeIsUpError, run_side_by_side
@@ -26,8 +26,6 @@ from xlift.harness.pipeline.stages import Prepared, Round, Run
 
 logger = logging.getLogger(__name__)
 
-TOKEN = ".token"
-"""In a run folder, the file with secret words, one for each submission, that only those can read who see this very folder."""
 LONGEST = 525_600
 """The most minutes that a worker may be given, which is a year."""
 LONGEST_POLL = 30.0
@@ -142,32 +140,14 @@ def share_run(suite: Suite, runs: Path) -> Run:
 def join_run(root: Path, token: str | None = None) -> Run:
     """Open a run that was begun elsewhere, by its folder.
 
-    Raises UserError if the folder is not that of a run, or, judging by the ``token`` of ``write_token``, not the one that was meant.
+    Raises UserError if the folder is not that of a run, or, judging by the ``token`` in it, not the one that was meant.
     """
     refuse_launcher(os.environ)
-    if token is not None and token not in _read_tokens(root):
-        raise UserError(
-            f"{root}: on {socket.gethostname()} this is not the folder that the run was started in, so the machines do not share it; "
-            "choose a folder on a shared disk with --runs"
-        )
+    if token is not None:
+        require_token(root, token)
     if not (root / RESOLVED).is_file():
         raise UserError(f"{root}: no run was begun in it ({RESOLVED} is missing); name a suite, or the folder of a run")
     suite = read_suite(read_object(root / RESOLVED), str(root / RESOLVED))
     if suite.name != root.resolve().name:
         raise UserError(f"{root}: holds the run of the suite {suite.name}; give the folder that name")
     return open_run(suite, root.parent)
-
-
-def write_token(root: Path) -> str:
-    """Put a new word into the folder, by which workers can tell whether they see it. Earlier words stay for workers that may still come."""
-    word = secrets.token_hex(8)
-    with explain_disk(root), (root / TOKEN).open("a", encoding="ascii") as file:
-        file.write(f"{word}\n")
-    return word
-
-
-def _read_tokens(root: Path) -> list[str]:
-    try:
-        return (root / TOKEN).read_text(encoding="ascii").split()
-    except (OSError, UnicodeDecodeError):
-        return []

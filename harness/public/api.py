@@ -166,20 +166,21 @@ def work(
 
 
 def submit(
-    suite: Suite, runs: str | Path = RUNS, *, executor: str = "slurm", wait: bool = False, dry_run: bool = False
+    suite: Suite, runs: str | Path = RUNS, *, executor: str = "slurm", address: str | None = None, wait: bool = False, dry_run: bool = False
 ) -> Submission | str:
     """Start workers of a run (``resources`` of the suite) through a scheduler: ``slurm``, or ``local`` for processes of this machine.
 
-    Base and data are fetched first. The workers continue when this process ends; with ``wait`` it waits for their end. ``run`` then finds
-    what they made. With ``dry_run`` nothing is done, and the script that Slurm would get is returned. Raises UserError as ``run`` does
-    before anything is trained, and if the scheduler is missing.
+    Base and data are fetched first. The workers continue when this process ends; with ``wait`` it waits for their end. ``ray`` is driven
+    from here until everything is measured, on the cluster of that ``address``, or without one on the cluster of this machine, which is
+    started if there is none. ``run`` then finds what was made. With ``dry_run`` nothing is done, and the script that Slurm would get is
+    returned. Raises UserError as ``run`` does before anything is trained, and if the scheduler is missing.
     """
     from xlift.harness.pipeline import submission
 
     _require_suite(suite)
     if dry_run:
         return submission.write_script(suite, Path(runs), executor)
-    return submission.submit(suite, Path(runs), executor, wait=wait)
+    return submission.submit(suite, Path(runs), executor, wait=wait, address=address)
 
 
 def train(suite: Suite, runs: str | Path = RUNS, *, wait: bool = False) -> pd.DataFrame:

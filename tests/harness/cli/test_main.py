@@ -75,6 +75,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
         (("validate", "demo", "--set", "evaluate.limits={xlift_xquad: -1}"), "evaluate.limits.xlift_xquad: Input should be greater than"),
         (("validate", "demo", "--set", "rows=1e3"), "demo: rows: must be a whole number, got '1e3'"),
         (("validate", "demo", "--set", f"base.model={__file__}"), "neither the embedded model, nor a folder, nor a hub repository"),
+        (("validate", "demo", "--set", "train.strategy=fsdp2"), "train.strategy: fsdp2 shares the base out among processes, and"),
+        (("run", "demo", "--executor", "slrm"), "--executor 'slrm': there is none; did you mean 'slurm'?"),
+        (("run", "demo", "--executor", "ray", "--dry-run"), "--executor ray: only slurm takes a script; leave --dry-run out"),
+        (("run", "demo", "--address", "host:6379"), "--address host:6379 goes with --executor ray"),
+        (("worker", "dmeo"), "did you mean 'demo'?"),
         (("pull", "org/name", "--out", __file__), "test_main.py: not a folder; name another one with --out"),
     ],
 )

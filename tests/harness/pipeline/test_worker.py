@@ -15,6 +15,7 @@ from stages import stages_here
 from xlift.harness.config.suite import read_suite
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.leases import claim
+from xlift.harness.core.shared_folder import write_token
 from xlift.harness.core.store import LEASES
 from xlift.harness.pipeline import worker
 from xlift.harness.pipeline.pieces import Piece
@@ -151,7 +152,7 @@ def test_what_a_stage_says_is_in_its_log(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_shared_is_refused(tiny_base: Path, tmp_path: Path) -> None:
     run = share(tiny_base, tmp_path)
-    token = worker.write_token(run.root)
+    token = write_token(run.root)
     assert worker.join_run(run.root, token).root == run.root
     with pytest.raises(UserError, match="this is not the folder that the run was started in, so the machines do not share it; choose a"):
         worker.join_run(run.root, "another")
@@ -162,7 +163,7 @@ def test_a_folder_that_is_not_shared_is_refused(tiny_base: Path, tmp_path: Path)
 def test_a_second_submission_leaves_the_workers_of_the_first_their_word(tiny_base: Path, tmp_path: Path) -> None:
     """Jobs may wait in a queue for a day, and meanwhile more of them are handed in."""
     run = share(tiny_base, tmp_path)
-    first, second = worker.write_token(run.root), worker.write_token(run.root)
+    first, second = write_token(run.root), write_token(run.root)
     assert first != second and worker.join_run(run.root, first).root == worker.join_run(run.root, second).root == run.root
 
 
