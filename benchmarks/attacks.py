@@ -1,6 +1,6 @@
 """Kill -9 at random moments, and two at once: a run and a site must end as undisturbed ones do, byte for byte where they are files.
 
-python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0] [--parts run workers site two]
+python benchmarks/attacks.py [SUITE] [--kills 24] [--set KEY=VALUE ...] [--seed 0] [--parts two site workers run]
 
 SUITE is any suite; where none is named it is one of a random model of two layers that generates rows, trains pairs in two rounds, and has a
 judge, so that all stages are hit. A run is killed again and again in one folder, each time after a random part of the time that the
@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from tiny_base import write_tiny
 
 XLIFT = [sys.executable, "-m", "xlift.harness.cli"]
-PARTS = ("run", "workers", "site", "two")
+PARTS = ("two", "site", "workers", "run")
 
 
 def write_suite(folder: Path) -> Path:
@@ -180,19 +180,19 @@ def main() -> None:
         undisturbed = finish(*run_in("quiet"))
         (quiet,) = (path.parent for path in folders["quiet"].glob("*/suite.resolved.json"))
         print(f"undisturbed: {undisturbed:.1f} s", flush=True)
-        if "run" in options.parts:
-            done, wrong = kill_often(run_in("killed"), undisturbed, options.kills)
-            held.append(tell("run", done, [*wrong, *look_at("killed")]))
-        if "workers" in options.parts:
-            done, wrong = kill_workers(suite, settings, folders["workers"], undisturbed, options.kills)
-            finish(*run_in("workers"))
-            held.append(tell("three workers", done, [*wrong, *look_at("workers")]))
+        if "two" in options.parts:
+            held.append(tell("two runs in one folder", 0, run_two(run_in("two"))))
         if "site" in options.parts:
             seconds = finish("site", quiet, "--out", folders["site"])
             done, wrong = kill_often(["site", quiet, "--out", folders["killed-site"]], seconds, options.kills)
             held.append(tell("site", done, [*wrong, *compare(summarise_site(folders["site"]), summarise_site(folders["killed-site"]))]))
-        if "two" in options.parts:
-            held.append(tell("two runs in one folder", 0, run_two(run_in("two"))))
+        if "workers" in options.parts:
+            done, wrong = kill_workers(suite, settings, folders["workers"], undisturbed, options.kills)
+            finish(*run_in("workers"))
+            held.append(tell("three workers", done, [*wrong, *look_at("workers")]))
+        if "run" in options.parts:
+            done, wrong = kill_often(run_in("killed"), undisturbed, options.kills)
+            held.append(tell("run", done, [*wrong, *look_at("killed")]))
     sys.exit(0 if all(held) else 1)
 
 

@@ -156,8 +156,12 @@ def language_scores(text: str, lang: str) -> dict[str, float]:
     return {**off_target, "on_target": float(found is True), "language_unknown": float(found is None)}
 
 
+@lru_cache(maxsize=4096)  # of an answer and each of its sentences they are counted for its script, its language, and whether that is right
 def count_letters(prose: str) -> Counter[str]:
-    """The number of letters by script (ISO 15924). A Chinese character counts as three letters, kana and hangul as two."""
+    """The number of letters by script (ISO 15924). A Chinese character counts as three letters, kana and hangul as two.
+
+    The counts are shared by all who ask for the same text, so nobody may change them.
+    """
     counts: Counter[str] = Counter()
     for char, times in Counter(prose).items():
         if script := _script(char):
