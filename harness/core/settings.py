@@ -44,6 +44,8 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
     if odd := [key for key in values if not isinstance(key, str)]:
         raise UserError(f"{where}: the key {odd[0]!r} is no text; YAML takes on, yes, no and numbers for something else, so quote it")
     for place, text in _list_texts(values):
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise UserError(f"{where}: {place}: holds half of a surrogate pair or a byte that is no UTF-8, which no file can")
         if "\0" in text:
             raise UserError(f"{where}: {place}: holds a NUL, which no name or path may")
         if variable := secrets.find_variable(text.encode("utf-8", "surrogateescape")):

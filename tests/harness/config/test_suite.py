@@ -213,6 +213,12 @@ def test_numbers_are_finite(changes: dict[str, object]) -> None:
         read(**changes)
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "a\udcff"])
+def test_half_of_a_surrogate_pair_is_refused(odd: str) -> None:
+    with pytest.raises(UserError, match="^s.yaml: base.model: holds half of a surrogate pair or a byte that is no UTF-8"):
+        read(base={"model": odd})
+
+
 def test_a_nul_is_refused() -> None:
     with pytest.raises(UserError, match=r"^s.yaml: base.model: holds a NUL"):
         read(base={"model": "/models/a\0b"})
