@@ -2,9 +2,10 @@
 
 Two or three seeds of one model hardly tell how much its next seed will differ. The other models of the same comparison (same base, budget
 and items) add information, as far as their own seeds differ by similar amounts. The variance of each model is moderated by theirs as in
-limma (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1), equations 4 to 10), with two changes, which
-docs/statistics.md simulates. The pooled variance is the mean of the variances, not their geometric mean. The pool never counts for more
-than ``MOST_SHARE`` times the degrees of freedom that the model itself has.
+limma (Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3(1)), with three changes, which docs/statistics.md
+simulates. The pooled variance is the mean of the variances, not their geometric mean. How many degrees of freedom the pool is worth is
+estimated by maximum likelihood, not from the variance of the logarithms (equation 10), which one model whose two seeds happen to be equal
+takes to nothing. The pool never counts for more than ``MOST_SHARE`` times the degrees of freedom that the model itself has.
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+FloatArray = NDArray[np.float64]
 
 LEAST_MODELS = 4
 """The fewest models with several seeds. With fewer, each model is judged by its own seeds alone."""
 MOST_SHARE = 2.0
 """The bound on the pool. Without it, methods whose seeds differ far more than those of others would be found significant too often."""
+
+ENOUGH = 1000.0
+"""Degrees of freedom that are as good as any number of them."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,17 @@ def pool_seeds(models: Iterable[Sequence[float]]) -> SeedPool | None:
     if len(variances) < LEAST_MODELS:
         return None
     dfs, found = np.array(sizes), np.array(variances)
-    logs = np.log(found) - special.digamma(dfs / 2) + np.log(dfs / 2)
-    # What the logarithms differ by, beyond the chance that their degrees of freedom explain, is how far the models differ.
-    excess = float(logs.var(ddof=1) - special.polygamma(1, dfs / 2).mean())
-    return SeedPool(float((dfs * found).sum() / dfs.sum()), 2 * _invert_trigamma(excess) if excess > 0 else np.inf)
+    return SeedPool(float((dfs * found).sum() / dfs.sum()), _estimate_freedom(found, dfs))
 
 
-def _invert_trigamma(value: float) -> float:
-    """The x > 0 whose trigamma is ``value`` > 0. It is bracketed, as trigamma(x) lies between 1/x and 1/x + 1/x**2."""
-    least, most = 0.5 / value, 1 / value + value**-0.5 + 1.0
-    return float(optimize.brentq(lambda x: float(special.polygamma(1, x)) - value, least, most))
+def _estimate_freedom(variances: FloatArray, dfs: FloatArray) -> float:
+    """The degrees of freedom at which ``variances / scale``, drawn from F(dfs, freedom), are likeliest, with the scale that is best there."""
+
+    def measure(logs: FloatArray) -> float:
+        scale, freedom = np.exp(logs)
+        return -float((stats.f.logpdf(variances / scale, dfs, freedom) - logs[0]).sum())
+
+    start = [np.log(np.median(variances)), np.log(4.0)]
+    bounds = [(start[0] - 20, start[0] + 20), (np.log(0.05), np.log(ENOUGH))]
+    found = float(np.exp(optimize.minimize(measure, start, bounds=bounds, method="L-BFGS-B").x[1]))
+    return found if found < 0.9 * ENOUGH else np.inf

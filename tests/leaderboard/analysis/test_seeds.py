@@ -29,6 +29,14 @@ def test_models_that_differ_widely_are_pooled_less() -> None:
     assert pool.moderate(1.0, 3)[1] < 3
 
 
+def test_two_seeds_that_are_equal_by_chance_do_not_take_the_pool_away() -> None:
+    spreads = (1.0, 0.8, 1.2, 0.5, 1.4, 0.9, 1.1)
+    models = [(0.0, spread, spread / 2) for spread in spreads]
+    alike, chance = pool_seeds(models), pool_seeds([*models, (0.0, 0.002)])
+    assert alike is not None and chance is not None
+    assert alike.freedom > 4 and chance.freedom > 4
+
+
 def test_few_models_and_equal_seeds_make_no_pool() -> None:
     several = [(0.0, 1.0), (0.0, 2.0), (0.0, 1.5)]
     assert pool_seeds([*several, (1.0,), (2.0, 2.0), (float("nan"), 1.0)]) is None
