@@ -62,7 +62,7 @@ def pool_seeds(models: Iterable[Sequence[float]]) -> SeedPool | None:
 
 
 def _estimate_freedom(variances: FloatArray, dfs: FloatArray) -> float:
-    """The degrees of freedom at which ``variances / scale``, drawn from F(dfs, freedom), are likeliest, with the scale that is best there."""
+    """The degrees of freedom at which ``variances / scale``, drawn from F(dfs, freedom), are likeliest, with the best scale there."""
 
     def measure(logs: FloatArray) -> float:
         scale, freedom = np.exp(logs)
