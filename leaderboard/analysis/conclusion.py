@@ -22,7 +22,7 @@ def conclude(documents: Iterable[Documents]) -> list[str]:
     """A sentence for each suite, about its methods' lift over the base in the languages that they train.
 
     A benchmark supports a method if the method's lift on it is significant after Holm's correction over all comparisons of the suite. The
-    best method is supported by the most benchmarks, and at equal numbers has the larger mean lift. If none is supported, the sentence names
+    best method is supported by the most benchmarks, and at equal numbers has the smallest p. If none is supported, the sentence names
     the largest lift that was seen, and how many items would find a lift of that size with 80 % power. A method with a single seed is not
     the best if others have several: its interval is narrow only because nobody knows how its seeds differ.
     """
@@ -51,7 +51,7 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
     more += f" Not compared: {missed}." if missed else ""
     if not winners:
         return _say_nothing_found(settled) + more
-    best = max(winners, key=lambda label: (len(winners[label]), sum(row["value"] for row in winners[label]) / len(winners[label])))
+    best = max(winners, key=lambda label: (len(winners[label]), -min(row["p_corrected"] for row in winners[label])))
     return _praise(best, winners[best], rows, documents) + more
 
 
@@ -67,9 +67,10 @@ def _say_not_compared(rows: Iterable[Row], most: int = 3) -> str:
 
 def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
     """The headline comparisons of ranked benchmarks in points, corrected for all comparisons that were made."""
-    shown = [one for one in compared if one.is_ranked and one.names["metric"] != "off_target"]
     rows: list[Row] = []
-    for one, written in zip(shown, tabulate(shown).to_dict("records"), strict=True):
+    for one, written in zip(compared, tabulate(compared).to_dict("records"), strict=True):
+        if not one.is_ranked or one.names["metric"] == "off_target":
+            continue
         scale = one.measure.scale
         row = {str(key): value for key, value in written.items()}
         if one.estimate is None or np.isnan(one.estimate.p):

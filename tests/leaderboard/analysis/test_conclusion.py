@@ -32,6 +32,13 @@ def test_the_best_supported_method_is_named_with_its_lift_and_what_ties_with_it(
     assert "after correction)" in line and line.endswith("; b cannot be told apart from it there.")
 
 
+def test_of_two_methods_with_a_benchmark_each_the_surer_one_is_the_best() -> None:
+    rights = {"base": (10, 10), "a": (40, 10), "b": (10, 26)}
+    few = [documents(label, "xlift_belebele_generated_es", right, of=40) for label, (_, right) in rights.items()]
+    (line,) = conclude([*(documents(label, "xlift_mgsm_direct_es", right) for label, (right, _) in rights.items()), *few])
+    assert line.startswith("The best supported method is a: it lifts MGSM in es by 30.0 points ")  # though b has 40.0 of 40 items
+
+
 def test_what_it_costs_in_the_pivot_stands_in_the_same_sentence() -> None:
     (line,) = conclude(sheet(("base", 10, 60), ("a", 40, 30)))
     assert line.endswith("; it lowers MGSM in en by 30.0.")
