@@ -28,7 +28,7 @@ from xlift.harness.core.settings import build as build
 from xlift.harness.core.yaml_texts import read_yaml
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-"""What a method or an adapter may be called."""
+"""The names that a method or an adapter may have."""
 
 
 class DataSettings(Section):
@@ -44,10 +44,9 @@ class DataSettings(Section):
 
 class EngineSettings(Section):
     UNHASHED = frozenset({"kv_cache_gib", "gpu_memory_utilization", "key_variable", "concurrency", "pipeline_parallel_size"})
-    """Memory for the cache, the key and the requests at once decide how fast answers come, not what they are, and layers that lie on
-    several GPUs compute what they do on one. ``batch_tokens`` is hashed: it is the batch policy of a record's comparability key. ``url`` is
-    hashed: another server may have another model under the same name. So is ``tensor_parallel_size``, as it splits sums.
-    """
+    """These settings decide how fast answers come, and not what they are. Layers on several GPUs compute what they compute on one.
+    ``batch_tokens`` is hashed, because it is the batch policy of a record's comparability key; ``url``, because another server may have
+    another model under the same name; and ``tensor_parallel_size``, because it splits sums."""
 
     backend: Literal["auto", "vllm", "hf", "api"] = "auto"
     """What computes the answers: vLLM, transformers (hf) or a server (api). auto is vLLM where it is installed, else hf."""
@@ -82,7 +81,7 @@ class EngineSettings(Section):
     @field_validator("thinking", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
-        """YAML takes ``on`` and ``off`` for true and false."""
+        """YAML reads ``on`` and ``off`` as true and false."""
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
@@ -106,12 +105,13 @@ class EngineSettings(Section):
 
     @property
     def gpus(self) -> int:
-        """That one engine lies on."""
+        """The number of GPUs that one engine uses."""
         return self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def thinks(self) -> dict[str, str | int]:
-        """How the model thinks, as far as the suite says it: nothing by default, so that results of before there were such keys stay."""
+        """What the suite says about thinking. By default it says nothing, so that older results, which had no such keys, keep their
+        hashes."""
         mode: dict[str, str | int] = {} if self.thinking == "template" else {"thinking": self.thinking}
         return {**mode, "thinking_tokens": self.thinking_tokens} if self.thinking_tokens else mode
 
@@ -141,8 +141,8 @@ class MethodSettings(Section):
 
 class EvaluateSettings(Section):
     UNHASHED = frozenset({"tasks", "include_path", "adapters", "engines", "share_answers"})
-    """A stage hashes the tasks as they were expanded, with the files of ``include_path`` that they lie in, and the one adapter that it
-    measures; engines side by side move no score, and an answer that is kept is one that was made under the same settings."""
+    """A stage hashes the tasks after their expansion, with the files of ``include_path`` that define them, and the one adapter that it
+    measures. Engines side by side change no score, and an answer that is kept was made under the same settings."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
     """lm-eval tasks or groups. ``{lang}`` in a name is replaced by each language that is measured, ``{flores}`` by its FLORES code."""
@@ -176,7 +176,7 @@ class EvaluateSettings(Section):
 
     @property
     def asked(self) -> dict[str, str | int]:
-        """How tasks are asked, where that is not as their files say."""
+        """How tasks are asked, if it is not as their files say."""
         said: dict[str, str | int] = {"prompt_style": self.prompt_style, "num_fewshot": self.num_fewshot}
         return {name: value for name, value in said.items() if value != type(self).model_fields[name].default}
 
@@ -273,9 +273,9 @@ class Suite(Section):
         return self
 
     def single(self, label: str, seed: int | None) -> Suite:
-        """What makes one adapter: this suite with its method and seed alone, without judge, adapters of others and resources.
+        """The suite reduced to what makes one adapter: one method and seed, without judge, adapters of others and resources.
 
-        All seeds stay where ``seed`` is None, as nothing is trained then.
+        If ``seed`` is None, all seeds stay, because nothing is trained.
         """
         evaluate = self.evaluate.model_copy(update={"adapters": {}})
         alone = {"methods": {label: self.methods[label]}, "judge": None, "evaluate": evaluate, "resources": ResourceSettings()}
@@ -287,7 +287,7 @@ class Suite(Section):
         return build(TrainSettings, {**self.train.model_dump(), **own}, f"methods.{label}.train")
 
     def translating(self, label: str) -> dict[str, TranslatorSettings]:
-        """The translators of one method by pair: its own where it names any, else the suite's."""
+        """The translators of one method by pair: its own if it names any, else the suite's."""
         return self.methods[label].translators or self.translators
 
     def trained(self, label: str) -> tuple[str, ...]:
@@ -296,7 +296,7 @@ class Suite(Section):
 
 
 def _check_labels(suite: Suite) -> None:
-    """Labels name folders, files and rows of tables, with the seed behind them where there is one."""
+    """Check that labels can name folders, files and rows of tables, with the seed after them if there is one."""
     for place, labels in (("methods", suite.methods), ("evaluate.adapters", suite.evaluate.adapters)):
         for label in labels:
             if not LABEL.fullmatch(label) or label == "base":
@@ -351,7 +351,8 @@ def _require_languages(codes: Iterable[str], where: str) -> None:
 
 
 def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapping[str, object] | None = None) -> Suite:
-    """Read a suite from a YAML file, or by the name of one that ships, with ``sections`` merged into it, then ``a.b=value`` overrides.
+    """Read a suite from a YAML file, or one that comes with xlift by its name. ``sections`` are merged into it, then ``a.b=value``
+    overrides.
 
     Raises UserError for a missing file, bad YAML, an unknown key or a wrong value.
     """
@@ -368,14 +369,14 @@ def load_suite(source: str | Path, overrides: Iterable[str] = (), sections: Mapp
 
 
 def read_suite(values: Mapping[str, object], where: str, overrides: Iterable[str] = ()) -> Suite:
-    """A suite from plain values, ``where`` naming them in errors."""
+    """A suite from plain values. ``where`` names them in errors."""
     for override in overrides:
         values = _override(values, override)
     return build(Suite, values, where)
 
 
 def merge(values: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
-    """Plain values with changes in them: a mapping is merged into a mapping key by key, everything else replaces what was there."""
+    """Plain values with changes: a mapping is merged into a mapping key by key, everything else replaces what was there."""
     merged = dict(values)
     for key, value in changes.items():
         before = merged.get(key)

@@ -50,7 +50,7 @@ from xlift.harness.training.sft import CourseTrainer, ShowProgress
 
 POINTS = 100
 HOURS = 24
-"""That processes of a training wait for each other: the first one scores all preferences before the others begin."""
+"""The hours that processes of a training wait for each other: the first one scores all preferences before the others begin."""
 
 
 def fit(
@@ -64,19 +64,19 @@ def fit(
     start: Path | None = None,
     chat_template: str | None = None,
 ) -> FitReport:
-    """Train one adapter; ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
+    """Train one adapter. ``out`` becomes its folder, with ``provenance`` and the report (under ``fit``) in ``xlift.json``.
 
-    Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer. Of the
-    plan all but the profile counts; phases are trained one after the other, each under its own schedule of the learning rate. From
-    ``start``, an adapter's folder, training goes on, so that the result too is one adapter on the base; that is what Dpo compares with.
+    Without ``settings.lora`` the weights themselves are trained, and ``out`` is a model in ``settings.dtype`` with its tokenizer.
+    Everything in the plan is used except the profile. Phases are trained one after the other, each with its own learning-rate schedule. If
+    ``start``, an adapter's folder, is given, training continues from it (and Dpo compares with it), so the result is one adapter of the
+    base.
 
-    Adapters of ``settings.measure_at`` lie in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until all is
-    done. After a kill the same call goes on from the last whole one, and the adapter is bit for bit that of an undisturbed training (on the
-    same machine, with as many threads). ``provenance["base"]["name"]`` is what the adapter calls its base; ``chat_template`` stands in for
-    the base folder's own.
+    Adapters of ``settings.measure_at`` are kept in ``out.parent / "points"``, and checkpoints in ``out.parent / "checkpoints"`` until the
+    training is done. After a kill the same call continues from the last whole checkpoint, and the adapter is bit for bit that of an
+    undisturbed training (on the same machine, with the same number of threads). ``provenance["base"]["name"]`` is the name that the adapter
+    gives its base; ``chat_template`` replaces that of the base folder.
 
-    Raises UserError for rows, phases, settings or a start that cannot be trained with, for memory or disk that runs out, and for a loss
-    that is no number.
+    Raises UserError for rows, phases, settings or a start that cannot be used, for a lack of memory or disk, and for a loss that is NaN.
     """
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
@@ -342,7 +342,7 @@ def _reward(trainer: CourseTrainer, key: str) -> float | None:
 
 
 def _read_terms(history: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """The mean of each part of the loss over the first tenth of logged steps, and over the last."""
+    """The mean of each part of the loss over the first tenth of the logged steps, and over the last."""
     parts: dict[str, list[float]] = {}
     for entry in history:
         for key in entry:
@@ -368,7 +368,7 @@ def _peak_bytes() -> int:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is written beside the weights of an adapter, and in which numbers whole weights are."""
+    """What is written beside the weights of an adapter, and the number format of whole weights."""
 
     provenance: Provenance
     tokenizer: PreTrainedTokenizerBase
@@ -398,7 +398,7 @@ def _save(model: PeftModel | PreTrainedModel | TrainedMerger, out: Path, staging
 
 
 def _move_model(model: PreTrainedModel, out: Path, staging: Path, kept: Kept) -> None:
-    """Whole weights, rounded once, with the tokenizer that they were trained with."""
+    """Write whole weights, rounded once, with the tokenizer with which they were trained."""
     numbers = getattr(torch, kept.dtype)
     rounded: dict[str, torch.Tensor] = {}
     made: dict[int, torch.Tensor] = {}  # weights that are tied stay one
