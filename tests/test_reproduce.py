@@ -53,7 +53,7 @@ def test_a_row_is_run_by_itself_with_answers_of_its_own(tmp_path: Path, monkeypa
     ("changes", "label", "says"),
     [
         ({}, "mien", "'mien': no such method in .*suite.resolved.json; did you mean 'mine'?"),
-        ({}, "other", "other was not measured in it, so there is nothing to set a new run beside"),
+        ({}, "other", "other was not measured in it, so a new run has no counterpart"),
         ({"methods": ["mine"]}, "mine", "methods: must be keys with values below it"),
         ({"name": None}, "mine", "name: must be a text"),
         ({"evaluate": 3}, "mine", "evaluate: must be keys with values below it"),

@@ -74,12 +74,13 @@ def reproduce(
     record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record or a run folder, such as leaderboard/results/methods-small.")],
     row: Annotated[str, typer.Argument(metavar="ROW", help="The method's label in it, such as cross-lingual.")],
     runs: Runs = RUNS,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Run this seed. Without it, all seeds of the row.")] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who runs it again, as a board shows it.")] = "",
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Run one row of a record again as it was run, and compare the two task by task."""
-    print_frame(xlift.reproduce(record, row, runs, by=by, wait=wait), as_json)
+    print_frame(xlift.reproduce(record, row, runs, seeds=seeds or (), by=by, wait=wait), as_json)
 
 
 def _check_record(folder: Path) -> None:

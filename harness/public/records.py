@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,12 +68,14 @@ def _check_suite(record: Path) -> Iterator[str]:
         yield f"{RESOLVED}: its methods cannot be run again by it: {error}"
 
 
-def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: str = "", wait: bool = False) -> pd.DataFrame:
+def reproduce(
+    record: str | Path, label: str, runs: str | Path = RUNS, *, seeds: Collection[int] = (), by: str = "", wait: bool = False
+) -> pd.DataFrame:
     """Run one method of a record again, as its resolved suite says, and compare the two, one row for each task.
 
-    The run is ``runs/NAME-again``. It holds the table as ``reproduced-LABEL.json`` with who did it (``by``); a board shows the file if it
-    is in the record. The columns are those of ``compare_again``. Raises UserError as ``run`` does, and for a label that is not in the
-    record.
+    ``seeds`` are those that are run and compared; without them it is all seeds of the suite. The run is ``runs/NAME-again``. It holds the
+    table as ``reproduced-LABEL.json`` with who did it (``by``); a board shows the file if it is in the record. The columns are those of
+    ``compare_again``. Raises UserError as ``run`` does, and for a label or a seed that is not in the record.
     """
     from xlift.harness.core.store import RESOLVED, read_object, write_json
     from xlift.leaderboard.analysis.reproduction import compare_again, write_reproduction
@@ -87,15 +89,21 @@ def reproduce(record: str | Path, label: str, runs: str | Path = RUNS, *, by: st
     whole = load_suite(values)
     if label not in whole.methods:
         raise UserError(f"{label!r}: no such method in {folder / RESOLVED}{name_nearest(label, whole.methods)}")
-    theirs = [one for one in collect_documents(load_results(folder).measurements) if one.label == label]
+    if unknown := sorted(set(seeds) - set(whole.seeds)):
+        raise UserError(f"seed {unknown[0]}: not in {folder / RESOLVED}, which has {', '.join(map(str, whole.seeds))}")
+    chosen = sorted(set(seeds)) or list(whole.seeds)
+    measured = [one for one in collect_documents(load_results(folder).measurements) if one.label == label]
+    theirs = [one for one in measured if one.seed is None or one.seed in chosen]
     if not theirs:
-        raise UserError(f"{folder}: {label} was not measured in it, so there is nothing to set a new run beside")
+        raise UserError(
+            f"{folder}: {label} was not measured in it{' with these seeds' if measured else ''}, so a new run has no counterpart"
+        )
     # Without what is of other rows, and without the devices of the machine that it ran on. Answers are made anew, as those that are kept
     # may be the ones that were recorded.
     evaluate = {**values["evaluate"], "adapters": {}, "share_answers": False}
-    others = {"methods": {label: values["methods"][label]}, "evaluate": evaluate, "expected": [], "resources": {}}
+    others = {"methods": {label: values["methods"][label]}, "evaluate": evaluate, "expected": [], "resources": {}, "seeds": chosen}
     suite = load_suite({**values, **others, "name": f"{whole.name}-again"})
     found = run(suite, runs, wait=wait)
     table = compare_again(theirs, collect_documents(found.measurements), label)
-    write_json(found.folder / f"reproduced-{label}.json", write_reproduction(table, label, by))
+    write_json(found.folder / f"reproduced-{label}.json", write_reproduction(table, label, chosen, by))
     return table

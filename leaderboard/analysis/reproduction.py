@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -43,9 +43,9 @@ def compare_again(theirs: Iterable[Documents], ours: Iterable[Documents], label:
     return table[list(COLUMNS)]
 
 
-def write_reproduction(table: pd.DataFrame, label: str, by: str) -> dict[str, object]:
+def write_reproduction(table: pd.DataFrame, label: str, seeds: Sequence[int], by: str) -> dict[str, object]:
     """A table of ``compare_again`` as plain data, with what was run again and who did it."""
-    return {"schema_version": 1, "label": label, "by": by, "tasks": json.loads(table.to_json(orient="records"))}
+    return {"schema_version": 1, "label": label, "seeds": list(seeds), "by": by, "tasks": json.loads(table.to_json(orient="records"))}
 
 
 def _collect(documents: Iterable[Documents], label: str) -> dict[str, list[Documents]]:

@@ -1,6 +1,7 @@
 """What a user installs: sdist and wheel, built as for a release, and the wheel used outside this repository."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def run(*command: object, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, out = tmp_path_factory.mktemp("source") / "xlift", tmp_path_factory.mktemp("sdist")
-    for folder in (*FOLDERS, "tests"):
+    for folder in (*FOLDERS, "docs", "tests"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for path in ROOT.iterdir():
         if path.is_file():
@@ -73,10 +74,19 @@ def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) ->
     assert {"xlift/__init__.py", "xlift/py.typed", "xlift/tasks/samples/mgsm.jsonl", "xlift/leaderboard/site/templates/base.html"} <= found
 
 
+def test_the_index_shows_the_readme_without_links_to_files(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        head, _, description = archive.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in head
+    assert description.startswith("# xlift\n") and "](https://github.com/EleutherAI/lm-evaluation-harness)" in description
+    assert re.findall(r"\]\((?!https?:)", description) == []
+
+
 def test_the_sdist_holds_what_a_wheel_is_made_of(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "docs/methods.md"} <= names
     assert not [name for name in names if name.startswith(("tests", "leaderboard/results"))]
 
 

@@ -182,13 +182,16 @@ def mix(smollm: Base, adapter: Any, make_adapter: Callable[..., Path], tmp_path_
     return resolve(out)
 
 
-def test_adapters_put_together_answer_as_on_hf(running: Engine, smollm: Base, mix: Any) -> None:
+def test_adapters_put_together_are_as_likely_to_answer_as_on_hf(running: Engine, smollm: Base, mix: Any) -> None:
+    pairs = [(question, " It is made of water.") for question in QUESTIONS[:6]]
+    base = running.score(pairs)
     running.swap(mix)
-    found = texts(running)[:6]
+    found = running.score(pairs)
     running.swap(None)
     with load_engine(smollm, EngineSettings(**{**SETTINGS, "backend": "hf"})) as plain:
         plain.swap(mix)
-        assert [answer.text for answer in plain.generate([ask(question) for question in QUESTIONS[:6]], GREEDY)] == found
+        assert [one.nats for one in found] == pytest.approx([one.nats for one in plain.score(pairs)], abs=1e-3)
+    assert [one.nats for one in found] != pytest.approx([one.nats for one in base], abs=0.1)
 
 
 def test_lora_beside_the_base_answers_as_merged_weights_do(running: Engine, smollm: Base, adapter: Any, mix: Any) -> None:

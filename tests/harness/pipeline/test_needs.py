@@ -132,8 +132,8 @@ def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[
 def test_the_suite_of_samples_has_every_method_and_needs_nothing_else() -> None:
     suite = load_suite("samples")
     built_in = {path.stem for path in Path(methods.__file__).parent.glob("*.py") if path.stem != "__init__"}
-    # No translation model comes with xlift, and without one nothing can say how likely a translation is.
-    assert {chosen.method for chosen in suite.methods.values()} == built_in - {"alignment_preference"}
+    # No encoder and no translation model come with xlift, and without one nothing can say how likely a translation is.
+    assert {chosen.method for chosen in suite.methods.values()} == built_in - {"alignment_preference", "encoder_merge"}
     assert {state for state, _ in states(suite).values()} == {"samples"}
 
 

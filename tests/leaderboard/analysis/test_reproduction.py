@@ -39,16 +39,24 @@ def test_a_row_is_run_again_as_its_suite_says_and_the_board_says_so(
     record = tmp_path / "s"
     write_run(record, "base", {TASK: [0.0] * 60})
     write_run(record, "m", {TASK: [1.0] * 60}, seed=0)
+    write_run(record, "m", {TASK: [0.0] * 60}, seed=1)
     methods = {"m": {"method": "cross_lingual"}, "n": {"method": "pivot_only"}}
     languages, evaluate = {"train": ["es"], "evaluate": ["es"]}, {"tasks": [TASK]}
-    suite = xlift.load_suite({"name": "s", "base": {"model": "b"}, "languages": languages, "methods": methods, "evaluate": evaluate})
+    suite = xlift.load_suite(
+        {"name": "s", "base": {"model": "b"}, "languages": languages, "methods": methods, "evaluate": evaluate},
+        seeds=[0, 1],
+    )
     (record / "suite.resolved.json").write_text(suite.model_dump_json())
     monkeypatch.setattr("xlift.records.run", run)
     code, _, error = call("reproduce", record, "o", "--runs", tmp_path)
     assert code == 2 and "'o': no such method in" in error
-    code, shown, error = call("reproduce", record, "m", "--runs", tmp_path, "--by", "us", "--json")
+    code, _, error = call("reproduce", record, "m", "--runs", tmp_path, "--seed", "2")
+    assert code == 2 and "seed 2: not in" in error and "which has 0, 1" in error
+    code, shown, error = call("reproduce", record, "m", "--runs", tmp_path, "--seed", "0", "--by", "us", "--json")
     assert code == 0, error
-    assert (asked[0].name, list(asked[0].methods)) == ("s-again", ["m"]) and json.loads(shown)[0]["agrees"] is not other
+    assert (asked[0].name, list(asked[0].methods), asked[0].seeds) == ("s-again", ["m"], (0,))
+    # the other seed of the record, which has nothing right, takes no part
+    assert json.loads(shown)[0]["agrees"] is not other and json.loads(shown)[0]["theirs"] == 1.0
     shutil.copy(tmp_path / "s-again" / "reproduced-m.json", record)
     xlift.build_site(record, tmp_path / "site")
     page = (tmp_path / "site/index.html").read_text()
