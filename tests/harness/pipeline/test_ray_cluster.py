@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -263,7 +264,9 @@ def test_all_is_finished_once_when_a_process_and_a_node_are_killed(
         command = [str(XLIFT), "run", "suite.yaml", "--runs", "shared-runs", "--executor", "ray", "--address", cluster.address]
 
         def start() -> subprocess.Popen[str]:
-            return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            # Where the tests run in the background of a shell, Ctrl-C is ignored by all that they start.
+            pipe, listen = subprocess.PIPE, partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+            return subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, preexec_fn=listen)
 
         first = start()
         os.kill(await_owner(root, first, "fit-").pid, signal.SIGKILL)
