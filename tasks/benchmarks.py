@@ -196,8 +196,10 @@ BENCHMARKS = {benchmark.name: benchmark for benchmark in (*_TABLE, *LIKELIHOOD)}
 
 def find_benchmark(name: str) -> Benchmark | None:
     """The benchmark of a task, of a group, or of one of the leaderboard's benchmarks; None if it is not xlift's."""
-    fitting = [one for one in BENCHMARKS.values() if name == one.prefix or name.startswith(f"{one.prefix}_")]
-    return max(fitting, key=lambda one: len(one.prefix), default=None)  # xlift_mgsm_bpb_de is not MGSM's
+    head, found = name.removeprefix("xlift_"), None
+    while name.startswith("xlift_") and head and found is None:  # the longest name first: xlift_mgsm_bpb_de is not MGSM's
+        found, head = BENCHMARKS.get(head), head.rpartition("_")[0]
+    return found
 
 
 def find_task(name: str) -> Task | None:

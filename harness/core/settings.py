@@ -58,6 +58,19 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
         raise UserError(f"{where}: {error}") from None
 
 
+def read_section(model: type[S], card: Mapping[str, object], key: str, where: str) -> S | None:
+    """The section under ``key`` of a card that was read from disk, or None if the card has none.
+
+    Raises UserError for a value that is no mapping, and as ``build`` does.
+    """
+    values = card.get(key)
+    if values is None:
+        return None
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: {key}: must be {WANTED['dict_type']}, got {values!r}")
+    return build(model, values, f"{where}: {key}")
+
+
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]

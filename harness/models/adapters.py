@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Required, TypedDict
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import file_sha256
 from xlift.harness.core.manifests import CodeFacts, FitFacts, Manifest, PartFacts, ProfileFacts
+from xlift.harness.core.settings import read_section
 from xlift.harness.core.store import parse_json
 from xlift.harness.core.types import Json
 from xlift.harness.models import encoders, masks, steering
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
-from xlift.harness.models.encoders import Module, read_module
-from xlift.harness.models.policy import Policy, read_policy
-from xlift.harness.models.profile import InferenceProfile, read_profile
+from xlift.harness.models.encoders import Module
+from xlift.harness.models.policy import Policy
+from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer, read_steer
 
 if TYPE_CHECKING:
@@ -173,10 +174,10 @@ def resolve(ref: str | Path) -> Adapter:
     """
     folder, revision = _locate(str(ref))
     card = _read_json(folder / CARD) if (folder / CARD).is_file() else {}
-    profile = read_profile(card, str(folder / CARD))
-    recorded, steer, module = card.get("base"), read_steer(card, folder), read_module(card, folder)
+    place, recorded = str(folder / CARD), card.get("base")
     named = recorded.get("name") if isinstance(recorded, Mapping) else None
-    policy = read_policy(card, str(folder / CARD))
+    profile, policy = read_section(InferenceProfile, card, "profile", place), read_section(Policy, card, "policy", place)
+    steer, module = read_steer(card, folder), read_section(Module, card, "module", place)
     if policy:
         config, parts = _read_policy(folder, policy)
     elif steer or module:

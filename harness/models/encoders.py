@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import Field
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import weights_sha256
 from xlift.harness.core.languages import find
-from xlift.harness.core.settings import Section, build
+from xlift.harness.core.settings import Section
 from xlift.harness.models.bases import Base
 from xlift.harness.models.download import FILES, download, find_download
 from xlift.harness.models.shape import read_shape
@@ -29,8 +29,6 @@ FILE = "module.safetensors"
 """Beside ``xlift.json``: the projection and the boundary."""
 BOUNDARY = "boundary"
 """The name of the vector, (hidden of the base), that stands between what the encoder read and the prompt. It is zero before training."""
-
-
 FIRST = "projection.0.weight"
 """That of the map that reads the encoder's states, (width, hidden of the encoder)."""
 
@@ -127,16 +125,6 @@ def load_tokenizer(module: Module, encoder: Encoder) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(encoder.folder)
     except (OSError, ValueError, TypeError, KeyError, ImportError) as error:
         raise UserError(f"{module.title}: its tokenizer does not load: {one_line(error)}") from error
-
-
-def read_module(card: Mapping[str, object], folder: Path) -> Module | None:
-    """What an adapter's card says of an encoder, if anything. Raises UserError for values that do not validate."""
-    values = card.get("module")
-    if values is None:
-        return None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{folder}: xlift.json: module: a mapping is wanted, got {values!r}")
-    return build(Module, values, f"{folder}: xlift.json: module")
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import combinations
 from zlib import crc32
 
 from pydantic import Field, model_validator
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.core.settings import Section, build
+from xlift.harness.core.settings import Section
 from xlift.harness.models.profile import InferenceProfile
 
 BUCKETS = 32
@@ -66,13 +65,3 @@ def describe_query(text: str) -> tuple[float, ...]:
     digits = sum(sign.isdigit() for sign in text) / max(1, len(text))
     asks = float(any(mark in text for mark in "?？؟"))
     return (1.0, math.log1p(len(text)) / 10, digits, asks, math.log1p(text.count("\n")) / 5, *(count / size for count in counts))
-
-
-def read_policy(card: Mapping[str, object], where: str) -> Policy | None:
-    """The policy that an adapter's card holds, if any. Raises UserError for one that does not validate."""
-    values = card.get("policy")
-    if values is None:
-        return None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where}: policy: a mapping is wanted, got {values!r}")
-    return build(Policy, values, f"{where}: policy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field, field_validator
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.settings import Section, build
+from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Chat, Message, Sampling
 
 
@@ -97,16 +96,3 @@ class InferenceProfile(Section):
             return text
         _, found, rest = text.partition(header)
         return rest.strip() if found else None
-
-
-def read_profile(card: Mapping[str, object], where: str) -> InferenceProfile | None:
-    """The profile in an adapter's card, if it has one. Raises UserError for a profile that is not valid."""
-    values = card.get("profile")
-    if values is None:
-        return None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where}: profile: a mapping is wanted, got {values!r}")
-    try:
-        return build(InferenceProfile, values, "profile")
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.settings import Section, build
+from xlift.harness.core.settings import Section, read_section
 from xlift.harness.models.bases import Base
 from xlift.harness.models.masks import read_numbers
 from xlift.harness.models.shape import place_layer, read_shape
@@ -58,13 +58,9 @@ def read_steer(card: Mapping[str, object], folder: Path) -> Steer | None:
 
     Raises UserError for values that are not valid, and for arrays that are missing, damaged or move nothing.
     """
-    values = card.get("steer")
-    if values is None:
-        return None
-    if not isinstance(values, Mapping):
-        raise UserError(f"{folder}: xlift.json: steer: a mapping is wanted, got {values!r}")
-    steer = build(Steer, values, f"{folder}: xlift.json: steer")
-    check_arrays(steer, read_arrays(folder), str(folder / ARRAYS))
+    steer = read_section(Steer, card, "steer", f"{folder}: xlift.json")
+    if steer:
+        check_arrays(steer, read_arrays(folder), str(folder / ARRAYS))
     return steer
 
 

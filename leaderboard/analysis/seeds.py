@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 FloatArray = NDArray[np.float64]
 
@@ -63,12 +63,13 @@ def pool_seeds(models: Iterable[Sequence[float]]) -> SeedPool | None:
 
 def _estimate_freedom(variances: FloatArray, dfs: FloatArray) -> float:
     """The degrees of freedom at which ``variances / scale``, drawn from F(dfs, freedom), are likeliest, with the best scale there."""
+    shares, halves = np.log(variances / np.median(variances)), dfs / 2
 
     def measure(logs: FloatArray) -> float:
-        scale, freedom = np.exp(logs)
-        return -float((stats.f.logpdf(variances / scale, dfs, freedom) - logs[0]).sum())
+        # Minus the logarithm of F's density, but for what depends on neither. scipy.stats takes a second to import.
+        half, ratios = np.exp(logs[1]) / 2, shares - logs[0] + np.log(dfs) - logs[1]
+        return float((special.betaln(halves, half) - halves * ratios + (halves + half) * np.log1p(np.exp(ratios))).sum())
 
-    start = [np.log(np.median(variances)), np.log(4.0)]
-    bounds = [(start[0] - 20, start[0] + 20), (np.log(0.05), np.log(ENOUGH))]
-    found = float(np.exp(optimize.minimize(measure, start, bounds=bounds, method="L-BFGS-B").x[1]))
+    bounds = [(-20.0, 20.0), (np.log(0.05), np.log(ENOUGH))]
+    found = float(np.exp(optimize.minimize(measure, [0.0, np.log(4.0)], bounds=bounds, method="L-BFGS-B").x[1]))
     return found if found < 0.9 * ENOUGH else np.inf

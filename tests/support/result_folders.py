@@ -10,6 +10,9 @@ from xlift.harness.core.hashing import digest
 from xlift.harness.core.store import Stage, Store, write_json
 from xlift.harness.evaluation.records import Record
 
+GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
+"""Scores of twenty items."""
+TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
 
@@ -56,6 +59,11 @@ def write_run(
     stage = Stage("evaluate", f"stage-{seed}", {"label": label, "day": day, "share": share, "answers": digest(ascii(answers))})
     Store(root).write(stage, work)
     return root
+
+
+def read_record_of(sample: Path) -> dict[str, str]:
+    """The record of the measurement that a file of samples belongs to."""
+    return dict(json.loads((sample.parent / "manifest.json").read_text())["record"])
 
 
 def write_training(root: Path, label: str, *, seed: int = 0, adapter: str = "a", options: Mapping[str, Any] | None = None) -> None:

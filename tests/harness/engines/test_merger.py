@@ -1,17 +1,16 @@
 """An encoder beside a tiny random model: what the base reads, by hand, and answers and likelihoods as of a plain loop."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from refusals import refusal
 from safetensors.torch import save_file
 from tiny_encoder import HIDDEN, write_encoder
 
 from xlift.harness.config.suite import EngineSettings
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling, ask
 from xlift.harness.engines.base import require_inside
 from xlift.harness.engines.hf import HfEngine
@@ -136,13 +135,6 @@ def test_answers_and_likelihoods_are_those_of_a_plain_loop(tiny: Base, t5: Path,
         assert engine.generate(CHATS, sampling) == before and engine.score(pairs) == likely and engine.room == engine.max_length
 
 
-def refuse(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("weights", "says"),
     [
@@ -153,7 +145,7 @@ def refuse(act: Callable[[], Any]) -> str:
 )
 def test_a_projection_that_is_none_is_refused(t5: Path, tmp_path: Path, weights: dict[str, Any], says: str) -> None:
     found = {name: tensor for name, tensor in {**draw_weights(), **weights}.items() if tensor is not None}
-    assert says in refuse(lambda: resolve(write_adapter(tmp_path / "a", t5, found)))
+    assert says in refusal(lambda: resolve(write_adapter(tmp_path / "a", t5, found)))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +158,7 @@ def test_a_projection_that_is_none_is_refused(t5: Path, tmp_path: Path, weights:
 def test_a_projection_that_does_not_fit_is_refused(tiny: Base, t5: Path, tmp_path: Path, weights: dict[str, Any], says: str) -> None:
     adapter = resolve(write_adapter(tmp_path / "a", t5, weights))
     with start(tiny) as engine:
-        assert says in refuse(lambda: engine.swap(adapter))
+        assert says in refusal(lambda: engine.swap(adapter))
 
 
 def test_an_adapter_with_an_encoder(t5: Path, tmp_path: Path) -> None:
@@ -176,11 +168,11 @@ def test_an_adapter_with_an_encoder(t5: Path, tmp_path: Path) -> None:
     hashes.add(resolve(write_adapter(tmp_path / "c", t5, {**draw_weights(), "boundary": torch.ones(32)})).sha256)
     assert len(hashes) == 3, "weights and settings are in the hash"
     for backend in ("vllm", "api"):
-        said = refuse(lambda backend=backend: require_inside(adapter, backend))
+        said = refusal(lambda backend=backend: require_inside(adapter, backend))
         assert said.endswith(f"puts embeddings before a prompt, which the {backend} backend cannot do; set engine.backend: hf")
-    assert "so there is nothing to merge" in refuse(lambda: write_merged(str(adapter.folder), tmp_path / "out"))
+    assert "so there is nothing to merge" in refusal(lambda: write_merged(str(adapter.folder), tmp_path / "out"))
     (adapter.folder / "adapter_config.json").write_text("{}")
-    assert "both weights and the projection of an encoder" in refuse(lambda: resolve(adapter.folder))
+    assert "both weights and the projection of an encoder" in refusal(lambda: resolve(adapter.folder))
 
 
 def test_encoders_that_cannot_be_used_are_refused_by_name(t5: Path, tmp_path: Path) -> None:
@@ -188,14 +180,14 @@ def test_encoders_that_cannot_be_used_are_refused_by_name(t5: Path, tmp_path: Pa
         return find_encoder(Module(encoder=str(folder), tokens=9, **changed))
 
     assert find(t5).hidden == HIDDEN and find(t5, sha256=find(t5).sha256) == find(t5)
-    assert "not the one that the adapter was trained with" in refuse(lambda: find(t5, sha256="0" * 64))
-    assert "neither a folder nor a hub repository ORG/NAME" in refuse(lambda: find("t5"))
-    assert "no safetensors; pickled weights are not loaded" in refuse(lambda: find(tmp_path))
+    assert "not the one that the adapter was trained with" in refusal(lambda: find(t5, sha256="0" * 64))
+    assert "neither a folder nor a hub repository ORG/NAME" in refusal(lambda: find("t5"))
+    assert "no safetensors; pickled weights are not loaded" in refusal(lambda: find(tmp_path))
     (tmp_path / "model.safetensors").write_bytes((t5 / "model.safetensors").read_bytes())
-    assert "config.json does not say how large its states are" in refuse(lambda: find(tmp_path))
+    assert "config.json does not say how large its states are" in refusal(lambda: find(tmp_path))
     assert find_encoder(Module(encoder="google/not-here", tokens=9), fetch=False) is None
     require_public(Module(encoder="google/not-here", tokens=9))
-    assert "a folder of this machine" in refuse(lambda: require_public(Module(encoder=str(t5), tokens=9)))
+    assert "a folder of this machine" in refusal(lambda: require_public(Module(encoder=str(t5), tokens=9)))
 
 
 def test_an_encoder_without_a_language_is_refused_by_name(tmp_path: Path) -> None:
@@ -203,9 +195,9 @@ def test_an_encoder_without_a_language_is_refused_by_name(tmp_path: Path) -> Non
     encoder = find_encoder(listing)
     assert encoder is not None and encoder.languages == {"en", "sw"}
     check_languages(listing, encoder, ("en", "sw"))
-    assert "its makers do not list Thai (th)" in refuse(lambda: check_languages(listing, encoder, ("en", "th")))
+    assert "its makers do not list Thai (th)" in refusal(lambda: check_languages(listing, encoder, ("en", "th")))
     latin = Module(encoder=str(write_encoder(tmp_path / "latin", latin=True)), tokens=9)
     other = find_encoder(latin)
     assert other is not None
     check_languages(latin, other, ("en", "sw"))
-    assert "does not know the writing of Thai (th), as in 'ไทย'" in refuse(lambda: check_languages(latin, other, ("sw", "th")))
+    assert "does not know the writing of Thai (th), as in 'ไทย'" in refusal(lambda: check_languages(latin, other, ("sw", "th")))

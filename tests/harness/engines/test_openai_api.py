@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import refusal
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling, ask
 from xlift.harness.engines import openai_api
 from xlift.harness.engines.base import Engine
@@ -93,13 +93,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def connect(url: str, model: str = "api:some/model", **settings: Any) -> Engine:
     chosen = EngineSettings(backend="api", url=url, **settings)
     return load_engine(resolve(BaseSettings(model=model), chosen), chosen)
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_answers_come_in_order(server: Server) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from refusals import refusal
 from safetensors.torch import save_file
 
 from xlift.harness.config.suite import EngineSettings
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling, ask
 from xlift.harness.engines.base import require_inside
 from xlift.harness.engines.hf import HfEngine
@@ -123,13 +123,6 @@ def test_answers_and_likelihoods_are_those_of_a_plain_loop(
         assert engine.score(pairs) == likely and engine.steering is None
 
 
-def refuse(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("array", "changed", "says"),
     [
@@ -145,7 +138,7 @@ def refuse(act: Callable[[], Any]) -> str:
     ],
 )
 def test_what_moves_nothing_or_cannot_is_refused(tmp_path: Path, array: torch.Tensor, changed: dict[str, Any], says: str) -> None:
-    assert says in refuse(lambda: resolve(write_steering(tmp_path / "a", {"es": array}, **changed)))
+    assert says in refusal(lambda: resolve(write_steering(tmp_path / "a", {"es": array}, **changed)))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +153,7 @@ def test_what_moves_nothing_or_cannot_is_refused(tmp_path: Path, array: torch.Te
 def test_moves_that_do_not_fit_a_base_are_refused(tiny: Base, tmp_path: Path, array: torch.Tensor, layers: list[float], says: str) -> None:
     adapter = resolve(write_steering(tmp_path / "a", {"es": array}, layers=layers))
     with start(tiny) as engine:
-        assert says in refuse(lambda: engine.swap(adapter))
+        assert says in refusal(lambda: engine.swap(adapter))
 
 
 def test_an_adapter_that_moves_states(tmp_path: Path) -> None:
@@ -172,20 +165,20 @@ def test_an_adapter_that_moves_states(tmp_path: Path) -> None:
         hashes.add(resolve(write_steering(tmp_path / f"{number}", {"es": array}, **changed)).sha256)
     assert len(hashes) == 3, "arrays and settings are in the hash"
     for backend in ("vllm", "api"):
-        said = refuse(lambda backend=backend: require_inside(adapter, backend))
+        said = refusal(lambda backend=backend: require_inside(adapter, backend))
         assert said.endswith(f"moves hidden states, which the {backend} backend cannot do; set engine.backend: hf")
     (adapter.folder / "steer.safetensors").write_bytes(b"cut")
-    assert "steer.safetensors: not a whole safetensors file" in refuse(lambda: resolve(adapter.folder))
+    assert "steer.safetensors: not a whole safetensors file" in refusal(lambda: resolve(adapter.folder))
     save_file({"es": torch.ones(1, 32, dtype=torch.bfloat16)}, adapter.folder / "steer.safetensors")
-    assert "steer.safetensors: not a whole safetensors file of plain numbers" in refuse(lambda: resolve(adapter.folder))
+    assert "steer.safetensors: not a whole safetensors file of plain numbers" in refusal(lambda: resolve(adapter.folder))
     (adapter.folder / "steer.safetensors").unlink()
-    assert "steer.safetensors: not a whole safetensors file" in refuse(lambda: resolve(adapter.folder))
+    assert "steer.safetensors: not a whole safetensors file" in refusal(lambda: resolve(adapter.folder))
 
 
 def test_weights_beside_moves_are_refused(tmp_path: Path) -> None:
     folder = write_steering(tmp_path / "a", {"es": torch.ones(1, 32)})
     (folder / "adapter_config.json").write_text("{}")
-    assert "both weights and moves of states" in refuse(lambda: resolve(folder))
+    assert "both weights and moves of states" in refusal(lambda: resolve(folder))
 
 
 def test_plain_profiles_have_no_moves(tmp_path: Path) -> None:

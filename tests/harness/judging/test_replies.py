@@ -5,17 +5,17 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from judges import FaultProxy, JudgeServer, serve
+from refusals import refusal
 
 from xlift.harness.config.judge import JudgeSettings
 from xlift.harness.config.suite import BaseSettings, EngineSettings
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Sampling
 from xlift.harness.engines import bounded, openai_api
 from xlift.harness.engines.load import load_engine
@@ -69,13 +69,6 @@ def run(proxy: FaultProxy, folder: Path, mode: Mode = "weighted", pairs: list[Pa
 
 def kept(folder: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in folder.glob("*/replies.jsonl"))
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_weighted_preferences_follow_the_rule(server: JudgeServer, proxy: FaultProxy, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refusal
 from safetensors.torch import load_file, save_file
 
 from xlift.harness.config.suite import BaseSettings
-from xlift.harness.core.errors import UserError
 from xlift.harness.models.adapters import CARD, CONFIG, WEIGHTS, check, merge, resolve
 from xlift.harness.models.bases import Base
 from xlift.harness.models.bases import resolve as resolve_base
@@ -28,13 +28,6 @@ def pristine(tiny: Base, make_adapter: Make) -> Path:
 @pytest.fixture
 def folder(pristine: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "adapter"))
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -1,19 +1,19 @@
 """Choices among profiles: features and choice by hand, what lm-eval's requests become, and what is refused."""
 
 import json
-from collections.abc import Callable
 from math import log, sqrt
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import pytest
+from refusals import refusal
 from scripted import Scripted, ask_likelihoods, ask_lm, user
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.settings import read_section
 from xlift.harness.evaluation.evaluate import save_whole_answers
 from xlift.harness.models.adapters import resolve
-from xlift.harness.models.policy import BUCKETS, FEATURES, Policy, describe_query, read_policy
+from xlift.harness.models.policy import BUCKETS, FEATURES, Policy, describe_query
 from xlift.harness.models.profile import InferenceProfile
 
 PLAIN, NAMED = InferenceProfile(), InferenceProfile(prompt={"es": "<{prompt}>"}, header={"es": "[ES]"}, without_header="whole")
@@ -88,13 +88,6 @@ def test_the_names_of_chosen_profiles_are_counted_beside_the_answers(tmp_path: P
     assert json.loads((tmp_path / "whole_answers.jsonl").read_text().splitlines()[0])["profile"] == "named"
 
 
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -108,7 +101,7 @@ def refusal(act: Callable[[], Any]) -> str:
 )
 def test_a_choice_that_is_none_is_refused(changes: dict[str, Any], says: str) -> None:
     values = {**ASKS.model_dump(mode="json"), **changes}
-    assert says in refusal(lambda: read_policy({"policy": values}, "adapter/xlift.json"))
+    assert says in refusal(lambda: read_section(Policy, {"policy": values}, "policy", "adapter/xlift.json"))
 
 
 def test_an_adapter_that_chooses(tmp_path: Path) -> None:

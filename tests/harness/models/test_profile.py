@@ -10,29 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from quiz import take_quiz
+from refusals import refusal
 from scripted import GREEDY, Scripted, ask_likelihoods, ask_lm, user
 
 from xlift.harness.config.suite import EngineSettings
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.settings import read_section
 from xlift.harness.core.types import Sampling, ask
 from xlift.harness.engines.base import Engine
 from xlift.harness.engines.load import load_engine
 from xlift.harness.evaluation.evaluate import save_whole_answers
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.bases import Base
-from xlift.harness.models.profile import InferenceProfile, read_profile
+from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer
 from xlift.tasks import index
 
 PLUG = InferenceProfile(system={"es": "English, then Spanish."}, header={"es": "[ES]"}, token_factor=3, stops=())
 SPANISH = "¿Cuál es la capital de Francia y cuántos habitantes tiene hoy?"
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_turns_are_asked_in_its_own_words() -> None:
@@ -83,13 +77,14 @@ def test_which_items_it_covers() -> None:
         ({"system": {"spa_Latn": "x"}}, "write 'es' for 'spa_Latn'"),
         ({"prompt": {"es": "no place for it"}}, "must hold {prompt} once, it does 0 times"),
         ({"token_factor": 0.5}, "token_factor"),
-        (["a"], "a mapping is wanted"),
+        (["a"], "must be keys with values below it"),
     ],
 )
 def test_a_profile_that_does_not_validate(card: Any, says: str) -> None:
-    said = refusal(lambda: read_profile({"profile": card}, "adapter/xlift.json"))
+    said = refusal(lambda: read_section(InferenceProfile, {"profile": card}, "profile", "adapter/xlift.json"))
     assert says in said and said.startswith("adapter/xlift.json")
-    assert read_profile({"profile": None}, "") is None and read_profile({}, "") is None
+    assert read_section(InferenceProfile, {"profile": None}, "profile", "") is None
+    assert read_section(InferenceProfile, {}, "profile", "") is None
 
 
 @pytest.mark.parametrize(
@@ -285,7 +280,7 @@ def test_whole_answers_are_kept_beside_what_was_scored(tmp_path: Path) -> None:
     "change", [{"token_factor": float("inf")}, {"token_factor": float("nan")}, {"token_factor": 1e9}, {"min_tokens": 10**9}]
 )
 def test_what_a_pulled_profile_may_ask_for_is_bounded(change: dict[str, float]) -> None:
-    assert next(iter(change)) in refusal(lambda: read_profile({"profile": change}, "xlift.json"))
+    assert next(iter(change)) in refusal(lambda: read_section(InferenceProfile, {"profile": change}, "profile", "xlift.json"))
 
 
 def test_states_are_moved_language_by_language() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import refusal
 
 from xlift.harness.config.suite import TranslatorSettings, read_suite
-from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.types import Answer, Chat, Preference, Sampling
 from xlift.harness.engines import dtypes
@@ -120,13 +120,6 @@ def watch(translator: Seq2SeqTranslator, monkeypatch: pytest.MonkeyPatch) -> lis
 
     monkeypatch.setattr(translator._model, "generate", generate)
     return calls
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_nllb_gets_flores_codes(nllb: Path, monkeypatch: pytest.MonkeyPatch) -> None:

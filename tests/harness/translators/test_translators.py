@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 
 from xlift.harness.config.suite import EngineSettings, TranslatorSettings
 from xlift.harness.core.errors import UserError
@@ -67,13 +68,6 @@ def run_command(command: str, texts: Sequence[str]) -> list[str | None]:
 def mark(line: str) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     return f"{indent}x{line.strip()}" if has_letter(line) else line
-
-
-def refusal(act: Callable[[], Any]) -> str:
-    with pytest.raises(UserError) as caught:
-        act()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,9 @@ from urllib.parse import unquote, urldefrag
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from result_folders import Page, write_run, write_training
+from result_folders import BAD, GOOD, TASKS, Page, read_record_of, write_run, write_training
 from typer.testing import CliRunner
 
-import xlift
 from xlift.harness.cli.main import app
 from xlift.harness.core.errors import UserError
 from xlift.leaderboard.analysis import board
@@ -26,8 +25,6 @@ from xlift.leaderboard.site import builder, filters
 from xlift.leaderboard.site.builder import STATE, build
 from xlift.leaderboard.site.text import clean, direction, show, write_prose
 
-GOOD, BAD = [1.0] * 18 + [0.0] * 2, [0.0] * 18 + [1.0] * 2
-TASKS = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_es")
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"><img src=x onerror=alert(1)>'",
@@ -41,17 +38,6 @@ HOSTILE = [
     "مرحبا بالعالم",
     "你好，世界",
 ]
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """A base, a method with two seeds that does everything right, and one that is the base again."""
-    root = tmp_path / "runs" / "s"
-    write_run(root, "base", dict.fromkeys(TASKS, BAD))
-    for seed in (0, 1):
-        write_run(root, "better", dict.fromkeys(TASKS, GOOD), seed=seed, adapter=str(seed))
-    write_run(root, "same", dict.fromkeys(TASKS, BAD), seed=0, adapter="c")
-    return root
 
 
 def read_site(out: Path) -> dict[str, str]:
@@ -182,7 +168,7 @@ def test_rebuilds_are_equal_and_a_change_stays_on_its_pages(results: Path, tmp_p
     build([moved], tmp_path / "two")
     assert written == {path: path.stat().st_mtime_ns for path in written}
 
-    (sheet,) = [path for path in moved.rglob("samples_xlift_mgsm_direct_es_*") if json_of(path)["label"] == "same"]
+    (sheet,) = [path for path in moved.rglob("samples_xlift_mgsm_direct_es_*") if read_record_of(path)["label"] == "same"]
     sheet.write_text(sheet.read_text().replace("ocho", "nueve"))
     build([moved], tmp_path / "two")
     second = read_site(tmp_path / "two")
@@ -224,15 +210,11 @@ def test_a_site_is_built_again_when_what_makes_its_pages_changes(
     assert changed == {STATE, *(("methods.html", "methods/cross_lingual.html") if "methods/" in name else ())}
 
 
-def json_of(sample: Path) -> dict[str, str]:
-    return dict(json.loads((sample.parent / "manifest.json").read_text())["record"])
-
-
 def test_a_removed_run_takes_its_pages_along_and_no_other_file(results: Path, tmp_path: Path) -> None:
     out = tmp_path / "site"
     build([results], out)
     (out / "mine.txt").write_text("mine")
-    for stage in [path.parent for path in results.glob("evaluate-*/manifest.json") if json_of(path)["label"] == "same"]:
+    for stage in [path.parent for path in results.glob("evaluate-*/manifest.json") if read_record_of(path)["label"] == "same"]:
         stage.rename(stage.with_name(stage.name + ".part"))
     build([results], out)
     assert not (out / "runs/s--same--seed0.html").exists() and (out / "runs/s--base.html").exists()
@@ -327,7 +309,7 @@ def test_an_incomplete_row_is_counted_and_not_ranked(results: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_named_and_left_out(results: Path, tmp_path: Path, damage: "object", said: str) -> None:
-    (stage,) = [path.parent for path in results.glob("evaluate-*/manifest.json") if json_of(path)["label"] == "same"]
+    (stage,) = [path.parent for path in results.glob("evaluate-*/manifest.json") if read_record_of(path)["label"] == "same"]
     damage(stage)  # type: ignore[operator]
     (line,) = build([results], tmp_path / "site")
     assert said in line and str(tmp_path) not in line
@@ -344,20 +326,6 @@ def escape(stage: Path) -> None:
     tasks = json.loads((stage / "manifest.json").read_text())["record"]["tasks"]
     tasks[TASKS[0]]["samples"] = "../../secret.jsonl"
     edit(stage, tasks=tasks)
-
-
-def test_lost_samples_cost_the_comparison_and_not_the_score(results: Path, tmp_path: Path) -> None:
-    for path in results.rglob("samples_*"):
-        if json_of(path)["label"] == "same":
-            path.unlink()
-    told = build([results], tmp_path / "site")
-    assert [line.rpartition(": ")[0] for line in told] == [
-        f"s/{stage}: {task}" for stage in {line.split(":")[0][2:] for line in told} for task in TASKS
-    ]
-    assert all(line.endswith("its samples are gone") for line in told)
-    same = next(row for row in board.make(runs.collect([results], foreign.read)).rows if row.label == "same")
-    assert same.rank is None and f"{TASKS[0]}: its samples are gone" in same.notes
-    assert same.scores["xlift_mgsm_direct"].value == pytest.approx(10)
 
 
 def test_of_two_evaluations_the_newer_counts(results: Path, tmp_path: Path) -> None:
@@ -437,14 +405,6 @@ def test_answers_in_another_language_are_marked_beside_their_score(results: Path
     assert "90% of the 20 answers whose language can be told are in another one" in Page((out / "index.html").read_text()).text
 
 
-def test_a_benchmark_that_all_lost_samples_of_has_a_page_without_ranks(results: Path, tmp_path: Path) -> None:
-    for path in results.rglob(f"samples_{TASKS[1]}_*"):
-        path.unlink()
-    build([results], tmp_path / "site")
-    page = Page((tmp_path / "site/benchmarks/xlift_mgsm_direct.html").read_text()).text
-    assert page.count(f"no scores by document of {TASKS[1]}: not ranked") == 3
-
-
 def test_a_language_that_was_trained_and_never_asked_has_a_page(tmp_path: Path) -> None:
     for label, seed in (("base", None), ("m", 0)):
         write_run(tmp_path / "s", label, {"xlift_mgsm_direct_de": GOOD}, seed=seed)
@@ -502,15 +462,6 @@ def test_intervals_over_unknown_articles_are_marked(tmp_path: Path) -> None:
     assert not any(mark in text for text in read_site(tmp_path / "site").values())
 
 
-def test_one_lost_file_costs_its_own_row_its_rank(results: Path, tmp_path: Path) -> None:
-    next(results.glob("evaluate-stage-1-*/samples_xlift_mgsm_direct_es*")).unlink()
-    (group,) = board.make(runs.collect([results], foreign.read)).groups
-    assert {row.label: row.rank for row in group.rows} == {"base": 1, "same": 1, "better": None}
-    build([results], tmp_path / "site")
-    page = Page((tmp_path / "site/benchmarks/xlift_mgsm_direct.html").read_text()).text
-    assert "no scores by document of xlift_mgsm_direct_es: not ranked" in page and "1 of 2" in page
-
-
 def test_a_rate_off_target_is_no_score_and_says_over_how_many(tmp_path: Path) -> None:
     root, task = tmp_path / "runs" / "s", "xlift_x_alpaca_eval_es"
     for label, seed, values in (("base", None, BAD), ("m", 0, GOOD)):
@@ -525,32 +476,3 @@ def test_a_rate_off_target_is_no_score_and_says_over_how_many(tmp_path: Path) ->
     index = Page((tmp_path / "site/index.html").read_text()).text
     # 15 of 20 can be told: 90 % of them, 67.5 % of all, are off target
     assert "of 15/20 told" in index and "on 7.5, off 67.5, cannot tell 25.0" in index
-
-
-def test_lost_samples_cost_one_model_its_comparisons_in_python_as_on_the_site(results: Path) -> None:
-    for path in results.rglob("samples_*"):
-        if json_of(path)["label"] == "same":
-            path.unlink()
-    found = xlift.load_results(results)
-    made = board.make(runs.collect([results], foreign.read))
-    lifts = found.lifts()
-    assert set(lifts["method"]) == {"better"} and lifts["value"].tolist() == made.lifts["value"].tolist() == [pytest.approx(0.8)] * 4
-    assert found.ranks()["model"].tolist() == made.ranks["model"].tolist() == ["better", "base"] * 2, "by accuracy and by off_target"
-    assert found.lost == [f"same (seed 0): {task}: its samples are gone" for task in TASKS]
-    assert found.conclude()[0].startswith("The best supported method is better")
-
-
-def test_a_model_that_lost_one_task_has_no_rank_on_its_benchmark(results: Path) -> None:
-    (path,) = [one for one in results.rglob(f"samples_{TASKS[1]}_*") if json_of(one)["label"] == "same"]
-    path.unlink()
-    ranks = xlift.load_results(results).ranks()
-    ranked = ranks[ranks["metric"] == "accuracy"]
-    assert dict(zip(ranked["model"], ranked["note"], strict=True))["same"] == f"no scores by document of {TASKS[1]}: not ranked"
-    assert ranked["rank"].tolist()[:2] == [1, 2] and ranked["rank"].isna().sum() == 1
-
-
-def test_where_all_samples_are_lost_there_is_nothing_to_compare(results: Path) -> None:
-    for path in results.rglob("samples_*"):
-        path.unlink()
-    with pytest.raises(UserError, match=f"no scores by document: base: {TASKS[0]}: its samples are gone; evaluate it again"):
-        xlift.load_results(results).lifts()
