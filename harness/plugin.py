@@ -8,7 +8,7 @@ from __future__ import annotations
 from xlift.harness.core.errors import LanguageMissingError, LeakError, UserError
 from xlift.harness.core.languages import Language, find
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Example, Json, Message, Parallel, Preference, Sampling, ask
-from xlift.harness.models.encoders import Module
+from xlift.harness.models.module import Module
 from xlift.harness.models.policy import Policy, describe_query
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer

@@ -16,7 +16,8 @@ from xlift.harness.core.types import Likelihood
 from xlift.harness.engines.base import Pair
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.scoring import read_off
-from xlift.harness.models.encoders import Module, load_tokenizer, resolve
+from xlift.harness.models.encoders import load_tokenizer, resolve
+from xlift.harness.models.module import Module
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

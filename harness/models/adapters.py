@@ -23,7 +23,8 @@ from xlift.harness.core.types import Json
 from xlift.harness.models import encoders, masks, steering
 from xlift.harness.models.bases import Base, ModelFacts
 from xlift.harness.models.download import download
-from xlift.harness.models.encoders import Module
+from xlift.harness.models.module import FILE as PROJECTION
+from xlift.harness.models.module import Module
 from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.steering import Steer, read_steer
@@ -85,7 +86,7 @@ class Provenance(TypedDict, total=False):
     steer: Mapping[str, Json]
     """What is moved, if the adapter is moves of states (models.steering.Steer)."""
     module: Mapping[str, Json]
-    """The encoder beside the base and how it is read, if there is one (models.encoders.Module)."""
+    """The encoder beside the base and how it is read, if there is one (models.module.Module)."""
     data: Manifest
     """The manifest of the prepare stage."""
     fit: FitFacts
@@ -281,7 +282,7 @@ def _load_whole(adapter: Adapter, config: PreTrainedConfig) -> PreTrainedModel:
 def hash_weights(folder: Path) -> str | None:
     """The sha256 of an adapter's weights. For whole weights in several files it is that of their hashes. None for a profile without
     weights."""
-    single = [folder / name for name in (WEIGHTS, masks.FILE, encoders.FILE) if (folder / name).is_file()]
+    single = [folder / name for name in (WEIGHTS, masks.FILE, PROJECTION) if (folder / name).is_file()]
     files = single[:1] or sorted(folder.glob(MODEL))
     hashes = [file_sha256(path) for path in files]
     if len(hashes) < 2:
@@ -355,7 +356,7 @@ def _read_inside(folder: Path, steer: Steer | None, module: Module | None) -> tu
         encoders.read_weights(folder)
         # Not where the encoder lies, as its own hash says which it is.
         said = module.model_dump(mode="json", exclude_defaults=True, exclude={"encoder", "revision"})
-        return {"peft_type": MODULE}, [(folder / encoders.FILE).read_bytes(), json.dumps(said, sort_keys=True).encode()]
+        return {"peft_type": MODULE}, [(folder / PROJECTION).read_bytes(), json.dumps(said, sort_keys=True).encode()]
     said = steer.model_dump(mode="json", exclude_defaults=True) if steer else {}
     return {"peft_type": STEER}, [(folder / steering.ARRAYS).read_bytes(), json.dumps(said, sort_keys=True).encode()]
 

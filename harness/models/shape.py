@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from xlift.harness.core.errors import UserError
-from xlift.harness.models.bases import Base
+
+if TYPE_CHECKING:
+    from xlift.harness.models.bases import Base
 
 
 @dataclass(frozen=True)

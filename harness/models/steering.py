@@ -11,12 +11,13 @@ from pydantic import Field, field_validator
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section, read_section
-from xlift.harness.models.bases import Base
 from xlift.harness.models.masks import read_numbers
 from xlift.harness.models.shape import place_layer, read_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from xlift.harness.models.bases import Base
 
 ARRAYS = "steer.safetensors"
 """The file beside ``xlift.json`` with, for each language, vectors (layers, hidden) or maps (layers, hidden, hidden)."""

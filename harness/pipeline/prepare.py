@@ -18,7 +18,7 @@ from xlift.harness.core.manifests import Learned, Manifest
 from xlift.harness.core.types import Row
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters, encoders
-from xlift.harness.models.encoders import Module
+from xlift.harness.models.module import Module
 from xlift.harness.pipeline.common_rows import COMMON, add_common
 from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.processes import end_children

@@ -6,7 +6,7 @@ import json
 
 from xlift.harness.models import masks
 from xlift.harness.models.adapters import FULL, MASK
-from xlift.harness.models.encoders import BOUNDARY, FILE, Module
+from xlift.harness.models.module import BOUNDARY, FILE, Module
 from xlift.harness.models.steering import Steer
 from xlift.harness.publishing.package import Facts
 

@@ -17,7 +17,7 @@ from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import SourceFacts
 from xlift.harness.core.store import MANIFEST, RESOLVED, parse_json, read_object
 from xlift.harness.evaluation.records import Measurement, Record, make_public, read_measurements
-from xlift.harness.models import encoders, masks, steering
+from xlift.harness.models import encoders, masks, module, steering
 from xlift.harness.models.adapters import CARD, CONFIG, FULL, MASK, WEIGHTS, Adapter, Provenance, hash_weights, resolve
 from xlift.harness.models.bases import ModelFacts
 from xlift.harness.models.smollm2 import EMBEDDED
@@ -225,7 +225,7 @@ def collect(facts: Facts, card: str, results: str | None = None) -> list[File]:
         files = [File(steering.ARRAYS, folder / steering.ARRAYS)]
     elif facts.adapter.module:
         encoders.require_public(facts.adapter.module)
-        files = [File(encoders.FILE, folder / encoders.FILE)]
+        files = [File(module.FILE, folder / module.FILE)]
     weights = {"weights_sha256": files[0].sha256 if facts.adapter.steer else hash_weights(folder)} if files else {}
     files += [File(README, card.encode()), _write_json(CARD, {**facts.made, **weights})]
     if facts.record:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
-from xlift.harness.models.encoders import Module
+from xlift.harness.models.module import Module
 from xlift.harness.models.policy import Policy
 from xlift.harness.models.profile import InferenceProfile
 from xlift.harness.models.shape import place_layer as place_layer

@@ -33,7 +33,7 @@ from xlift.harness.core.types import Example, Parallel, Preference
 from xlift.harness.engines.dtypes import choose_arithmetic, route_products
 from xlift.harness.models import adapters
 from xlift.harness.models.adapters import Provenance
-from xlift.harness.models.encoders import FILE
+from xlift.harness.models.module import FILE
 from xlift.harness.recipes.contract import Align, Dpo, Gap, Plan, Sft
 from xlift.harness.training import batching
 from xlift.harness.training.align import HiddenTrainer

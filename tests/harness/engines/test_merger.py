@@ -17,9 +17,10 @@ from xlift.harness.engines.hf import HfEngine
 from xlift.harness.engines.merger import Line, Merger
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.bases import Base
-from xlift.harness.models.encoders import Module, check_languages, require_public
+from xlift.harness.models.encoders import check_languages, require_public
 from xlift.harness.models.encoders import resolve as find_encoder
 from xlift.harness.models.merging import write_merged
+from xlift.harness.models.module import Module
 
 CHATS = [ask("hi"), ask("one two three four")]
 

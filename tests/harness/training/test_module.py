@@ -16,7 +16,7 @@ from xlift.harness.engines.hf import HfEngine
 from xlift.harness.engines.merger import Line, Merger
 from xlift.harness.models.adapters import resolve
 from xlift.harness.models.bases import Base, load_tokenizer
-from xlift.harness.models.encoders import Module
+from xlift.harness.models.module import Module
 from xlift.harness.plugin import Plan
 from xlift.harness.training.batching import encode
 from xlift.harness.training.report import FitReport
