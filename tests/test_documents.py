@@ -3,15 +3,14 @@
 import ast
 import importlib.util
 import re
-import shlex
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from documents import ROOT, list_blocks, list_commands, read
 from typer.main import get_command
 
 import xlift
@@ -20,10 +19,7 @@ from xlift.harness.cli.main import app
 from xlift.harness.config import suite_page
 from xlift.harness.config.suite import Suite, merge
 
-ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-PRINTED = {"docs/command.md", "docs/performance.md"}
-"""Pages whose blocks hold what programs printed, and which no reader types."""
 WRITTEN = {"tests/test_two_birds.py"}
 """Files that a command writes which a page shows."""
 LEAST = {
@@ -35,26 +31,6 @@ LEAST = {
 """What a suite must have, and what parts of one refer to, where a page shows no more than a part."""
 OTHERS = {"docs/add-a-benchmark.md": 1}
 """YAML that is no part of a suite, by page."""
-
-
-def read(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
-
-
-def list_blocks(page: str, *languages: str) -> list[str]:
-    """The fenced blocks of a page in one of these languages."""
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
-    return [block[2] for block in found if block[1] in languages]
-
-
-def list_commands(page: str, name: str) -> Iterator[list[str]]:
-    """The commands of a page that begin with a name, as lists of arguments, without comments and without brackets."""
-    for block in [] if page in PRINTED else list_blocks(page, "", "sh", "bash", "console"):
-        for line in block.replace("\\\n", " ").splitlines():
-            shown = re.sub(r"^\$ |^(?:export )?(?:[A-Z_]+=\S+ )+", "", re.split(r"\s{2,}(?=\S)|\s#\s", re.sub(r" +(?=-)", " ", line))[0])
-            if shown.startswith(f"{name} "):
-                words = re.sub(r"\[(?=--)|(?<=[\w.])\](?= |$)", "", shown.split(" | ")[0])
-                yield shlex.split(words)[1:]
 
 
 @pytest.mark.parametrize("page", PAGES)
