@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -193,8 +194,14 @@ def _find_prompt(arguments: Any) -> str:
 
 
 def _find_target(target: Any, choices: tuple[Choice, ...]) -> str:
-    """The reference. If it is a number and no choice itself, it is the choice at that place, because lm-eval writes both as text."""
+    """The reference. If it is a number and no choice itself, it is the choice at that place, because lm-eval writes both as text, as it
+    does with the list of the references of a text whose likelihood is measured."""
     text, texts = read_text(target), [choice.text for choice in choices]
+    if choices and text.startswith("[") and text not in texts:
+        try:
+            return read_text(ast.literal_eval(text))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return text
     if text in texts or not text.isdecimal() or len(texts) < 2 or int(text) >= len(texts):
         return text
     return texts[int(text)]

@@ -89,8 +89,10 @@ def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
     if (lift.value or 0) <= 0:
         return f"no lift is above 0, the highest is {_write(lift)} ({best.label})"
     seen = f"the largest lift is {_write(lift)} ({best.label})"
+    if lift.reason:
+        seen = f"{seen}; {lift.reason}"
     if view.needed is None:
-        return f"{seen}, and more seeds are needed, as seeds differ by more than that"
+        return f"{seen}, and more seeds are needed, as no number of items would make up for how much they differ"
     return f"{seen}; about {round_up(view.needed):,} items in place of {view.documents:,} would find one of that size four times in five"
 
 

@@ -24,10 +24,23 @@ from xlift.leaderboard.site.text import clean
 
 EEE_VERSION = "0.3.0"
 
-TABLES = ("rows", "scores", "lifts", "tasks", "ranks", "pairs", "win_rates", "options", "training", "curves", "lift_curves", "signal",
-          "agreement", "order")  # fmt: skip
-"""Names of the tables below ``data/``, each as CSV and JSON."""
-
+TABLES = {
+    "rows": "each row of the ranking with its rank, lift, retention, transfer, languages and cost",
+    "scores": "each score of each run, with its standard error and the number of items",
+    "lifts": "method minus base on each benchmark, with interval, test and number of seeds",
+    "tasks": "the same on each task",
+    "ranks": "the ranks of all models on each benchmark",
+    "pairs": "each two rows that may be compared, with the difference on each benchmark",
+    "win_rates": "shares of answers that a judge preferred",
+    "options": "the options of each row's method",
+    "training": "rows of each training that were kept and left out, by language and kind",
+    "curves": "the training loss by step",
+    "lift_curves": "lift at points of a training",
+    "signal": "how well each measure tells the methods apart",
+    "agreement": "how well a measure by likelihood foretells one of answers",
+    "order": "how early in training the order of the methods is that of the end",
+}
+"""The tables below ``data/``, each as CSV and JSON, and what they hold."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", " ")
 """The characters with which a cell of a CSV may not begin."""

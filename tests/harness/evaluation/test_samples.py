@@ -44,6 +44,13 @@ def test_the_likeliest_of_several_answers(tmp_path: Path) -> None:
         read(tmp_path, {**ROW, "arguments": asked, "resps": scored[:2]})
 
 
+def test_references_that_lm_eval_wrote_as_a_list(tmp_path: Path) -> None:
+    asked = {"gen_args_0": {"arg_0": "translate", "arg_1": " it's seven"}}
+    scored = {"arguments": asked, "resps": [[["-7.5", "False"]]], "filtered_resps": [["-7.5", "False"]]}
+    rows = [{**ROW, **scored, "target": target} for target in ('["it\'s seven"]', "['seven', 'sept']", "[1] is a footnote", "[")]
+    assert [line.target for line in read(tmp_path, *rows)] == ["it's seven", "seven\nsept", "[1] is a footnote", "["]
+
+
 def test_a_line_of_a_published_record_has_no_answer(tmp_path: Path) -> None:
     (line,) = read(tmp_path, {key: ROW[key] for key in ("doc_id", "doc_hash", "metrics", "accuracy")})
     assert (line.responses, line.answer, line.prompt, line.filter) == (None, "", "", "none")
