@@ -70,6 +70,20 @@ def test_where_nothing_is_told_apart_the_items_that_would_do_are_named(tmp_path:
     assert f"about {round_up(group.view.needed):,} items in place of 100 would find one of that size four times in five" in text
 
 
+def test_where_only_the_correction_stands_against_a_lift_the_sentence_says_so(tmp_path: Path) -> None:
+    """Nine documents won and one lost: McNemar's p is 0.021, and there are comparisons in other languages."""
+    kept = [1.0] * 50 + [0.0] * 50
+    base, ours = [0.0] * 9 + [1.0] + [0.0] * 90, [1.0] * 9 + [0.0] * 91
+    write_run(tmp_path / "s", "base", dict(zip(MGSM, (kept, base, kept), strict=True)))
+    write_run(tmp_path / "s", "m", dict(zip(MGSM, (kept, ours, kept), strict=True)), seed=0)
+    group = make(tmp_path / "s")
+    lift = group.view.figures["s--m"]["lift"]
+    assert lift.low is not None and lift.low > 0 and lift.significant is False
+    text = summarise(group.rows, group.view)
+    assert "the largest lift is +8.0 points [" in text and "(m); its interval leaves out 0, but it is one of " in text
+    assert "does not pass Holm's correction for them; about " in text
+
+
 def test_likelihood_leads_where_answers_are_too_few_for_a_test_and_is_never_averaged_with_them(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label, seeds, shift in (("base", [None], 0.0), ("m", [0, 1], -0.2)):
