@@ -36,6 +36,9 @@ def summarise(rows: Sequence[LeaderboardRow], view: View) -> str:
     single = [row for row in tested if row not in settled and _is_clear(lifts[row.id], 1)]
     none = "no method is seen to lift" if harmful else "nothing can be told apart from the base"
     parts = [_praise(better[0], view, rows[0])] if better else [f"{none}: {_say_largest(settled, view)}"]
+    larger = [row for row in unclear if better and (lifts[row.id].value or 0) > (lifts[better[0].id].value or 0)]
+    if larger:
+        parts.append(f"the larger lift{'s' * (len(larger) > 1)} of {_list(larger)} {'is' if len(larger) == 1 else 'are'} not significant")
     if len(better) > 1:
         parts.append(f"{_list(better[1:])} {'lifts' if len(better) == 2 else 'lift'} too")
     if better and unclear:

@@ -17,7 +17,7 @@ languages: {{pivot: en, train: [{code}], evaluate: [en, {code}]}}
 translators: {{default: {{kind: seq2seq, model: facebook/nllb-200-distilled-600M}}}}
 methods:
   {method}: {{method: {method}}}
-  control: {{method: pivot_only}}
+  control: {{method: {control}}}
 train: {{tokens: 2000000}}
 seeds: [0, 1, 2]
 evaluate:
@@ -43,8 +43,11 @@ class Gap:
     """YAML that would measure it."""
 
 
-def list_gaps(measured: Collection[str], base: str, method: str) -> Iterator[Gap]:
-    """The languages of FLORES-200 that are not among the measured ones, by name; ``base`` and ``method`` are what their suites take."""
+def list_gaps(measured: Collection[str], base: str) -> Iterator[Gap]:
+    """The languages of FLORES-200 that are not among the measured ones, by name; their suites take ``base``.
+
+    Each suite has the method and the control that docs/adapt-a-language.md names, and reads only data that the language has.
+    """
     benchmarks: dict[str, list[str]] = {}
     proposed: dict[str, list[str]] = {}
     for benchmark in BENCHMARKS.values():
@@ -58,6 +61,7 @@ def list_gaps(measured: Collection[str], base: str, method: str) -> Iterator[Gap
         if code in measured or code not in proposed or code == "en":  # which is the pivot of every suite here
             continue
         tasks = ", ".join(json.dumps(pattern) for pattern in proposed[code][:2])
-        suite = SUITE.format(code=code, base=json.dumps(base), method=method, tasks=tasks)
         training = tuple(kind for kind, parts in one.training.items() if parts)
+        method, control = ("cross_lingual", "translate_then_sft") if "parallel" in training else ("translate_then_sft", "pivot_only")
+        suite = SUITE.format(code=code, base=json.dumps(base), method=method, control=control, tasks=tasks)
         yield Gap(code, name_language(code), tuple(dict.fromkeys(benchmarks[code])), training, suite)

@@ -96,18 +96,12 @@ def _render_lists(pages: Callable[..., str], board: Board, boards: Sequence[Page
     first = f" The sentences are of {boards[0].group.base or 'the first ranking'}; each page has all bases." if boards else ""
     yield "methods.html", pages("list.html", "", title="Methods", about="What each method does, its rows and its lifts.", entries=methods)
     about = f"Which method lifts which language.{first}"
-    gaps, hint = tuple(list_gaps(_list_languages(board), *_choose_parts(boards))), boards[0].answer if boards else ""
+    base = next((row.base for page in boards for row in page.group.rows), "ORG/MODEL")
+    gaps, hint = tuple(list_gaps(_list_languages(board), base)), boards[0].answer if boards else ""
     shown = {"about": about, "entries": sorted(languages, key=lambda one: one[1]), "gaps": gaps, "hint": hint}
     yield "languages.html", pages("languages.html", "", **shown)
     about = f"What is measured, and who is ahead there.{first}"
     yield "benchmarks.html", pages("list.html", "", title="Benchmarks", about=about, entries=sorted(benchmarks, key=lambda one: one[1]))
-
-
-def _choose_parts(boards: Sequence[Page]) -> tuple[str, str]:
-    """The base and the method that a suite for a new language takes: those of the first ranking's best method that xlift has."""
-    rows = [row for page in boards[:1] for row in page.group.rows]
-    methods = [row.method for row in rows if row.label != "base" and describe_method(row.method)[0]]
-    return rows[0].base if rows else "ORG/MODEL", methods[0] if methods else "cross_lingual"
 
 
 def _list_benchmarks(board: Board) -> list[str]:
