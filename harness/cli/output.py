@@ -6,8 +6,9 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import typer
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Style: TypeAlias = Callable[[int, str], str | None]
 """Takes the number of a row and the name of a column, and returns one of rich's colours, or None."""
+GAP = 2
+"""Blanks between two columns."""
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -52,13 +55,17 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None 
     """Print a data frame as wide as the terminal, or as wide as its columns need if there is no terminal.
 
     With ``keys``, columns that do not fit are printed in further blocks, each beginning with the first ``keys`` columns. Without it, their
-    texts are wrapped. ``style`` returns a colour, or None, for the cell of a row and a column. No line ends in spaces.
+    texts are wrapped between words; where not even the words fit beside each other, each row is a paragraph of its own. ``style`` returns a
+    colour, or None, for the cell of a row and a column. No line ends in spaces.
     """
     from rich.console import Console
 
     # Without a terminal, and unless COLUMNS says how wide, a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400)
     texts = _write_cells(frame)
+    if keys is None and sum(map(_least_width, texts, texts.values())) - GAP > console.width:
+        _print_paragraphs(texts, title, console.width)
+        return
     for number, columns in enumerate([list(texts)] if keys is None else _cut(texts, keys, console.width)):
         if number:
             typer.echo("")
@@ -66,6 +73,25 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None 
             console.print(_draw(frame, texts, columns, title if number == 0 else None, style))
         for line in capture.get().splitlines():
             typer.echo(re.sub(r" +((?:\x1b\[0m)?)$", r"\1", line))
+
+
+def _least_width(name: str, texts: Sequence[str]) -> int:
+    """The width of a column's longest word, which is not broken, with the gap beside it."""
+    from rich.cells import cell_len
+
+    return max(cell_len(word) for text in (name, *texts) for word in text.split() or [""]) + GAP
+
+
+def _print_paragraphs(texts: Mapping[str, Sequence[str]], title: str | None, width: int) -> None:
+    """Each row as its first cell, and below it the others with their names. Empty cells are left out."""
+    first, *others = texts
+    if title:
+        typer.echo(title)
+    for number, head in enumerate(texts[first]):
+        typer.echo(head)
+        body = "; ".join(f"{name}: {texts[name][number]}" for name in others if texts[name][number])
+        for line in textwrap.wrap(body, width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
+            typer.echo(line)
 
 
 def _write_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
@@ -83,11 +109,11 @@ def _cut(texts: Mapping[str, Sequence[str]], keys: int, width: int) -> list[list
     from rich.cells import cell_len
 
     names = list(texts)
-    widths = {name: max(map(cell_len, [name, *texts[name]])) + 2 for name in names}
+    widths = {name: max(map(cell_len, [name, *texts[name]])) + GAP for name in names}
     repeated = sum(widths[name] for name in names[:keys])
     blocks: list[list[str]] = [[]]
     for name in names[keys:]:
-        if blocks[-1] and repeated + sum(widths[other] for other in [*blocks[-1], name]) - 2 > width:
+        if blocks[-1] and repeated + sum(widths[other] for other in [*blocks[-1], name]) - GAP > width:
             blocks.append([])
         blocks[-1].append(name)
     return [[*names[:keys], *block] for block in blocks]
@@ -100,7 +126,8 @@ def _draw(frame: pd.DataFrame, texts: Mapping[str, Sequence[str]], columns: Sequ
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     kinds = {str(name): frame[name].dtype.kind for name in frame.columns}
     for column in columns:
-        table.add_column(Text(column), justify="right" if kinds[column] in "if" else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if kinds[column] in "if" else "left"
+        table.add_column(Text(column), justify=justify, overflow="fold", min_width=_least_width(column, texts[column]) - GAP)
     for number in range(len(frame)):
         table.add_row(*(Text(texts[column][number], style=(style and style(number, column)) or "") for column in columns))
     return table

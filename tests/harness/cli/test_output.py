@@ -27,3 +27,13 @@ def test_without_a_terminal_no_row_is_broken(monkeypatch: pytest.MonkeyPatch, ca
 def test_brackets_in_a_cell_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(pd.DataFrame({"to do": ["pip install xlift[vllm]"]}))
     assert "xlift[vllm]" in capsys.readouterr().out
+
+
+def test_words_are_not_broken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(pd.DataFrame({"task": ["xlift_language_confusion"], "about": ["which language is it"]}))
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["task", "about"], ["xlift_language_confusion", "which", "language", "is"], ["it"],
+    ]  # fmt: skip
+    print_table(pd.DataFrame({"task": ["xlift_language_confusion", "b"], "from": ["ORG/A-LONG-NAME", ""], "rows": [3, 4]}))
+    assert capsys.readouterr().out == "xlift_language_confusion\n  from: ORG/A-LONG-NAME; rows: 3\nb\n  rows: 4\n"
