@@ -70,7 +70,7 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None 
         if number:
             typer.echo("")
         with console.capture() as capture:
-            console.print(_draw(frame, texts, columns, title if number == 0 else None, style))
+            console.print(_draw(frame, texts, columns, title if number == 0 else None, style, console.width))
         for line in capture.get().splitlines():
             typer.echo(re.sub(r" +((?:\x1b\[0m)?)$", r"\1", line))
 
@@ -80,6 +80,23 @@ def _least_width(name: str, texts: Sequence[str]) -> int:
     from rich.cells import cell_len
 
     return max(cell_len(word) for text in (name, *texts) for word in text.split() or [""]) + GAP
+
+
+def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
+    """The widths of columns that fit beside each other: the widest are made narrower, down to their longest words.
+
+    rich would make them narrower than ``min_width``, and then cut the lines off.
+    """
+    from rich.cells import cell_len
+
+    widths = {name: max(map(cell_len, (name, *found))) for name, found in texts.items()}
+    least = {name: _least_width(name, found) - GAP for name, found in texts.items()}
+    while sum(widths.values()) + GAP * (len(widths) - 1) > width:
+        wide = [name for name in widths if widths[name] > least[name]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda name: widths[name])] -= 1
+    return widths
 
 
 def _print_paragraphs(texts: Mapping[str, Sequence[str]], title: str | None, width: int) -> None:
@@ -119,15 +136,18 @@ def _cut(texts: Mapping[str, Sequence[str]], keys: int, width: int) -> list[list
     return [[*names[:keys], *block] for block in blocks]
 
 
-def _draw(frame: pd.DataFrame, texts: Mapping[str, Sequence[str]], columns: Sequence[str], title: str | None, style: Style | None) -> Table:
+def _draw(
+    frame: pd.DataFrame, texts: Mapping[str, Sequence[str]], columns: Sequence[str], title: str | None, style: Style | None, width: int
+) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    widths = _fit({column: texts[column] for column in columns}, width)
     kinds = {str(name): frame[name].dtype.kind for name in frame.columns}
     for column in columns:
         justify: Literal["left", "right"] = "right" if kinds[column] in "if" else "left"
-        table.add_column(Text(column), justify=justify, overflow="fold", min_width=_least_width(column, texts[column]) - GAP)
+        table.add_column(Text(column), justify=justify, overflow="fold", width=widths[column])
     for number in range(len(frame)):
         table.add_row(*(Text(texts[column][number], style=(style and style(number, column)) or "") for column in columns))
     return table
