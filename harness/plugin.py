@@ -25,7 +25,23 @@ from xlift.harness.recipes.code_switch import (
     switch_words,
     turn_lexicon,
 )
-from xlift.harness.recipes.contract import Align, Context, Dpo, Gap, Mask, Method, Mix, Options, Part, Plan, Reading, Sft, Term, Where
+from xlift.harness.recipes.contract import (
+    Align,
+    Context,
+    Dpo,
+    Gap,
+    LanguageCode,
+    Mask,
+    Method,
+    Mix,
+    Options,
+    Part,
+    Plan,
+    Reading,
+    Sft,
+    Term,
+    Where,
+)
 from xlift.harness.recipes.experts import LANGUAGE, TASK, ExpertOptions, list_experts, read_experts
 from xlift.harness.recipes.filters import (
     RowFilter,
@@ -78,16 +94,16 @@ from xlift.harness.recipes.written_tasks import Task, judge_task, read_tasks, re
 
 __all__ = [
     "Align", "Allocation", "Answer", "AnswerRule", "Chat", "CodeSwitcher", "Context", "CorpusRow", "Direction", "Dpo", "Draws", "Example",
-    "ExpertOptions", "Gap", "InferenceProfile", "Json", "LANGUAGE", "Language", "LanguageMissingError", "LeakError", "Lexicon", "Mask",
-    "Message", "Method", "Mix", "Module", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan", "Policy", "Pool",
-    "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "Steer", "SwitchOptions", "TASK",
-    "Task", "Term", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation", "build_completions",
-    "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "compare_choices", "describe",
-    "describe_query", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment", "find_pair_fault",
-    "find_terms", "find_words", "fit_ridge", "fit_static", "has_language", "index_by_english", "is_repetitive", "judge_task",
-    "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "make_twins", "measure_overlap",
-    "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers", "read_instructions", "read_lexicon",
-    "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language", "request_tasks",
-    "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words", "take",
-    "translate_instructions", "translate_prompts", "turn_lexicon",
+    "ExpertOptions", "Gap", "InferenceProfile", "Json", "LANGUAGE", "Language", "LanguageCode", "LanguageMissingError", "LeakError",
+    "Lexicon", "Mask", "Message", "Method", "Mix", "Module", "Options", "Pair", "PairOptions", "Pairs", "Parallel", "Part", "Plan",
+    "Policy", "Pool", "Preference", "Prompt", "Reading", "RowFilter", "Sampling", "ScalingLaw", "Sft", "Solution", "Staged", "Steer",
+    "SwitchOptions", "TASK", "Task", "Term", "UserError", "Where", "align_words", "allocate", "answer_prompts", "ask", "ask_translation",
+    "build_completions", "build_constrained", "build_revisions", "build_translations", "collect_wordings", "comes_to", "compare_choices",
+    "describe", "describe_query", "fill", "find", "find_fault", "find_flaw", "find_foreign", "find_method", "find_misalignment",
+    "find_pair_fault", "find_terms", "find_words", "fit_ridge", "fit_static", "has_language", "index_by_english", "is_repetitive",
+    "judge_task", "keep_distinct", "list_experts", "list_pairs", "list_prompts", "list_reasons", "load", "make_pairs", "make_twins",
+    "measure_overlap", "measure_rouge_l", "names", "orient", "pair_texts", "read_experts", "read_final_answers", "read_instructions",
+    "read_lexicon", "read_pairs", "read_prompt_pairs", "read_prompts", "read_tasks", "read_translations", "request_language",
+    "request_tasks", "require_batch", "sample_solutions", "shuffle_rows", "solve_problems", "split_budget", "split_stages", "switch_words",
+    "take", "translate_instructions", "translate_prompts", "turn_lexicon",
 ]  # fmt: skip

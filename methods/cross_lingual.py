@@ -53,6 +53,8 @@ Part = tuple[str, str]
 class CrossLingualOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("pivot_instructions", "target_instructions", "translation")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     pivot_instructions: float = Field(ge=0, le=1)

@@ -49,6 +49,8 @@ HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 class KnowledgeAlignmentOptions(Options):
     """Shares are parts of the budget in rows and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("entities", "triples")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     entities: float = Field(ge=0, le=1)

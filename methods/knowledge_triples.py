@@ -43,6 +43,8 @@ from xlift.harness.plugin import (
 class KnowledgeTriplesOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("triples", "links")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     triples: float = Field(ge=0, le=1)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xlift.harness.plugin import Context, Json, Mask, Method, Options, Plan, Reading, UserError, list_pairs, read_pairs
+from xlift.harness.plugin import Context, Json, LanguageCode, Mask, Method, Options, Plan, Reading, UserError, list_pairs, read_pairs
 
 Array = NDArray[Any]
 
@@ -35,7 +35,7 @@ class LanguageNeuronsOptions(Options):
     parallel_corpus: str
     texts: int = Field(ge=1)
     """The number of texts that are read in each language."""
-    switch_off: tuple[str, ...]
+    switch_off: tuple[LanguageCode, ...]
     """The languages whose neurons are switched off; the pivot if the list is empty."""
     specific: float = Field(gt=0, lt=1)
     """The share of neurons that are specific: those of the lowest entropy."""
@@ -53,13 +53,19 @@ class LanguageNeurons(Method[LanguageNeuronsOptions]):
     masks = True
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
+        self._choose(pivot, languages)
         return list_pairs(self.options.parallel_corpus, (pivot, *languages))
+
+    def _choose(self, pivot: str, languages: Sequence[str]) -> tuple[str, ...]:
+        """The languages whose neurons are switched off. Raises UserError for one that is neither the pivot nor trained."""
+        spoken, chosen = (pivot, *languages), self.options.switch_off or (pivot,)
+        if unknown := [lang for lang in chosen if lang not in spoken]:
+            raise UserError(f"switch_off: {unknown[0]!r} is neither the pivot nor trained; name some of {', '.join(spoken)}")
+        return chosen
 
     def prepare(self, ctx: Context) -> Plan:
         options, spoken = self.options, (ctx.pivot, *ctx.languages)
-        chosen = options.switch_off or (ctx.pivot,)
-        if unknown := [lang for lang in chosen if lang not in spoken]:
-            raise UserError(f"switch_off: {unknown[0]!r} is neither the pivot nor trained; name some of {', '.join(spoken)}")
+        chosen = self._choose(ctx.pivot, ctx.languages)
         shares = np.stack([ctx.read_activity(self._read_texts(ctx, lang)) for lang in spoken])
         belongs = find_specific(shares, options.specific, options.active)
         off: Array = np.any(belongs[[spoken.index(lang) for lang in chosen]], axis=0)

@@ -70,6 +70,8 @@ X-AlpacaEval are in words of ours. All further ones are made of the language's o
 class PivotLanguageOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("pivot_language", "pivot_instructions")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     pivot_language: float = Field(gt=0, le=1)

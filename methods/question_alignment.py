@@ -40,6 +40,8 @@ from xlift.harness.plugin import (
 class QuestionAlignmentOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("question_translation", "task")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     question_translation: float = Field(ge=0, le=1)

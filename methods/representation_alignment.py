@@ -44,6 +44,8 @@ from xlift.harness.plugin import (
 class RepresentationAlignmentOptions(Options):
     """Shares are parts of the budget in rows and must add up to 1. Without ``task`` the terms are trained alone."""
 
+    SHARES = ("parallel", "task")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     parallel: float = Field(gt=0, le=1)

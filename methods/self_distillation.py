@@ -64,6 +64,8 @@ Quad = tuple[Prompt, Prompt]
 class SelfDistillationOptions(SwitchOptions, Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off. Code-switching is that of SwitchOptions."""
 
+    SHARES = ("pivot_to_pivot", "target_to_target", "pivot_to_target", "target_to_pivot", "translation", "completion")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
     pivot_to_pivot: float = Field(ge=0, le=1)

@@ -22,6 +22,7 @@ from xlift.harness.plugin import (
     Context,
     Direction,
     Example,
+    LanguageCode,
     LeakError,
     Lexicon,
     Method,
@@ -51,9 +52,11 @@ Edge = tuple[str, str]
 class StarAlignmentOptions(Options):
     """Shares are parts of the budget and must add up to 1; a part with share 0 is off."""
 
+    SHARES = ("instructions", "translation", "constrained", "interactive")
+
     rows: int = Field(ge=1)
     """The budget in rows, if the suite sets none."""
-    hubs: tuple[str, ...]
+    hubs: tuple[LanguageCode, ...]
     """The pivot or trained languages; the pivot alone if the list is empty."""
     instructions: float = Field(ge=0, le=1)
     """The share of instructions, split evenly over the hubs."""
@@ -84,7 +87,7 @@ class StarAlignment(Method[StarAlignmentOptions]):
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         options = self.options
-        hubs = options.hubs or (pivot,)
+        hubs = self._choose_hubs(pivot, languages)
         found = [Reading(options.instruction_corpus, hub) for hub in hubs] if options.instructions else []
         tied = tuple(dict.fromkeys((*hubs, *languages)))
         if any(getattr(options, kind) for kind in EDGE_KINDS):
@@ -93,12 +96,19 @@ class StarAlignment(Method[StarAlignmentOptions]):
             found += list_pairs(options.lexicon_corpus, tied, "plain translations stand in")
         return found
 
+    def _choose_hubs(self, pivot: str, languages: Sequence[str]) -> tuple[str, ...]:
+        """Raises UserError for a hub that is neither the pivot nor trained, or that is named twice."""
+        hubs = self.options.hubs or (pivot,)
+        if unknown := [hub for hub in hubs if hub not in (pivot, *languages)]:
+            raise UserError(f"star_alignment: hubs: {unknown[0]!r} is neither the pivot nor a trained language")
+        if len(set(hubs)) < len(hubs):
+            raise UserError(f"star_alignment: hubs: {', '.join(hubs)} names one twice")
+        return hubs
+
     def prepare(self, ctx: Context) -> Plan:
         options = self.options
         row_filter = RowFilter(options.max_characters, options.max_length_ratio)
-        hubs = options.hubs or (ctx.pivot,)
-        if unknown := [hub for hub in hubs if hub not in (ctx.pivot, *ctx.languages)]:
-            raise UserError(f"star_alignment: hubs: {unknown[0]!r} is neither the pivot nor a trained language")
+        hubs = self._choose_hubs(ctx.pivot, ctx.languages)
         edges = [*((hub, lang) for lang in ctx.languages if lang not in hubs for hub in hubs), *combinations(hubs, 2)]
         if not edges:
             raise UserError("star_alignment: hubs: no language is left to tie to the hub")

@@ -89,7 +89,9 @@ class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
         return Where(self.options.layers)
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
-        return [Reading(self.options.corpus, lang) for lang in (pivot, *languages)]
+        langs = (pivot, *languages)
+        require_rank(self.options.rank or 1, len(langs))
+        return [Reading(self.options.corpus, lang) for lang in langs]
 
     def prepare(self, ctx: Context) -> Plan:
         options, langs = self.options, (ctx.pivot, *ctx.languages)
@@ -131,11 +133,16 @@ class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
         return np.asarray(ctx.read_states(chats, (LAST,), "last")[:, 0].mean(axis=0))
 
 
+def require_rank(rank: int, languages: int) -> None:
+    """Raise UserError for a rank that so many languages, with the pivot, do not give."""
+    if not 1 <= rank < languages:
+        raise UserError(f"rank {rank}: {languages} languages with the pivot have from 1 to {languages - 1} dimensions of their own")
+
+
 def find_spaces(means: NDArray[Any], rank: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The shared direction (hidden, 1) and the specific space (hidden, rank) of mean states (languages, hidden), both with orthonormal
     columns. Raises UserError for a rank that the languages do not give."""
-    if not 1 <= rank < len(means):
-        raise UserError(f"rank {rank}: {len(means)} languages with the pivot have from 1 to {len(means) - 1} dimensions of their own")
+    require_rank(rank, len(means))
     columns = means.T.astype(np.float64)
     centre = columns.mean(axis=1, keepdims=True)
     left, size, right = np.linalg.svd(columns - centre, full_matrices=False)

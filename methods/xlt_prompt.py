@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from xlift.harness.plugin import Context, InferenceProfile, Method, Options, Plan, find
+from xlift.harness.plugin import Context, InferenceProfile, LanguageCode, Method, Options, Plan, find
 
 HEADER = "Final answer:"
 
@@ -32,7 +32,7 @@ Proceed in this order:
 class XltPromptOptions(Options):
     """Which answers are asked for in this way, and how much room they get."""
 
-    languages: tuple[str, ...]
+    languages: tuple[LanguageCode, ...]
     """The languages of answers; the trained ones if the list is empty."""
     token_factor: float = Field(ge=1)
     """The factor by which the most new tokens of a task are multiplied."""
@@ -47,7 +47,7 @@ class XltPrompt(Method[XltPromptOptions]):
     trains = False
 
     def prepare(self, ctx: Context) -> Plan:
-        chosen = [find(lang).code for lang in self.options.languages or ctx.languages]
+        chosen = list(self.options.languages or ctx.languages)
         profile = InferenceProfile(
             prompt={lang: _word(lang, ctx.pivot) for lang in chosen},
             header=dict.fromkeys(chosen, HEADER),

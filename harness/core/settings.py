@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from xlift.harness.core import secrets
 from xlift.harness.core.errors import UserError, name_nearest
 
 S = TypeVar("S", bound=BaseModel)
+
+MOST = 1e15
+"""No number in settings may be above this, or below its negative."""
 
 REMEDY = "settings are published with results: put the secret into an environment variable, and write ${NAME} in its place"
 
@@ -31,6 +35,22 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _take_numbers_as_numbers(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true where a number belongs, which pydantic would take for 1, and numbers that nothing can hold.
+
+        Text is taken, because YAML reads 1e-3 as text.
+        """
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = set(get_args(annotation) or (annotation,))
+        whole, wanted = kinds & {int, float} == {int}, bool(kinds & {int, float})
+        if wanted and isinstance(value, bool) and bool not in kinds:
+            raise PydanticCustomError("int_type" if whole else "float_type", "a number belongs here")
+        if wanted and isinstance(value, int | float) and abs(value) > MOST and abs(value) != math.inf:
+            raise PydanticCustomError("most", "no number here may be above {most}", {"most": f"{MOST:.0e}"})
+        return value
+
     UNHASHED: ClassVar[frozenset[str]] = frozenset()
     """Keys that change no result, or that a stage hashes in another form. ``identity`` leaves them out."""
 
@@ -48,6 +68,8 @@ def build(model: type[S], values: Mapping[str, object], where: str) -> S:
             raise UserError(f"{where}: {place}: holds half of a surrogate pair or a byte that is no UTF-8, which no file can")
         if "\0" in text:
             raise UserError(f"{where}: {place}: holds a NUL, which no name or path may")
+        if secrets.ISSUED.search(text):
+            raise UserError(f"{where}: {place}: what looks like a key stands in it as it is; {REMEDY}")
         if variable := secrets.find_variable(text.encode("utf-8", "surrogateescape")):
             raise UserError(f"{where}: {place}: the value of the environment variable {variable} stands in it; {REMEDY}")
     try:
@@ -82,7 +104,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     if (kind := first["type"]) in WANTED:
         return f"{where}: {at}: {_say_wanted(kind, first['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    got = "" if first["type"] in ("missing", "secret") else f", got {first['input']!r}"
+    got = "" if first["type"] in ("missing", "secret") else f", got {_show(first['input'])}"
     return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
 
 
@@ -105,15 +127,20 @@ WANTED = {
 
 def _say_wanted(kind: str, got: object) -> str:
     """What YAML must hold in a value's place, and how it is written."""
-    text = f"must be {WANTED[kind]}, got {got!r}"
+    text = f"must be {WANTED[kind]}, got {_show(got)}"
     if kind == "string_type" and isinstance(got, bool):
         words = "yes, on and true" if got else "no, off and false"
         return f"{text}; YAML reads {words} as {got}: write the word in quotes, such as '{'yes' if got else 'no'}'"
     if kind == "string_type" and isinstance(got, int | float):
         return f"{text}; write it in quotes: '{got}'"
     if kind in ("tuple_type", "list_type") and isinstance(got, str | int | float):
-        return f"{text}; write [{got}]"
+        return f"{text}; write [{got}]" if len(str(got)) < 80 and "\n" not in str(got) else text
     return text
+
+
+def _show(got: object) -> str:
+    text = repr(got)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _list_texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:

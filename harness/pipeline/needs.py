@@ -40,9 +40,16 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
     found = [Need(TASKS, data.survey(*source, samples=samples)) for source in index.sources(tasks)]
     for label, chosen in suite.methods.items():
         method = registry.load(chosen.method, chosen.options)
-        readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
+        try:
+            readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
+        except UserError as error:
+            raise UserError(f"methods.{label}: {error}") from None
         for (corpus, lang), instead in {(one.corpus, one.lang): one.instead for one in readings}.items():
-            found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
+            try:
+                found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
+            except UserError as error:
+                named = [name for name, value in method.options.model_dump().items() if value == corpus]
+                raise UserError(f"methods.{label}{'.options.' + named[0] if named else ''}: {error}") from None
     if suite.common and any(registry.find_method(chosen.method).trains for chosen in suite.methods.values()):
         try:
             found.append(Need(COMMON, data.survey(suite.common.corpus, suite.languages.pivot, samples=samples)))

@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.languages import find
 from xlift.harness.core.settings import Section
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.module import Module
@@ -34,8 +36,29 @@ tests/methods/test_rows_golden.py fails if a change of rows went unnoticed.
 class Options(Section):
     """The base class of a method's options. They are frozen, and unknown keys are refused by name."""
 
+    SHARES: ClassVar[tuple[str, ...]] = ()
+    """The options that are shares of one budget. A suite in which they do not add up to 1 is refused before any work."""
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        whole = sum(getattr(self, name) for name in self.SHARES)
+        if self.SHARES and abs(whole - 1) > 1e-6:
+            raise UserError(f"{', '.join(self.SHARES)}: these shares add up to {whole:.3f}, not 1")
+        return self
+
 
 OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def _find_code(text: str) -> str:
+    try:
+        return find(text).code
+    except UserError as error:
+        raise PydanticCustomError("language", "{said}", {"said": str(error)}) from None
+
+
+LanguageCode = Annotated[str, AfterValidator(_find_code)]
+"""An option that names a language. It is refused if xlift does not know it, and is kept as its short code."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ answer."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -202,7 +203,7 @@ def fill(items: Iterator[T], count: int, spare: float, keep: Callable[[list[T]],
     The first attempt takes ``spare`` times as many as are needed. The second takes as many as are still lacking at the loss of the first,
     but no more than four times that. If the first left nothing, there is no second.
     """
-    first = list(islice(items, math.ceil(count * spare)))
+    first = list(islice(items, min(math.ceil(count * spare), sys.maxsize)))
     kept = keep(first) if first else []
     if kept and len(kept) < count:
         share = max(len(kept) / len(first), 0.25)

@@ -38,7 +38,7 @@ def check_record(folder: Path) -> list[str]:
     is no record.
     """
     if not (folder / STATE).is_file():
-        raise UserError(f"{folder}: no {STATE} in it, so it is no record; make one with: xlift record RUN --out {folder}")
+        raise UserError(f"{folder}: no {STATE} in it, so it is no record; make one of a run with: xlift record runs/NAME --out FOLDER")
     state = find_state(folder, STATE)
     if state is None:
         return [f"{STATE}: damaged, so nobody knows which files belong to the record; make it anew with: xlift record RUN --out DIR"]

@@ -18,6 +18,7 @@ from xlift.harness.core.errors import LanguageMissingError, UserError
 from xlift.harness.evaluation.tasks import expand_tasks
 from xlift.harness.pipeline import needs
 from xlift.harness.plugin import Method, Options, Plan, load
+from xlift.harness.recipes.registry import load_labelled
 from xlift.tasks.data import read
 
 QA_TASK = "xlift_xquad_{lang}"
@@ -196,3 +197,32 @@ def test_a_dry_run_of_a_shipped_suite_reports_its_data(mirror: State, tiny_base:
     assert all(row["otherwise"] for row in rows if row["state"] == "nowhere")
     assert call("data", "get", name)[0] == 0
     assert set(xlift.survey(xlift.load_suite(name, changes))["state"]) <= {"here", "nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        (
+            "pivot_language",
+            {"prompt_corpus": "alpacca"},
+            "^methods.m.options.prompt_corpus: unknown corpus 'alpacca'; did you mean 'alpaca'",
+        ),
+        ("star_alignment", {"hubs": ["de"]}, "^methods.m: star_alignment: hubs: 'de' is neither the pivot nor a trained language$"),
+        ("star_alignment", {"hubs": ["es", "es"]}, "^methods.m: star_alignment: hubs: es, es names one twice$"),
+        ("subspace_alignment", {"rank": 99}, "^methods.m: rank 99: 2 languages with the pivot have from 1 to 1 dimensions of their own$"),
+        ("language_neurons", {"switch_off": ["de"]}, "^methods.m: switch_off: 'de' is neither the pivot nor trained; name some of en, es$"),
+    ],
+)
+def test_what_a_method_cannot_read_is_said_with_its_label(method: str, options: dict[str, object], says: str) -> None:
+    methods = {"m": {"method": method, "options": options}}
+    suite = read_suite(
+        {"name": "s", "languages": {"train": ["es"], "evaluate": ["es"]}, "methods": methods, "evaluate": {"tasks": ["t"]}}, "s"
+    )
+    with pytest.raises(UserError, match=says):
+        needs.list_needs(suite, ())
+
+
+def test_shares_that_do_not_add_up_are_refused_when_a_suite_is_checked() -> None:
+    says = "pivot_language, pivot_instructions: these shares add up to 0.750, not 1"
+    with pytest.raises(UserError, match=says):
+        load_labelled("m", "pivot_language", {"pivot_language": 0.5})
