@@ -30,7 +30,7 @@ from stages import stages_here
 import xlift.harness.engines.hf
 import xlift.harness.evaluation.evaluate
 import xlift.harness.training.trainer  # noqa: F401
-from xlift.harness.cli import main as command
+from xlift.harness.cli.main import main as command
 from xlift.leaderboard.loading.record import STATE as RECORD
 from xlift.leaderboard.site.builder import STATE
 
@@ -57,7 +57,7 @@ def call(place: Path, arguments: list[str]) -> tuple[int, str]:
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         try:
-            command.main()
+            command()
         except SystemExit as end:
             return (end.code if isinstance(end.code, int) else 1), said.getvalue()
         except BaseException as error:  # what a user would see as a traceback
