@@ -77,7 +77,10 @@ class AlignmentPreference(Method[AlignmentPreferenceOptions]):
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         corpus = self.options.problem_corpus
-        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's problems are translated") for lang in languages)]
+        return [
+            Reading(corpus, pivot),
+            *(Reading(corpus, lang, "the pivot's problems are translated", translated=True) for lang in languages),
+        ]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

@@ -100,7 +100,7 @@ class CrossLingual(Method[CrossLingualOptions]):
         options = self.options
         targets = languages if options.target_instructions and options.translated != "always" else ()
         instead = "the pivot's instructions are translated" if options.translated == "missing" else ""
-        found = [Reading(options.instruction_corpus, lang, instead) for lang in targets]
+        found = [Reading(options.instruction_corpus, lang, instead, translated=bool(instead)) for lang in targets]
         if options.pivot_instructions or (options.target_instructions and options.translated != "never"):
             found.insert(0, Reading(options.instruction_corpus, pivot))
         return found + (list_pairs(options.translation_corpus, (pivot, *languages)) if options.translation else [])

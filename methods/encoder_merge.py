@@ -96,7 +96,7 @@ class EncoderMerge(Method[EncoderMergeOptions]):
         return [
             *found,
             Reading(options.task_corpus, pivot),
-            *(Reading(options.task_corpus, lang, "the pivot's are translated") for lang in others),
+            *(Reading(options.task_corpus, lang, "the pivot's are translated", translated=True) for lang in others),
         ]
 
     def prepare(self, ctx: Context) -> Plan:

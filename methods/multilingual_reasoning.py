@@ -91,9 +91,8 @@ class MultilingualReasoning(Method[MultilingualReasoningOptions]):
     Options = MultilingualReasoningOptions
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
-        own = languages if self.options.questions == "own" else ()
-        return [Reading(self.options.problem_corpus, pivot),
-                *(Reading(self.options.problem_corpus, lang, "the pivot's problems are translated") for lang in own)]  # fmt: skip
+        corpus, own = self.options.problem_corpus, languages if self.options.questions == "own" else ()
+        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's problems are translated", translated=True) for lang in own)]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

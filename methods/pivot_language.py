@@ -109,7 +109,7 @@ class PivotLanguage(Method[PivotLanguageOptions]):
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         options = self.options
-        own = [Reading(options.prompt_corpus, lang, "the pivot's instructions are translated") for lang in languages]
+        own = [Reading(options.prompt_corpus, lang, "the pivot's instructions are translated", translated=True) for lang in languages]
         plain = [Reading(options.pivot_corpus, pivot)] if options.pivot_instructions else []
         return [Reading(options.prompt_corpus, pivot), *own, *plain]
 

@@ -81,7 +81,7 @@ class QueryPolicy(Method[QueryPolicyOptions]):
         if self.options.choose in ("named", "pivot_first"):
             return []
         corpus = self.options.corpus
-        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's items are translated") for lang in languages)]
+        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's items are translated", translated=True) for lang in languages)]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

@@ -84,7 +84,7 @@ class SelfInstruct(Method[SelfInstructOptions]):
 
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         corpus = self.options.seed_corpus
-        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's seeds are translated") for lang in languages)]
+        return [Reading(corpus, pivot), *(Reading(corpus, lang, "the pivot's seeds are translated", translated=True) for lang in languages)]
 
     def prepare(self, ctx: Context) -> Plan:
         options = self.options

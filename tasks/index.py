@@ -69,7 +69,7 @@ def name_unjudged(name: str) -> str | None:
 def expand(name: str) -> list[str]:
     """The tasks of a group, or the task itself. Raises UserError with the nearest name."""
     if not exists(name):
-        raise UserError(f"unknown task {name!r}{name_nearest(name, _files())}")
+        raise UserError(f"evaluate.tasks: unknown task {name!r}{name_nearest(name, _files())}")
     members = _read(name).get("task") if name in _files() else None
     return [one for member in members for one in expand(member)] if isinstance(members, list) else [name]
 

@@ -30,6 +30,7 @@ from xlift.harness.cli.arguments import (
 from xlift.harness.cli.demo import demo
 from xlift.harness.cli.judge import fidelity, judge
 from xlift.harness.cli.merge import merge
+from xlift.harness.cli.naming import naming
 from xlift.harness.cli.output import list_rows, print_frame, print_rows
 from xlift.harness.cli.probe import probe
 from xlift.harness.cli.report import compare_paper, report, report_on
@@ -89,14 +90,18 @@ def run(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, dry_ru
     loaded = _load(suite, add_judge(overrides, judge), strict)
     if address and not executor:
         raise UserError(f"--address {address} goes with --executor ray")
-    if executor and not _submit(loaded, runs, executor, address, wait=wait, dry_run=dry_run):
-        return
-    if dry_run:
-        _show_plan(xlift.plan(loaded, runs, card=card), as_json)
-        return
-    if card:
+    if executor:
+        with naming(suite):
+            ended = _submit(loaded, runs, executor, address, wait=wait, dry_run=dry_run)
+        if not ended:
+            return
+    if card and not dry_run:
         raise UserError("--card goes with --dry-run: a run takes the GPU that there is")
-    report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
+    with naming(suite):
+        if dry_run:
+            _show_plan(xlift.plan(loaded, runs, card=card), as_json)
+            return
+        report_on(lambda: xlift.run(loaded, runs, wait=wait), as_json)
 
 
 def _submit(suite: Suite, runs: Path, executor: str, address: str | None, *, wait: bool, dry_run: bool) -> bool:
@@ -128,7 +133,8 @@ def worker(
 def train(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS, strict: Strict = False, wait: Wait = False,
           as_json: AsJson = False) -> None:  # fmt: skip
     """Prepare and train the methods of a suite, without measuring them; prints where the adapters lie."""
-    print_frame(xlift.train(_load(suite, overrides, strict), runs, wait=wait), as_json)
+    with naming(suite):
+        print_frame(xlift.train(_load(suite, overrides, strict), runs, wait=wait), as_json)
 
 
 @app.command()
@@ -136,7 +142,8 @@ def prepare(suite: SuiteName, overrides: Overrides = None, runs: Runs = RUNS,
             out: Annotated[Path, typer.Option("--out", help="Folder in which each method gets a folder.")] = Path("rows"),
             strict: Strict = False, wait: Wait = False, as_json: AsJson = False) -> None:  # fmt: skip
     """Stop after the data: each method's rows as Parquet and JSONL for TRL, LLaMA-Factory and axolotl, with a data card."""
-    print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs, wait=wait), as_json)
+    with naming(suite):
+        print_frame(xlift.prepare(_load(suite, overrides, strict), out, runs, wait=wait), as_json)
 
 
 @app.command()
@@ -238,17 +245,22 @@ def new_method(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of
 
 @app.command()
 def validate(suites: Annotated[list[str], typer.Argument(metavar="SUITE...")], overrides: Overrides = None) -> None:
-    """Check suites without running them: keys, methods, options, tasks and languages. Say which data they will read, and from where.
+    """Check suites without running them: keys, methods, options, tasks and languages. Say what is left out, which data they will read, and
+    from where.
 
     If a suite lacks data that it needs, the command says so and ends with exit code 2.
     """
     stops = []
     for name in suites:
         suite = xlift.load_suite(name, overrides or [])
-        xlift.validate(suite)
-        needed = xlift.survey(suite)
+        with naming(name):
+            remarks = xlift.validate(suite)
+            needed = xlift.survey(suite)
+        remarks += [f"left out: {line}" for line in needed.attrs["left out"]]
         stop = needed.attrs["stop"]
         typer.echo(f"{name}: valid, but it cannot run here" if stop else f"{name}: valid")
+        for remark in remarks:
+            typer.echo(f"  {remark}")
         data.show_needs(list_rows(needed))
         stops += [f"{name}: {stop}"] if stop else []
     for stop in stops:

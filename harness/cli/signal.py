@@ -11,6 +11,7 @@ import typer
 
 import xlift
 from xlift.harness.cli.arguments import AsJson, Overrides, SuiteName
+from xlift.harness.cli.naming import naming
 from xlift.harness.cli.output import list_rows, print_frame, print_table
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def plan_items(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Say how many items each task of a suite needs to find a difference, before it runs."""
-    found = xlift.plan_items(xlift.load_suite(suite, overrides or []), pilot or [], difference=difference, bits=bits)
+    with naming(suite):
+        found = xlift.plan_items(xlift.load_suite(suite, overrides or []), pilot or [], difference=difference, bits=bits)
     if as_json:
         print_frame(found, as_json)
         return

@@ -23,7 +23,7 @@ from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.papers import PaperScores
 from xlift.harness.core.settings import Section as Section
-from xlift.harness.core.settings import WithoutSecrets
+from xlift.harness.core.settings import WithoutSecrets, explain
 from xlift.harness.core.settings import build as build
 from xlift.harness.core.yaml_texts import read_yaml
 
@@ -127,6 +127,8 @@ class EngineSettings(Section):
 
 
 class MethodSettings(Section):
+    ELSEWHERE = "an option of the method stands under 'options'"
+
     method: str
     """Name of the method, as ``xlift ls methods`` lists it."""
     languages: tuple[str, ...] = ()
@@ -221,7 +223,7 @@ class Suite(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Names the run folder, and the suite in tables."""
     base: BaseSettings = BaseSettings()
-    """The model that everything starts from."""
+    """The model that everything starts from; `smollm2-135m-instruct` if it is left out."""
     data: DataSettings = DataSettings()
     """Where rows may come from, and how strictly leaks are treated."""
     languages: LanguageSettings
@@ -248,6 +250,15 @@ class Suite(Section):
     """The judge that compares the answers to X-AlpacaEval with others, after the evaluation; if not given, there is none."""
     expected: tuple[PaperScores, ...] = ()
     """What the paper of the suite reports. ``xlift compare-paper`` shows it beside what was measured, and nothing else depends on it."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """One number may be meant as a seed, or as a number of seeds."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            several = f", or {[*range(value)]} for {value} seeds" if 2 <= value <= 10 else ""
+            raise explain(f"must be a list, got {value}; write [{value}] for the seed {value}{several}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:

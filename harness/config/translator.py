@@ -46,6 +46,12 @@ class TranslatorSettings(Section):
     batch_tokens: int = Field(4096, ge=64)
     """For seq2seq: the most tokens (rows x width) of one batch."""
 
+    @property
+    def who(self) -> str:
+        """Who translates, for people."""
+        named = {"seq2seq": self.model, "api": f"{self.model} at a server", "table": f"a look-up in {self.corpus}", "command": "a command"}
+        return str(named.get(self.kind, "the base itself"))
+
     def check(self, title: str) -> None:
         """Raises UserError if an option is missing, or belongs to another kind."""
         needed = NEEDED[self.kind].split()

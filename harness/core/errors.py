@@ -42,10 +42,15 @@ class LanguageMissingError(UserError):
     """A corpus has no rows in a language, or none that can be read here. A method may translate those of another language instead."""
 
 
+def guess(wrong: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The nearest known name as the end of an error message; empty if none is as near as ``cutoff``, from 0 to 1."""
+    near = get_close_matches(wrong, sorted(known), n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
     """The end of an error message: the nearest known name, and all known names if they are few."""
     names = sorted(known)
-    near = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = guess(wrong, names) or ";"
     listed = f" known: {', '.join(names)}" if len(names) <= shown else f" {len(names)} are known"
     return hint + listed

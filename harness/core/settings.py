@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from xlift.harness.core import secrets
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, guess, name_nearest
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -20,9 +21,14 @@ MOST = 1e15
 REMEDY = "settings are published with results: put the secret into an environment variable, and write ${NAME} in its place"
 
 
+def explain(text: str) -> PydanticCustomError:
+    """An error for a validator to raise, whose text says all. The value is not shown behind it."""
+    return PydanticCustomError("explained", "{text}", {"text": text})
+
+
 def _refuse_secret(text: str) -> str:
     if found := secrets.find_literal(text):
-        raise PydanticCustomError("secret", "{found} stands in it as it is; {remedy}", {"found": found, "remedy": REMEDY})
+        raise explain(f"{found} stands in it as it is; {REMEDY}")
     return text
 
 
@@ -34,6 +40,11 @@ class Section(BaseModel):
     """A part of a suite or a record. It is frozen; unknown keys and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    ELSEWHERE: ClassVar[str] = ""
+    """Where a key that the section does not have may belong, for the error that names it."""
+    UNHASHED: ClassVar[frozenset[str]] = frozenset()
+    """Keys that change no result, or that a stage hashes in another form. ``identity`` leaves them out."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -50,9 +61,6 @@ class Section(BaseModel):
         if wanted and isinstance(value, int | float) and abs(value) > MOST and abs(value) != math.inf:
             raise PydanticCustomError("most", "no number here may be above {most}", {"most": f"{MOST:.0e}"})
         return value
-
-    UNHASHED: ClassVar[frozenset[str]] = frozenset()
-    """Keys that change no result, or that a stage hashes in another form. ``identity`` leaves them out."""
 
     def identity(self) -> dict[str, Any]:
         """Everything that can change a result, as plain data, of which hashes are made."""
@@ -94,18 +102,41 @@ def read_section(model: type[S], card: Mapping[str, object], key: str, where: st
 
 
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    first = error.errors(include_url=False)[0]
+    found = error.errors(include_url=False)
+    unknown = [one for one in found if one["type"] == "extra_forbidden"]  # first, as a key that is missing may be one that is misspelt
+    first = [*unknown, *found][0]
     place = [str(part) for part in first["loc"]]
     at = ".".join(place) or "suite"
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key {at!r}{name_nearest(place[-1], _fields(model, place[:-1]))}"
+    if unknown:
+        return f"{where}: unknown key {at!r}{_name_key(place[-1], _find_section(model, place[:-1]))}"
     if first["type"] == "too_short":
         return f"{where}: {at}: must have at least {first['ctx']['min_length']} of them, got {first['ctx']['actual_length']}"
     if (kind := first["type"]) in WANTED:
-        return f"{where}: {at}: {_say_wanted(kind, first['input'])}"
+        return f"{where}: {at}: {_say_wanted(kind, first['input'])}{_show_section(model, place, first['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    got = "" if first["type"] in ("missing", "secret") else f", got {_show(first['input'])}"
+    got = "" if first["type"] in ("missing", "explained") else f", got {_show(first['input'])}"
+    if first["type"] == "literal_error":
+        got += guess(str(first["input"]), re.findall("'([^']*)'", first["ctx"]["expected"]))
     return f"{where}: {at}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def _name_key(wrong: str, section: type[BaseModel] | None) -> str:
+    """The end of an error message about an unknown key: the nearest right one, or where else it may belong."""
+    known = list(section.model_fields) if section else []
+    elsewhere = section.ELSEWHERE if section and issubclass(section, Section) else ""
+    if not elsewhere:
+        return name_nearest(wrong, known)
+    return f"{guess(wrong, known, cutoff=0.75) or ';'} {elsewhere}; known here: {', '.join(sorted(known))}"
+
+
+def _show_section(model: type[BaseModel], place: Sequence[str], got: object) -> str:
+    """How a section is written of which only one text was given, if that is what its first key takes; else empty."""
+    section = _find_section(model, place) if isinstance(got, str) else None
+    if section is None:
+        return ""
+    key, field = next(iter(section.model_fields.items()))
+    takes_text = get_origin(field.annotation) is Literal or str in (field.annotation, *get_args(field.annotation))
+    return f"; write {place[-1]}: {{{key}: {got}}}" if takes_text else ""
 
 
 WANTED = {
@@ -155,8 +186,8 @@ def _list_texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
             yield from _list_texts(inner, f"{place}.{number}".lstrip("."))
 
 
-def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
-    """The keys of the section at a place, through mappings and optional sections; none if the place is no section."""
+def _find_section(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel] | None:
+    """The section at a place, through mappings and optional sections; None if the place is no section."""
     at: Any = model
     for part in place:
         if get_origin(at) is dict:
@@ -166,7 +197,7 @@ def _fields(model: type[BaseModel], place: Sequence[str]) -> list[str]:
             if get_origin(at) is not dict:  # a section or None
                 at = next((kind for kind in get_args(at) if isinstance(kind, type) and issubclass(kind, BaseModel)), at)
         else:
-            return []
+            return None
         if get_origin(at) is not dict and not isinstance(at, type):
-            return []
-    return list(at.model_fields) if isinstance(at, type) and issubclass(at, BaseModel) else []
+            return None
+    return at if isinstance(at, type) and issubclass(at, BaseModel) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import yaml
 
 from xlift.harness.core.errors import UserError, one_line
@@ -35,11 +37,18 @@ def read_yaml(text: str, where: str) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', None) or one_line(error)})") from None
+        hint = _show_quotes(text.splitlines()[mark.line]) if mark and mark.line < len(text.splitlines()) else ""
+        raise UserError(f"{where}{line}: not valid YAML ({getattr(error, 'problem', None) or one_line(error)}){hint}") from None
     except RecursionError:
         raise UserError(f"{where}: nested too deeply") from None
     except ValueError as error:  # such as a number of 5,000 digits, or a date that is none
         raise UserError(f"{where}: a value cannot be read ({one_line(error)})") from None
+
+
+def _show_quotes(line: str) -> str:
+    """How the first text with braces in a line is written, in which YAML takes ``{`` for the beginning of keys; empty if there is none."""
+    found = re.search(r"""[^\s\[\],:'"{}]*\{\w+\}[^\s\[\],:'"]*""", line)
+    return f'; a text with braces stands in quotes: "{found[0]}"' if found else ""
 
 
 def _refuse_depth(text: str, where: str) -> None:

@@ -22,6 +22,7 @@ from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.earlier import name_results, read_known
 from xlift.harness.pipeline.estimates import GIB
 from xlift.harness.pipeline.forecast import UNSEEN_TOKENS, Forecast, Training
+from xlift.harness.pipeline.remarks import find_unmeasured, list_remarks
 from xlift.harness.pipeline.row_budget import choose_rows
 from xlift.harness.pipeline.run import check_base, check_curves, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
@@ -57,19 +58,20 @@ class RunPlan(TypedDict):
     data: list[dict[str, str | int | None]]
 
 
-def check_suite(suite: Suite) -> None:
+def check_suite(suite: Suite) -> list[str]:
     """Raise UserError for everything that is wrong in a suite, as far as it can be found without data and without a base that is not
-    here."""
+    here. Returns what a person should know of a suite in which nothing is wrong, as ``list_remarks`` does."""
     from xlift.harness.evaluation.tasks import expand_tasks, require_shots
 
     check_methods(suite)
-    tasks, _ = expand_tasks(suite)
+    tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
     check_curves(suite, tasks)
     require_shots(suite, tasks)
     _check_expected(suite, tasks)
     if bases.is_ready(suite.base) and (suite.base.model != EMBEDDED or _names_parts_of_the_base(suite)):
         check_base(suite, bases.resolve(suite.base, suite.engine))
+    return list_remarks(suite, tasks, left_out)
 
 
 def _names_parts_of_the_base(suite: Suite) -> bool:
@@ -170,6 +172,7 @@ def _sum_up(run: Run, runs: Path, models: Sequence[Measured]) -> dict[str, str |
         "run folder": str(run.root),
         "tasks": len(run.tasks),
         "left out": "; ".join(run.left_out) or "nothing",
+        **({"trained, but not measured": ", ".join(unmeasured)} if (unmeasured := find_unmeasured(run.suite, run.tasks)) else {}),
         "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
         "disk free": f"{free_bytes(runs) / GIB:.1f} GiB",
     }
@@ -224,17 +227,18 @@ def survey_data(suite: Suite) -> list[dict[str, str | int | None]]:
     return needs.summarise(needs.list_needs(suite, expand_tasks(suite)[0]))
 
 
-def find_stop(suite: Suite) -> str:
-    """Why a run would stop before any work for lack of data, in one line; empty if it would not. Nothing is fetched."""
+def find_stop(suite: Suite) -> tuple[str, tuple[str, ...]]:
+    """Why a run would stop before any work for lack of data, in one line, which is empty if it would not; and a line for each group of
+    tasks that is measured in fewer languages for lack of data. Nothing is fetched."""
     from xlift.harness.evaluation.tasks import expand_tasks, locate_data
 
     try:
         tasks = expand_tasks(suite)[0]
-        locate_data(suite, tasks, fetch=False)
+        _, left_out = locate_data(suite, tasks, fetch=False)
         needs.require(needs.list_needs(suite, tasks))
     except UserError as error:
-        return str(error)
-    return ""
+        return str(error), ()
+    return "", left_out
 
 
 def list_supplies(suite: Suite) -> list[data.Supply]:

@@ -44,9 +44,10 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
             readings = [*method.list_readings(suite.languages.pivot, suite.trained(label)), *_list_tables(suite, label)]
         except UserError as error:
             raise UserError(f"methods.{label}: {error}") from None
-        for (corpus, lang), instead in {(one.corpus, one.lang): one.instead for one in readings}.items():
+        for (corpus, lang), reading in {(one.corpus, one.lang): one for one in readings}.items():
+            by = _name_translator(suite, label, lang) if reading.translated else ""
             try:
-                found.append(Need(label, data.survey(corpus, lang, samples=samples), instead))
+                found.append(Need(label, data.survey(corpus, lang, samples=samples), f"{reading.instead}{by}"))
             except UserError as error:
                 named = [name for name, value in method.options.model_dump().items() if value == corpus]
                 raise UserError(f"methods.{label}{'.options.' + named[0] if named else ''}: {error}") from None
@@ -56,6 +57,16 @@ def list_needs(suite: Suite, tasks: Sequence[str]) -> list[Need]:
         except UserError as error:
             raise UserError(f"common.corpus: {error}") from None
     return found
+
+
+def _name_translator(suite: Suite, label: str, lang: str) -> str:
+    """Who translates from the pivot for a method, and where the suite says so; empty if it has no translator of the pair."""
+    translators, pair = suite.translating(label), f"{suite.languages.pivot}-{lang}"
+    key = pair if pair in translators else "default"
+    if key not in translators:
+        return ""
+    place = f"methods.{label}.translators" if suite.methods[label].translators else "translators"
+    return f" by {translators[key].who} ({place}.{key}: {translators[key].kind})"
 
 
 def _list_tables(suite: Suite, label: str) -> list[Reading]:

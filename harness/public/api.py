@@ -53,16 +53,18 @@ def _require_suite(suite: object) -> None:
         raise UserError(f"{suite!r:.80} is no suite; load it first: xlift.load_suite({suite!r:.80})")
 
 
-def validate(suite: Suite) -> None:
+def validate(suite: Suite) -> list[str]:
     """Check a suite. Raises UserError for a method, an option or a task that does not exist, and for settings with which nothing can be
     trained.
 
-    It needs no model and no data. A base that is a folder on this machine is checked too.
+    It needs no model and no data. A base that is a folder on this machine is checked too. Returns what a person should know although
+    nothing is wrong, a line for each: a base that was not chosen, languages that a benchmark lacks, and a warning of languages that are
+    trained and not measured.
     """
     from xlift.harness.pipeline.dry_run import check_suite
 
     _require_suite(suite)
-    check_suite(suite)
+    return check_suite(suite)
 
 
 def plan(suite: Suite, runs: str | Path = RUNS, *, card: str | None = None) -> pd.DataFrame:

@@ -23,8 +23,8 @@ def survey(suite: Suite) -> pd.DataFrame:
 
     The state is ``here``, ``to fetch`` (``bytes`` is then a rough number), ``samples`` or ``nowhere``. For data that are nowhere,
     ``otherwise`` says what the method does without them, or what you can do. ``attrs["stop"]`` of the table says in one line why ``run``
-    would stop for lack of data before any work; it is empty if ``run`` would not. Nothing is fetched, and no model is needed. Raises
-    UserError as ``validate`` does.
+    would stop for lack of data before any work; it is empty if ``run`` would not. ``attrs["left out"]`` has a line for each group of tasks
+    that is measured in fewer languages for lack of data. Nothing is fetched, and no model is needed. Raises UserError as ``validate`` does.
     """
     import pandas as pd
 
@@ -32,7 +32,7 @@ def survey(suite: Suite) -> pd.DataFrame:
 
     columns = ["for", "corpus", "split", "languages", "state", "bytes", "otherwise"]
     found = pd.DataFrame(survey_data(suite), columns=columns).astype({"bytes": "Int64"})
-    found.attrs["stop"] = find_stop(suite)
+    found.attrs["stop"], found.attrs["left out"] = find_stop(suite)
     return found
 
 

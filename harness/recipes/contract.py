@@ -325,6 +325,8 @@ class Reading:
     lang: str
     instead: str = ""
     """What the method does without it, such as ``translates the pivot's``; empty if the method cannot do without."""
+    translated: bool = False
+    """Whether ``instead`` is a translation of the pivot's rows by the suite's translator, who is then named with it."""
 
 
 class Context(Protocol):

@@ -44,7 +44,7 @@ class ExpertOptions(Section):
 def list_experts(options: ExpertOptions, pivot: str, languages: Sequence[str]) -> list[Reading]:
     """The corpora that ``read_experts`` reads."""
     corpus = options.language_corpus
-    own = [Reading(corpus, lang, "the pivot's instructions are translated") for lang in languages]
+    own = [Reading(corpus, lang, "the pivot's instructions are translated", translated=True) for lang in languages]
     return [Reading(options.task_corpus, pivot), Reading(corpus, pivot), *own]
 
 

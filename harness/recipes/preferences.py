@@ -74,7 +74,7 @@ Prompts = Mapping[str, Mapping[str, str]]
 
 def list_prompts(options: PairOptions, pivot: str, languages: Sequence[str]) -> list[Reading]:
     """The corpora that ``make_pairs`` reads."""
-    translated = [Reading(options.prompt_corpus, lang, "the pivot's prompts are translated") for lang in languages]
+    translated = [Reading(options.prompt_corpus, lang, "the pivot's prompts are translated", translated=True) for lang in languages]
     return [Reading(options.prompt_corpus, pivot), *translated]
 
 

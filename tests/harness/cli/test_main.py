@@ -39,7 +39,7 @@ def write_suite(folder: Path, **changes: object) -> str:
 def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: dict[str, object], says: str) -> None:
     code, out, err = call("validate", write_suite(tmp_path, **changes))
     assert (code, out) == (2, "")
-    assert says in err
+    assert says in err and err.startswith("xlift: suite.yaml: "), "the file is named"
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
 
@@ -135,6 +135,22 @@ def test_valid_suites_are_called_valid(call, tmp_path: Path) -> None:
     code, out, _ = call("validate", "demo", "samples", write_suite(tmp_path))
     assert code == 0
     assert out.count(": valid") == 3
+
+
+def test_validate_says_what_a_valid_suite_leaves_open(call, tmp_path: Path) -> None:
+    languages = {"train": ["de", "es"], "evaluate": ["en", "es", "sw"]}
+    methods = {"m": {"method": "cross_lingual"}}
+    xquad = {"tasks": ["xlift_xquad_{lang}"]}
+    suite = write_suite(tmp_path, base={}, languages=languages, methods=methods, evaluate=xquad, data={"samples": "always"})
+    code, out, _ = call("validate", suite)
+    assert code == 0
+    assert out.splitlines()[1:3] == [
+        "  base: smollm2-135m-instruct, the default, as base.model is not set",
+        "  left out: xlift_xquad_{lang}: the benchmark has no sw",
+    ]
+    assert "\n  warning: no task measures de, which the methods train; add" in out
+    silent = write_suite(tmp_path, base={"model": "org/model"}, methods=methods, data={"samples": "always"})
+    assert "warning" not in call("validate", silent)[1] and "base:" not in call("validate", silent)[1]
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,30 @@ def test_what_makes_one_adapter() -> None:
     ("changes", "says"),
     [
         ({"evalute": {}}, "unknown key 'evalute'; did you mean 'evaluate'?"),
+        ({"langauges": {}, "languages": None}, "s.yaml: unknown key 'langauges'; did you mean 'languages'?"),
+        (
+            {"methods": {"m": {"method": "cross_lingual", "translation_share": 0.3}}},
+            "s.yaml: unknown key 'methods.m.translation_share'; an option of the method stands under 'options'; known here: languages,",
+        ),
+        (
+            {"methods": {"m": {"method": "cross_lingual", "translation": False}}},
+            "did you mean 'translators'? an option of the method stands under 'options'; known here: ",
+        ),
+        (
+            {"methods": {"m": "cross_lingual"}},
+            "methods.m: must be keys with values below it, got 'cross_lingual'; write m: {method: cross_lingual}",
+        ),
+        ({"translators": {"default": "self"}}, "got 'self'; write default: {kind: self}"),
+        ({"base": "org/model"}, "got 'org/model'; write base: {model: org/model}"),
+        ({"train": "long"}, "train: must be keys with values below it, got 'long'"),
+        ({"translators": {"default": {"kind": "seq2sec"}}}, "'api', 'table' or 'command', got 'seq2sec'; did you mean 'seq2seq'?"),
+        ({"seeds": 3}, "s.yaml: seeds: must be a list, got 3; write [3] for the seed 3, or [0, 1, 2] for 3 seeds"),
+        ({"seeds": 42}, "s.yaml: seeds: must be a list, got 42; write [42] for the seed 42"),
         ({"train": {"lerning_rate": 1}}, "did you mean 'learning_rate'?"),
         ({"engine": {"thinking": "no"}}, "engine.thinking: Input should be 'template', 'off' or 'on', got 'no'"),
         ({"engine": {"thinking": "on"}}, "engine.thinking: on: thinking takes tokens beyond those that a task gives"),
         ({"engine": {"thinking": "off", "thinking_tokens": 9}}, "engine.thinking_tokens: there is no thinking with engine.thinking: off"),
-        ({"engine": {"backend": "vlm"}}, "'vllm', 'hf' or 'api', got 'vlm'"),
+        ({"engine": {"backend": "vlm"}}, "'vllm', 'hf' or 'api', got 'vlm'; did you mean 'vllm'?"),
         ({"languages": {"evaluate": ["spanish"]}}, "s.yaml: languages.evaluate: unknown language 'spanish': write its code, 'es'"),
         (
             {"methods": {"m": {"method": "cross_lingual", "languages": ["es", "xx"]}}},

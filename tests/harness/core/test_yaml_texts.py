@@ -21,6 +21,15 @@ def nest(levels: int) -> str:
         ("a: 1\nb: 2\na: 3", "s.yaml, line 3: the key 'a' stands there twice, first in line 1; take one out"),
         ("a: {b: 1, c: {d: 1, d: 2}}", "s.yaml, line 1: the key 'd' stands there twice, first in line 1"),
         ("a: [1, 2", "s.yaml, line 1: not valid YAML"),
+        (
+            "a:\n  b: [x, f_{lang}]",
+            "s.yaml, line 2: not valid YAML (expected ',' or ']', but got '{'); a text with braces stands in quotes: \"f_{lang}\"",
+        ),
+        (
+            "a: {lang}_b: c",
+            "s.yaml, line 1: not valid YAML (expected <block end>, but found '<scalar>'); "
+            'a text with braces stands in quotes: "{lang}_b"',
+        ),
         ("a: &a [*a]", "s.yaml, line 1: holds itself through an alias"),
         (nest(9), "s.yaml, line 5: stands for more than 100,000 values; are aliases (*name) nested?"),
         ("[" * 20_000 + "]" * 20_000, "s.yaml: nested too deeply"),

@@ -91,10 +91,23 @@ def test_states(fill_folder: Callable[..., Path]) -> None:
     assert states(suite_of("cross_lingual")) == {
         ("tasks", "xquad", "es"): ("nowhere", ""),
         ("m", "alpaca", "en"): ("here", ""),
-        ("m", "alpaca", "es"): ("nowhere", "the pivot's instructions are translated"),
+        ("m", "alpaca", "es"): ("nowhere", "the pivot's instructions are translated by the base itself (translators.default: self)"),
         ("m", "parallel", "es"): ("nowhere", ""),
     }
     assert states(suite_of("cross_lingual", samples="missing"))["m", "parallel", "es"] == ("samples", "")
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_who_translates_is_named() -> None:
+    served = {"en-es": {"kind": "api", "model": "mt", "url": "http://h/v1"}, "default": {"kind": "seq2seq", "model": "org/nllb"}}
+    suite = suite_of("cross_lingual", ("es", "fr"))
+    named = read_suite(suite.model_dump() | {"translators": served}, "test")
+    assert states(named)["m", "alpaca", "es"][1].endswith("translated by mt at a server (translators.en-es: api)")
+    assert states(named)["m", "alpaca", "fr"][1].endswith("translated by org/nllb (translators.default: seq2seq)")
+    own = {"m": {"method": "cross_lingual", "translators": {"en-fr": {"kind": "command", "command": "cat"}}}}
+    none_of_es = read_suite(suite.model_dump() | {"methods": own}, "test")
+    assert states(none_of_es)["m", "alpaca", "fr"][1].endswith("by a command (methods.m.translators.en-fr: command)")
+    assert states(none_of_es)["m", "alpaca", "es"][1] == "the pivot's instructions are translated"
 
 
 def test_sizes_of_what_is_to_be_fetched(mirror: State, monkeypatch: pytest.MonkeyPatch) -> None:
