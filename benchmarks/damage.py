@@ -42,7 +42,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 READERS = (
     ["report", "{run}"], ["report", "{run}", "--json"], ["fidelity", "{run}"], ["signal", "{run}"], ["site", "{run}", "--out", "{site}"],
-    ["show", "{run}", "xlift_mgsm_direct_es", "--diff", "base"], ["record", "{run}", "--out", "{record}"], ["data", "check"],
+    ["show", "{run}", "xlift_mgsm_direct_es", "--diff", "base"], ["record", "{run}", "--out", "{record}"],
     ["push", "{adapter}", "org/name", "--dry-run"],
 )  # fmt: skip
 MAKERS = (["run", "{suite}", "--runs", "{runs}"],)
