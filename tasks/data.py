@@ -197,6 +197,12 @@ def dataset(
     return {name: read(corpus, lang, name, samples=policy) for name in wanted}
 
 
+def check_variable() -> None:
+    """Raises UserError if XLIFT_SAMPLES has a value that it cannot have."""
+    if named := os.environ.get("XLIFT_SAMPLES"):
+        _policy(named)
+
+
 def _policy(samples: str) -> Samples:
     for known in get_args(Samples):
         if samples == known:

@@ -59,7 +59,7 @@ def add(source: Path, kind: str, languages: str, folder: Path, licence: str = ""
     corpus, ending = KINDS[kind]
     lang = _read_language(kind, languages)
     name = f"train/{OWN}/{corpus}.{lang}.{ending}"
-    rows = [_read_own(record, number, kind, lang, source) for number, record in enumerate(_read_source(source), 1)]
+    rows = [_read_own(record, number, kind, lang, source) for number, record in enumerate(_read_source(source, kind, lang), 1)]
     _require_apart(rows, source)
     _require_spoken(rows, kind, lang, source)
     leaking = _guard(lang).find_leaks([[value for value in row.values() if isinstance(value, str)] for row in rows])
@@ -108,7 +108,14 @@ def _read_language(kind: str, languages: str) -> str:
     raise UserError(f"--languages {languages!r}: name a pair with English, such as en-am")
 
 
-def _read_source(source: Path) -> list[Row]:
+def _name_columns(kind: str, lang: str, source: Path) -> str:
+    """The columns that a kind of rows needs, for people."""
+    named = {"instructions": "instruction and output", "prompts": "instruction", "qa": "context, question and answers"}
+    needed = f"{kind} needs the columns {named.get(kind, f'en and {lang}')}"
+    return f"{needed}, named in the first line" if {".tsv", ".csv"} & {*source.suffixes} else needed
+
+
+def _read_source(source: Path, kind: str, lang: str) -> list[Row]:
     try:
         found = records(source, ())
     except OSError as error:
@@ -116,7 +123,7 @@ def _read_source(source: Path) -> list[Row]:
     except UNREADABLE as error:
         raise UserError(f"{source}: cannot be read as what the end of its name says ({one_line(error)})") from None
     if not found or not all(isinstance(record, dict) for record in found):
-        raise UserError(f"{source}: has no rows with columns")
+        raise UserError(f"{source}: has no rows with columns; {_name_columns(kind, lang, source)}")
     return found
 
 
@@ -125,7 +132,9 @@ def _read_own(record: Row, number: int, kind: str, lang: str, source: Path) -> R
         value = next((record[name] for name in names if record.get(name)), None)
         if not isinstance(value, str) or not value.strip():
             shown = ", ".join(map(str, record))
-            raise UserError(f"{source}: row {number} has no text in {' or '.join(names)} (its columns are {shown})")
+            raise UserError(
+                f"{source}: row {number} has no text in {' or '.join(names)} (its columns are {shown}); {_name_columns(kind, lang, source)}"
+            )
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -76,6 +76,10 @@ def start(
     version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print xlift's version.")] = False,
 ) -> None:
     """Train published methods that lift a language model beyond English, measure them on equal terms, and compare."""
+    if "XLIFT_SAMPLES" in os.environ:
+        from xlift.tasks.data import check_variable
+
+        check_variable()
 
 
 @app.command()

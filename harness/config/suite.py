@@ -19,7 +19,7 @@ from xlift.harness.config.lora import check_points
 from xlift.harness.config.resources import ResourceSettings
 from xlift.harness.config.train import TrainSettings as TrainSettings
 from xlift.harness.config.translator import TranslatorSettings as TranslatorSettings
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, guess_path, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.papers import PaperScores
 from xlift.harness.core.settings import Section as Section
@@ -407,6 +407,11 @@ def _locate(source: str | Path) -> Path:
         return path
     if str(source) in shipped_suites():
         return Path(str(files("xlift.harness.config").joinpath("suites", f"{source}.yaml")))
+    if path.is_dir():
+        inner = sorted(map(str, path.glob("*.y*ml")))
+        raise UserError(f"{source}: a folder, and not a suite; name a YAML file{f', such as {inner[0]}' if inner else ''}")
+    if hint := guess_path(path, "*.y*ml", cutoff=0.75):
+        raise UserError(f"no suite {str(source)!r}: there is no such file{hint}")
     raise UserError(f"no suite {str(source)!r}: neither a file nor a suite that ships{name_nearest(str(source), shipped_suites())}")
 
 

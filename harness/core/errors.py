@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from xlift.harness.core.secrets import redact
 
@@ -54,3 +55,17 @@ def name_nearest(wrong: str, known: Iterable[str], shown: int = 15) -> str:
     hint = guess(wrong, names) or ";"
     listed = f" known: {', '.join(names)}" if len(names) <= shown else f" {len(names)} are known"
     return hint + listed
+
+
+def guess_path(place: Path, pattern: str = "*", cutoff: float = 0.5) -> str:
+    """The nearest of the paths beside one that does not exist, as the end of an error message; empty if none is near."""
+    return guess(str(place), [str(place.parent / path.name) for path in place.parent.glob(pattern)], cutoff)
+
+
+def name_run(place: Path) -> str:
+    """The end of an error about a path that is no folder: the run folder that was probably meant."""
+    if place.suffix in (".yaml", ".yml"):
+        return f"it is a suite; name the folder of its run, such as runs/{place.stem}"
+    if place.is_file():
+        return "it is a file; name a run folder, such as runs/demo"
+    return f"no such run folder{guess_path(place, '*/')}"

@@ -82,7 +82,15 @@ def _suggest(code: str) -> str:
     """The end of the error message: the code that was probably meant, judging by names, outdated codes, regions or capitals."""
     plain = code.lower()
     by_name = {language.name.lower(): language.code for language in languages().values()}
-    for meant in (by_name.get(plain), OTHER_CODES.get(plain), plain, plain.replace("_", "-").partition("-")[0]):
+    narrow = {wide: code for code, wide in MACROLANGUAGES.items()}
+    by_iso = {language.flores.partition("_")[0]: language.code for language in reversed(languages().values())}  # the default script wins
+    for meant in (
+        by_name.get(plain),
+        OTHER_CODES.get(plain),
+        by_iso.get(narrow.get(plain, plain)),
+        plain,
+        plain.replace("_", "-").partition("-")[0],
+    ):
         if meant in languages():
             return f": write its code, {meant!r}"
     if forms := [

@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator, model_validator
 
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_run
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.limits import is_smoke
 from xlift.harness.core.paths import hide_places
@@ -303,7 +303,7 @@ def read_measurements(folders: Iterable[Path]) -> list[Measurement]:
     found: list[Measurement] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such run folder")
+            raise UserError(f"{folder}: {name_run(folder)}")
         stages = [path for path in sorted(folder.glob("evaluate-*")) if path.is_dir() and path.suffix != ".part"]
         held = [one for one in map(read_measurement, stages) if one]
         if not held:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, guess_path, name_nearest
 from xlift.harness.core.languages import find
 from xlift.harness.core.store import read_manifest
 from xlift.harness.evaluation.records import Record, read_records
@@ -43,6 +43,8 @@ def read_pilots(sources: Iterable[Path], metric: str = "corpus_chrf", kind: str 
     for source in sources:
         if source.is_file():
             listed += _read_csv(source)
+        elif not source.exists():
+            raise UserError(f"{source}: no such file and no such run folder{guess_path(source)}")
         else:
             measured += _read_run(source, metric, kind)
     _require_comparable(measured)

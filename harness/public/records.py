@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xlift.api import RUNS, load_suite, run
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest, name_run
 from xlift.harness.core.secrets import name_variables
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def reproduce(
     from xlift.results import load_results
 
     folder = Path(record)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: {name_run(folder)}")
     if not (folder / RESOLVED).is_file():
         raise UserError(f"{folder}: no {RESOLVED} in it, so nobody knows how it was run; name a record or a run folder")
     values = read_object(folder / RESOLVED)

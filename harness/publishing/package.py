@@ -21,6 +21,7 @@ from xlift.harness.models import encoders, masks, module, steering
 from xlift.harness.models.adapters import CARD, CONFIG, FULL, MASK, WEIGHTS, Adapter, Provenance, hash_weights, resolve
 from xlift.harness.models.bases import ModelFacts
 from xlift.harness.models.smollm2 import EMBEDDED
+from xlift.leaderboard.loading.record import STATE
 from xlift.tasks.licences import list_possible
 
 README, EVALUATION, EVAL_RESULTS = "README.md", "evaluation.json", ".eval_results/xlift.yaml"
@@ -308,6 +309,10 @@ def _refuse_strangers(folder: Path) -> None:
     sent."""
     if inner := sorted(folder.glob("fit-*/adapter")):
         raise UserError(f"{folder}: a run folder; name one of its adapters, such as {inner[0]}, or say --all for every one")
+    if (folder / STATE).is_file():
+        raise UserError(f"{folder}: a record, which holds no adapter; `xlift site {folder} --push ORG/NAME` publishes a board of it")
+    if (folder / "index.html").is_file():
+        raise UserError(f"{folder}: a site, which holds no adapter; `xlift site RESULTS --out {folder} --push ORG/NAME` publishes it")
     for path in sorted(folder.rglob("*")):
         if path.suffix in TRAINING_STATE:
             raise UserError(f"{path}: pickled weights or training state, which is never published; take it out of the folder")

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
-from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.errors import UserError, name_nearest, name_run
 from xlift.harness.core.manifests import Inputs, Manifest
 from xlift.harness.core.parallel import share
 from xlift.harness.core.store import RESOLVED, parse_json
@@ -181,6 +181,8 @@ def find_runs(results: Sequence[Path], read_foreign: Reader, base: str | None = 
     for place in results:
         if not place.exists():
             raise UserError(f"{place}: no such results; name run folders, such as runs/demo")
+        if place.suffix in (".yaml", ".yml"):
+            raise UserError(f"{place}: {name_run(place)}")
         for source in _find_sources(place):
             name = _name(source, place)
             try:

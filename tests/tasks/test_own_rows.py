@@ -64,6 +64,21 @@ def test_own_rows_of_every_kind(
     ("name", "content", "kind", "languages", "says"),
     [
         ("a.tsv", "en\tfr\nHi.\tSalut.\n", "parallel", "en-am", "row 1 has no text in am or amh_Ethi or text (its columns are en, fr)"),
+        (
+            "a.tsv",
+            "Hi.\tሰላም።\nBye.\tቻው።\n",
+            "parallel",
+            "en-am",
+            "row 1 has no text in en (its columns are Hi., ሰላም።); parallel needs the columns en and am, named in the first line",
+        ),
+        (
+            "a.tsv",
+            "Hi.\tሰላም።\n",
+            "lexicon",
+            "en-am",
+            "has no rows with columns; lexicon needs the columns en and am, named in the first line",
+        ),
+        ("a.jsonl", '{"text": "i"}\n', "instructions", "am", "instructions needs the columns instruction and output"),
         ("a.tsv", "en\tam\n\tb\n", "parallel", "en-am", "row 1 has no text in en"),
         ("a.tsv", "en\tam\nb\n", "parallel", "en-am", "cannot be read as what the end of its name says (line 2 has 1 columns, not 2"),
         ("a.jsonl", "[1]\n", "qa", "am", "has no rows with columns"),

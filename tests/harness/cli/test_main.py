@@ -57,6 +57,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
         (("train", "demo", "--set", "data.samples=always", "--runs", "/proc/runs"), "/proc/runs/demo: cannot be made"),
         (("tasks",), "--path"),
         (("tasks", "--pair", "de"), "write two languages"),
+        (("tasks", "--pair", "deu-fra"), "unknown language 'deu': write its code, 'de'"),
+        (("fit-scaling", "nope.csv", "--budget", "9"), "nope.csv: no such file and no such run folder"),
+        (("reproduce", "no-such-record", "m"), "no-such-record: no such run folder"),
+        (("report", "my-suite.yaml"), "my-suite.yaml: it is a suite; name the folder of its run, such as runs/my-suite"),
         (("tasks", "--pair", "de-german"), "unknown language 'german': write its code, 'de'"),
         (("report", "no-such-folder"), "no such run folder"),
         (("show", "runs/a", "task", "--limit", "0"), "'--limit': Input should be greater than or equal to 1 (xlift show --help shows what"),
@@ -90,6 +94,36 @@ def test_wrong_arguments_are_one_line(call, monkeypatch: pytest.MonkeyPatch, tmp
     assert code == 2
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_the_nearest_file_or_folder_is_named(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(write_suite(tmp_path)).rename("my-suite.yaml")
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "pilots.csv").write_text("language,rows,score\n")
+    assert call("run", "my-siute.yaml")[2] == "xlift: no suite 'my-siute.yaml': there is no such file; did you mean 'my-suite.yaml'?\n"
+    assert call("validate", "runs")[2] == "xlift: runs: a folder, and not a suite; name a YAML file\n"
+    assert call("validate", tmp_path)[2].endswith(f"a folder, and not a suite; name a YAML file, such as {tmp_path}/my-suite.yaml\n")
+    assert call("report", "runs/dmeo")[2] == "xlift: runs/dmeo: no such run folder; did you mean 'runs/demo'?\n"
+    assert call("reproduce", "runs/dmeo", "m")[2] == "xlift: runs/dmeo: no such run folder; did you mean 'runs/demo'?\n"
+    assert "did you mean 'pilots.csv'?" in call("fit-scaling", "pilot.csv", "--budget", "9")[2]
+    suite = "my-suite.yaml: it is a suite; name the folder of its run, such as runs/my-suite\n"
+    assert call("site", "my-suite.yaml", "--out", "site")[2] == f"xlift: {suite}"
+
+
+def test_a_wrong_value_of_xlift_samples_is_refused(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLIFT_SAMPLES", "yes")
+    assert call("ls", "suites") == (
+        2, "", "xlift: samples (XLIFT_SAMPLES): unknown value 'yes'; known: always, missing, never\n"
+    )  # fmt: skip
+
+
+def test_a_record_and_a_site_are_no_adapters(call, tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("{}")
+    said = call("push", tmp_path, "org/name", "--dry-run")[2]
+    assert f"{tmp_path}: a record, which holds no adapter; `xlift site {tmp_path} --push ORG/NAME` publishes a board of it" in said
+    (tmp_path / "record.json").rename(tmp_path / "index.html")
+    assert f"{tmp_path}: a site, which holds no adapter" in call("push", tmp_path, "org/name", "--dry-run")[2]
 
 
 def test_data_folder_that_does_not_exist_is_named(call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

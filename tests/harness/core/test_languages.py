@@ -11,6 +11,10 @@ from xlift.harness.core.languages import find
     [
         ("german", "write its code, 'de'"),
         ("EN", "write its code, 'en'"),
+        ("deu", "write its code, 'de'"),
+        ("swa", "write its code, 'sw'"),
+        ("zho", "write its code, 'zh'"),
+        ("arb", "write its code, 'ar'"),
         ("pt-br", "write its code, 'pt'"),
         ("es_ES", "write its code, 'es'"),
         ("iw", "write its code, 'he'"),
