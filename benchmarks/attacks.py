@@ -35,7 +35,7 @@ def write_suite(folder: Path) -> Path:
     turned = {pair: {"kind": "command", "command": "tr a-z b-za"} for pair in ("en-es", "es-en")}
     asked = {"prompt_corpus": "alpaca", "prompts": 4, "max_tokens": 24, "rounds": 2, "spare": 4.0}
     suite: dict[str, Any] = {
-        "name": "attacks", "base": {"model": str(base)}, "data": {"samples": "always"}, "rows": 16,
+        "name": "attacks", "base": {"model": str(base), "hub_id": "org/base"}, "data": {"samples": "always"}, "rows": 16,
         "languages": {"train": ["es"], "evaluate": ["en", "es"]},
         "methods": {
             "lidr": {"method": "dpo_self_improvement", "options": asked, "translators": turned},
