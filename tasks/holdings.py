@@ -119,10 +119,15 @@ def get(readings: Iterable[Reading], tell: Tell = logger.info) -> list[Got]:
                 read_listing(listing, fetched=True)
             found.append(Got(corpus, lang, split, len(rows), origin.sha256, origin.origin))
         except UserError as error:
-            found.append(Got(corpus, lang, split, fault=one_line(error)))
+            found.append(Got(corpus, lang, split, fault=_say(error)))
         done = found[-1]
-        tell(f"{corpus} {lang} {split}: {done.fault or f'{done.rows:,} rows'}")
+        tell(f"{corpus} {lang} {split}: {'cannot be had' if done.fault else f'{done.rows:,} rows'}")
     return found
+
+
+def _say(error: Exception) -> str:
+    """A whole error in one line: nothing else says what it says."""
+    return " ".join(str(error).split())
 
 
 def _tell_sizes(asked: Sequence[Reading], tell: Tell) -> None:
@@ -186,13 +191,13 @@ def build(folder: Path, readings: Iterable[Reading], tell: Tell = logger.info) -
                 made = [_read(file, corpus, lang) for file in files if not _is_there(folder, file, entries)]
                 made += [_read_articles(one) for one in listings if not _is_there(folder, one.file, entries)]
             except (UserError, Absent) as error:
-                results.append(Got(corpus, lang, split, fault=one_line(error)))
+                results.append(Got(corpus, lang, split, fault=_say(error)))
             else:
                 for file, count, content in filter(None, made):
                     entries[str(file.folder)] = _write(folder, file, count, content, corpus)
                     write_manifest(folder, entries)
                 results.append(Got(corpus, lang, split, len(rows), origin="folder"))
-            tell(f"{corpus} {lang} {split}: {results[-1].fault or 'written'}")
+            tell(f"{corpus} {lang} {split}: {'cannot be had' if results[-1].fault else 'written'}")
     return results
 
 

@@ -96,10 +96,20 @@ def show_needs(rows: Iterable[Mapping[str, Any]]) -> None:
     from xlift.tasks.holdings import name_size
 
     shown = []
+    said: set[str] = set()
     for row in rows:
         size = row["bytes"] if isinstance(row["bytes"], int) else None
-        shown.append({**row, "bytes": name_size(size) if size else "unknown" if row["state"] == "to fetch" else ""})
+        size_text = name_size(size) if size else "unknown" if row["state"] == "to fetch" else ""
+        shown.append({**row, "bytes": size_text, "otherwise": _say_once(str(row["otherwise"] or ""), said)})
     print_rows(shown, as_json=False)
+
+
+def _say_once(text: str, said: set[str]) -> str:
+    """Choices without those that ``said`` has from rows above, to which they are added."""
+    choices = text.split("; ")
+    new = [choice for choice in choices if choice not in said]
+    said.update(choices)
+    return text if len(choices) == 1 or len(new) == len(choices) else "; ".join(["as above", *new])
 
 
 def _report(found: pd.DataFrame, as_json: bool) -> None:

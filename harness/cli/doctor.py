@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import platform
 import shutil
@@ -12,11 +13,14 @@ from typing import Any
 
 from xlift.harness.core.errors import one_line
 
+logger = logging.getLogger("xlift.doctor")
+
 Rows = list[dict[str, Any]]
 
 
 def examine_machine() -> Rows:
     """One row for each thing that a run may need: its state, and what to do if it does not work."""
+    logger.info("loading torch, vLLM and the other libraries, which may take a minute")
     return [
         {"what": "python", "state": platform.python_version(), "to do": ""},
         {"what": "processors", "state": str(len(os.sched_getaffinity(0))), "to do": ""},

@@ -43,6 +43,7 @@ def test_getting_tells_sizes_first_and_faults_by_reading(mirror: State, capsys: 
         ("gsm8k", 3, False),
     ]
     assert found[0].sha256 == locate("xquad", "es").sha256 and "no published address" in found[1].fault
+    assert "parallel/alma cs train: cannot be had" in told, "the row alone says why"
     before = mirror.count("GET")
     assert get(asked, told.append)[2] == found[2] and mirror.count("GET") == before
     assert "all files are here already" in told
