@@ -21,6 +21,7 @@ CLOSE = Products(bf16=120.0, fp32=100.0, onednn=115.0, onednn_error=4e-7)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     before = torch.backends.mkldnn.matmul.fp32_precision
+    torch.backends.mkldnn.matmul.fp32_precision = "none"  # which a test that trained in this process may have left otherwise
     read_products.cache_clear()
     yield
     read_products.cache_clear()
