@@ -63,7 +63,7 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None 
     # Without a terminal, and unless COLUMNS says how wide, a table must not be squeezed into 80 columns.
     console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400)
     texts = _write_cells(frame)
-    if keys is None and sum(map(_least_width, texts, texts.values())) - GAP > console.width:
+    if keys is None and sum(_least_width(name, cells) + GAP for name, cells in texts.items()) - GAP > console.width:
         _print_paragraphs(texts, title, console.width)
         return
     for number, columns in enumerate([list(texts)] if keys is None else _cut(texts, keys, console.width)):
@@ -76,10 +76,10 @@ def print_table(frame: pd.DataFrame, title: str | None = None, keys: int | None 
 
 
 def _least_width(name: str, texts: Sequence[str]) -> int:
-    """The width of a column's longest word, which is not broken, with the gap beside it."""
+    """The width of a column's longest word, which is not broken."""
     from rich.cells import cell_len
 
-    return max(cell_len(word) for text in (name, *texts) for word in text.split() or [""]) + GAP
+    return max(cell_len(word) for text in (name, *texts) for word in text.split() or [""])
 
 
 def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
@@ -90,7 +90,7 @@ def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
     from rich.cells import cell_len
 
     widths = {name: max(map(cell_len, (name, *found))) for name, found in texts.items()}
-    least = {name: _least_width(name, found) - GAP for name, found in texts.items()}
+    least = {name: _least_width(name, found) for name, found in texts.items()}
     while sum(widths.values()) + GAP * (len(widths) - 1) > width:
         wide = [name for name in widths if widths[name] > least[name]]
         if not wide:

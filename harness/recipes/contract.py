@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
-from xlift.harness.core.settings import Section
+from xlift.harness.core.settings import Section, explain
 from xlift.harness.core.types import Answer, Chat, CorpusRow, Json, Rows, Sampling
 from xlift.harness.models.module import Module
 from xlift.harness.models.policy import Policy
@@ -54,7 +53,7 @@ def _find_code(text: str) -> str:
     try:
         return find(text).code
     except UserError as error:
-        raise PydanticCustomError("language", "{said}", {"said": str(error)}) from None
+        raise explain(str(error)) from None
 
 
 LanguageCode = Annotated[str, AfterValidator(_find_code)]
