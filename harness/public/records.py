@@ -46,7 +46,6 @@ def check_record(folder: str | Path) -> list[str]:
 
     place = Path(folder)
     faults = check(place)
-    named = {fault.partition(": ")[0] for fault in faults}
     for path in sorted(path for path in place.rglob("*.json*") if path.is_file()):
         name = path.relative_to(place).as_posix()
         try:
@@ -55,6 +54,7 @@ def check_record(folder: str | Path) -> list[str]:
             faults.append(str(error))
         except ValueError:  # check has named it
             continue
+    named = {fault.partition(": ")[0] for fault in faults}
     return faults if named & {RESOLVED, STATE} else [*faults, *_check_suite(place)]
 
 

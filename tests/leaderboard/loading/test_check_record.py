@@ -155,5 +155,5 @@ def test_a_record_is_not_written_over_one_whose_list_is_damaged(record: Path, tm
 
 
 def test_what_is_no_record_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="so it is no record; make one with: xlift record RUN --out"):
+    with pytest.raises(UserError, match="so it is no record; make one of a run with: xlift record runs/NAME --out FOLDER"):
         xlift.check_record(tmp_path)
