@@ -186,6 +186,15 @@ def write_pair_file(pair: str, out: Path) -> Path:
     return make_yaml.write_pair(find(source).flores, find(target).flores, out)
 
 
+def write_dev_files(names: Iterable[str], out: Path) -> list[Path]:
+    """Write tasks, and the tasks of groups, on the dev split of their benchmarks, and return their files."""
+    wanted = list(names)
+    for name in wanted:
+        if not is_ours(name) or not exists(name):
+            raise UserError(f"--dev: unknown task {name!r}{name_nearest(name, _files())}")
+    return [make_yaml.write_dev(_task(task), out) for name in wanted for task in expand(name)]
+
+
 def list_all() -> list[dict[str, Any]]:
     """The groups with their sizes, then the tasks."""
     rows = [

@@ -200,16 +200,20 @@ def list_names(what: Annotated[str, typer.Argument(metavar="methods|tasks|langua
 @app.command()
 def tasks(path: Annotated[bool, typer.Option("--path", help="Print the folder for lm_eval --include_path.")] = False,
           pair: Annotated[str | None, typer.Option("--pair", metavar="SRC-TGT", help="Write one more FLORES pair.")] = None,
-          out: Annotated[Path, typer.Option("--out", help="Folder into which --pair writes its file.")] = Path()) -> None:  # fmt: skip
-    """Print the folder of the lm-eval tasks, or write a task for a FLORES pair without English."""
+          dev: Annotated[list[str] | None, typer.Option("--dev", metavar="TASK", help="Write a task or a group on its benchmark's dev "
+                "split, for choosing rates; may be given again.")] = None,
+          out: Annotated[Path, typer.Option("--out", help="Folder for the files of --pair and --dev.")] = Path()) -> None:  # fmt: skip
+    """Print the folder of the lm-eval tasks, or write a task for a FLORES pair without English, or tasks on a dev split."""
     from xlift.tasks import index
 
     if pair:
         typer.echo(index.write_pair_file(pair, out))
-    elif path:
+    for file in index.write_dev_files(dev or (), out):
+        typer.echo(file)
+    if path:
         typer.echo(index.folder())
-    else:
-        raise UserError("say --path for the task folder, or --pair SRC-TGT for one more FLORES pair")
+    if not (pair or dev or path):
+        raise UserError("say --path for the task folder, --pair SRC-TGT for one more FLORES pair, or --dev TASK for a task on a dev split")
 
 
 @app.command(name="fit-scaling")

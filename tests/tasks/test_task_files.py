@@ -2,6 +2,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lm_eval.utils import apply_template
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import languages
-from xlift.tasks import make_yaml, numbers
+from xlift.tasks import index, make_yaml, numbers
 from xlift.tasks.benchmarks import BENCHMARKS, find_benchmark
 from xlift.tasks.entries import METRICS
 
@@ -302,6 +303,24 @@ def test_pairs_on_demand(pair: tuple[str, str], asked_in: str, instruction: str,
 
 def test_a_pair_on_demand_equals_the_file_that_ships(configs: dict[str, dict[str, Any]]) -> None:
     assert make_yaml.pair_config("sw", "en") == configs["xlift_flores_swh_Latn_eng_Latn"]
+
+
+def test_a_task_on_the_dev_split_differs_by_its_split_and_name_alone(
+    configs: dict[str, dict[str, Any]], fill_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    fill_folder(**{f"flores200_dataset/dev/{code}.dev": f"{text}\n" for code, text in {"eng_Latn": "One.", "spa_Latn": "Uno."}.items()})
+    (path,) = index.write_dev_files(["xlift_flores_bpb_eng_Latn_spa_Latn"], tmp_path)
+    written, shipped = load_yaml(path), configs["xlift_flores_bpb_eng_Latn_spa_Latn"]
+    assert written.pop("dataset_name") == "spa_Latn"
+    assert (written.pop("task"), written.pop("test_split")) == ("dev_xlift_flores_bpb_eng_Latn_spa_Latn", "dev")
+    assert written.pop("dataset_kwargs") == {**shipped["dataset_kwargs"], "split": "dev"}
+    assert written == {key: value for key, value in shipped.items() if key in written}
+    loaded = TaskManager(include_path=str(tmp_path), include_defaults=False).load([path.stem])
+    assert [(doc["source"], doc["target"]) for doc in loaded["tasks"][path.stem].test_docs()] == [("One.", "Uno.")]
+
+
+def test_groups_are_written_on_their_dev_split(tmp_path: Path) -> None:
+    assert len(index.write_dev_files(["xlift_xcopa"], tmp_path)) == len(BENCHMARKS["xcopa"].languages) == 10
 
 
 def test_pairs_that_cannot_be(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(call, tmp_path: Path, changes: di
         (("train", "demo", "--set", "data.samples=always", "--runs", "/proc/runs"), "/proc/runs/demo: cannot be made"),
         (("tasks",), "--path"),
         (("tasks", "--pair", "de"), "write two languages"),
+        (("tasks", "--dev", "xlift_xcoppa"), "--dev: unknown task 'xlift_xcoppa'; did you mean 'xlift_xcopa'?"),
+        (("tasks", "--dev", "xlift_xquad_es"), "XQuAD has no split for choosing; these have one: xlift_flores, xlift_flores_bpb"),
         (("tasks", "--pair", "deu-fra"), "unknown language 'deu': write its code, 'de'"),
         (("fit-scaling", "nope.csv", "--budget", "9"), "nope.csv: no such file and no such run folder"),
         (("reproduce", "no-such-record", "m"), "no-such-record: no such run folder"),
@@ -202,6 +204,12 @@ def test_a_pair_is_written_where_asked(call, tmp_path: Path) -> None:
     assert code == 0
     assert Path(out.strip()) == tmp_path / "xlift_flores_deu_Latn_fra_Latn.yaml"
     assert "deu_Latn-fra_Latn" in Path(out.strip()).read_text()
+
+
+def test_tasks_on_a_dev_split_are_written_where_asked(call, tmp_path: Path) -> None:
+    code, out, _ = call("tasks", "--dev", "xlift_flores_bpb_eng_Latn_spa_Latn", "--dev", "xlift_xcopa_sw", "--out", str(tmp_path))
+    assert code == 0
+    assert [Path(line).name for line in out.split()] == ["dev_xlift_flores_bpb_eng_Latn_spa_Latn.yaml", "dev_xlift_xcopa_sw.yaml"]
 
 
 def test_task_folder_is_printed(call) -> None:
