@@ -70,5 +70,5 @@ def place_layer(layer: int | float, depth: int) -> int:
     if 0 < layer < 1:
         return max(1, round(layer * depth))
     if int(layer) != layer or not -depth - 1 <= layer <= depth:
-        raise UserError(f"layer {layer}: the base has states 0 to {depth}; -1 is the last one, and 0.5 the one at half the depth")
+        raise UserError(f"layer {layer:g}: the base has states 0 to {depth}; -1 is the last one, and 0.5 the one at half the depth")
     return int(layer) % (depth + 1)

@@ -24,7 +24,7 @@ from xlift.harness.pipeline.estimates import GIB
 from xlift.harness.pipeline.forecast import UNSEEN_TOKENS, Forecast, Training
 from xlift.harness.pipeline.remarks import find_unmeasured, list_remarks
 from xlift.harness.pipeline.row_budget import choose_rows
-from xlift.harness.pipeline.run import check_base, check_curves, check_methods, open_run
+from xlift.harness.pipeline.run import check_base, check_chosen_tasks, check_curves, check_methods, open_run
 from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, find_prepared, fit_stage
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import CurvePoint
@@ -67,6 +67,7 @@ def check_suite(suite: Suite) -> list[str]:
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
     check_curves(suite, tasks)
+    check_chosen_tasks(suite, tasks)
     require_shots(suite, tasks)
     _check_expected(suite, tasks)
     if bases.is_ready(suite.base) and (suite.base.model != EMBEDDED or _names_parts_of_the_base(suite)):

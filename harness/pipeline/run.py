@@ -13,7 +13,7 @@ from typing import Any
 
 from xlift.harness.config.lora import LARGEST_RANK, check_addable
 from xlift.harness.config.suite import BaseSettings, EngineSettings, Suite, TrainSettings
-from xlift.harness.core.errors import UserError
+from xlift.harness.core.errors import UserError, name_nearest
 from xlift.harness.core.hashing import digest
 from xlift.harness.core.leases import refuse_other_versions
 from xlift.harness.core.locks import hold
@@ -53,6 +53,7 @@ def open_run(suite: Suite, runs: Path, *, fetch: bool = True) -> Run:
     tasks, left_out = expand_tasks(suite)
     judgement.check(suite, tasks)
     check_curves(suite, tasks)
+    check_chosen_tasks(suite, tasks)
     for name, reference in suite.evaluate.adapters.items():
         if name == "base" or name in suite.methods:
             raise UserError(f"evaluate.adapters: {name!r} is taken by a row of the suite; choose another name")
@@ -137,6 +138,16 @@ def check_curves(suite: Suite, tasks: Iterable[str]) -> None:
         )
 
 
+def check_chosen_tasks(suite: Suite, tasks: Sequence[str]) -> None:
+    """Raises UserError for a method that is to change its answers for tasks that the suite does not ask (an option ``tasks`` of names)."""
+    for label, chosen in suite.methods.items():
+        beginnings = getattr(registry.load_labelled(label, chosen.method, chosen.options).options, "tasks", ())
+        for beginning in beginnings if isinstance(beginnings, tuple) else ():
+            if not any(task.startswith(beginning) for task in tasks):
+                near = name_nearest(beginning, tasks)
+                raise UserError(f"methods.{label}.options.tasks: no task of the suite begins with {beginning!r}{near}")
+
+
 def check_methods(suite: Suite) -> None:
     """Raises UserError, which names the label, for a method, an option or a translator that is wrong according to the suite alone."""
     for label, chosen in suite.methods.items():
@@ -210,13 +221,14 @@ def check_base(suite: Suite, base: bases.Base) -> None:
 def _check_layers(base: bases.Base, method: Method[Options], place: str, lora: Mapping[str, Any]) -> None:
     """Raises UserError if the base lacks what a method trains or combines, or a state that it reads."""
     depth, where = trainable.count_layers(base), method.where or Where()
+    option = next((f".options.{name}" for name in ("layers", "layer") if name in type(method.options).model_fields), "")
     try:
         where.narrow(lora, depth)
         for layer in method.states:
             place_layer(layer, depth)
         place_blocks(method.blocks, depth)
     except UserError as error:
-        raise UserError(f"{place}: {error}") from None
+        raise UserError(f"{place}{option}: {error}") from None
     if where.modules:
         trainable.check_modules(base, where.modules, f"{place}.options.modules")
 

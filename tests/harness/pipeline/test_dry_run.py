@@ -105,13 +105,30 @@ def test_a_lora_that_training_would_refuse_is_found_by_validate(tiny_base: Path,
     ("changes", "says"),
     [
         ({"train": {"lora": {"target_modules": ["q_prj"]}}}, "smollm2-135m-instruct has no layer q_prj; did you mean 'q_proj'?"),
-        ({"methods": {"m": {"method": "question_alignment", "options": {"layers": [30]}}}}, "methods.m: .*30"),
+        ({"methods": {"m": {"method": "question_alignment", "options": {"layers": [30]}}}}, "methods.m.options.layers: .*30"),
+        (
+            {"methods": {"m": {"method": "inference_intervention", "options": {"layers": [31]}}}, "engine": {"backend": "hf"}},
+            "methods.m.options.layers: layer 31: the base has states 0 to 30",
+        ),
+        (
+            {"methods": {"m": {"method": "representation_alignment", "options": {"layer": 31}}}},
+            "methods.m.options.layer: layer 31: the base has states 0 to 30",
+        ),
     ],
 )
 def test_validate_looks_into_the_embedded_base_where_a_suite_names_parts_of_it(changes: dict[str, Any], says: str) -> None:
     values = {"base": {"model": "smollm2-135m-instruct"}, "methods": {"m": {"method": "pivot_only"}}, **changes}
     with pytest.raises(UserError, match=says):
         check_suite(suite_of(Path("unused"), values.pop("methods"), **values))
+
+
+def test_a_method_that_would_serve_no_task_of_the_suite_is_refused(tiny_base: Path) -> None:
+    def moving(tasks: list[str]) -> Suite:
+        return suite_of(tiny_base, {"m": {"method": "inference_intervention", "options": {"tasks": tasks}}}, engine={"backend": "hf"})
+
+    with pytest.raises(UserError, match="methods.m.options.tasks: no task of the suite begins with 'xlift_mgms'; did you mean 'xlift_mgsm"):
+        check_suite(moving(["xlift_mgsm", "xlift_mgms"]))
+    check_suite(moving(["xlift_mgsm"]))
 
 
 @pytest.mark.parametrize("share", [True, 0, 1.5, float("nan")])
