@@ -87,9 +87,8 @@ def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
 
     rich would make them narrower than ``min_width``, and then cut the lines off.
     """
-    from rich.cells import cell_len
 
-    widths = {name: max(map(cell_len, (name, *found))) for name, found in texts.items()}
+    widths = {name: max(map(_measure, (name, *found))) for name, found in texts.items()}
     least = {name: _least_width(name, found) for name, found in texts.items()}
     while sum(widths.values()) + GAP * (len(widths) - 1) > width:
         wide = [name for name in widths if widths[name] > least[name]]
@@ -97,6 +96,13 @@ def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
             break
         widths[max(wide, key=lambda name: widths[name])] -= 1
     return widths
+
+
+def _measure(text: str) -> int:
+    """The width of a text's widest line."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
 
 
 def _print_paragraphs(texts: Mapping[str, Sequence[str]], title: str | None, width: int) -> None:
@@ -123,10 +129,9 @@ def _write(value: object) -> str:
 
 def _cut(texts: Mapping[str, Sequence[str]], keys: int, width: int) -> list[list[str]]:
     """The columns of each block: the keys, and as many others as fit beside them, at least one."""
-    from rich.cells import cell_len
 
     names = list(texts)
-    widths = {name: max(map(cell_len, [name, *texts[name]])) + GAP for name in names}
+    widths = {name: max(map(_measure, [name, *texts[name]])) + GAP for name in names}
     repeated = sum(widths[name] for name in names[:keys])
     blocks: list[list[str]] = [[]]
     for name in names[keys:]:

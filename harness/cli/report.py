@@ -23,11 +23,19 @@ Marks = Mapping[tuple[str, str, str, bool], int]
 """The significant lifts, as ``conclusion.mark_lifts`` returns them."""
 
 
+MANY = 6
+"""Above this number of models, base included, a report has one line for each method in place of a column for each training."""
+
+
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, such as runs/demo.")], as_json: AsJson = False
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, such as runs/demo.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Print the scores and costs of each training, also of more than {MANY} models.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the scores, lifts and costs of finished runs."""
-    print_report(xlift.load_results(*folders), as_json)
+    print_report(xlift.load_results(*folders), as_json, everything=everything)
 
 
 def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
@@ -70,49 +78,42 @@ def _print_run(results: Results, as_json: bool) -> None:
         typer.echo(f"results: {folder}", err=True)
 
 
-def print_report(results: Results, as_json: bool) -> None:
-    """Print results as tables, or as one JSON object. Raises UserError if no task has a score."""
-    from xlift.leaderboard.analysis import tables
-    from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations, read_win_rates
+def print_report(results: Results, as_json: bool, *, everything: bool = False) -> None:
+    """Print results as tables, or as one JSON object. Raises UserError if no task has a score.
 
-    scores, costs = results.scores, results.costs
-    rates = read_win_rates(results.measurements)
+    Of more than ``MANY`` models one line for each method is printed, and each training only with ``everything``.
+    """
+    from xlift.leaderboard.analysis import tables
+
+    scores = results.scores
     if scores.empty:
         where = ", ".join(map(str, results.folders))
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
     sentences, marks = _conclude(results)
-    consistency = results.consistency()
     single = tables.name_one_seed(results.records)
     if as_json:
         found = {
             "scores": scores,
-            "costs": costs,
+            "costs": results.costs,
             "win_rates": results.win_rates,
-            "consistency": consistency,
+            "consistency": results.consistency(),
             "policies": results.policies(),
         }
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
         said = {"one_seed": single, "left_out": [*results.left_out, *results.lost], "conclusion": sentences}
         typer.echo(json.dumps({**written, **said}, indent=1))
         return
-    title = "Scores (± standard error; lift over the base in brackets, * if significant)"
-    print_table(tables.spread_models(scores, marks), title, keys=3, style=_colour(scores, marks))
-    for setting, some in group_settings(rates).items():
-        judged = f"judged by {setting.name} (calibration: {name_calibrations(some)})"
-        title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
-        print_table(tables.spread_win_rates(some), title, keys=2)
-    if not consistency.empty:
-        title = "Consistency of knowledge across languages (RankC; 95 % intervals over facts)"
-        print_table(consistency.drop(columns=["benchmark"]).round(3), title, keys=3)
-    if not (policies := results.policies()).empty:
-        title = "Choices among profiles (best_single and oracle look at the benchmark's answers, and are bounds)"
-        print_table(policies.round(3), title, keys=3)
-    if not (spread := tables.spread_costs(costs)).empty:
-        print_table(spread, "Cost", keys=1)
-    for record in results.records:
-        losses = record.cost.get("prepare", {}).get("losses")
-        for part, share in losses.items() if isinstance(losses, dict) else ():
-            typer.echo(f"{record.name}: {part} lost {share:.0%} of its rows; the drops by reason are in the prepare stage's manifest.json")
+    in_short = not everything and len(results.records) > MANY
+    lifts = results.overview() if in_short else {}
+    if lifts:
+        _print_lifts(lifts)
+    else:
+        title = "Scores (± standard error; lift over the base in brackets, * if significant)"
+        print_table(tables.spread_models(scores, marks), title, keys=3, style=_colour(scores, marks))
+    _print_more_tables(results)
+    _print_costs(results.costs, in_short=bool(lifts))
+    for line in _list_losses(results):
+        typer.echo(line)
     if single:
         typer.echo(
             f"One seed: {', '.join(single)}. Errors and lifts are of that one training; what another seed would change is not known."
@@ -124,8 +125,61 @@ def print_report(results: Results, as_json: bool) -> None:
         typer.echo(f"Smoke test: a limit left too few items of {least}.")
     for line in [*results.left_out, *results.lost]:
         typer.echo(f"left out: {line}")
+    if lifts:
+        typer.echo(f"Each of the {len(results.records)} models by itself: xlift report {' '.join(map(str, results.folders))} --all")
     for line in sentences:
         typer.echo(line)
+
+
+def _print_lifts(lifts: Mapping[str, pd.DataFrame]) -> None:
+    title = "Lift over the base, in points or bits per byte (95 % interval over items and seeds; * if significant)"
+    for suite, table in lifts.items():
+        print_table(table, f"{suite}: {title}" if len(lifts) > 1 else title, keys=1, style=_colour_lifts(table))
+
+
+def _colour_lifts(table: pd.DataFrame) -> Callable[[int, str], str | None]:
+    def colour(number: int, column: str) -> str | None:
+        text = str(table[column].iloc[number])
+        return None if not text.endswith("*") else "red" if text.startswith("-") else "green"
+
+    return colour
+
+
+def _print_more_tables(results: Results) -> None:
+    """What only some runs have: win rates, consistency across languages, and choices among profiles."""
+    from xlift.leaderboard.analysis import tables
+    from xlift.leaderboard.loading.win_rates import group_settings, name_calibrations, read_win_rates
+
+    for setting, some in group_settings(read_win_rates(results.measurements)).items():
+        judged = f"judged by {setting.name} (calibration: {name_calibrations(some)})"
+        title = f"Win rates {judged}; not comparable with other judges, modes, opponents"
+        print_table(tables.spread_win_rates(some), title, keys=2)
+    if not (consistency := results.consistency()).empty:
+        title = "Consistency of knowledge across languages (RankC; 95 % intervals over facts)"
+        print_table(consistency.drop(columns=["benchmark"]).round(3), title, keys=3)
+    if not (policies := results.policies()).empty:
+        title = "Choices among profiles (best_single and oracle look at the benchmark's answers, and are bounds)"
+        print_table(policies.round(3), title, keys=3)
+
+
+def _print_costs(costs: pd.DataFrame, *, in_short: bool) -> None:
+    from xlift.leaderboard.analysis import overview, tables
+
+    if in_short:
+        print_table(overview.summarise_costs(costs), "Cost of one training and of its measuring, as means over seeds", keys=1)
+    elif not (spread := tables.spread_costs(costs)).empty:
+        print_table(spread, "Cost", keys=1)
+
+
+def _list_losses(results: Results) -> list[str]:
+    """A line for each part that lost as large a share of its rows, with the models that share it."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for record in results.records:
+        losses = record.cost.get("prepare", {}).get("losses")
+        for part, share in losses.items() if isinstance(losses, dict) else ():
+            found.setdefault((part, f"{share:.0%}"), {})[record.label] = None
+    where = "the drops by reason are in the prepare stage's manifest.json"
+    return [f"{', '.join(labels)}: {part} lost {share} of its rows; {where}" for (part, share), labels in found.items()]
 
 
 def _conclude(results: Results) -> tuple[list[str], Marks]:

@@ -115,6 +115,15 @@ class Results:
         lost = find_lost((record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True))
         return tabulate_ranks(self._documents, average=by == "benchmark", lost=lost)
 
+    def overview(self) -> dict[str, pd.DataFrame]:
+        """For people: the lifts of each suite as text, one row for each method and one column for each benchmark and kind of languages.
+
+        A cell is ``+0.077 [+0.057, +0.099]*``, in points or bits per byte. Empty if no model has scores by document.
+        """
+        from xlift.leaderboard.analysis.overview import spread_lifts
+
+        return spread_lifts(self._documents) if self._documents else {}
+
     def conclude(self) -> list[str]:
         """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from the
         base, and how many items would be needed.

@@ -33,7 +33,7 @@ def conclude(documents: Iterable[Documents]) -> list[str]:
 
 
 def _conclude_suite(documents: Sequence[Documents]) -> str:
-    rows = _list_rows(compare_languages(documents))
+    rows = list_headlines(compare_languages(documents))
     lifts = [row for row in rows if row["kind"] == "lift"]
     if not lifts:
         return "No method can be compared with the base: no benchmark with a score was asked in a language that a method trains."
@@ -65,14 +65,18 @@ def _say_not_compared(rows: Iterable[Row], most: int = 3) -> str:
     return "; ".join([*said[:most], *more])
 
 
-def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
-    """The headline comparisons of ranked benchmarks in points, corrected for all comparisons that were made."""
+def list_headlines(compared: Sequence[Comparison]) -> list[Row]:
+    """The headline comparisons of ranked benchmarks in points, corrected for all comparisons that were made.
+
+    ``value`` is None where there is no interval, and ``seen`` is the difference also there; it is None if nothing could be compared.
+    """
     rows: list[Row] = []
     for one, written in zip(compared, tabulate(compared).to_dict("records"), strict=True):
         if not one.is_ranked or one.names["metric"] == "off_target":
             continue
         scale = one.measure.scale
         row = {str(key): value for key, value in written.items()}
+        row["seen"] = None if one.estimate is None else scale * row["value"]
         if one.estimate is None or np.isnan(one.estimate.p):
             rows.append({**row, "value": None})
             continue
@@ -81,6 +85,12 @@ def _list_rows(compared: Sequence[Comparison]) -> list[Row]:
         found = one.estimate
         rows.append({**row, **points, "needed": count_needed(found.spread, found.value, found.parts[1:], comparisons)})
     return rows
+
+
+def write_number(value: float, digits: int) -> str:
+    """A number with its sign; what rounds to 0 has none."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
 
 
 def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:

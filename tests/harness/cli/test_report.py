@@ -42,3 +42,35 @@ def test_a_report_whose_base_lost_its_samples_says_so(finished: Path) -> None:
     lines = CliRunner().invoke(app, ["report", str(finished)]).output.rstrip().splitlines()
     assert f"left out: base: {TASK}: its samples are gone" in lines
     assert lines[-1] == "No method can be compared with the base: MGSM in es (the base has no scores by document on es)."
+
+
+@pytest.fixture
+def crowded(finished: Path) -> Path:
+    """Eight models: more than a report shows by themselves."""
+    for number, right in enumerate((10, 12, 14, 16, 18)):
+        write_run(finished, f"m{number}", {TASK: [1.0] * right + [0.0] * (40 - right)}, adapter=f"{number}")
+    return finished
+
+
+def test_many_models_have_one_line_for_each_method(crowded: Path) -> None:
+    said = CliRunner().invoke(app, ["report", str(crowded)]).output
+    lines = said.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("method"))
+    assert lines[start - 1].split() == ["MGSM"] and lines[start].split() == ["method", "es", "(lift)"]
+    assert [line.split()[:2] for line in lines[start + 1 : start + 8]] == [
+        ["better", "+62.5"], ["m4", "+20.0"], ["m3", "+15.0"], ["m2", "+10.0"], ["m1", "+5.0"], ["m0", "0.0"], ["worse", "-25.0"],
+    ]  # fmt: skip
+    assert lines[start + 1].endswith("]*") and "±" not in said
+    assert f"Each of the 8 models by itself: xlift report {crowded} --all" in lines
+
+
+def test_all_models_are_shown_if_asked(crowded: Path) -> None:
+    said = CliRunner().invoke(app, ["report", str(crowded), "--all"]).output
+    assert "0.875 ±0.100 (+0.625*)" in said and "one line" not in said and "by itself" not in said
+
+
+def test_significant_lines_are_coloured(crowded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    said = CliRunner().invoke(app, ["report", str(crowded)], color=True).output
+    assert "\x1b[32m+62.5 [" in said and "\x1b[31m-25.0 [" in said

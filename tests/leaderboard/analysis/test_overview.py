@@ -1,0 +1,53 @@
+"""One line for each method: lifts and costs as text."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from result_folders import write_run
+
+import xlift
+from xlift.leaderboard.analysis.conclusion import write_number
+from xlift.leaderboard.analysis.overview import summarise_costs
+
+TASK = "xlift_mgsm_direct_{}"
+
+
+def right(count: int) -> list[float]:
+    return [1.0] * count + [0.0] * (40 - count)
+
+
+def test_lifts_come_before_retention_and_the_largest_first(tmp_path: Path) -> None:
+    for label, (en, es) in {"base": (20, 10), "a": (20, 20), "b": (10, 30)}.items():
+        write_run(tmp_path / "s", label, {TASK.format("en"): right(en), TASK.format("es"): right(es)}, adapter=label)
+    (table,) = xlift.load_results(tmp_path / "s").overview().values()
+    assert list(table.columns) == ["method", "MGSM\nes (lift)", "MGSM\nen (retention)"]
+    assert list(table["method"]) == ["b", "a"]
+    assert [cell.split(" [")[0] for cell in table["MGSM\nes (lift)"]] == ["+50.0", "+25.0"]
+    assert table["MGSM\nes (lift)"].str.endswith("*").all()
+    assert [cell.split(" [")[0] for cell in table["MGSM\nen (retention)"]] == ["-25.0", "0.0"]
+
+
+def test_what_nothing_compares_is_no_table(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "base", {TASK.format("es"): right(10)})
+    assert xlift.load_results(tmp_path / "s").overview() == {}
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0004, "0.000"), (-0.0004, "0.000"), (0.0006, "+0.001"), (-0.25, "-0.250")])
+def test_what_rounds_to_nothing_has_no_sign(value: float, text: str) -> None:
+    assert write_number(value, 3) == text
+
+
+def test_costs_are_means_over_seeds() -> None:
+    costs = pd.DataFrame(
+        {
+            "model": ["base", "a (seed 0)", "a (seed 1)", "prompt"],
+            "rows": [None, 10, 20, None],
+            "seconds": [None, 60.0, 120.0, None],
+            "evaluation_seconds": [5.0, 7.0, 9.0, 11.0],
+        }
+    )
+    table = summarise_costs(costs).set_index("method")
+    assert list(table.columns) == ["seeds", "rows", "training", "measuring"]
+    assert list(table.loc["a"]) == ["2", "15", "1 min 30 s", "8.0 s"]
+    assert list(table.loc["prompt"]) == ["", "", "", "11.0 s"]
