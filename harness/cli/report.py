@@ -13,6 +13,7 @@ import xlift
 from xlift.harness.cli.arguments import RUNS, AsJson, Runs, SuiteName
 from xlift.harness.cli.output import print_frame, print_table
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.limits import LEAST_DOCUMENTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +33,17 @@ def report(
     everything: Annotated[
         bool, typer.Option("--all", help=f"Print the scores and costs of each training, also of more than {MANY} models.")
     ] = False,
+    over: Annotated[
+        str | None, typer.Option("--over", metavar="LABEL", help="Print the lifts over this row, such as a control, and nothing else.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the scores, lifts and costs of finished runs."""
-    print_report(xlift.load_results(*folders), as_json, everything=everything)
+    results = xlift.load_results(*folders)
+    if over is None:
+        print_report(results, as_json, everything=everything)
+    else:
+        _print_over(results, over, as_json)
 
 
 def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) -> None:
@@ -131,8 +139,18 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
         typer.echo(line)
 
 
-def _print_lifts(lifts: Mapping[str, pd.DataFrame]) -> None:
-    title = "Lift over the base, in points or bits per byte (95 % interval over items and seeds; * if significant)"
+def _print_over(results: Results, over: str, as_json: bool) -> None:
+    """The lifts over one row. Raises UserError if nothing can be compared with it."""
+    if as_json:
+        print_frame(results.lifts(over=over), as_json)
+    elif lifts := results.overview(over):
+        _print_lifts(lifts, over)
+    else:
+        raise UserError(f"--over {over}: nothing can be compared with it, as no benchmark has {LEAST_DOCUMENTS} items of both")
+
+
+def _print_lifts(lifts: Mapping[str, pd.DataFrame], over: str = "the base") -> None:
+    title = f"Lift over {over}, in points or bits per byte (95 % interval over items and seeds; * if significant)"
     for suite, table in lifts.items():
         print_table(table, f"{suite}: {title}" if len(lifts) > 1 else title, keys=1, style=_colour_lifts(table))
 

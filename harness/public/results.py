@@ -83,7 +83,7 @@ class Results:
             raise UserError(f"{', '.join(map(str, self.folders))}: this takes one run; load its folder alone")
         return self.folders[0]
 
-    def lifts(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
+    def lifts(self, by: Literal["benchmark", "task"] = "benchmark", over: str = "base") -> pd.DataFrame:
         """Method minus base with a 95 % interval, one row for each suite, method, benchmark, metric and kind, or for each task.
 
         ``kind`` is ``lift`` on the trained languages, ``retention`` on the pivot and ``transfer`` on the others; each is an average over
@@ -95,12 +95,15 @@ class Results:
         scores are not 0 or 1. ``note`` says why. Tests are paired by document; docs/statistics.md describes them. A task whose samples are
         gone or damaged takes no part (``lost`` names it).
 
-        Raises UserError if no model has scores by document.
+        ``over`` is the label that the methods are compared with, such as a control, in place of the base. Raises UserError if no model has
+        it, and if no model has scores by document.
         """
         from xlift.leaderboard.analysis import comparisons
 
         _check_choice(by)
-        return comparisons.tabulate_tasks(self._documents) if by == "task" else comparisons.tabulate_lifts(self._documents)
+        self._check_label(over)
+        tabulate = comparisons.tabulate_tasks if by == "task" else comparisons.tabulate_lifts
+        return tabulate(self._documents, over)
 
     def ranks(self, by: Literal["benchmark", "task"] = "benchmark") -> pd.DataFrame:
         """Models, including the base, ranked on each benchmark by their average over its languages, or on each task.
@@ -115,14 +118,21 @@ class Results:
         lost = find_lost((record, documents) for record, (documents, _) in zip(self.records, self._read, strict=True))
         return tabulate_ranks(self._documents, average=by == "benchmark", lost=lost)
 
-    def overview(self) -> dict[str, pd.DataFrame]:
+    def overview(self, over: str = "base") -> dict[str, pd.DataFrame]:
         """For people: the lifts of each suite as text, one row for each method and one column for each benchmark and kind of languages.
 
-        A cell is ``+0.077 [+0.057, +0.099]*``, in points or bits per byte. Empty if no model has scores by document.
+        A cell is ``+0.077 [+0.057, +0.099]*``, in points or bits per byte. Empty if no model has scores by document. ``over`` is as in
+        ``lifts``.
         """
         from xlift.leaderboard.analysis.overview import spread_lifts
 
-        return spread_lifts(self._documents) if self._documents else {}
+        self._check_label(over)
+        return spread_lifts(self._documents, over) if self._documents else {}
+
+    def _check_label(self, over: str) -> None:
+        labels = dict.fromkeys(record.label for record in self.records)
+        if over != "base" and over not in labels:
+            raise UserError(f"no measured model is called {over!r}{name_nearest(over, labels)}")
 
     def conclude(self) -> list[str]:
         """One sentence for each suite: the best supported method, by how much and how surely; or that no method can be told apart from the

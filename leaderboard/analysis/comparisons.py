@@ -28,6 +28,8 @@ TableRow: TypeAlias = Mapping[Hashable, Any]
 
 K = TypeVar("K", bound=Hashable)
 
+BASE = "base"
+"""The label of the model from which all methods start."""
 ONE_SEED = "one seed: variance between seeds unknown"
 ARTICLES_UNKNOWN = "articles unknown: sentences of one article are taken for independent ones, so that the interval may be too narrow"
 
@@ -59,10 +61,10 @@ class _Pair:
     label: str
 
 
-def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
-    """Method minus base for each suite, method, benchmark, metric and kind: ``lift`` on the trained languages, ``retention`` on the pivot,
-    ``transfer`` on the others. Each is an average over ``languages`` with equal weights. ``most`` is the highest value that the metric can
-    have; it is missing if there is no bound.
+def tabulate_lifts(documents: Iterable[Documents], over: str = BASE) -> pd.DataFrame:
+    """Method minus base, or minus the model that ``over`` names, for each suite, method, benchmark, metric and kind: ``lift`` on the
+    trained languages, ``retention`` on the pivot, ``transfer`` on the others. Each is an average over ``languages`` with equal weights.
+    ``most`` is the highest value that the metric can have; it is missing if there is no bound.
 
     Differences are turned so that more is better. ``p_corrected`` is corrected by Holm over the ``comparisons`` of the rows that may be
     compared with each other (``group_models``), and ``reason`` says why a difference is not significant although its interval leaves out 0.
@@ -71,13 +73,13 @@ def tabulate_lifts(documents: Iterable[Documents]) -> pd.DataFrame:
     why.
     """
     given = list(documents)
-    return tabulate(compare_languages(given), group_documents(given))
+    return tabulate(compare_languages(given, over), group_documents(given))
 
 
-def tabulate_tasks(documents: Iterable[Documents]) -> pd.DataFrame:
+def tabulate_tasks(documents: Iterable[Documents], over: str = BASE) -> pd.DataFrame:
     """Method minus base on each task by itself, including tasks of other makers. The columns are those of ``tabulate_lifts``."""
     given = list(documents)
-    return tabulate(compare_tasks(given), group_documents(given))
+    return tabulate(compare_tasks(given, over), group_documents(given))
 
 
 def group_models(keys: Mapping[K, Mapping[str, str]]) -> dict[K, int]:
@@ -110,11 +112,12 @@ def group_documents(documents: Iterable[Documents]) -> dict[tuple[str, str], int
     )
 
 
-def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
+def compare_languages(documents: Iterable[Documents], over: str = BASE) -> list[Comparison]:
     """The rows of ``tabulate_lifts`` before they are corrected."""
     rows: list[Comparison] = []
     for (suite, metric), models in group_runs(documents).items():
-        base = models.pop("base", {})
+        base = models.pop(over, {})
+        models.pop(BASE, None)
         pairs: list[_Pair] = []
         for label, tasks in models.items():
             model = next(iter(tasks.values()))[0]
@@ -127,21 +130,22 @@ def compare_languages(documents: Iterable[Documents]) -> list[Comparison]:
                     "languages": tuple(languages), "lacking": tuple(lacking),
                 }  # fmt: skip
                 pairs.append(_Pair(names, ours, theirs, label))
-        rows += _compare_all(pairs)
+        rows += _compare_all(pairs, over)
     return rows
 
 
-def compare_tasks(documents: Iterable[Documents]) -> list[Comparison]:
+def compare_tasks(documents: Iterable[Documents], over: str = BASE) -> list[Comparison]:
     """The rows of ``tabulate_tasks`` before they are corrected."""
     rows: list[Comparison] = []
     for (suite, metric), models in group_runs(documents).items():
-        base = models.pop("base", {})
+        base = models.pop(over, {})
+        models.pop(BASE, None)
         pairs: list[_Pair] = []
         for label, tasks in models.items():
             for task, runs in tasks.items():
                 names: dict[str, str | tuple[str, ...]] = {"suite": suite, "method": label, "task": task, "metric": metric}
                 pairs.append(_Pair(names, {task: runs}, {task: base[task]} if task in base else {}, label))
-        rows += _compare_all(pairs)
+        rows += _compare_all(pairs, over)
     return rows
 
 
@@ -171,24 +175,26 @@ def explain(row: TableRow, comparisons: int) -> str:
     return f"its interval leaves out 0, but the test, which is stricter, does not reject (p = {row['p']:.3f})"
 
 
-def compare_runs(method: Sheet, base: Sheet, name: str = "the method", pool: SeedPool | None = None) -> Estimate:
+def compare_runs(
+    method: Sheet, base: Sheet, name: str = "the method", pool: SeedPool | None = None, against: str = "the base"
+) -> Estimate:  # fmt: skip
     """Method minus base over the same languages (or one task), each given as its runs with different seeds.
 
-    ``pool`` is the variance between seeds as all models that were measured alike tell it (``pool_sheets``). The result is turned so that
-    more is better. Raises UserError if one side lacks a language of the other, if the comparability keys or the documents differ, and if a
-    side's seeds are not the same in every language.
+    ``name`` and ``against`` say in errors what is compared. ``pool`` is the variance between seeds as all models that were measured alike
+    tell it (``pool_sheets``). The result is turned so that more is better. Raises UserError if one side lacks a language of the other, if
+    the comparability keys or the documents differ, and if a side's seeds are not the same in every language.
     """
     if not base:
-        raise UserError(f"not comparable: the base has no scores by document on {', '.join(method)}")
-    for who, missing in ((name, set(base) - set(method)), ("the base", set(method) - set(base))):
+        raise UserError(f"not comparable: {against} has no scores by document on {', '.join(method)}")
+    for who, missing in ((name, set(base) - set(method)), (against, set(method) - set(base))):
         if missing:
             there = f"not comparable: {who} has no scores by document on {', '.join(sorted(missing))}"
             raise UserError(f"{there}; an average needs the same languages on both sides")
-    if fault := find_fault(method, name) or find_fault(base, "the base"):
+    if fault := find_fault(method, name) or find_fault(base, against):
         raise UserError(f"not comparable: {fault}")
     for column, runs in method.items():
         if runs[0].comparability != base[column][0].comparability:
-            raise UserError(f"not comparable: {name} and the base were measured under different settings or data on {column}")
+            raise UserError(f"not comparable: {name} and {against} were measured under different settings or data on {column}")
     other = "base" if name != "base" else "the other one"
     scores, parallel = align_sheets({name: method, other: base})
     found = compare(scores[name], scores[other], parallel=parallel, pool=pool)
@@ -292,28 +298,31 @@ def find_fault(sheet: Sheet, name: str) -> str | None:
     return None
 
 
-def _compare_all(pairs: Sequence[_Pair]) -> list[Comparison]:
-    """The rows of one suite and metric. Methods that are compared with the base on the same tasks share a pool of seeds."""
+def _compare_all(pairs: Sequence[_Pair], over: str) -> list[Comparison]:
+    """The rows of one suite and metric. Methods that are compared on the same tasks share a pool of seeds, with what they are compared
+    with."""
     alike: dict[tuple[str, ...], list[Sheet]] = defaultdict(list)
     for pair in pairs:
-        alike[_name_tasks(pair.method)].append(pair.method)
+        sheets = alike[_name_tasks(pair.method)]
+        sheets += [pair.method] if sheets or not pair.base else [pair.base, pair.method]
     pools = {tasks: pool_sheets(sheets) for tasks, sheets in alike.items()}
-    return [_compare(pair, pools[_name_tasks(pair.method)]) for pair in pairs]
+    name = "the base" if over == BASE else over
+    return [_compare(pair, pools[_name_tasks(pair.method)], name) for pair in pairs]
 
 
 def _name_tasks(sheet: Sheet) -> tuple[str, ...]:
     return tuple(sorted(runs[0].task for runs in sheet.values()))
 
 
-def _compare(pair: _Pair, pool: SeedPool | None) -> Comparison:
+def _compare(pair: _Pair, pool: SeedPool | None, other: str) -> Comparison:
     """One row's numbers, or the reason why there are none."""
     names, method, base = pair.names, pair.method, pair.base
     first = next(iter((method or base).values()))[0]
     try:
-        found = compare_runs(method, base, pair.label, pool)
+        found = compare_runs(method, base, pair.label, pool, other)
     except UserError as error:
         return Comparison(names, None, str(error), first.measure, first.is_ranked)
-    one_seed = has_one_seed(method)
+    one_seed = has_one_seed(method) or has_one_seed(base)
     notes = [say_no_interval(found)] if np.isnan(found.p) else []
     notes += [ONE_SEED] if one_seed else []
     columns = [run.columns for sheet in (method, base) for runs in sheet.values() for run in runs]

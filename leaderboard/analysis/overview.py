@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from xlift.harness.core.times import write_seconds
-from xlift.leaderboard.analysis.comparisons import compare_languages
+from xlift.leaderboard.analysis.comparisons import BASE, compare_languages
 from xlift.leaderboard.analysis.conclusion import Row, list_headlines, write_number
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import find_metric, name_place
@@ -17,15 +17,16 @@ Column = tuple[str, str, tuple[str, ...]]
 """The benchmark, the kind (lift, retention or transfer) and the languages of a column."""
 
 
-def spread_lifts(documents: Iterable[Documents]) -> dict[str, pd.DataFrame]:
-    """For each suite a table of the lifts over the base, as text: a row for each method, a column for each benchmark and kind of languages.
+def spread_lifts(documents: Iterable[Documents], over: str = BASE) -> dict[str, pd.DataFrame]:
+    """For each suite a table of the lifts over the base, or over the model that ``over`` names, as text: a row for each method, a column
+    for each benchmark and kind of languages.
 
     Lifts are those of the headline metrics that are ranked, in points or bits per byte, averaged over seeds, with the 95 % interval and
     ``*`` where they are significant after Holm's correction. The method with the largest first number comes first. What was not compared is
     empty, and a column without any interval is left out.
     """
     suites: dict[str, list[Row]] = {}
-    for row in list_headlines(compare_languages(documents)):
+    for row in list_headlines(compare_languages(documents, over)):
         if row["seen"] is not None:
             suites.setdefault(row["suite"], []).append(row)
     tables = {suite: _spread(rows) for suite, rows in suites.items()}

@@ -7,6 +7,7 @@ from result_folders import write_run
 from typer.testing import CliRunner
 
 from xlift.harness.cli.main import app
+from xlift.harness.core.errors import UserError
 
 TASK = "xlift_mgsm_direct_es"
 
@@ -74,3 +75,15 @@ def test_significant_lines_are_coloured(crowded: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("COLUMNS", "200")
     said = CliRunner().invoke(app, ["report", str(crowded)], color=True).output
     assert "\x1b[32m+62.5 [" in said and "\x1b[31m-25.0 [" in said
+
+
+def test_lifts_over_a_control_in_place_of_the_base(crowded: Path) -> None:
+    said = CliRunner().invoke(app, ["report", str(crowded), "--over", "m4"])
+    lines = said.output.splitlines()
+    assert said.exit_code == 0 and lines[0].startswith("Lift over m4, in points")
+    start = next(number for number, line in enumerate(lines) if line.startswith("method"))
+    assert [line.split()[:2] for line in lines[start + 1 :]] == [
+        ["better", "+42.5"], ["m3", "-5.0"], ["m2", "-10.0"], ["m1", "-15.0"], ["m0", "-20.0"], ["worse", "-45.0"],
+    ]  # fmt: skip
+    wrong = CliRunner().invoke(app, ["report", str(crowded), "--over", "m5"])
+    assert isinstance(wrong.exception, UserError) and "no measured model is called 'm5'; did you mean 'm" in str(wrong.exception)

@@ -130,6 +130,20 @@ def test_lift_retention_and_transfer_by_hand() -> None:
     assert len(tabulate_tasks(sheets)) == 4
 
 
+def test_a_control_in_place_of_the_base_by_hand() -> None:
+    """Two seeds of each, 48 documents: the method is right on 36 and 40 of them, its control on 24 and 28, the base on none."""
+    task = "xlift_mgsm_cot_es"
+    sheets = [documents("base", task, [0] * 48)]
+    for label, counts in (("m", (36, 40)), ("control", (24, 28))):
+        sheets += [documents(label, task, [1] * right + [0] * (48 - right), seed=seed) for seed, right in enumerate(counts)]
+    row = only(tabulate_lifts(sheets, over="control"), method="m")
+    assert (row["value"], row["one_seed"], row["seeds"]) == (pytest.approx(38 / 48 - 26 / 48), False, 2)
+    assert set(tabulate_lifts(sheets, over="control")["method"]) == {"m"}
+    assert set(tabulate_tasks(sheets, over="m")["method"]) == {"control"}
+    single = [one for one in sheets if one.label != "control" or one.seed == 0]
+    assert only(tabulate_lifts(single, over="control"), method="m")["note"] == "one seed: variance between seeds unknown"
+
+
 def test_less_is_better_for_off_target() -> None:
     rng = np.random.default_rng(0)
     base, ours = (rng.random(60) < 0.9).astype(float), (rng.random(60) < 0.1).astype(float)
