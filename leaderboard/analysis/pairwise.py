@@ -18,7 +18,7 @@ from xlift.leaderboard.analysis.statistics import ALPHA, Estimate, correct
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.entries import Metric
 
-MOST = 24
+MOST = 48
 """The most rows of a group. With more, the pairs would be too many to read, and none is made."""
 
 Pair = tuple[LeaderboardRow, LeaderboardRow, dict[str, Figure]]

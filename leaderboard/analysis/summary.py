@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from xlift.harness.core.languages import name_language
 from xlift.harness.core.limits import LEAST_DOCUMENTS
@@ -16,8 +16,10 @@ MOST_NAMES = 3
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def summarise(rows: Sequence[LeaderboardRow], view: View) -> str:
+def summarise(rows: Sequence[LeaderboardRow], view: View, parts: Sequence[View] = ()) -> str:
     """The answer of a view in one or two sentences, from its tests. Lifts that are not significant are not described as gains or losses.
+
+    ``parts`` are the views of single benchmarks that the view averages: if no average is a gain, the gains on them are named.
 
     As everywhere, a method with one seed is not named as the best beside methods with several, because another seed might turn the order.
     """
@@ -34,20 +36,26 @@ def summarise(rows: Sequence[LeaderboardRow], view: View) -> str:
     harmful = [row for row in tested if _is_clear(lifts[row.id], -1)]
     unclear = [row for row in tested if lifts[row.id].significant is False]
     single = [row for row in tested if row not in settled and _is_clear(lifts[row.id], 1)]
+    gains = [] if better else list(_list_gains(settled, parts))
     none = "no method is seen to lift" if harmful else "nothing can be told apart from the base"
-    parts = [_praise(better[0], view, rows[0])] if better else [f"{none}: {_say_largest(settled, view)}"]
+    if better:
+        said_of = [_praise(better[0], view, rows[0])]
+    else:
+        said_of = (
+            [*gains, "no average over the benchmarks can be told from the base"] if gains else [f"{none}: {_say_largest(settled, view)}"]
+        )
     larger = [row for row in unclear if better and (lifts[row.id].value or 0) > (lifts[better[0].id].value or 0)]
     if larger:
-        parts.append(f"the larger lift{'s' * (len(larger) > 1)} of {_list(larger)} {'is' if len(larger) == 1 else 'are'} not significant")
+        said_of.append(f"the larger lift{'s' * (len(larger) > 1)} of {_list(larger)} {'is' if len(larger) == 1 else 'are'} not significant")
     if len(better) > 1:
-        parts.append(f"{_list(better[1:])} {'lifts' if len(better) == 2 else 'lift'} too")
+        said_of.append(f"{_list(better[1:])} {'lifts' if len(better) == 2 else 'lift'} too")
     if better and unclear:
-        parts.append(f"{_list(unclear)} cannot be told from the base")
+        said_of.append(f"{_list(unclear)} cannot be told from the base")
     if harmful:
-        parts.append(f"{_list(harmful)} {'harms' if len(harmful) == 1 else 'harm'}")
+        said_of.append(f"{_list(harmful)} {'harms' if len(harmful) == 1 else 'harm'}")
     if single:
-        parts.append(f"lifts of {_list(single)} are of one seed and not counted")
-    return f"{said} {'; '.join(parts)}."
+        said_of.append(f"lifts of {_list(single)} are of one seed and not counted")
+    return f"{said} {'; '.join(said_of)}."
 
 
 def write_amount(figure: Figure, value: float | None) -> str:
@@ -97,6 +105,17 @@ def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
     if view.needed is None:
         return f"{seen}, and more seeds are needed, as no number of items would make up for how much they differ"
     return f"{seen}; about {round_up(view.needed):,} items in place of {view.documents:,} would find one of that size four times in five"
+
+
+def _list_gains(rows: Sequence[LeaderboardRow], parts: Sequence[View]) -> Iterator[str]:
+    """The largest significant lift on each benchmark, and how many more there are."""
+    for view in parts:
+        lifts = [(row, view.figures.get(row.id, {}).get("lift", Figure())) for row in rows]
+        gains = sorted((one for one in lifts if _is_clear(one[1], 1)), key=lambda one: -(one[1].value or 0))
+        if gains:
+            row, lift = gains[0]
+            more = f", and {_list([other for other, _ in gains[1:]])} {'lifts' if len(gains) == 2 else 'lift'} too" if gains[1:] else ""
+            yield f"{row.label} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
 
 
 def _say_untested(figures: Iterable[Figure]) -> str:

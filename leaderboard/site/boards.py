@@ -81,13 +81,20 @@ def _make_page(group: Group, name: str) -> Page:
         group=group,
         file=f"bases/{name}.html",
         data=f"data/views/{name}.js",
-        answer=summarise(group.rows, group.view),
-        others=tuple((measure, summarise(group.rows, views[Scope(measure)])) for measure in measures if measure != leading),
+        answer=_summarise(group, group.view),
+        others=tuple((measure, _summarise(group, views[Scope(measure)])) for measure in measures if measure != leading),
         maps=tuple(found for measure in measures if (found := make_map(group, measure))),
         cost=_draw_cost(group.rows),
         bars={row.id: draw_interval(row.averages["lift"], reach) for row in group.rows if "lift" in row.averages},
         choices=_list_choices(group, measures),
     )
+
+
+def _summarise(group: Group, view: View) -> str:
+    """The answer of a view. That of an average over benchmarks also looks at each of them."""
+    whole = view.scope == Scope(view.scope.measure)
+    parts = [one for one in group.views if one.scope == Scope(view.scope.measure, "", one.scope.benchmark) and one.scope.benchmark]
+    return summarise(group.rows, view, parts if whole and len(parts) > 1 else ())
 
 
 def make_map(group: Group, measure: str, benchmark: str = "") -> Map | None:
@@ -160,7 +167,7 @@ def _write_view(group: Group, view: View) -> str:
         place = view.places.get(row.id)
         rank = [place.rank, len(place.tied)] if place else [None, 0]
         rows.append([*rank, *(_list_numbers(figures.get(kind)) for kind in KINDS)])
-    found = {"answer": clean(summarise(group.rows, view)), "rows": rows}
+    found = {"answer": clean(_summarise(group, view)), "rows": rows}
     return json.dumps(found, ensure_ascii=True, separators=(",", ":"))
 
 

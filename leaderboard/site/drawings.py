@@ -46,21 +46,34 @@ class _Box:
 
 
 def find_reach(figures: Sequence[Figure]) -> float:
-    """The largest distance from 0 in some intervals, which is the scale of their bars; 1 if there are none."""
-    ends = [abs(end) for one in figures for end in (one.value, one.low, one.high) if end is not None]
-    return max(ends, default=0.0) or 1.0
+    """The largest distance from 0 in some intervals, which is the scale of their bars; 1 if there are none.
+
+    Intervals that reach more than three times as far as three quarters of all do not count: beside them the others could not be seen.
+    """
+    ends = sorted(max(abs(end) for end in (one.value, one.low, one.high) if end is not None) for one in figures if one.value is not None)
+    if not ends:
+        return 1.0
+    usual = ends[(3 * len(ends) - 1) // 4]
+    return max((end for end in ends if end <= 3 * usual), default=usual) or 1.0
 
 
 def draw_interval(figure: Figure, reach: float) -> Markup:
-    """A lift as a dot, with its interval as a bar about 0, which is in the middle. The numbers are beside it, so screen readers skip it."""
+    """A lift as a dot, with its interval as a bar about 0, which is in the middle. The numbers are beside it, so screen readers skip it.
+
+    A lift beyond the reach is an arrow at the edge.
+    """
     if figure.value is None:
         return Markup("")
-    size = REACH / reach
     low, high = (figure.value, figure.value) if figure.low is None or figure.high is None else (figure.low, figure.high)
+    left, middle, right = (REACH * min(max(end / reach, -1.0), 1.0) for end in (low, figure.value, high))
+    point = f'<circle cx="{middle:.1f}" r="4.5"/>'
+    if abs(figure.value) > reach:
+        tip = math.copysign(4.5, middle)
+        point = f'<path class="beyond" d="M{middle + tip:.1f} 0L{middle - tip:.1f}-5V5Z"/>'
     parts = (
         '<path class="zero" d="M0-8V8"/>',
-        f'<rect x="{size * low:.1f}" y="-3" width="{size * (high - low):.1f}" height="6" rx="3"/>',
-        f'<circle cx="{size * figure.value:.1f}" r="4.5"/>',
+        f'<rect x="{left:.1f}" y="-3" width="{right - left:.1f}" height="6" rx="3"/>',
+        point,
     )
     return Markup(f'<svg class="bar {name_sign(figure)}" viewBox="-60 -8 120 16" aria-hidden="true">{"".join(parts)}</svg>')
 

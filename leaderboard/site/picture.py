@@ -79,8 +79,8 @@ def _draw_bars(canvas: _Canvas, rows: list[LeaderboardRow], top: float) -> None:
         shade, value = SHADES[name_sign(lift)], lift.value or 0.0
         low, high = (value, value) if lift.low is None or lift.high is None else (lift.low, lift.high)
         canvas.write(EDGE, y, _cut(canvas, row.label, 24, middle - half - EDGE - 20), 24, INK, "lm")
-        canvas.box(middle + half * low / reach, y - 5, middle + half * high / reach + 1, y + 5, _pale(shade), 5)
-        at = middle + half * value / reach
+        left, at, right = (middle + half * min(max(end / reach, -1.0), 1.0) for end in (low, value, high))
+        canvas.box(left, y - 5, right + 1, y + 5, _pale(shade), 5)
         canvas.box(at - 9, y - 9, at + 9, y + 9, shade, 9)
         canvas.write(SIZE[0] - EDGE, y, points(value, True, lift.digits) or "0", 24, shade, "rm")
 

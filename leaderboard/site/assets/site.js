@@ -79,7 +79,7 @@
       const digits = DIGITS[wanted.measure];
       answer.textContent = view.answer || "Nothing was measured with this choice: no benchmark of this kind was asked in this language.";
       const lifts = view.rows.map((row) => row[2]).filter(Boolean);
-      const reach = Math.max(...lifts.flatMap((one) => one.slice(0, 3).map((end) => Math.abs(end || 0))), 0) || 1;
+      const reach = findReach(lifts);
       table.classList.toggle("one-language", wanted.languages.length > 0);
       document.getElementById("units").textContent = UNITS[wanted.measure];
       const whole = wanted.measure === leading && !wanted.languages.length && !wanted.benchmark;
@@ -113,11 +113,21 @@
       }
       cell.dataset.value = figure[0];
     }
+    function findReach(lifts) { // as find_reach of drawings.py
+      const ends = lifts.map((one) => Math.max(...one.slice(0, 3).map((end) => Math.abs(end || 0)))).sort((a, b) => a - b);
+      if (!ends.length) return 1;
+      const usual = ends[Math.floor((3 * ends.length - 1) / 4)];
+      return Math.max(...ends.filter((end) => end <= 3 * usual)) || 1;
+    }
     function draw(cell, figure, reach) {
       if (!figure) { cell.replaceChildren(); return; }
-      const [value, low, high] = [figure[0], figure[1] ?? figure[0], figure[2] ?? figure[0]].map((one) => (one * REACH) / reach);
+      const ends = [figure[0], figure[1] ?? figure[0], figure[2] ?? figure[0]];
+      const [value, low, high] = ends.map((one) => REACH * Math.min(Math.max(one / reach, -1), 1));
+      const tip = value < 0 ? -4.5 : 4.5;
+      const point = Math.abs(figure[0]) > reach
+        ? shape("path", { class: "beyond", d: `M${value + tip} 0L${value - tip}-5V5Z` }) : shape("circle", { cx: value, r: 4.5 });
       cell.replaceChildren(shape("svg", { class: "bar " + sign(figure), viewBox: "-60 -8 120 16", "aria-hidden": "true" },
-        shape("path", { class: "zero", d: "M0-8V8" }), shape("rect", { x: low, y: -3, width: high - low, height: 6, rx: 3 }), shape("circle", { cx: value, r: 4.5 })));
+        shape("path", { class: "zero", d: "M0-8V8" }), shape("rect", { x: low, y: -3, width: high - low, height: 6, rx: 3 }), point));
     }
     function shape(name, attributes, ...inside) {
       const made = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
 from result_folders import Page
 
+from xlift.leaderboard.analysis.rows import Figure
 from xlift.leaderboard.site.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, Line, Panel, Point, draw_inside, write_file
+from xlift.leaderboard.site.drawings import draw_interval, find_reach
 
 
 def make(last: float, count: int = 2) -> Chart:
@@ -36,3 +39,17 @@ def test_several_lines_have_a_legend_in_a_page_and_in_a_file() -> None:
     assert [Page(text).text.count("<two>") for text in (inside, alone)] == [1, 1]
     assert re.findall('class="line (l[0-9])"', inside) == ["l0", "l1", "l0", "l0", "l1"], "two panels and the legend"
     assert "<desc>Two lines</desc>" in alone and "light-dark(" in alone and alone.startswith("<svg xmlns=")
+
+
+def test_one_interval_far_beyond_the_others_is_an_arrow_and_does_not_set_the_scale() -> None:
+    figures = [Figure(value, value - 0.1, value + 0.1) for value in (0.1, 0.2, 0.3, -3.0)]
+    reach = find_reach(figures)
+    assert reach == pytest.approx(0.4)
+    far, near = draw_interval(figures[3], reach), draw_interval(figures[1], reach)
+    assert 'class="beyond" d="M-60.5 0L-51.5-5V5Z"' in far and "<circle" not in far
+    assert '<circle cx="28.0" r="4.5"/>' in near and '<rect x="14.0" y="-3" width="28.0"' in near
+
+
+def test_the_scale_of_intervals_is_the_farthest_end() -> None:
+    assert find_reach([Figure(0.1, -0.5, 0.7), Figure(0.2)]) == pytest.approx(0.7)
+    assert find_reach([]) == 1 and find_reach([Figure(), Figure(0.0)]) == 1
