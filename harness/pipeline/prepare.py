@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.manifests import Learned, Manifest
-from xlift.harness.core.types import Row
+from xlift.harness.core.types import Preference, Row
 from xlift.harness.engines.cache import Generations
 from xlift.harness.models import adapters, encoders
 from xlift.harness.models.module import Module
@@ -99,7 +99,8 @@ def _write_rows(run: Run, turn: Round, guard: Guard, engine: StageEngine, folder
     if own and context.budget and own < context.budget:
         percent = 100 * own // context.budget
         logger.warning("prepare: %s: %d of the %d rows of the budget (%d %%)", turn.name, own, context.budget, percent)
-    losses = find_losses(kinds, drops, context.rows_read) if plan.rows else {}
+    twins = _count_kinds(row.twin for row in plan.rows if isinstance(row, Preference) and row.twin)
+    losses = find_losses({**twins, **kinds}, drops, context.rows_read) if plan.rows else {}
     for part, share in losses.items():
         logger.warning("prepare: %s: %s lost %.0f %% of its rows; see drops in %s", turn.name, part, 100 * share, "manifest.json")
     cost = {"rows": len(plan.rows), "seconds": round(time.monotonic() - started, 1), **context.describe_help()}

@@ -108,6 +108,8 @@ def make_twins(ctx: Context, options: PairOptions) -> Pairs:
             rows.append(replace(row, id=f"{name}-twins", kind="twins", twin=known[name]))
         else:
             drops[f"{row.lang}/twins: no pair in the pivot"] += 1
+    # What was lost of the target's pairs was lost of the twins; the pivot's pairs are counted by themselves.
+    drops = Counter({where.replace(f"/{TARGET}: ", "/twins: "): count for where, count in drops.items()})
     ctx.rng.shuffle(rows)
     rows = rows[: ctx.budget]
     facts[TARGET] = _describe_pairs(ctx, rows)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from xlift.harness.config.suite import EngineSettings, TranslatorSettings
+from xlift.harness.pipeline.context import find_losses
 from xlift.harness.plugin import (
     Answer,
     Chat,
@@ -301,3 +302,17 @@ def test_a_side_without_its_twin_is_dropped_and_counted() -> None:
     plan = prepare(Echo(), "preference_gap")
     assert "p1-es-twins" not in {row.id for row in plan.rows} and len(plan.rows) == 3
     assert plan.drops == {"en/pivot_side: both answers alike": 1, "es/twins: no pair in the pivot": 1}
+
+
+def test_what_the_target_side_loses_is_lost_of_the_twins() -> None:
+    """So that the share that is told is of the rows that there are."""
+
+    class Poor(Speaker):
+        def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+            return [None if (source, number) == ("en", 1) else text for number, text in enumerate(super().translate(texts, source, target))]
+
+    plan = prepare(Poor(), "preference_gap")
+    assert sorted(row.id for row in plan.rows) == ["p0-de-twins", "p0-es-twins"]
+    assert plan.drops == {"es/twins: translation failed": 1, "de/twins: translation failed": 1, "en/pivot_side: translation failed": 2}
+    kinds = {"es/twins": 1, "de/twins": 1, "en/pivot_side": 2}
+    assert find_losses(kinds, plan.drops, {}) == dict.fromkeys(kinds, 0.5)
