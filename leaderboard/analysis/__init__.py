@@ -7,6 +7,7 @@ __all__ = [
     "consistency",
     "corpus_bootstrap",
     "curves",
+    "overview",
     "pairwise",
     "papers",
     "policies",
