@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from xlift.harness.core.times import write_seconds
-from xlift.leaderboard.analysis.comparisons import BASE, compare_languages
+from xlift.leaderboard.analysis.comparisons import BASE, compare_languages, has_one_seed
 from xlift.leaderboard.analysis.conclusion import Row, list_headlines, write_number
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import find_metric, name_place
@@ -23,14 +23,29 @@ def spread_lifts(documents: Iterable[Documents], over: str = BASE) -> dict[str, 
 
     Lifts are those of the headline metrics that are ranked, in points or bits per byte, averaged over seeds, with the 95 % interval and
     ``*`` where they are significant after Holm's correction. The method with the largest first number comes first. What was not compared is
-    empty, and a column without any interval is left out.
+    empty, and a column without any interval is left out. Methods of one seed are marked, as their intervals do not hold what another
+    seed would change.
     """
+    given = list(documents)
     suites: dict[str, list[Row]] = {}
-    for row in list_headlines(compare_languages(documents, over)):
+    for row in list_headlines(compare_languages(given, over)):
         if row["seen"] is not None:
             suites.setdefault(row["suite"], []).append(row)
     tables = {suite: _spread(rows) for suite, rows in suites.items()}
-    return {suite: table for suite, table in tables.items() if table is not None}
+    found = {suite: table for suite, table in tables.items() if table is not None}
+    for suite, table in found.items():
+        single = {label for label in table["method"] if has_one_seed(_collect(given, suite, label))}
+        table["method"] = [f"{label} (one seed)" if label in single else label for label in table["method"]]
+    return found
+
+
+def _collect(documents: Sequence[Documents], suite: str, label: str) -> dict[str, list[Documents]]:
+    """The runs of a model by task."""
+    sheet: dict[str, list[Documents]] = {}
+    for one in documents:
+        if (one.suite, one.label) == (suite, label):
+            sheet.setdefault(f"{one.task}/{one.metric}", []).append(one)
+    return sheet
 
 
 def _spread(rows: Sequence[Row]) -> pd.DataFrame | None:

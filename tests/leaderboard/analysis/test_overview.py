@@ -28,6 +28,16 @@ def test_lifts_come_before_retention_and_the_largest_first(tmp_path: Path) -> No
     assert [cell.split(" [")[0] for cell in table["MGSM\nen (retention)"]] == ["-25.0", "0.0"]
 
 
+def test_a_method_of_one_seed_is_marked(tmp_path: Path) -> None:
+    task = TASK.format("es")
+    write_run(tmp_path / "s", "base", {task: right(10)}, adapter="base")
+    for label, seeds in {"several": (0, 1), "single": (0,)}.items():
+        for seed in seeds:
+            write_run(tmp_path / "s", label, {task: right(20)}, seed=seed, adapter=f"{label}{seed}")
+    (table,) = xlift.load_results(tmp_path / "s").overview().values()
+    assert sorted(table["method"]) == ["several", "single (one seed)"]
+
+
 def test_what_nothing_compares_is_no_table(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", {TASK.format("es"): right(10)})
     assert xlift.load_results(tmp_path / "s").overview() == {}
