@@ -87,7 +87,6 @@ def _fit(texts: Mapping[str, Sequence[str]], width: int) -> dict[str, int]:
 
     rich would make them narrower than ``min_width``, and then cut the lines off.
     """
-
     widths = {name: max(map(_measure, (name, *found))) for name, found in texts.items()}
     least = {name: _least_width(name, found) for name, found in texts.items()}
     while sum(widths.values()) + GAP * (len(widths) - 1) > width:
@@ -129,7 +128,6 @@ def _write(value: object) -> str:
 
 def _cut(texts: Mapping[str, Sequence[str]], keys: int, width: int) -> list[list[str]]:
     """The columns of each block: the keys, and as many others as fit beside them, at least one."""
-
     names = list(texts)
     widths = {name: max(map(_measure, [name, *texts[name]])) + GAP for name in names}
     repeated = sum(widths[name] for name in names[:keys])

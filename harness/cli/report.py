@@ -141,13 +141,12 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
 
 def _print_over(results: Results, over: str, as_json: bool) -> None:
     """The lifts over one row. Raises UserError if nothing can be compared with it."""
-    from xlift.leaderboard.analysis import tables
+    from xlift.leaderboard.analysis.overview import mark_one_seed
 
     if as_json:
         print_frame(results.lifts(over=over), as_json)
     elif lifts := results.overview(over):
-        single = over in tables.name_one_seed(results.records)
-        _print_lifts(lifts, f"{over} (one seed)" if single else over)
+        _print_lifts(lifts, mark_one_seed(over, (record.seed for record in results.records if record.label == over)))
     else:
         raise UserError(f"--over {over}: nothing can be compared with it, as no benchmark has {LEAST_DOCUMENTS} items of both")
 

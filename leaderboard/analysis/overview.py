@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from xlift.harness.core.times import write_seconds
-from xlift.leaderboard.analysis.comparisons import BASE, compare_languages, has_one_seed
+from xlift.leaderboard.analysis.comparisons import BASE, compare_languages
 from xlift.leaderboard.analysis.conclusion import Row, list_headlines, write_number
+from xlift.leaderboard.analysis.tables import write_cost
 from xlift.leaderboard.loading.scores import Documents
 from xlift.tasks.benchmarks import find_metric, name_place
 
@@ -34,18 +34,16 @@ def spread_lifts(documents: Iterable[Documents], over: str = BASE) -> dict[str, 
     tables = {suite: _spread(rows) for suite, rows in suites.items()}
     found = {suite: table for suite, table in tables.items() if table is not None}
     for suite, table in found.items():
-        single = {label for label in table["method"] if has_one_seed(_collect(given, suite, label))}
-        table["method"] = [f"{label} (one seed)" if label in single else label for label in table["method"]]
+        table["method"] = [
+            mark_one_seed(label, (one.seed for one in given if (one.suite, one.label) == (suite, label))) for label in table["method"]
+        ]
     return found
 
 
-def _collect(documents: Sequence[Documents], suite: str, label: str) -> dict[str, list[Documents]]:
-    """The runs of a model by task."""
-    sheet: dict[str, list[Documents]] = {}
-    for one in documents:
-        if (one.suite, one.label) == (suite, label):
-            sheet.setdefault(f"{one.task}/{one.metric}", []).append(one)
-    return sheet
+def mark_one_seed(label: str, seeds: Iterable[int | None]) -> str:
+    """The label of a row, with a remark if it was trained with one seed. What trains nothing has no seed (None)."""
+    found = set(seeds)
+    return f"{label} (one seed)" if len(found) == 1 and found != {None} else label
 
 
 def _spread(rows: Sequence[Row]) -> pd.DataFrame | None:
@@ -88,7 +86,7 @@ def summarise_costs(costs: pd.DataFrame) -> pd.DataFrame:
         cells = {"method": method, "seeds": str(len(group)) if "rows" in group and group["rows"].notna().any() else ""}
         for title, column, form in _SHOWN:
             mean = pd.to_numeric(group[column]).mean() if column in group else float("nan")
-            cells[title] = "" if pd.isna(mean) else write_seconds(mean) if form == "seconds" else form.format(mean)
+            cells[title] = write_cost(mean, form)
         rows.append(cells)
     table = pd.DataFrame(rows)
     return table[[name for name in table.columns if (table[name] != "").any()]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 
@@ -282,11 +283,16 @@ COSTS = (
 """The name of each cost, its column in ``tabulate_costs``, and its format."""
 
 
+def write_cost(value: Any, form: str) -> str:
+    """A cost in one of the formats of ``COSTS``; empty if it is missing."""
+    return "" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value)
+
+
 def spread_costs(costs: pd.DataFrame) -> pd.DataFrame:
     """The table for people: a row for each cost that any model has, a column for each model."""
     rows = []
     for title, column, form in COSTS:
         if column in costs and any(value for value in costs[column] if not pd.isna(value)):
-            cells = ["" if pd.isna(value) else write_seconds(value) if form == "seconds" else form.format(value) for value in costs[column]]
+            cells = [write_cost(value, form) for value in costs[column]]
             rows.append({"cost": title, **dict(zip(costs["model"], cells, strict=True))})
     return pd.DataFrame(rows)

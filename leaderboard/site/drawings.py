@@ -53,7 +53,7 @@ def find_reach(figures: Sequence[Figure]) -> float:
     ends = sorted(max(abs(end) for end in (one.value, one.low, one.high) if end is not None) for one in figures if one.value is not None)
     if not ends:
         return 1.0
-    usual = ends[(3 * len(ends) - 1) // 4]
+    usual = ends[(3 * len(ends) - 1) // 4] or ends[-1]
     return max((end for end in ends if end <= 3 * usual), default=usual) or 1.0
 
 

@@ -116,7 +116,7 @@
     function findReach(lifts) { // as find_reach of drawings.py
       const ends = lifts.map((one) => Math.max(...one.slice(0, 3).map((end) => Math.abs(end || 0)))).sort((a, b) => a - b);
       if (!ends.length) return 1;
-      const usual = ends[Math.floor((3 * ends.length - 1) / 4)];
+      const usual = ends[Math.floor((3 * ends.length - 1) / 4)] || ends[ends.length - 1];
       return Math.max(...ends.filter((end) => end <= 3 * usual)) || 1;
     }
     function draw(cell, figure, reach) {

@@ -52,4 +52,5 @@ def test_one_interval_far_beyond_the_others_is_an_arrow_and_does_not_set_the_sca
 
 def test_the_scale_of_intervals_is_the_farthest_end() -> None:
     assert find_reach([Figure(0.1, -0.5, 0.7), Figure(0.2)]) == pytest.approx(0.7)
+    assert find_reach([Figure(0.0)] * 9 + [Figure(5.0)]) == 5, "most lifts are nothing at all"
     assert find_reach([]) == 1 and find_reach([Figure(), Figure(0.0)]) == 1
