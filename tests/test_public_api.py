@@ -270,6 +270,7 @@ def test_the_page_runs(
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     server = JudgeServer()
     places = {"http://localhost:8000/v1": server.url, "ORG/NAME": "lab/mine", "ORG/MODEL": str(tiny_base), "2_000_000": "2_000",
+              '"control"': '"x-llama"',
               '"hf"}': '"hf", "max_length": 768}, limit=2', '"merged")': f'"merged", base={str(tiny_base)!r})'}  # fmt: skip
     with serve(server):
         names = execute(change(read_snippets(ROOT / "docs" / "api.md"), places), "docs/api.md")

@@ -88,7 +88,7 @@ SUITE: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("methods.m.options.layers=[0, 2]", "methods.m: layer 2: the base has 2 layers, from 0 to 1"),
+        ("methods.m.options.layers=[0, 2]", "methods.m.options.layers: layer 2: the base has 2 layers, from 0 to 1; -1 is the last one"),
         ("methods.m.options.modules=[up_prj]", "methods.m.options.modules: .* has no layer up_prj; did you mean 'up_proj'"),
         ("methods.m.options={layers: [0], modules: []}", ""),
     ],
