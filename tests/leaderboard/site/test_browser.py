@@ -308,7 +308,7 @@ def test_a_phone_has_cards_and_nothing_sideways_but_the_map(show: Any) -> None:
 
 PAGES = (
     "index.html", "bases/other-7b.html", "bases.html", "methods.html", "languages.html", "benchmarks.html", "data.html", "about.html",
-    "compare.html", "benchmarks/xlift_mgsm_direct.html", "languages/es.html", "methods/cross_lingual.html",
+    "compare.html", "signal.html", "benchmarks/xlift_mgsm_direct.html", "languages/es.html", "methods/cross_lingual.html",
     "runs/s--better--seed0.html", "samples/s--better--seed0/xlift_mgsm_direct_es-1.html", "samples/t--long--seed0/xlift_xquad_ar-1.html",
 )  # fmt: skip
 
