@@ -46,6 +46,7 @@ class Bar(tqdm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._lines = None if sys.stderr.isatty() else Lines()
+        self._shown = time.monotonic()
         quiet = os.environ.get("TQDM_DISABLE") == "1" and self._lines is None  # one of several processes draws
         if self._lines:
             options["file"] = io.StringIO()
@@ -58,3 +59,11 @@ class Bar(tqdm):  # type: ignore[misc]
             left = self._lines.estimate_left(self.n, self.total)
             logger.info("%s: %d of %d%s", str(self.desc or "done").removesuffix(": "), self.n, self.total, left)
         return drawn
+
+    def wait(self) -> None:
+        """Nothing is done since the last time: what a terminal shows goes on, and without one a line is written when it is due."""
+        if self._lines:
+            self.update(0)
+        elif time.monotonic() - self._shown >= 1:
+            self._shown = time.monotonic()
+            self.refresh()

@@ -1,4 +1,4 @@
-"""The transformers backend: batches sized by tokens, rows dropped as they finish, weights or LoRA swapped in the one loaded model.
+"""The transformers backend: batches sized by tokens, the next row where one is finished, weights or LoRA swapped in the one loaded model.
 
 transformers' own continuous batching gave no more tokens per second than ``generate`` on 2 cores (17.9 against 20.1, SmolLM2 in bf16, 32
 prompts of 64 tokens, cores shared), sizes its cache by the free memory, and has one sampling setting for a batch, not one for each row.
@@ -6,23 +6,20 @@ prompts of 64 tokens, cores shared), sizes its cache by the free memory, and has
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from transformers import AutoModelForCausalLM, DynamicCache
-from transformers.generation import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import AutoModelForCausalLM
 
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Likelihood, Sampling
 from xlift.harness.engines.base import EngineFacts, LocalEngine, Pair
-from xlift.harness.engines.batches import cut_batches
+from xlift.harness.engines.decoding import Request, Writer
 from xlift.harness.engines.dtypes import route_products
 from xlift.harness.engines.lm_eval_model import EngineLM
 from xlift.harness.engines.merger import Line, Merger, score_merged
@@ -101,17 +98,19 @@ class HfEngine(LocalEngine):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _answer(self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]) -> Iterator[Mapping[int, Answer]]:
         rows = [Request(*parts) for parts in zip(prompts, samplings, seeds, strict=True)]
-        with Bar(total=len(rows), desc="answers") as bar:
-            before = self.max_length - self.room
-            for batch in cut_batches([before + row.width for row in rows], self.settings.batch_tokens):
-                try:
-                    self._decode([rows[place] for place in batch])
-                except torch.OutOfMemoryError:
-                    raise self._out_of_memory() from None
-                bar.update(len(batch))
-                yield {place: self._to_answer(rows[place]) for place in batch}
+        places = {id(row): place for place, row in enumerate(rows)}
+        with Bar(total=len(rows), desc="answers") as bar, self._move() as moves:
+            writer = Writer(self.model, moves, self._read_prompts, self._ends)
+            try:
+                for done in writer.write(rows, self.max_length - self.room, self.settings.batch_tokens):
+                    bar.update(len(done)) if done else bar.wait()
+                    if done:
+                        yield {places[id(row)]: self._to_answer(row) for row in done}
+            except torch.OutOfMemoryError:
+                raise self._out_of_memory() from None
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _score(self, pairs: Sequence[Pair]) -> Iterator[Mapping[int, Likelihood]]:
@@ -136,35 +135,6 @@ class HfEngine(LocalEngine):
 
     def _out_of_memory(self) -> UserError:
         return UserError(f"out of memory on {self.device}; lower engine.batch_tokens ({self.settings.batch_tokens})")
-
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def _decode(self, rows: list[Request]) -> None:
-        with self._move() as moves:
-            self._write(rows, moves)
-
-    def _write(self, rows: list[Request], moves: Moves) -> None:
-        read, mask = self._read_prompts(rows)
-        moves.read_prompts(*mask.shape)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
-        common: dict[str, object] = {"past_key_values": cache, "use_cache": True}
-        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
-            common["logits_to_keep"] = 1
-        while rows:
-            logits = self.model(**read, attention_mask=mask, position_ids=positions, **common).logits
-            chosen = choose(logits[:, -1].float(), rows)
-            for row, token in zip(rows, chosen, strict=True):
-                row.answer.append(token)
-                row.finished = self._ends(row)
-            keep = [index for index, row in enumerate(rows) if not row.finished and len(row.answer) < row.sampling.max_tokens]
-            rows = [rows[index] for index in keep]
-            left = torch.tensor(keep, device=self.device, dtype=torch.long)
-            if len(keep) < len(chosen):
-                cache.batch_select_indices(left)
-            read = {"input_ids": torch.tensor([[row.answer[-1]] for row in rows], device=self.device)}
-            moves.read_answers(len(keep))
-            mask = torch.nn.functional.pad(mask[left], (0, 1), value=1)
-            positions = positions[left, -1:] + 1
 
     def _read_prompts(self, rows: Sequence[Request]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """What the model is given of prompts, padded on the left, and the mask."""
@@ -220,43 +190,6 @@ class HfEngine(LocalEngine):
 
 def _to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
     return {lang: torch.from_numpy(array).float() for lang, array in arrays.items()}
-
-
-@dataclass
-class Request:
-    """A request that is being answered."""
-
-    prompt: list[int]
-    sampling: Sampling
-    seed: int
-    answer: list[int] = field(default_factory=list)
-    finished: bool = False
-    generator: torch.Generator = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
-
-    @property
-    def width(self) -> int:
-        """The tokens that it may come to hold, prompt and answer."""
-        return len(self.prompt) + self.sampling.max_tokens
-
-
-def choose(logits: torch.Tensor, rows: Sequence[Request]) -> list[int]:
-    """The next token of each row from float logits, rows x vocabulary: the largest, or one drawn with the row's own generator."""
-    chosen: list[int] = logits.argmax(-1).tolist()
-    for index, row in enumerate(rows):
-        scores, sampling = logits[index : index + 1], row.sampling
-        if sampling.repetition_penalty != 1:
-            seen = torch.tensor([row.prompt + row.answer], device=logits.device)
-            scores = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(seen, scores)
-            chosen[index] = int(scores.argmax())
-        if sampling.temperature > 0:
-            scores = TemperatureLogitsWarper(sampling.temperature)(None, scores)
-            if sampling.top_p < 1:
-                scores = TopPLogitsWarper(sampling.top_p)(None, scores)
-            chosen[index] = int(torch.multinomial(scores.softmax(-1).cpu(), 1, generator=row.generator))
-    return chosen
 
 
 class _Lm(EngineLM, HFLM):  # type: ignore[misc]

@@ -56,3 +56,25 @@ def test_on_a_terminal_a_bar_is_drawn_that_leaves_nothing(
     drawn = capsys.readouterr().err
     assert "answers: 100%" in drawn and drawn.rsplit("\r", 2)[1].strip() == ""
     assert not caplog.records
+
+
+def test_a_long_step_has_lines_too(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "xlift")
+    with Bar(total=4, desc="answers") as bar:
+        for second in (5, 11, 30, 71):
+            clock[0] = float(second)
+            bar.wait()
+    assert [record.getMessage() for record in caplog.records] == ["answers: 0 of 4", "answers: 0 of 4"]
+
+
+def test_on_a_terminal_the_seconds_go_on_during_a_long_step(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with Bar(total=2, desc="answers") as bar:
+        capsys.readouterr()
+        for second in (0.5, 1.5, 2.0):
+            clock[0] = second
+            bar.wait()
+        assert capsys.readouterr().err.count("answers:") == 1
