@@ -115,7 +115,7 @@ class Measuring:
         return _Found(known, holding, engine, taken, tuple(task for task in self._run.tasks_of(model) if task not in taken.origins))
 
     def _tell(self, model: Measured, found: _Found) -> None:
-        name, known, missing = model.label if model.point is None else model.name, found.known, found.missing
+        name, known, missing = model.name, found.known, found.missing
         if len(missing) == len(known):
             logger.info("evaluate: %s", name)
         else:

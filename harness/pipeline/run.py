@@ -306,7 +306,7 @@ def evaluate_all(run: Run, models: Iterable[Measured]) -> None:
     models = list(models)
     missing = find_unmeasured(run, models)
     if missing:
-        logger.info("evaluate: %s on %d tasks", ", ".join(model.label for model in missing), len(run.tasks))
+        logger.info("evaluate: %s on %d tasks", ", ".join(model.name for model in missing), len(run.tasks))
         shares = share_out(missing, run.suite, run.base)
         run_side_by_side("evaluate", evaluate_wave, [(run, share, len(shares)) for share in shares])
     measured = read_measurements([run.root])
