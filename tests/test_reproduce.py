@@ -52,7 +52,7 @@ def test_a_row_is_run_by_itself_with_answers_of_its_own(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("changes", "label", "says"),
     [
-        ({}, "mien", "'mien': no such method in .*suite.resolved.json; did you mean 'mine'?"),
+        ({}, "mien", "'mien': no method of .*s; did you mean 'mine'[?] known: mine"),
         ({}, "other", "other was not measured in it, so a new run has no counterpart"),
         ({"methods": ["mine"]}, "mine", "methods: must be keys with values below it"),
         ({"name": None}, "mine", "name: must be a text"),
@@ -65,3 +65,15 @@ def test_what_cannot_be_run_again_is_one_line_before_any_work(
     monkeypatch.setattr(xlift.records, "run", refuse_work)
     with pytest.raises(UserError, match=says):
         xlift.reproduce(write_record(tmp_path / "s", **changes), label, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("label", "seeds", "says"),
+    [("mine", [1], "seed 1: mine of .* has 0"), ("still", [0], "still of .* trains nothing, so it has no seeds")],
+)
+def test_seeds_are_those_of_the_row(label: str, seeds: list[int], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xlift.records, "run", refuse_work)
+    record = write_record(tmp_path / "s", methods={**SUITE["methods"], "still": {"method": "language_neurons"}})  # type: ignore[dict-item]
+    write_run(record, "still", {TASK: [1.0] * 40}, adapter="n")
+    with pytest.raises(UserError, match=says):
+        xlift.reproduce(record, label, tmp_path / "runs", seeds=seeds)

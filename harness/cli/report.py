@@ -102,6 +102,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
     if as_json:
         found = {
             "scores": scores,
+            "lifts": results.lifts(),
             "costs": results.costs,
             "win_rates": results.win_rates,
             "consistency": results.consistency(),

@@ -277,8 +277,6 @@ class Suite(Section):
             for label in one.list_labels():
                 if label != "base" and label not in self.methods:
                     raise UserError(f"expected: {label!r} is no method of the suite{name_nearest(label, ['base', *self.methods])}")
-            if odd := [code for code in one.languages if code not in self.languages.evaluate]:
-                raise UserError(f"expected: {one.label}, {one.task}: {odd[0]!r} is not in languages.evaluate")
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise UserError(f"seeds: give each seed once, got {list(self.seeds)}")
         return self

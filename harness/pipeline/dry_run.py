@@ -149,7 +149,7 @@ def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
     if suite.judge:
         answers = _sum(_choose(counts, judgement.choose(run.tasks))) or 0
         stages.append(_row("judge", suite.judge.name, not left and is_judged(suite.judge, run.root), items=answers))
-    totals = _sum_up(run, runs, models) | _sum_times(forecast, counts, stages)
+    totals = _sum_up(forecast, runs, models) | _sum_times(forecast, counts, stages)
     if memory := forecast.write_memory():
         totals["memory of a training, roughly"] = memory
     if suite.judge:
@@ -167,14 +167,19 @@ def _plan_points(suite: Suite, model: Measured) -> list[Measured]:
     return points
 
 
-def _sum_up(run: Run, runs: Path, models: Sequence[Measured]) -> dict[str, str | int]:
-    weights = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors"))
+def _sum_up(forecast: Forecast, runs: Path, models: Sequence[Measured]) -> dict[str, str | int]:
+    run, estimates = forecast.run, forecast.estimates
+    if run.lacks_base:  # its files in 16 bits will be fetched, and a merged copy is as large
+        weights, whose = 4 * estimates.shape.parameters if estimates else 0, "the base" if estimates else "without the base"
+    else:
+        weights, whose = sum(path.stat().st_size for path in run.base.folder.glob("*.safetensors")), ""
+    parts = ", ".join(filter(None, [whose, "a merged copy of the base", "adapters", "checkpoints", "samples"]))
     totals: dict[str, str | int] = {
         "run folder": str(run.root),
         "tasks": len(run.tasks),
         "left out": "; ".join(run.left_out) or "nothing",
         **({"trained, but not measured": ", ".join(unmeasured)} if (unmeasured := find_unmeasured(run.suite, run.tasks)) else {}),
-        "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB (a merged copy of the base, adapters, checkpoints, samples)",
+        "disk needed at most": f"{weights / GIB + 0.2 * len(models):.1f} GiB ({parts})",
         "disk free": f"{free_bytes(runs) / GIB:.1f} GiB",
     }
     if cut := _name_cuts(run.suite):

@@ -67,7 +67,7 @@ class Forecast:
         from xlift.harness.evaluation.foreign_tasks import survey_foreign
 
         if card is not None and card not in CARDS:
-            raise UserError(f"--card {card!r} is none of {', '.join(CARDS)}{name_nearest(card, CARDS)}")
+            raise UserError(f"--card {card!r}: no such card{name_nearest(card, CARDS)}")
         shape = _find_shape(run)
         if card is None and shape and shape.parameters >= NEEDS_GPU and not has_gpu():
             card = USUAL_CARD

@@ -112,7 +112,9 @@ def require(needs: Iterable[Need]) -> None:
 
 def list_choices(need: Need) -> list[str]:
     """What a user can do if rows are nowhere."""
-    choices = ["set XLIFT_DATA to a folder that has it", "allow the bundled samples with data.samples: missing"]
+    supply = need.supply
+    sampled = data.survey(supply.corpus, supply.lang, supply.split, samples="always").state == "samples"
+    choices = ["set XLIFT_DATA to a folder that has it", *(["allow the bundled samples with data.samples: missing"] if sampled else [])]
     if need.who == TASKS:
         return [*choices, "evaluate fewer languages or tasks"]
     own = "" if need.supply.corpus.partition("/")[0] not in OWN_KINDS else "add rows of your own with 'xlift data add'"

@@ -10,7 +10,8 @@ from xlift.tasks.index import is_ours
 
 
 def list_remarks(suite: Suite, tasks: Sequence[str], left_out: Sequence[str]) -> list[str]:
-    """A line for a base that was not chosen, for what is left out, and for trained languages in which nothing is measured.
+    """A line for a base that was not chosen, for what is left out, for trained languages in which nothing is measured, and for languages
+    of a paper's scores that are not measured.
 
     ``tasks`` and ``left_out`` are what ``expand_tasks`` found.
     """
@@ -23,6 +24,9 @@ def list_remarks(suite: Suite, tasks: Sequence[str], left_out: Sequence[str]) ->
             f"warning: no task measures {', '.join(unmeasured)}, which the methods train; add what is missing to languages.evaluate and "
             "evaluate.tasks, unless you want to see only what other languages gain"
         )
+    given = dict.fromkeys(code for one in suite.expected for code in one.languages)
+    if unasked := [code for code in given if code not in suite.languages.evaluate]:
+        remarks.append(f"expected: {', '.join(unasked)} not in languages.evaluate, so the paper's scores there will have none beside them")
     return remarks
 
 

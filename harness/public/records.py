@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +11,15 @@ from typing import TYPE_CHECKING
 from xlift.api import RUNS, load_suite, run
 from xlift.harness.core.errors import UserError, name_nearest, name_run
 from xlift.harness.core.secrets import name_variables
+from xlift.harness.core.times import write_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from xlift.harness.config.suite import Suite
+    from xlift.results import Results
+
+logger = logging.getLogger(__name__)
 
 
 def export_record(run: str | Path, out: str | Path, *, by: str = "") -> list[str]:
@@ -89,23 +96,44 @@ def reproduce(
         raise UserError(f"{folder}: no {RESOLVED} in it, so nobody knows how it was run; name a record or a run folder")
     values = read_object(folder / RESOLVED)
     whole = load_suite(values)
-    if label not in whole.methods:
-        raise UserError(f"{label!r}: no such method in {folder / RESOLVED}{name_nearest(label, whole.methods)}")
-    if unknown := sorted(set(seeds) - set(whole.seeds)):
-        raise UserError(f"seed {unknown[0]}: not in {folder / RESOLVED}, which has {', '.join(map(str, whole.seeds))}")
-    chosen = sorted(set(seeds)) or list(whole.seeds)
-    measured = [one for one in collect_documents(load_results(folder).measurements) if one.label == label]
-    theirs = [one for one in measured if one.seed is None or one.seed in chosen]
-    if not theirs:
-        raise UserError(
-            f"{folder}: {label} was not measured in it{' with these seeds' if measured else ''}, so a new run has no counterpart"
-        )
+    results = load_results(folder)
+    chosen = _choose_seeds(results, folder, whole, label, seeds)
+    theirs = [one for one in collect_documents(results.measurements) if one.label == label and (one.seed is None or one.seed in chosen)]
     # Without what is of other rows, and without the devices of the machine that it ran on. Answers are made anew, as those that are kept
     # may be the ones that were recorded.
     evaluate = {**values["evaluate"], "adapters": {}, "share_answers": False}
     others = {"methods": {label: values["methods"][label]}, "evaluate": evaluate, "expected": [], "resources": {}, "seeds": chosen}
     suite = load_suite({**values, **others, "name": f"{whole.name}-again"})
+    logger.info("%s", _foretell(results, label, Path(runs) / suite.name))
     found = run(suite, runs, wait=wait)
     table = compare_again(theirs, collect_documents(found.measurements), label)
     write_json(found.folder / f"reproduced-{label}.json", write_reproduction(table, label, chosen, by))
     return table
+
+
+def _choose_seeds(results: Results, folder: Path, whole: Suite, label: str, wanted: Collection[int]) -> list[int]:
+    """The seeds of a row that are to be run again. Raises UserError for a row or a seed that was not measured."""
+    measured: dict[str, list[int | None]] = {}
+    for record in results.records:
+        if record.label in whole.methods:
+            measured.setdefault(record.label, []).append(record.seed)
+    if label not in measured and label in whole.methods:
+        raise UserError(f"{folder}: {label} was not measured in it, so a new run has no counterpart")
+    if label not in measured:
+        raise UserError(f"{label!r}: no method of {folder}{name_nearest(label, measured, shown=60)}")
+    seeds = sorted(seed for seed in measured[label] if seed is not None)
+    if wanted and not seeds:
+        raise UserError(f"{label} of {folder} trains nothing, so it has no seeds; leave the seed out")
+    if unknown := sorted(set(wanted) - set(seeds)):
+        raise UserError(f"seed {unknown[0]}: {label} of {folder} has {', '.join(map(str, seeds))}")
+    return sorted(set(wanted)) or seeds or list(whole.seeds)
+
+
+def _foretell(results: Results, label: str, folder: Path) -> str:
+    """Where the run will be, and what one training of the row took in the record."""
+    costs = results.costs
+    own = costs[costs["model"].isin([record.name for record in results.records if record.label == label])]
+    parts = (("training took", "seconds"), ("measuring", "evaluation_seconds"))
+    took = [f"{what} {write_seconds(float(own[name].mean()))}" for what, name in parts if name in own and own[name].notna().any()]
+    said = f"; for each seed of the record, {' and '.join(took)}" if took else ""
+    return f"{label} is run again in {folder}, and the base is measured beside it{said}"

@@ -150,11 +150,13 @@ def compare_tasks(documents: Iterable[Documents], over: str = BASE) -> list[Comp
 
 
 def tabulate(rows: Sequence[Comparison], groups: Mapping[tuple[str, str], int] | None = None) -> pd.DataFrame:
-    """Rows as a table, with Holm's correction over those of each group, by (suite, method), or over all of them."""
+    """Rows as a table, with Holm's correction over those of each group, by (suite, method), or over all of them. Rates off target are no
+    scores: they are corrected for each other alone, so that they make no score less certain."""
     table = pd.DataFrame([_to_cells(one) for one in rows])
     if table.empty:
         return table
-    family = [groups.get((str(one.names["suite"]), str(one.names["method"])), 0) if groups else 0 for one in rows]
+    group = [groups.get((str(one.names["suite"]), str(one.names["method"])), 0) if groups else 0 for one in rows]
+    family = [2 * number + (one.names["metric"] == "off_target") for number, one in zip(group, rows, strict=True)]
     by_family = table.groupby(family, sort=False)["p"]
     table["p_corrected"] = by_family.transform(lambda p: correct(p.to_numpy(dtype=np.float64)))
     table["significant"] = table["p_corrected"] < ALPHA
@@ -334,7 +336,7 @@ def say_no_interval(found: Estimate) -> str:
     """Why an estimate has no interval and no test."""
     if found.drawn < LEAST_DOCUMENTS:
         return f"{found.drawn} items: too few for an interval, which needs {LEAST_DOCUMENTS}"
-    return f"{found.drawn} items, of which hardly any differ: no interval would hold"
+    return f"{found.drawn} items, a few of which make up nearly all of the difference: no interval would hold"
 
 
 def find_scale(row: TableRow) -> float:

@@ -67,11 +67,11 @@ def _spread(rows: Sequence[Row]) -> pd.DataFrame | None:
 
 
 def _write(row: Row) -> str:
-    """``+0.077 [+0.057, +0.099]*``; without an interval the number alone."""
+    """``+0.077 [+0.057, +0.099]*``; without an interval ``unchanged``, or the number with a word that says so."""
     digits = 1 if find_metric(row["metric"]).group == "answers" else 3
     seen = write_number(row["seen"], digits)
     if row["value"] is None:
-        return seen
+        return f"{seen}, no interval" if row["seen"] else "unchanged"
     return f"{seen} [{write_number(row['low'], digits)}, {write_number(row['high'], digits)}]{'*' if row['significant'] else ''}"
 
 

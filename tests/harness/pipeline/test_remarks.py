@@ -36,3 +36,14 @@ def test_nothing_is_said_where_all_is_chosen_and_measured() -> None:
     assert list_remarks(suite, *expand_tasks(suite)) == []
     usual = read_suite({key: value for key, value in values.items() if key != "base"}, "test")
     assert list_remarks(usual, *expand_tasks(usual)) == ["base: smollm2-135m-instruct, the default, as base.model is not set"]
+
+
+def test_languages_of_a_paper_that_are_not_measured_are_named() -> None:
+    scores = {"label": "m", "task": "xlift_xquad_{lang}", "metric": "f1", "values": {"es": 0.5, "de": 0.4}, "source": "a paper"}
+    values = {
+        "name": "s", "base": {"model": "org/model"}, "languages": {"train": ["es"], "evaluate": ["es"]}, "expected": [scores],
+        "methods": {"m": {"method": "cross_lingual"}}, "evaluate": {"tasks": ["xlift_xquad_{lang}"]},
+    }  # fmt: skip
+    suite = read_suite(values, "test")
+    (remark,) = list_remarks(suite, *expand_tasks(suite))
+    assert remark == "expected: de not in languages.evaluate, so the paper's scores there will have none beside them"

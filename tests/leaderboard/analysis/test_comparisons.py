@@ -209,6 +209,13 @@ def test_another_suite_takes_no_significance_away() -> None:
     assert {row["comparisons"] for row in both.to_dict("records")} == {2, 9}
 
 
+def test_rates_off_target_take_no_significance_from_scores() -> None:
+    scores = [some("base", 20), some("m", 26, seed=0)]
+    rates = [replace(some(label, 20, seed=seed), metric="off_target") for label, seed in (("base", None), ("m", 0))]
+    table = tabulate_tasks([*scores, *rates])
+    assert {row["metric"]: row["comparisons"] for row in table.to_dict("records")} == {"accuracy": 1, "off_target": 1}
+
+
 def test_groups_hold_what_was_done_under_one_key() -> None:
     keys = {"a": {"x": "1", "y": "1"}, "b": {"x": "1"}, "c": {"x": "2"}, "d": {"z": "1"}, "e": {"y": "1", "z": "2"}}
     assert group_models(keys) == {"a": 1, "b": 1, "c": 2, "d": 3, "e": 1}

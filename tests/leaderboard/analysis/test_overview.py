@@ -38,6 +38,16 @@ def test_a_method_of_one_seed_is_marked(tmp_path: Path) -> None:
     assert sorted(table["method"]) == ["several", "single (one seed)"]
 
 
+def test_a_difference_without_an_interval_says_so(tmp_path: Path) -> None:
+    task, half = "xlift_xquad_es", [0.5] * 40
+    values = {"base": half, "same": half, "nearly": [0.9, *half[1:]], "told": [0.5 + 0.01 * (place % 7) for place in range(40)]}
+    for label, scores in values.items():
+        write_run(tmp_path / "s", label, {task: scores}, metric="f1", adapter=label)
+    (table,) = xlift.load_results(tmp_path / "s").overview().values()
+    found = dict(zip(table["method"], table["XQuAD\nes (lift)"], strict=True))
+    assert (found["same"], found["nearly"]) == ("unchanged", "+1.0, no interval") and found["told"].endswith("]*")
+
+
 def test_what_nothing_compares_is_no_table(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", {TASK.format("es"): right(10)})
     assert xlift.load_results(tmp_path / "s").overview() == {}
