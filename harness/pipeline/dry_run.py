@@ -119,11 +119,11 @@ def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
     forecast = Forecast.of(run, needed, card)
     stages: list[PlannedStage] = []
     models = [Measured("base", None, None)]
-    for label, chosen in suite.methods.items():
+    for number, (label, chosen) in enumerate(suite.methods.items(), 1):
         method = registry.load(chosen.method, chosen.options)
         prepared = find_prepared(run, Round(label))
         if not prepared:
-            logger.info("dry run: the rows of %s", label)
+            logger.info("dry run: the rows of %s (%d of %d)", label, number, len(suite.methods))
         made = None if prepared else forecast.rehearse(label)
         rows = prepared.count if prepared else len(made.rows) if made else forecast.expect_rows(label) if method.trains else 0
         seconds = 0.0 if made or rows == 0 else forecast.prepare(rows)

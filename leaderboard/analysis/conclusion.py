@@ -107,7 +107,7 @@ def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequ
         listed = [f"{_name(row)} by {_write(row).removeprefix('-')}" for row in harmed]
         text += f"; it lowers {', '.join(listed)}"
     if like := _find_like(label, strongest, rows, documents):
-        text += f"; {', '.join(like)} cannot be told apart from it there"
+        text += f"; {', '.join(like)} cannot be told apart from it there after correction"
     if strongest["one_seed"]:
         text += "; it was trained with one seed, and what another would change is not known"
     return f"{text}."

@@ -29,7 +29,7 @@ def sheet(*models: tuple[str, int, int]) -> list[Documents]:
 def test_the_best_supported_method_is_named_with_its_lift_and_what_ties_with_it() -> None:
     (line,) = conclude(sheet(("base", 10, 50), ("a", 40, 50), ("b", 38, 50), ("c", 10, 50)))
     assert line.startswith("The best supported method is a: it lifts MGSM in es by 30.0 points (95 % interval ")
-    assert "after correction)" in line and line.endswith("; b cannot be told apart from it there.")
+    assert "after correction)" in line and line.endswith("; b cannot be told apart from it there after correction.")
 
 
 def test_of_two_methods_with_a_benchmark_each_the_surer_one_is_the_best() -> None:
