@@ -8,9 +8,11 @@ benchmarks/decoding.py.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,14 +20,15 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.generation import RepetitionPenaltyLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from xlift.harness.core.types import Sampling
 from xlift.harness.engines.steering import Moves
 
 ROOM = 128
-"""The tokens for which room is kept behind the last one of a cache."""
+"""The most tokens for which room is kept behind the last one of a cache."""
+BY_LENGTH = ("longrope", "dynamic")
+"""Rotary positions that depend on the longest text of a batch, so that a request must not join longer ones."""
 
 
 @dataclass
@@ -48,6 +51,11 @@ class Request:
         return len(self.prompt) + self.sampling.max_tokens
 
     @property
+    def left(self) -> int:
+        """The most tokens that will be read behind those that are held; the last one of an answer is not read."""
+        return self.sampling.max_tokens - max(1, len(self.answer))
+
+    @property
     def is_done(self) -> bool:
         return self.finished or len(self.answer) >= self.sampling.max_tokens
 
@@ -56,9 +64,13 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """The keys and values of a layer (texts, heads, tokens, width), as views of tensors that have room for more tokens."""
 
     _layer_type = None  # transformers makes its own class for such a layer, not this one
+    keys: Tensor
+    values: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        self.room = 0
+        """The tokens for which room is kept, where room is made."""
         self._kept: tuple[Tensor, Tensor] | None = None
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -68,8 +80,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if self._kept is None or self._kept[0].shape[-2] < end:
-            self._keep(start, key_states, value_states)
-        assert self._kept
+            held = [(self.keys, self.values)] if start else []
+            self._kept = self._make_room(held, start, end, (key_states, value_states))
         for kept, new in zip(self._kept, (key_states, value_states), strict=True):
             kept[..., start:end, :] = new
         self.keys, self.values = (kept[..., :end, :] for kept in self._kept)
@@ -77,27 +89,33 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
     def take(self, texts: Tensor, dropped: int) -> None:
         """Go on with some texts, without the first ``dropped`` tokens."""
-        self.keys, self.values, self._kept = self.keys[texts, :, dropped:], self.values[texts, :, dropped:], None
+        if self.get_seq_length():
+            self.keys, self.values, self._kept = self.keys[texts, :, dropped:], self.values[texts, :, dropped:], None
 
     def join(self, other: GrowingLayer) -> None:
         """Put the texts of another layer behind these. Both end at the last token; the shorter ones have zeros before their first."""
+        if not self.get_seq_length():  # a layer that the model does not use
+            return
         length = max(self.get_seq_length(), other.get_seq_length())
-        pairs = zip((self.keys, self.values), (other.keys, other.values), strict=True)
-        self.keys, self.values = (torch.cat([_pad(ours, length), _pad(theirs, length)]) for ours, theirs in pairs)
-        self._kept = None
+        pieces = [(self.keys, self.values), (other.keys, other.values)]
+        self._kept = self._make_room(pieces, length, length, pieces[0])
+        self.keys, self.values = (kept[..., :length, :] for kept in self._kept)
 
-    def _keep(self, start: int, *new: Tensor) -> None:
+    def _make_room(
+        self, pieces: Sequence[tuple[Tensor, Tensor]], length: int, most: int, like: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values of ``pieces``, below each other, each ending at ``length``, with room behind the place ``most``."""
         found = []
-        for held, fresh in zip((self.keys, self.values), new, strict=True):
-            room = fresh.new_empty((*fresh.shape[:2], start + fresh.shape[-2] + ROOM, fresh.shape[-1]))
-            if start:
-                room[..., :start, :] = held
-            found.append(room)
-        self._kept = (found[0], found[1])
-
-
-def _pad(states: Tensor, length: int) -> Tensor:
-    return nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))
+        for which in (0, 1):
+            texts = sum(piece[which].shape[0] for piece in pieces) or like[which].shape[0]
+            kept = like[which].new_zeros((texts, like[which].shape[1], most + self.room, like[which].shape[3]))
+            row = 0
+            for piece in pieces:
+                states = piece[which]
+                kept[row : row + len(states), :, length - states.shape[2] : length] = states
+                row += len(states)
+            found.append(kept)
+        return found[0], found[1]
 
 
 def make_cache(config: PreTrainedConfig) -> DynamicCache:
@@ -113,21 +131,23 @@ def share_keys() -> Iterator[None]:
 
     The heads that share keys take the place of tokens, all of which see the same. transformers copies where there is a mask.
     """
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = _attend
+    usual = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = partial(_attend, usual)
     try:
         yield
     finally:
-        del ALL_ATTENTION_FUNCTIONS["sdpa"]
+        ALL_ATTENTION_FUNCTIONS["sdpa"] = usual
 
 
 def _attend(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float | None = None, **others: Any
-) -> tuple[Tensor, None]:
+    usual: Callable[..., tuple[Tensor, None]], module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, **others: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
     texts, heads, tokens, width = query.shape
     shared = heads // key.shape[1]
-    if tokens != 1 or shared == 1 or others.get("position_bias") is not None or others.get("dropout"):
-        whole: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
-        return whole
+    differs = attention_mask is not None and attention_mask.shape[1] != 1  # a mask for each head
+    if tokens != 1 or shared == 1 or differs or others.get("position_bias") is not None or others.get("dropout"):
+        return usual(module, query, key, value, attention_mask, scaling=scaling, **others)
     folded = query.reshape(texts, key.shape[1], shared, width)
     found = nn.functional.scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
     return found.reshape(texts, 1, heads, value.shape[-1]), None
@@ -140,31 +160,41 @@ class Batch:
     rows: list[Request]
     cache: DynamicCache
     mask: Tensor
+    can_grow: bool
+    """Whether requests can be added to it."""
 
-    @property
-    def can_grow(self) -> bool:
-        """Whether requests can be added to it."""
-        return all(isinstance(layer, GrowingLayer) for layer in self.cache.layers)
+    def __post_init__(self) -> None:
+        self.make_room()
 
     def take(self, places: Sequence[int]) -> None:
-        """Go on with the requests at some places."""
+        """Go on with the requests at some places, of which there is one or more."""
         left = torch.tensor(places, device=self.mask.device, dtype=torch.long)
-        mask = self.mask[left]
-        dropped = mask.shape[1] - int(mask.sum(1).max()) if places and self.can_grow else 0
+        self.rows, mask = [self.rows[place] for place in places], self.mask[left]
+        dropped = mask.shape[1] - int(mask.sum(1).max()) if self.can_grow else 0
+        self.mask = mask[:, dropped:]
+        self.make_room()
         for layer in self.cache.layers:
             if isinstance(layer, GrowingLayer):
                 layer.take(left, dropped)
+            elif hasattr(layer, "recurrent_states"):  # transformers has no selection of texts for these
+                layer.reorder_cache(left)
             else:
                 layer.batch_select_indices(left)
-        self.rows, self.mask = [self.rows[place] for place in places], mask[:, dropped:]
 
     def join(self, other: Batch) -> None:
         """Add the requests of another batch."""
+        self.rows += other.rows
+        self.make_room()
         for ours, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
             ours.join(theirs)
         length = max(self.mask.shape[1], other.mask.shape[1])
         self.mask = torch.cat([nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in (self.mask, other.mask)])
-        self.rows += other.rows
+
+    def make_room(self) -> None:
+        """Room is made until the first request is done. So no text takes more places than the widest request may come to hold."""
+        for layer in self.cache.layers:
+            if isinstance(layer, GrowingLayer):
+                layer.room = min(ROOM, *(row.left for row in self.rows))
 
 
 @dataclass
@@ -194,22 +224,32 @@ class Writer:
                 self._step(batch)
             queue = queue[count:]
             done = [row for row in batch.rows if row.is_done]
-            if done:
-                batch.take([place for place, row in enumerate(batch.rows) if not row.is_done])
-            if not batch.rows:
+            left = [place for place, row in enumerate(batch.rows) if not row.is_done]
+            if not left:
                 batch = None
+            elif done:
+                batch.take(left)
             yield done
 
     def _begin(self, rows: Sequence[Request]) -> Batch:
         read, mask = self.read(rows)
         self.moves.read_prompts(*mask.shape)
-        batch = Batch(list(rows), make_cache(self.model.config), mask)
+        cache = make_cache(self.model.config)
+        batch = Batch(list(rows), cache, mask, can_grow=self._can_grow(cache))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         self._choose(batch, read, positions)
         return batch
 
+    def _can_grow(self, cache: DynamicCache) -> bool:
+        """Whether a request's answer is the same beside others that are longer: positions are given, and all layers see all tokens."""
+        takes_positions = "position_ids" in inspect.signature(self.model.forward).parameters
+        rope = json.dumps(getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}, default=str)
+        settled = takes_positions and not any(kind in rope for kind in BY_LENGTH)
+        return settled and bool(cache.layers) and all(isinstance(layer, GrowingLayer) for layer in cache.layers)
+
     def _step(self, batch: Batch) -> None:
         batch.mask = nn.functional.pad(batch.mask, (0, 1), value=1)
+        batch.make_room()
         read = {"input_ids": torch.tensor([[row.answer[-1]] for row in batch.rows], device=self.model.device)}
         self.moves.read_answers(len(batch.rows))
         with share_keys():

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, DynamicCache, Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -74,6 +84,7 @@ def generate(model: PreTrainedModel, row: Request) -> list[int]:
 
 def test_a_layer_that_grows_in_place_holds_what_one_of_transformers_holds() -> None:
     ours, theirs = GrowingLayer(), DynamicLayer()
+    ours.room = ROOM
     for tokens in (3, *[1] * (ROOM + 2)):
         new = torch.randn(2, 1, tokens, 4), torch.randn(2, 1, tokens, 4)
         for one, other in zip(ours.update(*new), theirs.update(*new), strict=True):
@@ -136,3 +147,54 @@ def test_the_cache_is_one_of_transformers(model: PreTrainedModel) -> None:
     cache = make_cache(model.config)
     assert isinstance(cache, DynamicCache) and all(type(layer) is GrowingLayer for layer in cache.layers)
     assert all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers), "its own are as they were"
+
+
+def test_layers_without_keys_go_on_with_the_texts_that_are_left() -> None:
+    torch.manual_seed(0)
+    config = Lfm2Config(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        layer_types=["conv", "full_attention"], initializer_range=0.3, max_position_embeddings=512,
+    )  # fmt: skip
+    mixed = Lfm2ForCausalLM(config).eval()
+    rows = make_requests((20, 6), (20, 12), (9, 9))
+    expected = [generate(mixed, row) for row in rows]
+    _, begun = write(mixed, rows, tokens=64)
+    assert begun == [2, 1] and [row.answer for row in rows] == expected
+
+
+def test_nothing_joins_where_positions_depend_on_the_longest_text(tiny: Base) -> None:
+    torch.manual_seed(0)
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
+        max_position_embeddings=16, rope_parameters=rope, initializer_range=0.3,
+    )  # fmt: skip
+    _, begun = write(LlamaForCausalLM(config).eval(), make_requests((20, 4), (4, 20), (6, 6)), tokens=48)
+    assert begun == [2, 1], "the third begins when both are done"
+
+
+def test_no_more_places_are_held_than_the_budget_has(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+    kept_by = GrowingLayer._make_room
+
+    def watch(layer: GrowingLayer, *given: Any) -> tuple[Tensor, Tensor]:
+        found = kept_by(layer, *given)
+        held.append(found[0].shape[0] * found[0].shape[2])
+        return found
+
+    monkeypatch.setattr(GrowingLayer, "_make_room", watch)
+    for lengths in ([(20, 1)] * 40, [(10, 2)] * 50, [(30, 20)] * 5 + [(9, 200), (5, 5)]):
+        write(model, make_requests(*lengths), tokens=840)
+    assert held and max(held) <= 840
+
+
+def test_an_attention_with_a_mask_for_each_head_is_that_of_transformers() -> None:
+    module: Any = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = 2, True
+    query, key, value = torch.randn(2, 4, 1, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 8)
+    mask = torch.rand(2, 4, 1, 5) > 0.3
+    mask[..., -1] = True
+    expected, _ = sdpa_attention_forward(module, query, key, value, mask)
+    with share_keys():
+        found, _ = ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, mask)
+    torch.testing.assert_close(found, expected)
