@@ -125,10 +125,10 @@ TABLES: Mapping[str, Callable[[], str]] = {"methods": write_methods, "controls":
 def replace_tables(text: str, names: Iterable[str]) -> str:
     """The page with some tables anew. Raises AssertionError if a marker is missing."""
     for name in names:
-        pattern = re.compile(rf"(<!-- table {name} -->\n\n)(?:\|[^\n]*\n)*")
+        pattern = re.compile(rf"(<!-- table {name} -->\n\n)(?:\|[^\n]*\n)*\n?")
         assert len(pattern.findall(text)) == 1, name
         table = TABLES[name]()
-        text = pattern.sub(lambda found, table=table: found[1] + table, text)
+        text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n", text)
     return text
 
 

@@ -46,3 +46,13 @@ def test_each_section_of_their_pages_has_a_name_of_its_own(tmp_path: Path) -> No
         assert [name for name, times in Counter(regions.names).items() if times > 1] == [], page.name
         assert [name for name, times in Counter(regions.ids).items() if times > 1] == [], page.name
         assert {part for name in regions.names for part in name.split()} <= set(regions.ids), page.name
+
+
+@pytest.mark.slow
+def test_the_page_of_results_has_the_cells_of_the_record() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    lines = page.split("<!-- table methods -->")[1].split("\n\n")[1].splitlines()[2:]
+    shown = {cells[0].strip("`"): set(cells[1:]) for cells in (line.strip("| ").split(" | ") for line in lines)}
+    (table,) = xlift.load_results(RECORDS[-1]).overview().values()
+    rows = {row.pop("method"): set(row.values()) for row in table.to_dict("records")}
+    assert RECORDS[-1].name == "methods-small" and shown == rows
