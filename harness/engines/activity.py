@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.progress import Bar
 from xlift.harness.engines.batches import cut_batches
 from xlift.harness.engines.states import find_blocks, pad
 
@@ -71,10 +72,12 @@ def _go_through(
     mask = torch.empty(0)
     hooks = attach(lambda: mask)
     try:
-        for batch in cut_batches([len(text) for text in texts], tokens):
-            ids, found = pad([texts[number] for number in batch])
-            mask = found.bool().to(model.device)
-            model.get_decoder()(input_ids=ids.to(model.device), attention_mask=found.to(model.device), use_cache=False)
+        with Bar(total=len(texts), desc="texts read") as bar:
+            for batch in cut_batches([len(text) for text in texts], tokens):
+                ids, found = pad([texts[number] for number in batch])
+                mask = found.bool().to(model.device)
+                model.get_decoder()(input_ids=ids.to(model.device), attention_mask=found.to(model.device), use_cache=False)
+                bar.update(len(batch))
     finally:
         for hook in hooks:
             hook.remove()

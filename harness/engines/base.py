@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Literal, NotRequired, Protocol, TypeA
 from xlift.harness.config.suite import EngineSettings
 from xlift.harness.core.errors import UserError, one_line
 from xlift.harness.core.hashing import digest
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Chat, Likelihood, Sampling
 from xlift.harness.core.versions import library_versions
 from xlift.harness.engines.thinking import decode, find_marks, take_apart, widen
@@ -247,20 +248,22 @@ class LocalEngine(ABC):
             places[pair].append(place)
         distinct = list(places)
         found: dict[Pair, Likelihood] = {}
-        for some in self._score(distinct) if distinct else ():
-            found |= {distinct[number]: likelihood for number, likelihood in some.items()}
-            sound = {distinct[number]: likelihood for number, likelihood in some.items() if math.isfinite(likelihood.nats)}
-            likelihoods = {place: likelihood for pair, likelihood in sound.items() for place in places[pair]}
-            took = {
-                place: {
-                    "scored_answers": 1,
-                    "scored_tokens": len(fitted[place][1]),
-                    "tokenised_apart": int(whole[place].apart),
-                    "truncated_prompts": int(len(fitted[place][0]) < len(whole[place].prompt)),
+        with Bar(total=len(distinct), desc="likelihoods") as bar:
+            for some in self._score(distinct) if distinct else ():
+                bar.update(len(some))
+                found |= {distinct[number]: likelihood for number, likelihood in some.items()}
+                sound = {distinct[number]: likelihood for number, likelihood in some.items() if math.isfinite(likelihood.nats)}
+                likelihoods = {place: likelihood for pair, likelihood in sound.items() for place in places[pair]}
+                took = {
+                    place: {
+                        "scored_answers": 1,
+                        "scored_tokens": len(fitted[place][1]),
+                        "tokenised_apart": int(whole[place].apart),
+                        "truncated_prompts": int(len(fitted[place][0]) < len(whole[place].prompt)),
+                    }
+                    for place in likelihoods
                 }
-                for place in likelihoods
-            }
-            meter.hand_over(likelihoods, took, keep)
+                meter.hand_over(likelihoods, took, keep)
         if broken := sum(not math.isfinite(one.nats) for one in found.values()):
             raise UserError(
                 f"{self.adapter.name if self.adapter else self.base.name}: no likelihood for {broken} of {len(found)} answers: the model "

@@ -12,6 +12,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from xlift.harness.core.errors import UserError, name_nearest
+from xlift.harness.core.progress import Bar
 from xlift.harness.core.types import Answer, Chat, Likelihood, Message, Sampling
 from xlift.harness.engines.base import USAGE, Engine, Keep, Made, Meter
 from xlift.harness.engines.kept_answers import KeptAnswers
@@ -161,11 +162,13 @@ class EngineLM(LM):  # type: ignore[misc]
 
         def make(places: Sequence[int], keep: Keep[Likelihood]) -> None:
             meter = Meter(self.engine.usage, "score_seconds")
-            for start in range(0, len(places), AT_ONCE):
-                some = places[start : start + AT_ONCE]
-                nats = read([requests[place] for place in some], disable_tqdm=disable_tqdm)
-                likelihoods = {start + turn: Likelihood(float(one), 0, False) for turn, one in enumerate(nats)}
-                meter.hand_over(likelihoods, {turn: {"scored_answers": 1} for turn in likelihoods}, keep)
+            with Bar(total=len(places), desc="likelihoods of texts") as bar:
+                for start in range(0, len(places), AT_ONCE):
+                    some = places[start : start + AT_ONCE]
+                    nats = read([requests[place] for place in some], disable_tqdm=True)
+                    likelihoods = {start + turn: Likelihood(float(one), 0, False) for turn, one in enumerate(nats)}
+                    meter.hand_over(likelihoods, {turn: {"scored_answers": 1} for turn in likelihoods}, keep)
+                    bar.update(len(some))
 
         made = self.kept.read([str(request.args[0]) for request in requests], make)
         self._note(requests, made)

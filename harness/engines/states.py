@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from xlift.harness.core.errors import UserError
+from xlift.harness.core.progress import Bar
 from xlift.harness.engines.batches import cut_batches
 
 if TYPE_CHECKING:
@@ -67,12 +68,14 @@ def read_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], layers: 
     """The states of texts, which are given as tokens: (texts, layers, hidden), float32 on the CPU, in batches of at most ``tokens`` (texts
     x width)."""
     rows: dict[int, Tensor] = {}
-    for batch in cut_batches([len(text) for text in texts], tokens):
-        ids, mask = pad([texts[number] for number in batch])
-        ids, mask = ids.to(model.device), mask.to(model.device)
-        found = compute_states(model, ids, mask, layers)
-        pooled = torch.stack([pool_states(found[layer], mask, pool) for layer in layers], dim=1).cpu()
-        rows.update(zip(batch, pooled, strict=True))
+    with Bar(total=len(texts), desc="states of texts") as bar:
+        for batch in cut_batches([len(text) for text in texts], tokens):
+            ids, mask = pad([texts[number] for number in batch])
+            ids, mask = ids.to(model.device), mask.to(model.device)
+            found = compute_states(model, ids, mask, layers)
+            pooled = torch.stack([pool_states(found[layer], mask, pool) for layer in layers], dim=1).cpu()
+            rows.update(zip(batch, pooled, strict=True))
+            bar.update(len(batch))
     return torch.stack([rows[number] for number in range(len(texts))])
 
 

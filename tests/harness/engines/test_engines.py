@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quiz import take_quiz
 
 from xlift.harness.config.suite import BaseSettings, EngineSettings
+from xlift.harness.core import progress
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.types import Answer, Chat, Sampling, ask
 from xlift.harness.engines import load
@@ -284,3 +285,10 @@ def test_model_args_are_checked(tiny: Base) -> None:
 def test_an_answer_is_plain_data(hf: Engine) -> None:
     assert isinstance(hf.generate(CHATS[:1], GREEDY)[0], Answer)
     assert hf.generate([], GREEDY) == []
+
+
+def test_long_scoring_says_how_far_it_is(hf: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "xlift")
+    monkeypatch.setattr(progress.Lines, "are_due", lambda _: True)
+    hf.score([("one", " two"), ("one", " three"), ("one", " two")])
+    assert [line for line in caplog.messages if line.startswith("likelihoods")][-1] == "likelihoods: 2 of 2", "equal ones are computed once"
