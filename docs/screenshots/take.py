@@ -43,6 +43,7 @@ def main() -> None:
     """Write all pictures."""
     site = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("site")
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent
+    out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         for picture in PICTURES:
