@@ -8,10 +8,13 @@ from xlift.harness.config.suite import Suite
 from xlift.tasks.benchmarks import find_task
 from xlift.tasks.index import is_ours
 
+MOST_NAMES = 3
+"""The most tasks of one remark that are named."""
+
 
 def list_remarks(suite: Suite, tasks: Sequence[str], left_out: Sequence[str]) -> list[str]:
-    """A line for a base that was not chosen, for what is left out, for trained languages in which nothing is measured, and for languages
-    of a paper's scores that are not measured.
+    """A line for a base that was not chosen, for what is left out, for trained languages in which nothing is measured, and for tasks of a
+    paper's scores that are not measured.
 
     ``tasks`` and ``left_out`` are what ``expand_tasks`` found.
     """
@@ -24,9 +27,10 @@ def list_remarks(suite: Suite, tasks: Sequence[str], left_out: Sequence[str]) ->
             f"warning: no task measures {', '.join(unmeasured)}, which the methods train; add what is missing to languages.evaluate and "
             "evaluate.tasks, unless you want to see only what other languages gain"
         )
-    given = dict.fromkeys(code for one in suite.expected for code in one.languages)
-    if unasked := [code for code in given if code not in suite.languages.evaluate]:
-        remarks.append(f"expected: {', '.join(unasked)} not in languages.evaluate, so the paper's scores there will have none beside them")
+    given = dict.fromkeys(one.task_in(code) for one in suite.expected for code in one.languages)
+    if unasked := [task for task in given if task not in tasks]:
+        named = ", ".join(unasked[:MOST_NAMES]) + (f" and {len(unasked) - MOST_NAMES} more" if len(unasked) > MOST_NAMES else "")
+        remarks.append(f"expected: {named}: not among the suite's tasks, so the paper's scores there will have none of ours beside them")
     return remarks
 
 

@@ -38,12 +38,21 @@ def test_nothing_is_said_where_all_is_chosen_and_measured() -> None:
     assert list_remarks(usual, *expand_tasks(usual)) == ["base: smollm2-135m-instruct, the default, as base.model is not set"]
 
 
-def test_languages_of_a_paper_that_are_not_measured_are_named() -> None:
-    scores = {"label": "m", "task": "xlift_xquad_{lang}", "metric": "f1", "values": {"es": 0.5, "de": 0.4}, "source": "a paper"}
+def test_tasks_of_a_paper_that_are_not_measured_are_named() -> None:
+    scores = {
+        "label": "m",
+        "task": "xlift_xquad_{lang}",
+        "metric": "f1",
+        "values": dict.fromkeys(("es", "de", "ar", "hi", "ru"), 0.5),
+        "source": "a paper",
+    }
     values = {
         "name": "s", "base": {"model": "org/model"}, "languages": {"train": ["es"], "evaluate": ["es"]}, "expected": [scores],
         "methods": {"m": {"method": "cross_lingual"}}, "evaluate": {"tasks": ["xlift_xquad_{lang}"]},
     }  # fmt: skip
     suite = read_suite(values, "test")
     (remark,) = list_remarks(suite, *expand_tasks(suite))
-    assert remark == "expected: de not in languages.evaluate, so the paper's scores there will have none beside them"
+    assert remark == (
+        "expected: xlift_xquad_de, xlift_xquad_ar, xlift_xquad_hi and 1 more: not among the suite's tasks, so the paper's scores there "
+        "will have none of ours beside them"
+    )

@@ -145,7 +145,7 @@ def test_what_a_paper_says_is_said_in_one_way(change: dict[str, object], says: s
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"task": "xlift_mgsm_cot_{lang}"}, "expected: 'xlift_mgsm_cot_es' is not among the suite's tasks"),
+        ({"task": "xlift_mgsm_cto_{lang}"}, "expected: 'xlift_mgsm_cto_es' is not among the suite's tasks"),
         ({"metric": "acuracy"}, "expected: xlift_mgsm_direct_es: no metric 'acuracy'; did you mean 'accuracy'"),
     ],
 )
