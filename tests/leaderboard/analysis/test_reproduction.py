@@ -49,9 +49,9 @@ def test_a_row_is_run_again_as_its_suite_says_and_the_board_says_so(
     (record / "suite.resolved.json").write_text(suite.model_dump_json())
     monkeypatch.setattr("xlift.records.run", run)
     code, _, error = call("reproduce", record, "o", "--runs", tmp_path)
-    assert code == 2 and "'o': no such method in" in error
+    assert code == 2 and "'o': no method of" in error
     code, _, error = call("reproduce", record, "m", "--runs", tmp_path, "--seed", "2")
-    assert code == 2 and "seed 2: not in" in error and "which has 0, 1" in error
+    assert code == 2 and "seed 2: m of" in error and "has 0, 1" in error
     code, shown, error = call("reproduce", record, "m", "--runs", tmp_path, "--seed", "0", "--by", "us", "--json")
     assert code == 0, error
     assert (asked[0].name, list(asked[0].methods), asked[0].seeds) == ("s-again", ["m"], (0,))
