@@ -102,7 +102,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
     if as_json:
         found = {
             "scores": scores,
-            "lifts": results.lifts(),
+            "lifts": _list_lifts(results),
             "costs": results.costs,
             "win_rates": results.win_rates,
             "consistency": results.consistency(),
@@ -138,6 +138,16 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
         typer.echo(f"Each of the {len(results.records)} models by itself: xlift report {' '.join(map(str, results.folders))} --all")
     for line in sentences:
         typer.echo(line)
+
+
+def _list_lifts(results: Results) -> pd.DataFrame:
+    """The lifts over the base; none where no model has scores by document, which ``left_out`` says."""
+    import pandas as pd
+
+    try:
+        return results.lifts()
+    except UserError:
+        return pd.DataFrame()
 
 
 def _print_over(results: Results, over: str, as_json: bool) -> None:
