@@ -61,7 +61,7 @@ CONTROLS = {
 
 def read_cells(results: xlift.Results, over: str = "base") -> dict[str, list[str]]:
     """The four cells of each method, without the remark of one seed."""
-    (table,) = results.overview(over).values() if over != "base" else results.overview().values()
+    (table,) = results.overview(over).values()
     columns = [name for name in table.columns if name != "method"]
     order = sorted(columns, key=_place)
     return {str(row["method"]).removesuffix(" (one seed)"): [str(row[name]) or "—" for name in order] for row in table.to_dict("records")}
@@ -89,7 +89,8 @@ def write_controls() -> str:
     rows = []
     for label, controls in CONTROLS.items():
         for control in controls:
-            known.setdefault(control, {}) or known.update({control: read_cells(results, control)})
+            if control not in known:
+                known[control] = read_cells(results, control)
             rows.append([f"`{label}` − `{control}`", *known[control][label]])
     return write_table(["row − control", *COLUMNS], rows)
 

@@ -102,7 +102,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
     if as_json:
         found = {
             "scores": scores,
-            "lifts": _list_lifts(results),
+            "lifts": scores.iloc[:0] if marks is None else results.lifts(),
             "costs": results.costs,
             "win_rates": results.win_rates,
             "consistency": results.consistency(),
@@ -118,7 +118,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
         _print_lifts(lifts)
     else:
         title = "Scores (± standard error; lift over the base in brackets, * if significant)"
-        print_table(tables.spread_models(scores, marks), title, keys=3, style=_colour(scores, marks))
+        print_table(tables.spread_models(scores, marks or {}), title, keys=3, style=_colour(scores, marks or {}))
     _print_more_tables(results)
     _print_costs(results.costs, in_short=bool(lifts))
     for line in _list_losses(results):
@@ -138,16 +138,6 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
         typer.echo(f"Each of the {len(results.records)} models by itself: xlift report {' '.join(map(str, results.folders))} --all")
     for line in sentences:
         typer.echo(line)
-
-
-def _list_lifts(results: Results) -> pd.DataFrame:
-    """The lifts over the base; none where no model has scores by document, which ``left_out`` says."""
-    import pandas as pd
-
-    try:
-        return results.lifts()
-    except UserError:
-        return pd.DataFrame()
 
 
 def _print_over(results: Results, over: str, as_json: bool) -> None:
@@ -213,14 +203,14 @@ def _list_losses(results: Results) -> list[str]:
     return [f"{', '.join(labels)}: {part} lost {share} of its rows; {where}" for (part, share), labels in found.items()]
 
 
-def _conclude(results: Results) -> tuple[list[str], Marks]:
-    """The last sentences, and which lifts are significant. If nothing can be compared, the sentence is the reason."""
+def _conclude(results: Results) -> tuple[list[str], Marks | None]:
+    """The last sentences, and which lifts are significant. If nothing can be compared, the sentence is the reason, and marks are None."""
     from xlift.leaderboard.analysis.conclusion import mark_lifts
 
     try:
         return results.conclude(), mark_lifts(results.lifts(by="task"))
     except UserError as error:
-        return [f"No method can be compared with the base: {error}"], {}
+        return [f"No method can be compared with the base: {error}"], None
 
 
 def _colour(scores: pd.DataFrame, marks: Marks) -> Callable[[int, str], str | None]:

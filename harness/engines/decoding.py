@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -192,9 +192,10 @@ class Batch:
 
     def make_room(self) -> None:
         """Room is made until the first request is done. So no text takes more places than the widest request may come to hold."""
+        room = min(ROOM, *(row.left for row in self.rows))
         for layer in self.cache.layers:
             if isinstance(layer, GrowingLayer):
-                layer.room = min(ROOM, *(row.left for row in self.rows))
+                layer.room = room
 
 
 @dataclass
@@ -205,6 +206,11 @@ class Writer:
     moves: Moves
     read: Callable[[Sequence[Request]], tuple[dict[str, Tensor], Tensor]]
     ends: Callable[[Request], bool]
+
+    @cached_property
+    def _parameters(self) -> Set[str]:
+        """What the model can be given."""
+        return inspect.signature(self.model.forward).parameters.keys()
 
     def write(self, waiting: Sequence[Request], extra: int, tokens: int) -> Iterator[list[Request]]:
         """Answer requests, the widest first, and yield those that are done, after each step, also where there are none.
@@ -242,9 +248,8 @@ class Writer:
 
     def _can_grow(self, cache: DynamicCache) -> bool:
         """Whether a request's answer is the same beside others that are longer: positions are given, and all layers see all tokens."""
-        takes_positions = "position_ids" in inspect.signature(self.model.forward).parameters
         rope = json.dumps(getattr(self.model.config.get_text_config(), "rope_parameters", None) or {}, default=str)
-        settled = takes_positions and not any(kind in rope for kind in BY_LENGTH)
+        settled = "position_ids" in self._parameters and not any(kind in rope for kind in BY_LENGTH)
         return settled and bool(cache.layers) and all(isinstance(layer, GrowingLayer) for layer in cache.layers)
 
     def _step(self, batch: Batch) -> None:
@@ -256,10 +261,9 @@ class Writer:
             self._choose(batch, read, batch.mask.sum(-1, keepdim=True) - 1)
 
     def _choose(self, batch: Batch, read: dict[str, Tensor], positions: Tensor) -> None:
-        common: dict[str, object] = {"past_key_values": batch.cache, "use_cache": True}
-        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
-            common["logits_to_keep"] = 1
-        logits = self.model(**read, attention_mask=batch.mask, position_ids=positions, **common).logits
+        last = {"logits_to_keep": 1} if "logits_to_keep" in self._parameters else {}
+        given = {**read, "attention_mask": batch.mask, "position_ids": positions, "past_key_values": batch.cache, "use_cache": True, **last}
+        logits = self.model(**given).logits
         for row, token in zip(batch.rows, choose(logits[:, -1].float(), batch.rows), strict=True):
             row.answer.append(token)
             row.finished = self.ends(row)

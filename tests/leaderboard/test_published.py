@@ -10,7 +10,8 @@ import pytest
 import xlift
 from xlift.leaderboard.site.builder import build
 
-RECORDS = sorted(path.parent for path in (Path(__file__).parents[2] / "leaderboard" / "results").glob("*/record.json"))
+RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
+RECORDS = sorted(path.parent for path in RESULTS.glob("*/record.json"))
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
@@ -53,6 +54,6 @@ def test_the_page_of_results_has_the_cells_of_the_record() -> None:
     page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
     lines = page.split("<!-- table methods -->")[1].split("\n\n")[1].splitlines()[2:]
     shown = {cells[0].strip("`"): set(cells[1:]) for cells in (line.strip("| ").split(" | ") for line in lines)}
-    (table,) = xlift.load_results(RECORDS[-1]).overview().values()
+    (table,) = xlift.load_results(RESULTS / "methods-small").overview().values()
     rows = {row.pop("method"): set(row.values()) for row in table.to_dict("records")}
-    assert RECORDS[-1].name == "methods-small" and shown == rows
+    assert shown == rows

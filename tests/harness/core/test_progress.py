@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -34,15 +35,23 @@ def test_time_left_follows_the_speed_so_far(clock: list[float]) -> None:
     assert lines.estimate_left(100, 100) == ""
 
 
+@pytest.mark.parametrize(
+    ("step", "seconds", "lines"),
+    [
+        (Bar.update, (5, 15, 20, 80), ["answers: 2 of 4, 15.0 s left", "answers: 4 of 4"]),
+        (Bar.wait, (5, 11, 30, 71), ["answers: 0 of 4", "answers: 0 of 4"]),  # a long step, of which nothing is done yet
+    ],
+)
 def test_without_a_terminal_there_are_lines_and_nothing_is_drawn(
-    clock: list[float], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
+    step: Callable[[Bar], object], seconds: tuple[int, ...], lines: list[str], clock: list[float], capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     caplog.set_level(logging.INFO, "xlift")
     with Bar(total=4, desc="answers") as bar:
-        for second in (5, 15, 20, 80):
+        for second in seconds:
             clock[0] = float(second)
-            bar.update()
-    assert [record.getMessage() for record in caplog.records] == ["answers: 2 of 4, 15.0 s left", "answers: 4 of 4"]
+            step(bar)
+    assert [record.getMessage() for record in caplog.records] == lines
     assert capsys.readouterr().err == ""
 
 
@@ -56,15 +65,6 @@ def test_on_a_terminal_a_bar_is_drawn_that_leaves_nothing(
     drawn = capsys.readouterr().err
     assert "answers: 100%" in drawn and drawn.rsplit("\r", 2)[1].strip() == ""
     assert not caplog.records
-
-
-def test_a_long_step_has_lines_too(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "xlift")
-    with Bar(total=4, desc="answers") as bar:
-        for second in (5, 11, 30, 71):
-            clock[0] = float(second)
-            bar.wait()
-    assert [record.getMessage() for record in caplog.records] == ["answers: 0 of 4", "answers: 0 of 4"]
 
 
 def test_on_a_terminal_the_seconds_go_on_during_a_long_step(
