@@ -60,11 +60,11 @@ CONTROLS = {
 
 
 def read_cells(results: xlift.Results, over: str = "base") -> dict[str, list[str]]:
-    """The four cells of each method, without the remark of one seed."""
+    """The four cells of each method, by its label without remarks."""
     (table,) = results.overview(over).values()
     columns = [name for name in table.columns if name != "method"]
     order = sorted(columns, key=_place)
-    return {str(row["method"]).removesuffix(" (one seed)"): [str(row[name]) or "—" for name in order] for row in table.to_dict("records")}
+    return {str(row["method"]).partition(" (")[0]: [str(row[name]) or "—" for name in order] for row in table.to_dict("records")}
 
 
 def _place(column: str) -> int:

@@ -82,6 +82,10 @@ class EncoderMerge(Method[EncoderMergeOptions]):
     Options, backends = EncoderMergeOptions, ("hf",)
 
     @property
+    def is_control(self) -> bool:
+        return self.options.zeroed
+
+    @property
     def module(self) -> Module:
         options = self.options
         return Module(

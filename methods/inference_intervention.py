@@ -78,6 +78,10 @@ class InferenceIntervention(Method[InferenceInterventionOptions]):
     Options, trains, backends = InferenceInterventionOptions, False, ("hf",)
 
     @property
+    def is_control(self) -> bool:
+        return self.options.random
+
+    @property
     def states(self) -> tuple[int | float, ...]:
         return self.options.layers
 

@@ -77,6 +77,10 @@ class KnowledgeAlignment(Method[KnowledgeAlignmentOptions]):
     Options = KnowledgeAlignmentOptions
 
     @property
+    def is_control(self) -> bool:
+        return self.options.shuffled
+
+    @property
     def states(self) -> tuple[float, ...]:
         return (self.options.layer,)
 

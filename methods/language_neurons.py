@@ -52,6 +52,10 @@ class LanguageNeurons(Method[LanguageNeuronsOptions]):
     trains = False
     masks = True
 
+    @property
+    def is_control(self) -> bool:
+        return self.options.random
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         self._choose(pivot, languages)
         return list_pairs(self.options.parallel_corpus, (pivot, *languages))

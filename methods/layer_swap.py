@@ -58,6 +58,10 @@ class LayerSwap(Method[LayerSwapOptions]):
     combines = True
 
     @property
+    def is_control(self) -> bool:
+        return self.options.uniform
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         return tuple(self._mix().layers)
 

@@ -31,6 +31,10 @@ class PivotOnly(Method[PivotOnlyOptions]):
 
     Options = PivotOnlyOptions
 
+    @property
+    def is_control(self) -> bool:
+        return True
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return [Reading(self.options.instruction_corpus, pivot)]
 

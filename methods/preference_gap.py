@@ -55,6 +55,10 @@ class PreferenceGap(Method[PreferenceGapOptions]):
 
     Options = PreferenceGapOptions
 
+    @property
+    def is_control(self) -> bool:
+        return self.options.shuffled
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_prompts(self.options, pivot, languages)
 

@@ -77,6 +77,10 @@ class QueryPolicy(Method[QueryPolicyOptions]):
 
     Options, trains = QueryPolicyOptions, False
 
+    @property
+    def is_control(self) -> bool:
+        return self.options.choose != "learnt"
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         if self.options.choose in ("named", "pivot_first"):
             return []

@@ -78,6 +78,10 @@ class RepresentationAlignment(Method[RepresentationAlignmentOptions]):
     Options = RepresentationAlignmentOptions
 
     @property
+    def is_control(self) -> bool:
+        return self.options.shuffled
+
+    @property
     def states(self) -> tuple[float, ...]:
         return (self.options.layer,)
 

@@ -24,6 +24,10 @@ class SftOnChosen(Method[SftOnChosenOptions]):
     Options = SftOnChosenOptions
     version = 2
 
+    @property
+    def is_control(self) -> bool:
+        return True
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_prompts(self.options, pivot, languages)
 

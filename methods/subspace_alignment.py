@@ -81,6 +81,10 @@ class SubspaceAlignment(Method[SubspaceAlignmentOptions]):
     Options = SubspaceAlignmentOptions
 
     @property
+    def is_control(self) -> bool:
+        return self.options.shuffled
+
+    @property
     def states(self) -> tuple[float, ...]:
         return (LAST,)
 

@@ -51,6 +51,10 @@ class TaskArithmetic(Method[TaskArithmeticOptions]):
     Options = TaskArithmeticOptions
     combines = True
 
+    @property
+    def is_control(self) -> bool:
+        return self.options.uniform
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_experts(self.options, pivot, languages)
 

@@ -54,6 +54,10 @@ class TranslateThenSft(Method[TranslateThenSftOptions]):
 
     Options = TranslateThenSftOptions
 
+    @property
+    def is_control(self) -> bool:
+        return True
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return [Reading(self.options.instruction_corpus, pivot)]
 

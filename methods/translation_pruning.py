@@ -50,6 +50,10 @@ class TranslationPruning(Method[TranslationPruningOptions]):
     trains = False
     masks = True
 
+    @property
+    def is_control(self) -> bool:
+        return self.options.random
+
     def list_readings(self, pivot: str, languages: Sequence[str]) -> list[Reading]:
         return list_pairs(self.options.parallel_corpus, (pivot, *languages))
 

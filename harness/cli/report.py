@@ -142,12 +142,12 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
 
 def _print_over(results: Results, over: str, as_json: bool) -> None:
     """The lifts over one row. Raises UserError if nothing can be compared with it."""
-    from xlift.leaderboard.analysis.overview import mark_one_seed
+    from xlift.leaderboard.analysis.overview import mark_label
 
     if as_json:
         print_frame(results.lifts(over=over), as_json)
     elif lifts := results.overview(over):
-        _print_lifts(lifts, mark_one_seed(over, (record.seed for record in results.records if record.label == over)))
+        _print_lifts(lifts, mark_label(over, [record for record in results.records if record.label == over]))
     else:
         raise UserError(f"--over {over}: nothing can be compared with it, as no benchmark has {LEAST_DOCUMENTS} items of both")
 

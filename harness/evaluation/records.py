@@ -109,6 +109,8 @@ class Record(Section):
     kind: str | None = None
     """How it was made of others (mix) or of the base (mask, steer, module), or else what was minimised (sft, dpo, align or gap), or
     ``profile`` or ``policy`` if nothing was trained. None for a base, for an adapter that was given, and in older records."""
+    control: bool = False
+    """Whether its method, with its options, leaves out the idea under test. False for a base, and in older records."""
     extra_parameters: int = 0
     """Number of weights beside those of the base when it answers; 0 if they are merged into the base's, and in older records."""
     chosen_on: str = ""

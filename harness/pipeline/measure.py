@@ -24,6 +24,7 @@ from xlift.harness.pipeline.earlier import Known, Taken, find_common_engine, nam
 from xlift.harness.pipeline.engine import StageEngine
 from xlift.harness.pipeline.ready import find_unasked
 from xlift.harness.pipeline.stages import Measured, Run, Share, evaluate_stage, keep_answers, share_stage
+from xlift.harness.recipes import registry
 
 if TYPE_CHECKING:
     from xlift.harness.engines.base import Engine
@@ -159,6 +160,7 @@ def _describe(run: Run, model: Measured, adapter: adapters.Adapter | None) -> di
         "suite": suite.name,
         "label": model.label,
         "method": chosen.method if chosen else None,
+        "control": registry.load(chosen.method, chosen.options).is_control if chosen else False,
         "seed": model.seed,
         "kind": _name_kind(rows) if rows else None,
         "chosen_on": rows.get("chosen_on", "") if rows else "",

@@ -124,8 +124,9 @@ def write_body(facts: Facts) -> str:
         return _write_foreign(facts)
     languages = ", ".join(f"{find(code).name} ({code})" for code in made.get("languages", ())) or "no language"
     what, base, board = _introduce(facts)
+    control = " It is a control, which leaves out the idea of its method." if facts.record and facts.record.control else ""
     sections = {
-        "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{board}",
+        "": f"# {facts.name}\n\n{what} for {base}, made by the method `{made['method']}` of xlift for {languages}.{control}{board}",
         "Method": _write_method(facts),
         "Parts": _write_parts(facts),
         "Training data and licences": _write_data(facts),

@@ -451,6 +451,12 @@ class Method(ABC, Generic[OptionsT]):
         return 1
 
     @property
+    def is_control(self) -> bool:
+        """Whether it leaves out the idea under test, so that what it gains shows what the idea does not bring. Tables say so beside its
+        label."""
+        return False
+
+    @property
     def states(self) -> tuple[int | float, ...]:
         """The layers whose states it reads or trains, named as in ``Term.layers``. They are checked before any work, as ``where`` is."""
         return ()

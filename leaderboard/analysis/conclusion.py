@@ -24,7 +24,8 @@ def conclude(documents: Iterable[Documents]) -> list[str]:
     A benchmark supports a method if the method's lift on it is significant after Holm's correction over all comparisons of the suite. The
     best method is supported by the most benchmarks, and at equal numbers has the smallest p. If none is supported, the sentence names
     the largest lift that was seen, and how many items would find a lift of that size with 80 % power. A method with a single seed is not
-    the best if others have several: its interval is narrow only because nobody knows how its seeds differ.
+    the best if others have several: its interval is narrow only because nobody knows how its seeds differ. A control may be the best, and
+    is called one: what it gains, the idea that it leaves out did not bring.
     """
     suites: dict[str, list[Documents]] = {}
     for one in documents:
@@ -33,7 +34,8 @@ def conclude(documents: Iterable[Documents]) -> list[str]:
 
 
 def _conclude_suite(documents: Sequence[Documents]) -> str:
-    rows = list_headlines(compare_languages(documents))
+    controls = {one.label for one in documents if one.control}
+    rows: list[Row] = [{**row, "control": row["method"] in controls} for row in list_headlines(compare_languages(documents))]
     lifts = [row for row in rows if row["kind"] == "lift"]
     if not lifts:
         return "No method can be compared with the base: no benchmark with a score was asked in a language that a method trains."
@@ -52,7 +54,7 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
     if not winners:
         return _say_nothing_found(settled) + more
     best = max(winners, key=lambda label: (len(winners[label]), -min(row["p_corrected"] for row in winners[label])))
-    return _praise(best, winners[best], rows, documents) + more
+    return _praise(winners[best], rows, documents) + more
 
 
 def _say_not_compared(rows: Iterable[Row], most: int = 3) -> str:
@@ -87,18 +89,24 @@ def list_headlines(compared: Sequence[Comparison]) -> list[Row]:
     return rows
 
 
+def name_method(label: str, control: bool) -> str:
+    """The label of a method, with a word for a control."""
+    return f"{label} (a control)" if control else label
+
+
 def write_number(value: float, digits: int) -> str:
     """A number with its sign; what rounds to 0 has none."""
     text = f"{value:+.{digits}f}"
     return text if float(text) else text[1:]
 
 
-def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:
+def _praise(won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:
     strongest = min(won, key=lambda row: row["p_corrected"])
+    label, named = strongest["method"], name_method(strongest["method"], strongest["control"])
     others = [f"{_name(row)} by {_write(row)}" for row in won if row is not strongest]
     interval = f"{_write(strongest, 'low')} to {_write(strongest, 'high')}"
     text = (
-        f"The best supported method is {label}: it lifts {_name(strongest)} by {_write(strongest, unit=' points')} "
+        f"The best supported method is {named}: it lifts {_name(strongest)} by {_write(strongest, unit=' points')} "
         f"(95 % interval {interval}, p = {_write_p(strongest['p_corrected'])} after correction)"
     )
     text += f", and {', '.join(others)}" if others else ""
@@ -106,26 +114,36 @@ def _praise(label: str, won: Sequence[Row], rows: Sequence[Row], documents: Sequ
     if harmed:
         listed = [f"{_name(row)} by {_write(row).removeprefix('-')}" for row in harmed]
         text += f"; it lowers {', '.join(listed)}"
-    if like := _find_like(label, strongest, rows, documents):
-        text += f"; {', '.join(like)} cannot be told apart from it there after correction"
+    if like := _find_like(strongest, rows, documents):
+        text += f"; {_list_methods(like)} cannot be told apart from it there after correction"
     if strongest["one_seed"]:
         text += "; it was trained with one seed, and what another would change is not known"
     return f"{text}."
 
 
-def _find_like(label: str, row: Row, rows: Sequence[Row], documents: Sequence[Documents]) -> list[str]:
-    """The methods that did the same benchmark in the same languages, and were not significantly worse."""
+def _list_methods(rows: Sequence[Row]) -> str:
+    """``a, b and the controls c, d``."""
+    methods = ", ".join(row["method"] for row in rows if not row["control"])
+    controls = [row["method"] for row in rows if row["control"]]
+    named = [methods] if methods else []
+    named += [f"the control{'s' * (len(controls) > 1)} {', '.join(controls)}"] if controls else []
+    return " and ".join(named)
+
+
+def _find_like(row: Row, rows: Sequence[Row], documents: Sequence[Documents]) -> list[Row]:
+    """The lifts of methods that did the same benchmark in the same languages, and were not significantly worse."""
+    label = row["method"]
     rivals = [
-        other["method"]
+        other
         for other in rows
         if other["method"] != label and all(other[key] == row[key] for key in ("benchmark", "metric", "kind", "languages"))
     ]
-    sheets = {name: _take(documents, name, row) for name in (label, *rivals)}
+    sheets = {name: _take(documents, name, row) for name in (label, *(rival["method"] for rival in rivals))}
     pool = pool_sheets(sheets.values())
     found, p = [], []
     for rival in rivals:
         try:
-            difference = compare_runs(sheets[label], sheets[rival], label, pool)
+            difference = compare_runs(sheets[label], sheets[rival["method"]], label, pool)
         except UserError:
             continue
         found.append(rival)
@@ -152,7 +170,8 @@ def _say_nothing_found(compared: Sequence[Row]) -> str:
         return f"No method can be told apart from the base: no answer's score differs{tail}."
     sign = "+" if best["value"] >= 0 else ""
     interval = f"{_write(best, 'low')} to {_write(best, 'high')}"
-    seen = f"{sign}{_write(best, unit=' points')} ({best['method']} on {_name(best)}, 95 % interval {interval})"
+    named = name_method(best["method"], best["control"])
+    seen = f"{sign}{_write(best, unit=' points')} ({named} on {_name(best)}, 95 % interval {interval})"
     least = f"lifts below {_write(best, 'detectable', ' points')} are missed more than one time in five"
     if best["value"] <= 0:
         return f"No method lifts anything over the base: the highest is {seen}, and {least} with these {best['documents']:.0f} items{tail}."

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from xlift.harness.evaluation.records import Record
 from xlift.leaderboard.analysis.comparisons import BASE, compare_languages
 from xlift.leaderboard.analysis.conclusion import Row, list_headlines, write_number
 from xlift.leaderboard.analysis.tables import write_cost
@@ -23,8 +24,8 @@ def spread_lifts(documents: Iterable[Documents], over: str = BASE) -> dict[str, 
 
     Lifts are those of the headline metrics that are ranked, in points or bits per byte, averaged over seeds, with the 95 % interval and
     ``*`` where they are significant after Holm's correction. The method with the largest first number comes first. What was not compared is
-    empty, and a column without any interval is left out. Methods of one seed are marked, as their intervals do not hold what another
-    seed would change.
+    empty, and a column without any interval is left out. Controls are marked, and methods of one seed, as their intervals do not hold
+    what another seed would change.
     """
     given = list(documents)
     suites: dict[str, list[Row]] = {}
@@ -35,15 +36,17 @@ def spread_lifts(documents: Iterable[Documents], over: str = BASE) -> dict[str, 
     found = {suite: table for suite, table in tables.items() if table is not None}
     for suite, table in found.items():
         table["method"] = [
-            mark_one_seed(label, (one.seed for one in given if (one.suite, one.label) == (suite, label))) for label in table["method"]
+            mark_label(label, [one for one in given if (one.suite, one.label) == (suite, label)]) for label in table["method"]
         ]
     return found
 
 
-def mark_one_seed(label: str, seeds: Iterable[int | None]) -> str:
-    """The label of a row, with a remark if it was trained with one seed. What trains nothing has no seed (None)."""
-    found = set(seeds)
-    return f"{label} (one seed)" if len(found) == 1 and found != {None} else label
+def mark_label(label: str, of: Sequence[Documents | Record]) -> str:
+    """The label of a row, with remarks for a control and for what was trained with one seed. What trains nothing has no seed (None)."""
+    seeds = {one.seed for one in of}
+    remarks = ["control"] if any(one.control for one in of) else []
+    remarks += ["one seed"] if len(seeds) == 1 and seeds != {None} else []
+    return f"{label} ({', '.join(remarks)})" if remarks else label
 
 
 def _spread(rows: Sequence[Row]) -> pd.DataFrame | None:

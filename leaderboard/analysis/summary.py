@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from xlift.harness.core.languages import name_language
 from xlift.harness.core.limits import LEAST_DOCUMENTS
+from xlift.leaderboard.analysis.conclusion import name_method
 from xlift.leaderboard.analysis.rows import Figure, LeaderboardRow
 from xlift.leaderboard.analysis.statistics import round_up
 from xlift.leaderboard.analysis.views import Scope, View
@@ -85,7 +86,7 @@ def _begin(rows: Sequence[LeaderboardRow], scope: Scope) -> str:
 def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow) -> str:
     figures = view.figures[best.id]
     lift, kept = figures["lift"], figures.get("retention")
-    text = f"{best.label} lifts most, by {_write(lift)}"
+    text = f"{_name(best)} lifts most, by {_write(lift)}"
     pivot = name_language(first.record.pivot)
     if kept is None or kept.value is None:
         return text
@@ -98,8 +99,8 @@ def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
     best = max(rows, key=lambda row: view.figures[row.id]["lift"].value or 0)
     lift = view.figures[best.id]["lift"]
     if (lift.value or 0) <= 0:
-        return f"no lift is above 0, the highest is {_write(lift)} ({best.label})"
-    seen = f"the largest lift is {_write(lift)} ({best.label})"
+        return f"no lift is above 0, the highest is {_write(lift)} ({_name(best)})"
+    seen = f"the largest lift is {_write(lift)} ({_name(best)})"
     if lift.reason:
         seen = f"{seen}; {lift.reason}"
     if view.needed is None:
@@ -115,7 +116,7 @@ def _list_gains(rows: Sequence[LeaderboardRow], parts: Sequence[View]) -> Iterat
         if gains:
             row, lift = gains[0]
             more = f", and {_list([other for other, _ in gains[1:]])} {'lifts' if len(gains) == 2 else 'lift'} too" if gains[1:] else ""
-            yield f"{row.label} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
+            yield f"{_name(row)} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
 
 
 def _say_untested(figures: Iterable[Figure]) -> str:
@@ -137,9 +138,13 @@ def _write(figure: Figure) -> str:
     return f"{write_amount(figure, figure.value)}{unit} [{write_amount(figure, figure.low)}, {write_amount(figure, figure.high)}]"
 
 
+def _name(row: LeaderboardRow) -> str:
+    return name_method(row.label, row.record.control)
+
+
 def _list(rows: Sequence[LeaderboardRow]) -> str:
     if len(rows) <= MOST_NAMES:
-        return _join([row.label for row in rows])
+        return _join([_name(row) for row in rows])
     return f"{NUMBERS[len(rows)] if len(rows) < len(NUMBERS) else len(rows)} methods"
 
 

@@ -63,6 +63,8 @@ class Documents:
     """What is known of the metric of a task that is not xlift's; None for xlift's own."""
     stands: bool = False
     """Whether tables show this metric for a task that is not xlift's."""
+    control: bool = False
+    """Whether the model is a control, which leaves out the idea under test."""
 
     @property
     def measure(self) -> Metric:
@@ -125,7 +127,7 @@ def name_scores(columns: Columns, record: Record, task: str, metric: str) -> Doc
     result = record.tasks[task]
     return Documents(
         record.suite, record.label, record.seed, record.trained, record.pivot, task, result.benchmark, result.language, metric,
-        result.comparability, columns, result.measures.get(metric), metric == result.tested,
+        result.comparability, columns, result.measures.get(metric), metric == result.tested, record.control,
     )  # fmt: skip
 
 

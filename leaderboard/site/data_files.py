@@ -69,6 +69,7 @@ class PublishedRow(BaseModel):
     method: str
     base: str
     trained: tuple[str, ...]
+    control: bool = Field(description="Whether it leaves out the idea of its method")
     smoke: bool
     rank: int | None
     of: int
@@ -165,7 +166,8 @@ def _publish_row(row: LeaderboardRow) -> PublishedRow:
     kinds = {kind: row.averages[kind].value if kind in row.averages else None for kind in ("lift", "retention", "transfer")}
     return PublishedRow(
         id=row.id, group=row.group, suite=row.suite, label=row.label, method=row.method, base=row.base, trained=row.record.trained,
-        smoke=row.smoke, rank=row.rank, of=row.of, tied=row.tied, mean=row.mean, runs=tuple(run.id for run in row.runs), **kinds,
+        control=row.record.control, smoke=row.smoke, rank=row.rank, of=row.of, tied=row.tied, mean=row.mean,
+        runs=tuple(run.id for run in row.runs), **kinds,
     )  # fmt: skip
 
 

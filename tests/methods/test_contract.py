@@ -248,6 +248,25 @@ def test_a_missing_translator_is_found_before_any_work(name: str, options: dict[
         load(name, options).prepare(NoTranslator())
 
 
+CONTROLS: dict[str, dict[str, Any]] = {
+    "encoder_merge": {"zeroed": True}, "inference_intervention": {"random": True}, "knowledge_alignment": {"shuffled": True},
+    "language_neurons": {"random": True}, "layer_swap": {"uniform": True}, "pivot_only": {}, "preference_gap": {"shuffled": True},
+    "query_policy": {"choose": "static"}, "representation_alignment": {"shuffled": True}, "sft_on_chosen": {},
+    "subspace_alignment": {"shuffled": True}, "task_arithmetic": {"uniform": True}, "translate_then_sft": {},
+    "translation_pruning": {"random": True},
+}  # fmt: skip
+"""Each method that is a control, or has an option that makes it one."""
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_leaves_out_its_idea_is_a_control(name: str) -> None:
+    assert load_default(name).is_control == (CONTROLS.get(name) == {})
+    if options := CONTROLS.get(name):
+        assert load(name, options).is_control
+    flags = {"random", "shuffled", "uniform", "zeroed"} & {*load_default(name).options.model_dump()}
+    assert flags <= {*CONTROLS.get(name, {})}, "an option that leaves out the idea makes a control"
+
+
 def test_unknown_method_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'cross_lingual'"):
         load("cross_lingaul", {})

@@ -20,7 +20,7 @@ def write_run(
     root: Path, label: str, tasks: Mapping[str, Sequence[float]], *, suite: str = "s", seed: int | None = None, key: str = "k",
     items_of: int | None = None, answers: Sequence[str] | None = None, day: str = "01", lang: str = "es", metric: str = "accuracy",
     base: str = "tiny", adapter: str = "a", base_sha256: str = "b" * 64, target: str = "siete",
-    evaluation: Mapping[str, float] | None = None, share: float = 1.0,
+    evaluation: Mapping[str, float] | None = None, share: float = 1.0, control: bool = False,
 ) -> Path:  # fmt: skip
     """One finished evaluation: 0/1 scores by task; ``answers`` are what the model said to each document, ``evaluation`` its cost."""
     stamp, results, files = f"2026-01-{day}T00-00-00.000001", {}, {}
@@ -36,7 +36,7 @@ def write_run(
     record = Record(
         suite=suite, label=label, method="cross_lingual" if trained else None, seed=seed, trained=("es",) if trained else (), pivot="en",
         base={"name": base, "sha256": base_sha256}, adapter={"name": "x/adapter", "sha256": adapter * 64} if trained else None,
-        engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results, share=share,
+        engine={"backend": "hf", "dtype": "float32"}, system=None, tasks=results, share=share, control=control,
         cost={
             **({"fit": {"tokens_trained": round(1000 * share)}} if trained else {}),
             **({"evaluate": dict(evaluation)} if evaluation else {}),

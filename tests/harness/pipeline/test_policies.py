@@ -34,6 +34,7 @@ def test_a_choice_is_measured_reported_and_pushed(tiny_base: Path, tmp_path: Pat
     kinds = {label: record.kind for label, record in records.items()}
     assert kinds == {"base": None, "learnt": "policy", "static": "policy", "random": "policy", "named": "profile"}
     assert records["learnt"].chosen_on == "alpaca, 10 training items of each language" and records["learnt"].extra_parameters == 0
+    assert {label for label, record in records.items() if record.control} == {"static", "random", "named"}
     said: Any = records["random"].profile
     assert said["answers"] == sum(said["chosen"].values()) == 4 and {*said["chosen"]} <= {"plain", "named"}
     table = load_results(root).policies()

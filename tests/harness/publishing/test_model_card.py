@@ -243,6 +243,16 @@ def test_an_adapter_keeps_its_own_scores_where_its_label_was_trained_again(tmp_p
         assert facts.lifts[TASK, "accuracy"]["value"] == lift, "base 0.25"
 
 
+def test_the_card_of_a_control_says_so(tmp_path: Path) -> None:
+    adapter = write_run(tmp_path / "run")
+    said = "It is a control, which leaves out the idea of its method."
+    assert said not in model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
+    path = next((tmp_path / "run").glob("evaluate-m-*/manifest.json"))
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "record": {**manifest["record"], "control": True}}))
+    assert said in model_card.write_card(prepare_package(adapter, "lab/mine", None)[0])
+
+
 def test_moves_of_states_are_published_with_the_lines_that_apply_them(tmp_path: Path) -> None:
     adapter = write_run(tmp_path / "run")
     for name in ("adapter_model.safetensors", "adapter_config.json"):

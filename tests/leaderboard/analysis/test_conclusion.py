@@ -54,6 +54,19 @@ def test_a_method_of_one_seed_is_not_the_best_beside_methods_of_several() -> Non
     assert line.startswith("The best supported method is b: ") and "it was trained with one seed" in line
 
 
+def test_a_control_is_called_one_wherever_it_stands() -> None:
+    def mark(found: list[Documents], *labels: str) -> list[Documents]:
+        return [replace(one, control=one.label in labels) for one in found]
+
+    found = sheet(("base", 10, 50), ("a", 40, 50), ("b", 38, 50), ("c", 37, 50), ("d", 36, 50))
+    (line,) = conclude(mark(found, "c", "d"))
+    assert line.startswith("The best supported method is a: ") and "; b and the controls c, d cannot be told apart from it" in line
+    (line,) = conclude(mark(found, "a", "d"))
+    assert line.startswith("The best supported method is a (a control): ") and "; b, c and the control d cannot be told" in line
+    (line,) = conclude(mark(sheet(("base", 10, 50), ("a", 13, 50)), "a"))
+    assert "the largest lift is +3.0 points (a (a control) on MGSM in es" in line
+
+
 def test_where_nothing_can_be_told_apart_the_items_that_would_do_are_named() -> None:
     found = sheet(("base", 10, 50), ("a", 13, 50), ("b", 9, 50))
     (line,) = conclude(found)

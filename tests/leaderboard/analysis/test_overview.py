@@ -8,7 +8,7 @@ from result_folders import write_run
 
 import xlift
 from xlift.leaderboard.analysis.conclusion import write_number
-from xlift.leaderboard.analysis.overview import summarise_costs
+from xlift.leaderboard.analysis.overview import mark_label, summarise_costs
 
 TASK = "xlift_mgsm_direct_{}"
 
@@ -36,6 +36,18 @@ def test_a_method_of_one_seed_is_marked(tmp_path: Path) -> None:
             write_run(tmp_path / "s", label, {task: right(20)}, seed=seed, adapter=f"{label}{seed}")
     (table,) = xlift.load_results(tmp_path / "s").overview().values()
     assert sorted(table["method"]) == ["several", "single (one seed)"]
+
+
+def test_a_control_is_marked(tmp_path: Path) -> None:
+    task = TASK.format("es")
+    write_run(tmp_path / "s", "base", {task: right(10)}, adapter="base")
+    write_run(tmp_path / "s", "idea", {task: right(20)}, adapter="a")
+    write_run(tmp_path / "s", "shuffled", {task: right(21)}, adapter="b", control=True)
+    write_run(tmp_path / "s", "random", {task: right(30)}, seed=0, adapter="c", control=True)
+    results = xlift.load_results(tmp_path / "s")
+    (table,) = results.overview().values()
+    assert list(table["method"]) == ["random (control, one seed)", "shuffled (control)", "idea"]
+    assert mark_label("shuffled", [record for record in results.records if record.label == "shuffled"]) == "shuffled (control)"
 
 
 def test_a_difference_without_an_interval_says_so(tmp_path: Path) -> None:

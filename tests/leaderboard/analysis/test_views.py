@@ -60,6 +60,17 @@ def test_the_sentence_says_who_lifts_who_harms_and_what_it_costs(group: board.Gr
     assert "better harms" in summarise(group.rows, find(group, "answers", "en"))
 
 
+def test_the_sentence_calls_a_control_one(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "base", dict(zip(MGSM, (GOOD, BAD, BAD), strict=True)))
+    for label in ("same", "shuffled"):
+        scores = GOOD if label == "shuffled" else BAD
+        for seed in (0, 1):
+            run = dict(zip(MGSM, (GOOD, scores, BAD), strict=True))
+            write_run(tmp_path / "s", label, run, seed=seed, adapter=f"{label}{seed}", control=label == "shuffled")
+    group = make(tmp_path / "s")
+    assert "shuffled (a control) lifts most, by +80.0 points [" in summarise(group.rows, group.view)
+
+
 def test_where_nothing_is_told_apart_the_items_that_would_do_are_named(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", {MGSM[1]: [1.0] * 10 + [0.0] * 90})
     write_run(tmp_path / "s", "m", {MGSM[1]: [1.0] * 13 + [0.0] * 87}, seed=0)

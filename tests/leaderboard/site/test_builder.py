@@ -1,5 +1,6 @@
 """The site as a folder: what is on its pages, that it is the same each time, and that bad input breaks nothing."""
 
+import csv
 import hashlib
 import json
 import re
@@ -446,6 +447,18 @@ def test_every_page_marks_intervals_of_one_seed(results: Path, tmp_path: Path) -
     assert mark not in (out / "runs/s--better--seed0.html").read_text() and mark not in (out / "runs/s--base.html").read_text()
     rows = {row["label"]: row for row in json.loads((out / "data/rows.json").read_text())}
     assert [rows[label]["one_seed"] for label in ("better", "same", "base")] == [False, True, False]
+
+
+def test_a_control_has_a_badge_and_a_column_of_the_data(tmp_path: Path) -> None:
+    run = tmp_path / "s"
+    write_run(run, "base", dict(zip(TASKS, (GOOD, BAD), strict=True)))
+    for label in ("idea", "shuffled"):
+        write_run(run, label, dict(zip(TASKS, (GOOD, GOOD), strict=True)), adapter=label, control=label == "shuffled")
+    build([run], site := tmp_path / "site")
+    text = (site / "index.html").read_text()
+    assert text.count(">control</span>") == 1 and text.index("s--shuffled") < text.index(">control</span>")
+    rows = {row["label"]: row["control"] for row in csv.DictReader((site / "data" / "rows.csv").open())}
+    assert rows == {"base": "False", "idea": "False", "shuffled": "True"}
 
 
 def test_intervals_over_unknown_articles_are_marked(tmp_path: Path) -> None:
