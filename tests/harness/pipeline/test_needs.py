@@ -121,6 +121,19 @@ def test_sizes_of_what_is_to_be_fetched(mirror: State, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("unplugged")
+def test_samples_are_proposed_only_where_there_are_any() -> None:
+    english, tamil = (suite_of("pivot_only"), suite_of("question_alignment", ("ta",)))
+    advice = {
+        (need.supply.corpus, need.supply.lang): needs.list_choices(need)
+        for suite in (english, tamil)
+        for need in needs.list_needs(suite, ())
+    }
+    allowed = "allow the bundled samples with data.samples: missing"
+    assert allowed in advice["alpaca", "en"] and allowed in advice["gsm8k", "en"]
+    assert allowed not in advice["gsm8k", "ta"], "no sample of word problems is in Tamil"
+
+
+@pytest.mark.usefixtures("unplugged")
 def test_nowhere_is_one_line_with_choices_before_any_work(fill_folder: Callable[..., Path], tmp_path: Path, call: Call) -> None:
     fill_folder(**{"xquad/es.jsonl": '{"id": "a", "context": "c", "question": "q", "answers": {"text": ["c"], "answer_start": [0]}}\n'})
     suite = suite_of("cross_lingual")
