@@ -72,11 +72,11 @@ def report(runs: Iterable[Path]) -> list[ModelFidelity]:
     ]
     if not found:
         raise UserError("no task of xlift's in these runs that generates answers: for others the language is not known")
-    shares = share(_summarise_file, [job for _, _, job in found], least=SHARED)
-    return [
-        {"suite": record.suite, "model": record.name, "task": task, **one}
-        for (record, task, _), one in zip(found, shares, strict=True)
-    ]  # fmt: skip
+    # One language after the other: lingua loads up to 100 MB for each, and joblib ends a process that has grown by 300 MB, which would then
+    # load again what it needs.
+    places = sorted(range(len(found)), key=lambda place: found[place][2][2])
+    shares = dict(zip(places, share(_summarise_file, [found[place][2] for place in places], least=SHARED), strict=True))
+    return [{"suite": record.suite, "model": record.name, "task": task, **shares[place]} for place, (record, task, _) in enumerate(found)]
 
 
 def _summarise_file(path: Path, sha256: str | None, lang: str) -> Fidelity:
