@@ -64,8 +64,11 @@ def compare_paper(suite: SuiteName, runs: Runs = RUNS, as_json: AsJson = False) 
         for text, named in metrics.items():
             if text:
                 typer.echo(f"{title} of {', '.join(dict.fromkeys(named))}: {text}")
-    if found["ours"].isna().all():
+    if not folder.is_dir():
         typer.echo(f"Nothing of it was measured in {folder} yet.")
+    elif absent := int(found["ours"].isna().sum()):
+        lacks = f"{folder} lacks their task, metric or language (a mean needs all of its languages)"
+        typer.echo(f"Without a number of ours: {absent} of {len(found)} rows; {lacks}.")
 
 
 def report_on(work: Callable[[], Results], as_json: bool) -> Results:
@@ -99,6 +102,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
         raise UserError(f"{where}: {len(results.records)} measured models, and no task has a score; evaluate them again")
     sentences, marks = _conclude(results)
     single = tables.name_one_seed(results.records)
+    controls = [*dict.fromkeys(record.label for record in results.records if record.control)]
     if as_json:
         found = {
             "scores": scores,
@@ -109,7 +113,7 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
             "policies": results.policies(),
         }
         written = {name: json.loads(table.to_json(orient="records")) for name, table in found.items()}
-        said = {"one_seed": single, "left_out": [*results.left_out, *results.lost], "conclusion": sentences}
+        said = {"one_seed": single, "controls": controls, "left_out": [*results.left_out, *results.lost], "conclusion": sentences}
         typer.echo(json.dumps({**written, **said}, indent=1))
         return
     in_short = not everything and len(results.records) > MANY
@@ -123,6 +127,8 @@ def print_report(results: Results, as_json: bool, *, everything: bool = False) -
     _print_costs(results.costs, in_short=bool(lifts))
     for line in _list_losses(results):
         typer.echo(line)
+    if controls:
+        typer.echo(f"Controls, which leave out the idea of their method: {', '.join(controls)}.")
     if single:
         typer.echo(
             f"One seed: {', '.join(single)}. Errors and lifts are of that one training; what another seed would change is not known."

@@ -273,7 +273,12 @@ class Suite(Section):
             _check_training(label, self.training(label), self.engine)
             _check_pairs(f"methods.{label}.translators", chosen.translators)
         _check_pairs("translators", self.translators)
+        told: set[tuple[str, ...]] = set()
         for one in self.expected:
+            numbers = {(one.label, one.task, one.metric, one.against or "", places) for places in one.values or [" ".join(one.over)]}
+            if again := told & numbers:
+                raise UserError(f"expected: {one.label}, {one.task}: {one.metric} of {min(again)[-1]} is given twice")
+            told |= numbers
             for label in one.list_labels():
                 if label != "base" and label not in self.methods:
                     raise UserError(f"expected: {label!r} is no method of the suite{name_nearest(label, ['base', *self.methods])}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from string import Formatter
 
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from xlift.harness.core.errors import UserError
 from xlift.harness.core.languages import find
@@ -12,6 +13,9 @@ from xlift.harness.core.settings import Section
 
 LANGUAGE = "{lang}"
 """Is replaced by the language in a label, if each language has a model of its own."""
+
+PLACES = ("lang", "flores")
+"""What may stand in the name of a task for a language."""
 
 WIN_RATES = ("win_rate", "win_rate_as_written", "length_controlled")
 """Metrics that a judge gives after the evaluation. They are kept beside the record."""
@@ -37,10 +41,30 @@ class PaperScores(Section):
     """Languages of ``mean`` and ``gain``."""
     against: str | None = None
     """For a gain, the label of the other model. For a win rate, the opponent, as the judge's setting names it."""
-    source: str
+    source: str = Field(min_length=1)
     """Paper and table, and how the numbers were read."""
     differs: str = ""
     """What differs from what xlift trains and measures here, such as data, LoRA and scorer."""
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _takes_numbers(cls, values: object) -> object:
+        if isinstance(values, dict):
+            for language, value in values.items():
+                if isinstance(value, bool):
+                    raise UserError(f"expected: values: {language}: must be a number, got {value}")
+        return values
+
+    @field_validator("task")
+    @classmethod
+    def _names_its_language(cls, task: str) -> str:
+        try:
+            parts = list(Formatter().parse(task))
+        except ValueError:
+            parts = [(task, "", "", None)]
+        if any(field is not None and (field not in PLACES or spec or conversion) for _, field, spec, conversion in parts):
+            raise UserError(f"expected: task {task!r}: only {{lang}} and {{flores}} stand for a language in it")
+        return task
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> PaperScores:
@@ -53,6 +77,15 @@ class PaperScores(Section):
             raise UserError(
                 f"expected: {self.label}, {self.task}: against names the label that a gain is over, or the opponent of a win rate, and "
                 "goes with these alone"
+            )
+        if self.gain is not None and (self.metric in WIN_RATES or self.against == self.label):
+            raise UserError(f"expected: {self.label}, {self.task}: a gain is over another label, and of no win rate")
+        if len(set(self.over)) != len(self.over):
+            raise UserError(f"expected: {self.label}, {self.task}: over names a language twice")
+        if len({self.task_in(language) for language in self.languages}) != len(self.languages):
+            raise UserError(
+                f"expected: {self.label}, {self.task}: it names one task, and {len(self.languages)} languages; put {{lang}} or {{flores}} "
+                "in it, or give each task by itself"
             )
         return self
 

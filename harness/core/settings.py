@@ -192,12 +192,14 @@ def _find_section(model: type[BaseModel], place: Sequence[str]) -> type[BaseMode
     for part in place:
         if get_origin(at) is dict:
             at = get_args(at)[1]
+        elif get_origin(at) is tuple and part.isdecimal():
+            at = get_args(at)[0]
         elif isinstance(at, type) and issubclass(at, BaseModel) and part in at.model_fields:
             at = at.model_fields[part].annotation
-            if get_origin(at) is not dict:  # a section or None
+            if get_origin(at) not in (dict, tuple):  # a section or None
                 at = next((kind for kind in get_args(at) if isinstance(kind, type) and issubclass(kind, BaseModel)), at)
         else:
             return None
-        if get_origin(at) is not dict and not isinstance(at, type):
+        if get_origin(at) not in (dict, tuple) and not isinstance(at, type):
             return None
     return at if isinstance(at, type) and issubclass(at, BaseModel) else None

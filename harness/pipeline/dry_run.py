@@ -29,7 +29,7 @@ from xlift.harness.pipeline.stages import Measured, Round, Run, evaluate_stage, 
 from xlift.harness.recipes import registry
 from xlift.harness.training.report import CurvePoint
 from xlift.tasks import data, index
-from xlift.tasks.benchmarks import find_benchmark, find_task
+from xlift.tasks.benchmarks import find_benchmark, find_metric, find_task
 from xlift.tasks.known_rows import known_rows
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,11 @@ def _check_expected(suite: Suite, tasks: Sequence[str]) -> None:
             known = (*benchmark.metrics, *(WIN_RATES if task in judgement.choose(tasks) else ())) if benchmark else ()
             if known and one.metric not in known:
                 raise UserError(f"expected: {task}: no metric {one.metric!r}{name_nearest(one.metric, known)}")
+            most = find_metric(one.metric).most
+            numbers = [] if one.gain is not None else [one.mean] if one.mean is not None else one.values.values()
+            for number in numbers:
+                if known and number is not None and most is not None and not 0 <= number <= most:
+                    raise UserError(f"expected: {task}: {one.metric} is between 0 and {most:g}, got {number:g}")
 
 
 def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:

@@ -211,18 +211,15 @@ class Results:
         Raises UserError if the suite expects nothing, and as ``lifts`` does.
         """
         from xlift.harness.config.suite import load_suite, shipped_suites
-        from xlift.harness.core.papers import WIN_RATES
         from xlift.leaderboard.analysis.papers import Found, compare_paper
-        from xlift.leaderboard.loading.scores import collect_documents
+        from xlift.leaderboard.loading.scores import collect_scores
         from xlift.leaderboard.loading.win_rates import read_win_rates
-        from xlift.tasks.benchmarks import find_metric
 
         if not suite.expected:
             able = [name for name in shipped_suites() if load_suite(name).expected]
             raise UserError(f"{suite.name}: this suite has no expected scores; of those that ship, these have: {', '.join(able)}")
-        documents: list[Documents] = []
-        for metric in sorted({one.metric for one in suite.expected if not find_metric(one.metric).whole} - set(WIN_RATES)):
-            documents += [one for one in collect_documents(self.measurements, [metric]) if one.metric == metric]
+        wanted = {(one.task_in(language), one.metric) for one in suite.expected for language in one.languages}
+        documents = collect_scores(self.measurements, wanted)
         return compare_paper(suite.expected, Found(self.records, documents, read_win_rates(self.measurements)))
 
     @property

@@ -48,7 +48,7 @@ def _conclude_suite(documents: Sequence[Documents]) -> str:
     for row in settled:
         if row["significant"] and row["value"] > 0:
             winners.setdefault(row["method"], []).append(row)
-    passed = {row["method"]: None for row in compared if row["one_seed"] and row["significant"] and row["value"] > 0}
+    passed = {_name_method(row): None for row in compared if row["one_seed"] and row["significant"] and row["value"] > 0}
     more = "" if settled is compared or not passed else f" Of one seed, and so not counted: lifts of {', '.join(passed)}."
     more += f" Not compared: {missed}." if missed else ""
     if not winners:
@@ -102,7 +102,7 @@ def write_number(value: float, digits: int) -> str:
 
 def _praise(won: Sequence[Row], rows: Sequence[Row], documents: Sequence[Documents]) -> str:
     strongest = min(won, key=lambda row: row["p_corrected"])
-    label, named = strongest["method"], name_method(strongest["method"], strongest["control"])
+    label, named = strongest["method"], _name_method(strongest)
     others = [f"{_name(row)} by {_write(row)}" for row in won if row is not strongest]
     interval = f"{_write(strongest, 'low')} to {_write(strongest, 'high')}"
     text = (
@@ -163,14 +163,16 @@ def _take(documents: Sequence[Documents], label: str, row: Row) -> dict[str, lis
 def _say_nothing_found(compared: Sequence[Row]) -> str:
     best = max(compared, key=lambda row: row["value"])
     worse = [
-        f"{row['method']} on {_name(row)} by {_write(row).removeprefix('-')}" for row in compared if row["significant"] and row["value"] < 0
+        f"{_name_method(row)} on {_name(row)} by {_write(row).removeprefix('-')}"
+        for row in compared
+        if row["significant"] and row["value"] < 0
     ]
     tail = f"; significantly worse: {', '.join(worse)}" if worse else ""
     if np.isnan(best["detectable"]):
         return f"No method can be told apart from the base: no answer's score differs{tail}."
     sign = "+" if best["value"] >= 0 else ""
     interval = f"{_write(best, 'low')} to {_write(best, 'high')}"
-    named = name_method(best["method"], best["control"])
+    named = f"{best['method']}, a control," if best["control"] else best["method"]
     seen = f"{sign}{_write(best, unit=' points')} ({named} on {_name(best)}, 95 % interval {interval})"
     least = f"lifts below {_write(best, 'detectable', ' points')} are missed more than one time in five"
     if best["value"] <= 0:
@@ -182,6 +184,10 @@ def _say_nothing_found(compared: Sequence[Row]) -> str:
             f"about {round_up(best['needed']):,} items in place of {best['documents']:.0f} would find one of that size four times in five"
         )
     return f"No method can be told apart from the base: the largest lift is {seen}, and {wanted}{tail}."
+
+
+def _name_method(row: Row) -> str:
+    return name_method(row["method"], row["control"])
 
 
 def _name(row: Row) -> str:

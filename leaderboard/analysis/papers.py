@@ -75,10 +75,8 @@ def compare_paper(expected: Sequence[PaperScores], found: Found) -> pd.DataFrame
 
     A ``gain`` is a share of the other model's mean, which counts as exact in the interval.
     """
-    papers = {(one.label, one.task, one.metric): one for one in expected}
     rows: list[dict[str, object]] = []
     for one in expected:
-        base = papers.get(("base", one.task, one.metric)) if one.label != "base" and one.gain is None else None
         for languages, value in _list_values(one):
             known = _describe(one, languages, value)
             if one.metric in WIN_RATES:
@@ -88,7 +86,7 @@ def compare_paper(expected: Sequence[PaperScores], found: Found) -> pd.DataFrame
                 rows.append(known | _compare_gain(one, languages, value, found))
                 continue
             row = known | _compare_values(one, languages, value, found)
-            theirs = dict(_list_values(base)).get(languages) if base else None
+            theirs = None if one.label == "base" else _find_base(one, languages, expected)
             rows.append(row if theirs is None else row | _compare_lifts(one, languages, value - theirs, found))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -99,6 +97,19 @@ def _list_values(one: PaperScores) -> list[tuple[tuple[str, ...], float]]:
     if single is not None:
         return [(one.over, single)]
     return [((language,), value) for language, value in one.values.items()]
+
+
+def _find_base(one: PaperScores, languages: Sequence[str], expected: Sequence[PaperScores]) -> float | None:
+    """What the paper reports of its base for the same tasks: a number of these languages, or the mean of one for each of them."""
+    tasks, told = {one.task_in(language) for language in languages}, {}
+    for other in expected:
+        if (other.label, other.metric) == ("base", one.metric) and other.gain is None:
+            for some, value in _list_values(other):
+                told[frozenset(map(other.task_in, some))] = value
+    if (whole := told.get(frozenset(tasks))) is not None:
+        return whole
+    single = [told.get(frozenset({task})) for task in tasks]
+    return None if any(value is None for value in single) else float(np.mean([value for value in single if value is not None]))
 
 
 def _describe(one: PaperScores, languages: Sequence[str], value: float) -> dict[str, object]:
@@ -158,7 +169,11 @@ def _compare_gain(one: PaperScores, languages: Sequence[str], value: float, foun
     gain = _mean(one, languages, found) / theirs - 1
     row: dict[str, object] = {"ours": gain, "difference": gain - value}
     spread = _compare(_sheet(one, languages, found), _sheet(one, languages, found, one.against), one.label)
-    return row if spread is None else {**row, "low": spread.low / theirs - value, "high": spread.high / theirs - value}
+    if spread is None:
+        return row
+    # An estimate is turned so that more is better, and a gain is not.
+    ends = sorted(-end if find_metric(one.metric).lower_is_better else end for end in (spread.low, spread.high))
+    return {**row, "low": ends[0] / theirs - value, "high": ends[1] / theirs - value}
 
 
 def _compare(method: Mapping[str, list[Documents]], base: Mapping[str, list[Documents]], name: str) -> Estimate | None:

@@ -109,6 +109,11 @@ class LeaderboardRow:
         return self.runs[0].record
 
     @property
+    def marked(self) -> str:
+        """The label, with a remark if it is a control."""
+        return f"{self.label} (control)" if self.record.control else self.label
+
+    @property
     def one_seed(self) -> bool:
         """Whether it was trained with a single seed."""
         return len(self.runs) == 1 and self.record.seed is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xlift.harness.core.languages import name_language
 from xlift.harness.core.limits import LEAST_DOCUMENTS
@@ -25,6 +25,7 @@ def summarise(rows: Sequence[LeaderboardRow], view: View, parts: Sequence[View] 
     As everywhere, a method with one seed is not named as the best beside methods with several, because another seed might turn the order.
     """
     methods = [row for row in rows if row.label != "base"]
+    names = _name_rows(methods)
     said = _begin(rows, view.scope)
     if not methods:
         return f"{said} only the base was measured."
@@ -37,25 +38,29 @@ def summarise(rows: Sequence[LeaderboardRow], view: View, parts: Sequence[View] 
     harmful = [row for row in tested if _is_clear(lifts[row.id], -1)]
     unclear = [row for row in tested if lifts[row.id].significant is False]
     single = [row for row in tested if row not in settled and _is_clear(lifts[row.id], 1)]
-    gains = [] if better else list(_list_gains(settled, parts))
+    gains = [] if better else list(_list_gains(settled, parts, names))
     none = "no method is seen to lift" if harmful else "nothing can be told apart from the base"
     if better:
-        said_of = [_praise(better[0], view, rows[0])]
+        said_of = [_praise(better[0], view, rows[0], names)]
     else:
         said_of = (
-            [*gains, "no average over the benchmarks can be told from the base"] if gains else [f"{none}: {_say_largest(settled, view)}"]
+            [*gains, "no average over the benchmarks can be told from the base"]
+            if gains
+            else [f"{none}: {_say_largest(settled, view, names)}"]
         )
     larger = [row for row in unclear if better and (lifts[row.id].value or 0) > (lifts[better[0].id].value or 0)]
     if larger:
-        said_of.append(f"the larger lift{'s' * (len(larger) > 1)} of {_list(larger)} {'is' if len(larger) == 1 else 'are'} not significant")
+        said_of.append(
+            f"the larger lift{'s' * (len(larger) > 1)} of {_list(larger, names)} {'is' if len(larger) == 1 else 'are'} not significant"
+        )
     if len(better) > 1:
-        said_of.append(f"{_list(better[1:])} {'lifts' if len(better) == 2 else 'lift'} too")
+        said_of.append(f"{_list(better[1:], names)} {'lifts' if len(better) == 2 else 'lift'} too")
     if better and unclear:
-        said_of.append(f"{_list(unclear)} cannot be told from the base")
+        said_of.append(f"{_list(unclear, names)} cannot be told from the base")
     if harmful:
-        said_of.append(f"{_list(harmful)} {'harms' if len(harmful) == 1 else 'harm'}")
+        said_of.append(f"{_list(harmful, names)} {'harms' if len(harmful) == 1 else 'harm'}")
     if single:
-        said_of.append(f"lifts of {_list(single)} are of one seed and not counted")
+        said_of.append(f"lifts of {_list(single, names)} are of one seed and not counted")
     return f"{said} {'; '.join(said_of)}."
 
 
@@ -83,10 +88,10 @@ def _begin(rows: Sequence[LeaderboardRow], scope: Scope) -> str:
     return f"{text[:1].upper()}{text[1:]}:" if text else "Here:"
 
 
-def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow) -> str:
+def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow, names: Names) -> str:
     figures = view.figures[best.id]
     lift, kept = figures["lift"], figures.get("retention")
-    text = f"{_name(best)} lifts most, by {_write(lift)}"
+    text = f"{names[best.id]} lifts most, by {_write(lift)}"
     pivot = name_language(first.record.pivot)
     if kept is None or kept.value is None:
         return text
@@ -95,12 +100,12 @@ def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow) -> str:
     return f"{text}, and no change of {pivot} can be seen" if kept.significant is False else text
 
 
-def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
+def _say_largest(rows: Sequence[LeaderboardRow], view: View, names: Names) -> str:
     best = max(rows, key=lambda row: view.figures[row.id]["lift"].value or 0)
-    lift = view.figures[best.id]["lift"]
+    lift, named = view.figures[best.id]["lift"], names[best.id].replace(" (a control)", ", a control")
     if (lift.value or 0) <= 0:
-        return f"no lift is above 0, the highest is {_write(lift)} ({_name(best)})"
-    seen = f"the largest lift is {_write(lift)} ({_name(best)})"
+        return f"no lift is above 0, the highest is {_write(lift)} ({named})"
+    seen = f"the largest lift is {_write(lift)} ({named})"
     if lift.reason:
         seen = f"{seen}; {lift.reason}"
     if view.needed is None:
@@ -108,15 +113,17 @@ def _say_largest(rows: Sequence[LeaderboardRow], view: View) -> str:
     return f"{seen}; about {round_up(view.needed):,} items in place of {view.documents:,} would find one of that size four times in five"
 
 
-def _list_gains(rows: Sequence[LeaderboardRow], parts: Sequence[View]) -> Iterator[str]:
+def _list_gains(rows: Sequence[LeaderboardRow], parts: Sequence[View], names: Names) -> Iterator[str]:
     """The largest significant lift on each benchmark, and how many more there are."""
     for view in parts:
         lifts = [(row, view.figures.get(row.id, {}).get("lift", Figure())) for row in rows]
         gains = sorted((one for one in lifts if _is_clear(one[1], 1)), key=lambda one: -(one[1].value or 0))
         if gains:
             row, lift = gains[0]
-            more = f", and {_list([other for other, _ in gains[1:]])} {'lifts' if len(gains) == 2 else 'lift'} too" if gains[1:] else ""
-            yield f"{_name(row)} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
+            more = (
+                f", and {_list([other for other, _ in gains[1:]], names)} {'lifts' if len(gains) == 2 else 'lift'} too" if gains[1:] else ""
+            )
+            yield f"{names[row.id]} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
 
 
 def _say_untested(figures: Iterable[Figure]) -> str:
@@ -138,14 +145,28 @@ def _write(figure: Figure) -> str:
     return f"{write_amount(figure, figure.value)}{unit} [{write_amount(figure, figure.low)}, {write_amount(figure, figure.high)}]"
 
 
-def _name(row: LeaderboardRow) -> str:
-    return name_method(row.label, row.record.control)
+Names = Mapping[str, str]
+"""What rows are called, by their ids."""
 
 
-def _list(rows: Sequence[LeaderboardRow]) -> str:
+def _name_rows(rows: Sequence[LeaderboardRow]) -> Names:
+    """Labels, with the suite where two rows have one label, and a word for a control."""
+    labels = [row.label for row in rows]
+    named = {row.id: row.label if labels.count(row.label) == 1 else f"{row.label} of {row.suite}" for row in rows}
+    return {row.id: name_method(named[row.id], row.record.control) for row in rows}
+
+
+def _list(rows: Sequence[LeaderboardRow], names: Names) -> str:
     if len(rows) <= MOST_NAMES:
-        return _join([_name(row) for row in rows])
-    return f"{NUMBERS[len(rows)] if len(rows) < len(NUMBERS) else len(rows)} methods"
+        return _join([names[row.id] for row in rows])
+    controls = sum(row.record.control for row in rows)
+    if controls == len(rows):
+        return f"{_write_count(controls)} controls"
+    return f"{_write_count(len(rows))} methods{f', {_write_count(controls)} of them controls,' if controls else ''}"
+
+
+def _write_count(number: int) -> str:
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
 def _join(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,27 @@ def collect_documents(measurements: Iterable[Measurement], metrics: Sequence[str
             lines = read_samples(path, result.samples_sha256)
             for metric in choose_metrics(result, metrics):
                 found.append(name_scores(take_scores(lines, path, one.record, task, metric), one.record, task, metric))
+    return found
+
+
+def collect_scores(measurements: Iterable[Measurement], wanted: Container[tuple[str, str]]) -> list[Documents]:
+    """The per-document scores of ``wanted``, pairs of a task and a metric. A sample file that lacks a metric gives none of it, as that of a
+    published record, which keeps the headline alone.
+
+    Raises UserError for a sample file that is missing or damaged.
+    """
+    found = []
+    for one in measurements:
+        for task, result in one.record.tasks.items():
+            asked = [metric for metric in result.metrics if (task, metric) in wanted and not result.find_metric(metric).whole]
+            if not asked:
+                continue
+            path = find_samples(one, task)
+            lines = read_samples(path, result.samples_sha256)
+            kept = {name for line in lines for name in line.metrics}
+            for metric in asked:
+                if metric.partition("/")[0] in kept:
+                    found.append(name_scores(take_scores(lines, path, one.record, task, metric), one.record, task, metric))
     return found
 
 

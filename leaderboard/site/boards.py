@@ -132,7 +132,7 @@ def _draw_cost(rows: Sequence[LeaderboardRow]) -> Markup:
     for row in rows:
         lift, cost = row.averages.get("lift"), row.cost
         if lift and lift.value is not None and cost.tokens_trained is not None:
-            found.append(CostPoint(row.label, cost.tokens_trained + (cost.tokens_generated or 0), lift))
+            found.append(CostPoint(row.marked, cost.tokens_trained + (cost.tokens_generated or 0), lift))
     return draw_cost(found) if len(found) > 1 else Markup("")
 
 
@@ -182,8 +182,8 @@ def _list_numbers(figure: Figure | None) -> list[float | int | None] | None:
 def describe_cell(row: LeaderboardRow, language: str, figure: Figure, astray: bool) -> str:
     """A cell of the map in words."""
     if figure.value is None:
-        return f"{row.label}, {name_language(language)}: {figure.note or 'not measured'}"
-    said = f"{row.label}, {name_language(language)}: {points(figure.value, True, figure.digits)}"
+        return f"{row.marked}, {name_language(language)}: {figure.note or 'not measured'}"
+    said = f"{row.marked}, {name_language(language)}: {points(figure.value, True, figure.digits)}"
     if figure.low is not None and figure.high is not None:
         said += f", 95 % interval {points(figure.low, True, figure.digits)} to {points(figure.high, True, figure.digits)}"
     said += ", significant" if figure.significant else ", not told from the base" if figure.significant is False else ", no test"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from markupsafe import Markup
@@ -135,13 +136,21 @@ def _difference(differences: Differences, row: LeaderboardRow, task: str) -> Fig
 
 
 def _collect_cells(group: Group, differences: Differences, name_column: Callable[[TaskResult], str | None]) -> Cells:
-    """The cells of a group's rows for the results that have a column."""
+    """The cells of a group's rows for the results that have a column.
+
+    What is significant in them is what the page's sentence and bars call so: the correction is that of the views of their benchmark.
+    """
+    views = {view.tasks[0]: view for view in group.views if view.scope.language and view.scope.benchmark and len(view.tasks) == 1}
     cells: Cells = {}
     for row in group.rows:
         for task, result in row.results.items():
             column = name_column(result)
             if column is not None:
-                cells.setdefault(row.id, {})[column] = (task, row.tasks[task], _difference(differences, row, task))
+                found = _difference(differences, row, task)
+                seen = views[task].figures.get(row.id, {}).get("lift") if task in views else None
+                if seen and seen.value is not None and found.value is not None:
+                    found = replace(found, significant=seen.significant, reason=seen.reason, detectable=seen.detectable)
+                cells.setdefault(row.id, {})[column] = (task, row.tasks[task], found)
     return cells
 
 

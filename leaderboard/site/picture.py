@@ -78,7 +78,7 @@ def _draw_bars(canvas: _Canvas, rows: list[LeaderboardRow], top: float) -> None:
         lift, y = row.averages["lift"], top + step * number + step / 2 - 4
         shade, value = SHADES[name_sign(lift)], lift.value or 0.0
         low, high = (value, value) if lift.low is None or lift.high is None else (lift.low, lift.high)
-        canvas.write(EDGE, y, _cut(canvas, row.label, 24, middle - half - EDGE - 20), 24, INK, "lm")
+        canvas.write(EDGE, y, _cut(canvas, row.marked, 24, middle - half - EDGE - 20), 24, INK, "lm")
         left, at, right = (middle + half * min(max(end / reach, -1.0), 1.0) for end in (low, value, high))
         canvas.box(left, y - 5, right + 1, y + 5, _pale(shade), 5)
         canvas.box(at - 9, y - 9, at + 9, y + 9, shade, 9)

@@ -81,4 +81,5 @@ def _name_rows(rows: Sequence[LeaderboardRow]) -> dict[str, str]:
     """Labels by row, with the suite where two rows have one label."""
     labels = [row.label for row in rows]
     named = {row.id: row.label if labels.count(row.label) == 1 else f"{row.suite}: {row.label}" for row in rows}
-    return {row.id: f"{named[row.id]} (one seed)" if row.one_seed else named[row.id] for row in rows}
+    remarks = {row.id: ["control"] * row.record.control + ["one seed"] * row.one_seed for row in rows}
+    return {row: f"{name} ({', '.join(remarks[row])})" if remarks[row] else name for row, name in named.items()}

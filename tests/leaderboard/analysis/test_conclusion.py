@@ -64,7 +64,7 @@ def test_a_control_is_called_one_wherever_it_stands() -> None:
     (line,) = conclude(mark(found, "a", "d"))
     assert line.startswith("The best supported method is a (a control): ") and "; b, c and the control d cannot be told" in line
     (line,) = conclude(mark(sheet(("base", 10, 50), ("a", 13, 50)), "a"))
-    assert "the largest lift is +3.0 points (a (a control) on MGSM in es" in line
+    assert "the largest lift is +3.0 points (a, a control, on MGSM in es" in line
 
 
 def test_where_nothing_can_be_told_apart_the_items_that_would_do_are_named() -> None:

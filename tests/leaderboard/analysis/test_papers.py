@@ -1,5 +1,7 @@
 """What was measured beside what a paper reports."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,40 @@ def test_a_gain_is_a_share_of_the_other_models_mean(several: Path) -> None:
     assert row["low"] < 0.1 < row["high"] and row["metric"] == "accuracy, gain over base"
 
 
+def test_a_gain_of_what_is_better_if_low_has_its_interval_around_it(tmp_path: Path) -> None:
+    """The base needs 2.0 bits and the method 1.5: its gain is -25 %, 5 % below the paper's -20 %."""
+    root, task = tmp_path / "paper", "xlift_flores_bpb_eng_Latn_spa_Latn"
+    for label, bits in (("base", 2.0), ("m", 1.5)):
+        write_run(root, label, {task: [bits + 0.01 * (place % 5 - 2) for place in range(40)]}, metric="bits_per_byte", adapter=label)
+    told = {"label": "m", "task": "xlift_flores_bpb_eng_Latn_{flores}", "metric": "bits_per_byte", "source": "table 3"}
+    expected = [{**told, "gain": -0.2, "against": "base", "over": ["es"]}]
+    (row,) = xlift.load_results(root).compare_paper(suite(expected=expected)).to_dict("records")
+    assert row["difference"] == pytest.approx(-0.05) and row["low"] <= -0.05 <= row["high"] and row["high"] - row["low"] < 0.01
+
+
+def test_the_papers_base_is_found_however_its_numbers_are_given(several: Path) -> None:
+    """0.5 and 0.4 have the mean of 0.45, 0.15 below 0.6; languages in another order are the same languages."""
+    values = [{"label": "base", **MEAN, "over": (), "values": {code: value}} for code, value in (("es", 0.5), ("de", 0.4))]
+    mean = {"label": "base", **MEAN, "over": ("de", "es"), "mean": 0.45}
+    method = {"label": "m", **MEAN, "mean": 0.6}
+    for base in (values, [mean]):
+        *_, row = xlift.load_results(several).compare_paper(suite(expected=[*base, method])).to_dict("records")
+        assert row["paper_lift"] == pytest.approx(0.15) and row["our_lift"] == pytest.approx(0.2)
+
+
+def test_a_record_that_keeps_one_metric_by_document_is_compared_all_the_same(measured: Path) -> None:
+    """Of another metric there is our mean, and no interval."""
+    for path in measured.glob("evaluate-*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        metrics = manifest["record"]["tasks"][TASK]["metrics"]
+        metrics["flexible"] = {"value": 0.7, "stderr": 0.1}
+        path.write_text(json.dumps(manifest))
+    told = {"label": "m", "task": "xlift_mgsm_direct_{lang}", "values": {"es": 0.5}, "source": "table 1"}
+    expected = [{**told, "metric": metric} for metric in ("accuracy", "flexible")]
+    kept, gone = xlift.load_results(measured).compare_paper(suite(expected=expected)).to_dict("records")
+    assert kept["low"] < 0.1 < kept["high"] and gone["ours"] == 0.7 and np.isnan(gone["low"])
+
+
 def test_one_model_for_each_language_is_averaged_over_their_languages(tmp_path: Path) -> None:
     """m-es has 10 of 20 right in Spanish, m-de 14 of 20 in German: 0.6. What m-es does in German does not count."""
     root = tmp_path / "paper"
@@ -135,17 +171,33 @@ def judged(task: str, rate: float) -> JudgedRate:
         ({}, "give one of values, mean and gain, got none"),
         ({"mean": 0.5, "over": []}, "over names the languages of a mean or a gain"),
         ({"gain": 0.5}, "against names the label that a gain is over"),
+        ({"gain": 0.5, "against": "m"}, "a gain is over another label"),
+        ({"gain": 0.5, "against": "base", "metric": "win_rate"}, "a gain is over another label, and of no win rate"),
+        ({"mean": 0.5, "over": ["es", "es"]}, "over names a language twice"),
+        ({"mean": 0.5, "task": "xlift_mgsm_direct_es"}, "it names one task, and 2 languages; put {lang} or {flores} in it"),
+        ({"mean": 0.5, "task": "xlift_mgsm_direct_{language}"}, "only {lang} and {flores} stand for a language in it"),
+        ({"mean": 0.5, "task": "xlift_mgsm_direct_{lang"}, "only {lang} and {flores} stand for a language in it"),
+        ({"mean": 0.5, "task": "xlift_mgsm_direct_{lang:>3000000000}"}, "only {lang} and {flores} stand for a language in it"),
+        ({"values": {"es": True}, "over": []}, "values: es: must be a number, got True"),
+        ({"mean": 0.5, "source": ""}, "source"),
     ],
 )
 def test_what_a_paper_says_is_said_in_one_way(change: dict[str, object], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=re.escape(says)):
         suite(expected=[{"label": "m", **MEAN, **change}])
+
+
+def test_a_number_of_a_paper_is_given_once() -> None:
+    with pytest.raises(UserError, match="accuracy of es is given twice"):
+        values = {"label": "m", **MEAN, "over": (), "values": {"es": 0.5}}
+        suite(expected=[values, {**values, "values": {"de": 0.4, "es": 0.6}}])
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"task": "xlift_mgsm_cto_{lang}"}, "expected: 'xlift_mgsm_cto_es' is not among the suite's tasks"),
+        ({"mean": 45.3}, "expected: xlift_mgsm_direct_es: accuracy is between 0 and 1, got 45.3"),
         ({"metric": "acuracy"}, "expected: xlift_mgsm_direct_es: no metric 'acuracy'; did you mean 'accuracy'"),
     ],
 )

@@ -71,6 +71,27 @@ def test_the_sentence_calls_a_control_one(tmp_path: Path) -> None:
     assert "shuffled (a control) lifts most, by +80.0 points [" in summarise(group.rows, group.view)
 
 
+def test_more_rows_than_are_named_are_counted_with_their_controls(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "base", dict(zip(MGSM, (GOOD, BAD, BAD), strict=True)))
+    for number, label in enumerate("abcde"):
+        for seed in (0, 1):
+            run = dict(zip(MGSM, (GOOD, GOOD, BAD), strict=True))
+            write_run(tmp_path / "s", label, run, seed=seed, adapter=f"{label}{seed}", control=number > 2)
+    group = make(tmp_path / "s")
+    assert "; four methods, two of them controls, lift too" in summarise(group.rows, group.view)
+
+
+def test_rows_of_two_suites_with_one_label_have_the_suite_in_their_names(tmp_path: Path) -> None:
+    write_run(tmp_path / "s", "base", dict(zip(MGSM, (GOOD, BAD, BAD), strict=True)))
+    for suite in ("s", "t"):
+        for seed in (0, 1):
+            run = dict(zip(MGSM, (GOOD, BAD, BAD), strict=True))
+            write_run(tmp_path / suite, "plain", run, seed=seed, suite=suite, adapter=f"{suite}{seed}")
+    write_run(tmp_path / "t", "base", dict(zip(MGSM, (GOOD, BAD, BAD), strict=True)), suite="t")
+    group = make(tmp_path)
+    assert summarise(group.rows, group.view).endswith("the highest is 0.0 points [−14.0, +14.0] (plain of s).")
+
+
 def test_where_nothing_is_told_apart_the_items_that_would_do_are_named(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", {MGSM[1]: [1.0] * 10 + [0.0] * 90})
     write_run(tmp_path / "s", "m", {MGSM[1]: [1.0] * 13 + [0.0] * 87}, seed=0)
