@@ -120,7 +120,31 @@ def _chrf(results: xlift.Results, label: str) -> str:
     return f"{own[own['metric'] == 'corpus_chrf']['value'].mean():.1f}"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"methods": write_methods, "controls": write_controls, "ablations": write_ablations}
+def write_swahili() -> str:
+    results = xlift.load_results(RESULTS / "swahili-small")
+    (table,) = results.overview().values()
+    rows = [
+        [f"`{str(label).partition(' (')[0]}`", _tokens(results, str(label).partition(" (")[0]), *cells] for label, *cells in table.values
+    ]
+    curves = results.curves()
+    early = curves[curves["share"] < 1]
+    cells = [
+        f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        for one in early.sort_values(["kind", "benchmark"]).to_dict("records")
+    ]
+    rows.append([f"`{early['method'].iloc[0]}`, on the way", f"{early['tokens_trained'].iloc[0]:,.0f} (1)", *cells])
+    return write_table(
+        ["row", "tokens (seeds)", "FLORES en→sw", "Swahili text", "English text"],
+        ([cell.removesuffix("*") for cell in row] for row in rows),
+    )
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "methods": write_methods,
+    "controls": write_controls,
+    "ablations": write_ablations,
+    "swahili": write_swahili,
+}
 
 
 def replace_tables(text: str, names: Iterable[str]) -> str:

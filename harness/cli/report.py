@@ -153,15 +153,19 @@ def _print_over(results: Results, over: str, as_json: bool) -> None:
     if as_json:
         print_frame(results.lifts(over=over), as_json)
     elif lifts := results.overview(over):
-        _print_lifts(lifts, mark_label(over, [record for record in results.records if record.label == over]))
+        suites = list(dict.fromkeys(record.suite for record in results.records))
+        _print_lifts(lifts, mark_label(over, [record for record in results.records if record.label == over]), several=len(suites) > 1)
+        for suite in suites:
+            if suite not in lifts:
+                typer.echo(f"{suite}: nothing to compare with {over}.")
     else:
         raise UserError(f"--over {over}: nothing can be compared with it, as no benchmark has {LEAST_DOCUMENTS} items of both")
 
 
-def _print_lifts(lifts: Mapping[str, pd.DataFrame], over: str = "the base") -> None:
+def _print_lifts(lifts: Mapping[str, pd.DataFrame], over: str = "the base", several: bool = False) -> None:
     title = f"Lift over {over}, in points or bits per byte (95 % interval over items and seeds; * if significant)"
     for suite, table in lifts.items():
-        print_table(table, f"{suite}: {title}" if len(lifts) > 1 else title, keys=1, style=_colour_lifts(table))
+        print_table(table, f"{suite}: {title}" if several or len(lifts) > 1 else title, keys=1, style=_colour_lifts(table))
 
 
 def _colour_lifts(table: pd.DataFrame) -> Callable[[int, str], str | None]:

@@ -406,6 +406,8 @@ def shipped_suites() -> list[str]:
 
 def _locate(source: str | Path) -> Path:
     path = Path(source)
+    if not str(source).strip():
+        raise UserError(f"a suite has a name or a file, and {source!r} is none; 'xlift ls suites' lists those that ship")
     if path.is_file():
         return path
     if str(source) in shipped_suites():

@@ -20,7 +20,7 @@ from xlift.harness.models import bases
 from xlift.harness.models.smollm2 import EMBEDDED
 from xlift.harness.pipeline import needs
 from xlift.harness.pipeline.earlier import name_results, read_known
-from xlift.harness.pipeline.estimates import GIB
+from xlift.harness.pipeline.estimates import CARDS, GIB
 from xlift.harness.pipeline.forecast import UNSEEN_TOKENS, Forecast, Training
 from xlift.harness.pipeline.remarks import find_unmeasured, list_remarks
 from xlift.harness.pipeline.row_budget import choose_rows
@@ -121,9 +121,11 @@ def plan_run(suite: Suite, runs: Path, card: str | None = None) -> RunPlan:
     the usual card if the base needs a GPU and there is none. If the base is not on this machine, template, tokenizer and weights are not
     checked, and its sizes are those of the suite's ``base.sizes``.
 
-    Raises UserError for everything that ``run`` would refuse: as ``open_run`` does, if a method lacks a corpus or a translator, and if the
-    weights of the base are larger than the free memory.
+    Raises UserError for an unknown card, and for everything that ``run`` would refuse: as ``open_run`` does, if a method lacks a corpus or
+    a translator, and if the weights of the base are larger than the free memory.
     """
+    if card is not None and card not in CARDS:
+        raise UserError(f"--card {card!r}: no such card{name_nearest(card, CARDS)}")
     run = open_run(suite, runs, fetch=False)
     needed = needs.list_needs(suite, run.tasks)
     forecast = Forecast.of(run, needed, card)

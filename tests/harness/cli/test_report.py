@@ -1,5 +1,6 @@
 """``xlift report`` as people see it: which way is better, what is significant, and a last sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,21 @@ def test_arrows_say_what_is_better_and_stars_what_is_significant(finished: Path)
     assert "0.875 ±0.100 (+0.625*)" in done.output and "0.000 ±0.100 (-0.250*)" in done.output
     last = done.output.rstrip().splitlines()[-1]
     assert last.startswith("The best supported method is better: it lifts MGSM in es by 62.5 points")
+
+
+def test_controls_are_named_once_for_all_tables(finished: Path) -> None:
+    write_run(finished, "shuffled", {TASK: [1.0] * 12 + [0.0] * 28}, adapter="c", control=True)
+    said = CliRunner().invoke(app, ["report", str(finished)]).output
+    assert "Controls, which leave out the idea of their method: shuffled.\n" in said
+    assert json.loads(CliRunner().invoke(app, ["report", str(finished), "--json"]).output)["controls"] == ["shuffled"]
+
+
+def test_lifts_over_a_row_say_which_suites_have_nothing_beside_it(finished: Path) -> None:
+    other = finished.parent / "t"
+    for label in ("base", "better"):
+        write_run(other, label, {"xlift_xquad_es": [0.5] * 40}, suite="t", adapter=label)
+    said = CliRunner().invoke(app, ["report", str(finished), str(other), "--over", "worse"]).output
+    assert "s: Lift over worse" in said and said.rstrip().endswith("t: nothing to compare with worse.")
 
 
 def test_colours_mark_what_is_significant(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
