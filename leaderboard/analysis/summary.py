@@ -162,7 +162,8 @@ def _list(rows: Sequence[LeaderboardRow], names: Names) -> str:
     controls = sum(row.record.control for row in rows)
     if controls == len(rows):
         return f"{_write_count(controls)} controls"
-    return f"{_write_count(len(rows))} methods{f', {_write_count(controls)} of them controls,' if controls else ''}"
+    among = f", {_write_count(controls)} of them {'a control' if controls == 1 else 'controls'}," if controls else ""
+    return f"{_write_count(len(rows))} methods{among}"
 
 
 def _write_count(number: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -86,15 +86,19 @@ def make_views(rows: Sequence[LeaderboardRow], compared: Compared) -> tuple[View
     The first measure is that of answers, unless only likelihood was measured on enough documents for a test. Holm's correction is over all
     figures of a view; for views of one language it is over those of all languages, so that they can be compared. Apart from the first view,
     there is none of tasks without scores by document.
+
+    A view is about the tasks that most of its rows were asked. Rows that were asked others have no figures in it.
     """
     views: list[View] = []
     told = {one.task for row in rows for run in row.runs for one in run.documents}
     for measure, benchmarks in _split_benchmarks(rows, compared).items():
         for benchmark in ("", *benchmarks):
-            whole = _draft(rows, compared, Scope(measure, "", benchmark), benchmarks)
-            if views and told.isdisjoint(whole.tasks):
+            scope = Scope(measure, "", benchmark)
+            asked = {task for own in _list_asked(rows, scope, benchmarks).values() for task in own}
+            if views and told.isdisjoint(asked):
                 continue
-            found = {row.results[task].language for row in rows for task in whole.tasks if task in row.results and task in told} - {""}
+            whole = _draft(rows, compared, scope, benchmarks)
+            found = {row.results[task].language for row in rows for task in asked & told if task in row.results} - {""}
             apart = [_draft(rows, compared, Scope(measure, language, benchmark), benchmarks) for language in sorted(found)]
             views += [*_finish(rows, [whole]), *_finish(rows, apart)]
     return tuple(views)
@@ -116,17 +120,14 @@ def _split_benchmarks(rows: Sequence[LeaderboardRow], compared: Compared) -> dic
 
 
 def _draft(rows: Sequence[LeaderboardRow], compared: Compared, scope: Scope, benchmarks: Sequence[str]) -> _Draft:
-    tasks: dict[str, None] = {}
-    for row in rows:
-        for task, result in row.results.items():
-            fits = result.benchmark in (scope.benchmark,) if scope.benchmark else result.benchmark in benchmarks
-            if fits and scope.language in ("", result.language):
-                tasks[task] = None
+    asked = _list_asked(rows, scope, benchmarks)
+    tasks = _choose_tasks(asked.values())
+    fit = {row: {*own} >= {*tasks} and _agree(own, tasks) for row, own in asked.items()}
     found: dict[tuple[str, str], list[Comparison]] = defaultdict(list)
     wanted: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        for kind, benchmark, one in _list_comparisons(row, compared, scope, tasks):
-            if benchmark in ((scope.benchmark,) if scope.benchmark else benchmarks):
+        for kind, benchmark, one in _list_comparisons(row, compared, scope, tasks) if fit.get(row.id) else ():
+            if benchmark in tasks.values():
                 wanted[kind].add(benchmark)
                 found[row.id, kind] += [one] if one.names["metric"] != "off_target" else []
     kinds = ("lift",) if scope.language else KINDS
@@ -137,6 +138,32 @@ def _draft(rows: Sequence[LeaderboardRow], compared: Compared, scope: Scope, ben
         for kind in kinds
     }
     return _Draft(scope, tuple(tasks), cells)
+
+
+def _list_asked(rows: Sequence[LeaderboardRow], scope: Scope, benchmarks: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What each row was asked in a scope, its tasks with their benchmarks; without the rows that were asked nothing."""
+    asked: dict[str, dict[str, str]] = {}
+    for row in rows:
+        for task, result in row.results.items():
+            fits = result.benchmark == scope.benchmark if scope.benchmark else result.benchmark in benchmarks
+            if fits and scope.language in ("", result.language):
+                asked.setdefault(row.id, {})[task] = result.benchmark
+    return asked
+
+
+def _choose_tasks(asked: Iterable[Mapping[str, str]]) -> Mapping[str, str]:
+    """The tasks that most rows were asked, of as many rows the larger set: what a view is about. One row with other tasks, such as those of
+    another suite, changes nothing for the rest."""
+    sets = Counter(frozenset(own.items()) for own in asked)
+    if not sets:
+        return {}
+    chosen = max(sets, key=lambda one: (sets[one], len(one), sorted(one)))
+    return dict(sorted(chosen))
+
+
+def _agree(own: Mapping[str, str], tasks: Mapping[str, str]) -> bool:
+    """Whether a row was asked nothing more of the benchmarks of a view, so that its averages are over the same languages."""
+    return all(task in tasks for task, benchmark in own.items() if benchmark in tasks.values())
 
 
 def _list_comparisons(

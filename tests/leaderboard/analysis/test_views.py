@@ -60,6 +60,21 @@ def test_the_sentence_says_who_lifts_who_harms_and_what_it_costs(group: board.Gr
     assert "better harms" in summarise(group.rows, find(group, "answers", "en"))
 
 
+def test_a_suite_of_other_tasks_changes_nothing_for_the_rest(group: board.Group, tmp_path: Path) -> None:
+    other = ("xlift_mgsm_direct_en", "xlift_mgsm_direct_sw")
+    write_run(tmp_path / "t", "base", dict(zip(other, (GOOD, BAD), strict=True)), suite="t")
+    for seed in (0, 1):
+        write_run(tmp_path / "t", "swahili", dict(zip(other, (GOOD, GOOD), strict=True)), suite="t", seed=seed, adapter=f"e{seed}")
+    both = make(tmp_path)
+    assert len(both.rows) == 5 and both.view.tasks == group.view.tasks
+    assert both.view.figures["s--better"]["lift"].value == group.view.figures["s--better"]["lift"].value
+    assert both.view.places.keys() == {"s--base", "s--better", "s--same"} and both.view.figures["t--swahili"]["lift"].value is None
+    (row,) = (row for row in both.rows if row.id == "t--swahili")
+    assert row.notes[0] == "1/3 tasks: not ranked"
+    swahili = find(both, "answers", "sw")
+    assert round(swahili.figures["t--swahili"]["lift"].value or 0) == 80 and swahili.places.keys() == {"t--base", "t--swahili"}
+
+
 def test_the_sentence_calls_a_control_one(tmp_path: Path) -> None:
     write_run(tmp_path / "s", "base", dict(zip(MGSM, (GOOD, BAD, BAD), strict=True)))
     for label in ("same", "shuffled"):
