@@ -123,7 +123,7 @@ class Record(Section):
     engine: dict[str, Any]
     system: str | None
     tasks: dict[str, TaskResult]
-    share: float = 1.0
+    share: float = Field(default=1.0, gt=0, le=1)
     """The share of the training's budget that was spent when the adapter was kept. Below 1 it is a point of a curve, and no row of a
     table."""
     cost: dict[str, dict[str, Any]]

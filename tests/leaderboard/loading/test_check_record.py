@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
+from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from result_folders import write_run, write_training
@@ -16,16 +19,27 @@ from xlift.harness.core.errors import UserError
 TASK = "xlift_mgsm_direct_es"
 
 
-@pytest.fixture
-def record(tmp_path: Path) -> Path:
-    run = tmp_path / "runs" / "s"
-    write_run(run, "base", {TASK: [0.0] * 15 + [1.0] * 5})
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run and its record."""
+    folder = tmp_path_factory.mktemp("made")
+    run = folder / "runs" / "s"
+    write_run(run, "base", {TASK: [0.0] * 15 + [1.0] * 5}, items_of=40)
     write_run(run, "better", {TASK: [1.0] * 15 + [0.0] * 5}, seed=0, items_of=40)
+    for manifest in run.glob("evaluate-*/manifest.json"):
+        edit(manifest, tell_errors)
     write_training(run, "better")
     suite = {"name": "s", "languages": {"train": ["es"], "evaluate": ["es"]}, "evaluate": {"tasks": [TASK]}}
     whole = xlift.load_suite({**suite, "methods": {"better": {"method": "cross_lingual"}}})
     (run / "suite.resolved.json").write_text(json.dumps(whole.model_dump(mode="json")))
-    xlift.export_record(run, tmp_path / "record", by="A <lab>")
+    xlift.export_record(run, folder / "record", by="A <lab>")
+    return folder
+
+
+@pytest.fixture
+def record(made: Path, tmp_path: Path) -> Path:
+    """A record to edit, beside the runs of which it was made."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "record"
 
 
@@ -33,10 +47,21 @@ def find(record: Path, pattern: str, held: str = "") -> Path:
     return next(path for path in sorted(record.glob(pattern)) if held in path.read_text())
 
 
-def edit(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     found = json.loads(path.read_text())
     change(found)
     path.write_text(json.dumps(found))
+
+
+def tell_errors(manifest: dict[str, Any]) -> None:
+    """Write lm-eval's standard errors of the scores, which are 0 or 1."""
+    result = manifest["record"]["tasks"][TASK]
+    for score in result["metrics"].values():
+        score.update(stderr=sqrt(score["value"] * (1 - score["value"]) / (result["items"] - 1)))
+
+
+def find_stage(record: Path, label: str) -> Path:
+    return find(record, "evaluate-*/manifest.json", f'"label": "{label}"').parent
 
 
 def test_a_record_as_it_was_made_is_whole(record: Path) -> None:
@@ -139,6 +164,105 @@ def test_a_record_that_was_changed_is_refused_with_the_reason(record: Path, chan
     assert said in fault
     done = CliRunner().invoke(app, ["record", "--check", str(record)])
     assert done.exit_code == 1 and fault in done.stdout
+
+
+def write(**values: object) -> Callable[[dict[str, Any]], object]:
+    """Change keys of the record."""
+    return lambda manifest: manifest["record"].update(values)
+
+
+def write_result(**values: object) -> Callable[[dict[str, Any]], object]:
+    """Change keys of the task's result."""
+    return lambda manifest: manifest["record"]["tasks"][TASK].update(values)
+
+
+def write_error(manifest: dict[str, Any]) -> None:
+    manifest["record"]["tasks"][TASK]["metrics"]["accuracy"].update(stderr=0.01)
+
+
+@pytest.mark.parametrize(
+    ("label", "change", "said"),
+    [
+        ("better", write(share=2.0), "its record does not follow schema version 1: share: Input should be less than or equal to 1"),
+        ("better", write(share=-1), "its record does not follow schema version 1: share: Input should be greater than 0"),
+        ("better", write(trained=[]), "trained on no language, and on es by suite.resolved.json"),
+        ("better", write(trained=["es", "fr"]), "trained on es, fr, and on es by suite.resolved.json"),
+        ("base", write(trained=["es"]), "trained on es, and on no language by suite.resolved.json"),
+        ("better", write(pivot="fr"), "its pivot is 'fr', and 'en' by suite.resolved.json"),
+        ("better", write(method="star_alignment"), "its method is 'star_alignment', and 'cross_lingual' by suite.resolved.json"),
+        ("base", write(method="cross_lingual"), "its method is 'cross_lingual', and None by suite.resolved.json"),
+        ("base", write(control=True), "control is set, and a base has none"),
+        ("base", write(adapter={"name": "x"}), "adapter is set, and a base has none"),
+        ("better", write_result(benchmark="xlift_belebele"), f"{TASK}: its benchmark is 'xlift_belebele', and 'xlift_mgsm_direct' by its"),
+        ("better", write_result(language="sw"), f"{TASK}: its language is 'sw', and 'es' by its name"),
+        ("better", write_result(measures={"accuracy": {"name": "accuracy", "most": 100.0}}), f"{TASK}: says what its metrics mean"),
+        ("better", write_result(items_of=20), f"{TASK} has 20 items in all, and 40 in evaluate-stage-None-"),
+        ("better", write_error, f"{TASK}: the standard error of accuracy is 0.01 in the record, and 0.0993399 by its documents"),
+        ("better", write_result(cost={"seconds": "12"}), f"{TASK}: cost.seconds is '12', where a number of at least 0 belongs"),
+        ("better", write(cost={"fit": {"tokens_trained": -5}}), "cost.fit.tokens_trained is -5, where a number of at least 0 belongs"),
+        ("better", write(cost={"evaluate": {"paid": {"seconds": True}}}), "cost.evaluate.paid.seconds is True, where a number of at least"),
+        ("better", write(cost={"fit": {"final_loss": "low"}}), "cost.fit.final_loss is 'low', where a number belongs"),
+        ("better", write(extra_parameters=-1), "extra_parameters is -1, where a number of at least 0 belongs"),
+        ("better", lambda manifest: manifest.update(finished="yesterday"), "finished is 'yesterday', which is no time like 2026-01-31T"),
+        ("better", lambda manifest: manifest.update(finished="2026-13-41T00:00:00Z"), "finished is '2026-13-41T00:00:00Z', which is no"),
+        ("better", lambda manifest: manifest.update(asked=5), "asked is 5, which is no time"),
+    ],
+)  # fmt: skip
+def test_an_edit_of_what_was_published_is_refused_with_the_reason(
+    record: Path, label: str, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    stage = find_stage(record, label)
+    edit(stage / "manifest.json", change)
+    (fault,) = xlift.check_record(record)
+    assert fault.startswith(f"{stage.name}: {said}") and "\n" not in fault
+
+
+def test_a_model_that_is_there_twice_is_refused(record: Path) -> None:
+    stage, copy = find_stage(record, "better"), record / "evaluate-too"
+    shutil.copytree(stage, copy)
+    copied = [path.relative_to(record).as_posix() for path in copy.iterdir()]
+    edit(record / "record.json", lambda found: found["files"].extend(copied))
+    (fault,) = xlift.check_record(record)
+    assert fault == f"evaluate-too: better (seed 0) was measured in {stage.name} too, and a record has each model once"
+
+
+def test_a_second_base_is_refused(record: Path) -> None:
+    edit(find_stage(record, "better") / "manifest.json", write(label="base", method=None, seed=None, trained=[], adapter=None))
+    (fault,) = xlift.check_record(record)
+    first, second = sorted(path.name for path in record.glob("evaluate-*"))
+    assert fault == f"{second}: base was measured in {first} too, and a record has each model once"
+
+
+def test_languages_of_a_method_come_before_those_of_its_suite(record: Path) -> None:
+    edit(record / "suite.resolved.json", lambda found: found["methods"]["better"].update(languages=["fr"]))
+    (fault,) = xlift.check_record(record)
+    assert "trained on es, and on fr by suite.resolved.json" in fault
+    edit(find_stage(record, "better") / "manifest.json", write(trained=["fr"]))
+    assert xlift.check_record(record) == []
+
+
+def test_what_an_older_xlift_did_not_write_is_no_fault(record: Path) -> None:
+    def forget(manifest: dict[str, Any]) -> None:
+        found = manifest["record"]
+        for holder, keys in (
+            (manifest, ("finished",)),
+            (found, ("kind", "control", "extra_parameters", "chosen_on", "share", "profile", "left_out", "versions")),
+            (found["tasks"][TASK], ("benchmark", "language", "measures", "cost", "signatures")),
+        ):
+            for key in keys:
+                holder.pop(key)
+        found["tasks"][TASK]["metrics"]["accuracy"].update(stderr=None)
+
+    for label in ("base", "better"):
+        edit(find_stage(record, label) / "manifest.json", forget)
+    edit(record / "suite.resolved.json", lambda found: found["methods"]["better"].pop("languages"))
+    assert xlift.check_record(record) == []
+
+
+def test_numbers_of_a_training_that_may_be_below_zero_and_its_words_are_no_fault(record: Path) -> None:
+    fit = {"device": "cpu", "arithmetic": "float32", "final_loss": -0.5, "reward_margin": None, "terms": {"keep": [0.1, -0.2]}}
+    edit(find_stage(record, "better") / "manifest.json", write(cost={"fit": fit}))
+    assert xlift.check_record(record) == []
 
 
 def test_a_suite_that_is_gone_is_listed_and_missed(record: Path) -> None:
