@@ -91,7 +91,7 @@ def _begin(rows: Sequence[LeaderboardRow], scope: Scope) -> str:
 def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow, names: Names) -> str:
     figures = view.figures[best.id]
     lift, kept = figures["lift"], figures.get("retention")
-    text = f"{names[best.id]} lifts most, by {_write(lift)}"
+    text = f"{_name(best, names)} lifts most, by {_write(lift)}"
     pivot = name_language(first.record.pivot)
     if kept is None or kept.value is None:
         return text
@@ -102,7 +102,7 @@ def _praise(best: LeaderboardRow, view: View, first: LeaderboardRow, names: Name
 
 def _say_largest(rows: Sequence[LeaderboardRow], view: View, names: Names) -> str:
     best = max(rows, key=lambda row: view.figures[row.id]["lift"].value or 0)
-    lift, named = view.figures[best.id]["lift"], names[best.id].replace(" (a control)", ", a control")
+    lift, named = view.figures[best.id]["lift"], f"{names[best.id]}{', a control' if best.record.control else ''}"
     if (lift.value or 0) <= 0:
         return f"no lift is above 0, the highest is {_write(lift)} ({named})"
     seen = f"the largest lift is {_write(lift)} ({named})"
@@ -123,7 +123,7 @@ def _list_gains(rows: Sequence[LeaderboardRow], parts: Sequence[View], names: Na
             more = (
                 f", and {_list([other for other, _ in gains[1:]], names)} {'lifts' if len(gains) == 2 else 'lift'} too" if gains[1:] else ""
             )
-            yield f"{names[row.id]} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
+            yield f"{_name(row, names)} lifts {name_place(view.scope.benchmark)} most, by {_write(lift)}{more}"
 
 
 def _say_untested(figures: Iterable[Figure]) -> str:
@@ -146,19 +146,21 @@ def _write(figure: Figure) -> str:
 
 
 Names = Mapping[str, str]
-"""What rows are called, by their ids."""
+"""Labels by the ids of rows, with the suite where two rows have one label."""
 
 
 def _name_rows(rows: Sequence[LeaderboardRow]) -> Names:
-    """Labels, with the suite where two rows have one label, and a word for a control."""
     labels = [row.label for row in rows]
-    named = {row.id: row.label if labels.count(row.label) == 1 else f"{row.label} of {row.suite}" for row in rows}
-    return {row.id: name_method(named[row.id], row.record.control) for row in rows}
+    return {row.id: row.label if labels.count(row.label) == 1 else f"{row.label} of {row.suite}" for row in rows}
+
+
+def _name(row: LeaderboardRow, names: Names) -> str:
+    return name_method(names[row.id], row.record.control)
 
 
 def _list(rows: Sequence[LeaderboardRow], names: Names) -> str:
     if len(rows) <= MOST_NAMES:
-        return _join([names[row.id] for row in rows])
+        return _join([_name(row, names) for row in rows])
     controls = sum(row.record.control for row in rows)
     if controls == len(rows):
         return f"{_write_count(controls)} controls"
