@@ -340,8 +340,7 @@ class Context(Protocol):
 
     @property
     def budget(self) -> int | None:
-        """The most rows that the plan may hold: the suite's bound, or fewer if the training's tokens reach no more; None without a
-        bound."""
+        """The most rows that the plan may hold: the suite's bound, or fewer if the training's tokens reach no more; None if any."""
 
     @property
     def rng(self) -> random.Random:
@@ -452,8 +451,7 @@ class Method(ABC, Generic[OptionsT]):
 
     @property
     def is_control(self) -> bool:
-        """Whether it leaves out the idea under test, so that what it gains shows what the idea does not bring. Tables say so beside its
-        label."""
+        """Whether it leaves out the idea under test, for a comparison with what has it. Tables say so beside its label."""
         return False
 
     @property
@@ -463,8 +461,7 @@ class Method(ABC, Generic[OptionsT]):
 
     @property
     def blocks(self) -> tuple[int, ...]:
-        """The layers of the decoder that ``Mix.layers`` of its plans names, each once. They are checked before any work, as ``where``
-        is."""
+        """The layers of the decoder that ``Mix.layers`` of its plans names, each once. They are checked as ``where`` is."""
         return ()
 
     @property
