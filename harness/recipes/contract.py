@@ -340,7 +340,7 @@ class Context(Protocol):
 
     @property
     def budget(self) -> int | None:
-        """The most rows that the plan may hold: the suite's bound, or fewer if the training's tokens reach no more; None if any."""
+        """The most rows that the plan may hold: the suite's bound, or fewer if the training's tokens reach no more; None: no bound."""
 
     @property
     def rng(self) -> random.Random:
